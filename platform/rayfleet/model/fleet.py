@@ -1,0 +1,138 @@
+"""RayClusterFleet and RayClusterReplicaSet. Pure.
+
+As Deployment and ReplicaSet of apps/v1, but a replica is one Ray cluster. Group, kinds and defaults are AIBrix's
+(``orchestration.aibrix.ai/v1alpha1``); ``serving`` is rayfleet's own, optional short form.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rayfleet.model.conditions import Condition
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.serving import Serving
+
+
+class StrategyType(StrEnum):
+    """How a new template replaces an old one."""
+
+    ROLLING_UPDATE = "RollingUpdate"
+    RECREATE = "Recreate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percent:
+    """A share of the desired count, in whole percent (``25%``)."""
+
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.value}%"
+
+
+CountOrPercent = int | Percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """Rollout strategy; surge and unavailable count whole Ray clusters and hold for ``RollingUpdate`` only."""
+
+    type: StrategyType = StrategyType.ROLLING_UPDATE
+    max_surge: CountOrPercent = Percent(value=25)
+    max_unavailable: CountOrPercent = Percent(value=25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRequirement:
+    """One entry of ``matchExpressions``; ``operator`` is In, NotIn, Exists or DoesNotExist."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """A label selector; an empty one selects everything."""
+
+    match_labels: Mapping[str, str] = field(default_factory=dict)
+    match_expressions: tuple[LabelRequirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayClusterTemplate:
+    """What each RayCluster is made from; ``spec`` is KubeRay's and stays open (never pruned, never defaulted here)."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    spec: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSpec:
+    """``spec`` of a fleet after defaulting. Exactly one of ``template`` and ``serving`` is given."""
+
+    selector: Selector
+    template: RayClusterTemplate | None = None
+    serving: Serving | None = None
+    replicas: int = 1
+    strategy: Strategy = field(default_factory=Strategy)
+    min_ready_seconds: int = 0
+    revision_history_limit: int = 10
+    paused: bool = False
+    progress_deadline_seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetStatus:
+    """``status`` of a fleet; counts are Ray clusters."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    unavailable_replicas: int = 0
+    collision_count: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    scaling_target_selector: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """A RayClusterFleet."""
+
+    meta: ObjectMeta
+    spec: FleetSpec
+    status: FleetStatus = field(default_factory=FleetStatus)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSetSpec:
+    """``spec`` of a replica set after defaulting."""
+
+    selector: Selector
+    template: RayClusterTemplate
+    replicas: int = 1
+    min_ready_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSetStatus:
+    """``status`` of a replica set; counts are Ray clusters."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    fully_labeled_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSet:
+    """A RayClusterReplicaSet: the Ray clusters of one template revision."""
+
+    meta: ObjectMeta
+    spec: ReplicaSetSpec
+    status: ReplicaSetStatus = field(default_factory=ReplicaSetStatus)

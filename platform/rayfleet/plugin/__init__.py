@@ -1,0 +1,1 @@
+"""The door for plugins: hookspecs, contracts, registry."""

@@ -1,0 +1,49 @@
+"""What a plugin's contributions must be able to do; held by the type checker."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from rayfleet.model.engine import LaunchPlan
+from rayfleet.model.errors import FieldError
+from rayfleet.model.serving import Serving
+
+
+class Engine(Protocol):
+    """An inference engine, as data. All methods are pure and cheap."""
+
+    name: str
+
+    def problems(self, serving: Serving) -> tuple[FieldError, ...]:
+        """Return what this engine cannot do of ``serving``; paths begin with ``spec.serving``; empty when all is well."""
+        ...
+
+    def launch_plan(self, serving: Serving) -> LaunchPlan:
+        """Return how head and workers are started; ``problems`` was empty."""
+        ...
+
+    def metric_names(self) -> Mapping[str, str]:
+        """Return the engine's metric name for each canonical one (``running``, ``waiting``, ``kv_cache_usage``, ...)."""
+        ...
+
+
+class ModelFormat(StrEnum):
+    """On-disk forms of a model."""
+
+    GGUF = "gguf"
+    HUGGING_FACE = "huggingface"
+
+
+class ModelSource(Protocol):
+    """Brings the files of a model to this machine."""
+
+    scheme: str
+
+    def fetch(self, reference: str, form: ModelFormat, cache: Path, progress: Callable[[str], None]) -> Path:
+        """Return the file (GGUF) or folder (Hugging Face) of the model; blocking, safe to repeat and to run twice at once.
+
+        ``reference`` is what stands after ``scheme:``. ``progress`` takes short lines for people.
+        Raises EnvironmentProblem, naming the reference and the way out.
+        """
+        ...
