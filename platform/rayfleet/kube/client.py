@@ -1,0 +1,365 @@
+"""The client: plain dictionaries over aiohttp, one method per verb of the Kubernetes API.
+
+The only place (with the watch and lease modules beside it) that speaks to an API server. Raw JSON because generated models cost
+a hundred times the CPU per pod. Every method raises the leaves of ``rayfleet.kube.errors``; a ``TooManyRequests`` is waited out
+a few times first, since the server says when.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from rayfleet.kube.address import KubeAddress, tls_context
+from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable, decode_error
+from rayfleet.kube.throttle import TokenBucket
+from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import ResourceType
+
+FIELD_MANAGER = "rayfleet"
+JsonPatch = JsonObject | Sequence[JsonObject]
+
+
+class PatchForm(StrEnum):
+    """The forms of a patch; the value is the content type."""
+
+    JSON = "application/json-patch+json"
+    MERGE = "application/merge-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class Propagation(StrEnum):
+    """What becomes of dependents of a deleted object."""
+
+    BACKGROUND = "Background"
+    FOREGROUND = "Foreground"
+    ORPHAN = "Orphan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Limits of one client. 100/200 keeps 1,000 fleets per shard moving and is far below a server's own fairness limits."""
+
+    request_timeout: timedelta = timedelta(seconds=30)
+    connect_timeout: timedelta = timedelta(seconds=5)
+    queries_per_second: float = 100
+    burst: int = 200
+    reserve: int = 20
+    busy_retries: int = 3
+    busy_retry_limit: timedelta = timedelta(seconds=10)
+    user_agent: str = "rayfleet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectList:
+    """A whole list: every page, and the resourceVersion to watch from."""
+
+    items: tuple[JsonObject, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    content_type: str = "application/json"
+
+
+class KubeClient:
+    """An async context manager; leaving it closes the connections."""
+
+    def __init__(self, address: KubeAddress, settings: ClientSettings | None = None) -> None:
+        self.address = address
+        self.settings = settings or ClientSettings()
+        self._credentials = address.who()
+        self._bucket = TokenBucket(
+            rate_per_second=self.settings.queries_per_second, burst=self.settings.burst, reserve=self.settings.reserve
+        )
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            context = tls_context(self.address)
+        except OSError as error:  # ssl.SSLError is one too
+            raise Unreachable(f"the certificates for {self.address.url} cannot be used: {error}") from error
+        self._opened = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0, limit_per_host=0),
+            headers={"User-Agent": self.settings.user_agent, "Accept": "application/json"},
+            timeout=aiohttp.ClientTimeout(
+                total=self.settings.request_timeout.total_seconds(),
+                sock_connect=self.settings.connect_timeout.total_seconds(),
+            ),
+            auto_decompress=True,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
+
+    async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
+        """Return one object. Raises NotFound."""
+        return await self._json(_Request(method="GET", path=object_path(resource, name, namespace)))
+
+    async def list(
+        self,
+        resource: ResourceType,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+    ) -> ObjectList:
+        """Return every object, read page by page (``limit`` each, 0 for one page); namespace None lists all of them.
+
+        When a continue token expires half-way the list is read again in one page, as client-go's pager does.
+        """
+        query = _selectors(label_selector, field_selector)
+        path = collection_path(resource, namespace)
+        try:
+            return await self._pages(path, query, limit)
+        except Gone:
+            return await self._pages(path, query, 0)
+
+    async def create(
+        self, resource: ResourceType, manifest: JsonObject, *, dry_run: bool = False, subresource: str = ""
+    ) -> JsonObject:
+        """Create an object and return it as stored; the namespace is the manifest's. Raises AlreadyExists, Invalid.
+
+        With ``subresource`` it is posted there (``binding``, ``eviction``), below the manifest's name.
+        """
+        meta = manifest["metadata"]
+        path = collection_path(resource, meta.get("namespace"), is_strict=True)
+        if subresource:
+            path = f"{object_path(resource, meta['name'], meta.get('namespace'))}/{subresource}"
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+        return await self._json(_Request(method="POST", path=path, query=query, body=orjson.dumps(manifest)))
+
+    async def replace(self, resource: ResourceType, manifest: JsonObject, *, subresource: str = "") -> JsonObject:
+        """Replace an object whole and return it as stored. Raises Conflict when its resourceVersion is not the newest."""
+        meta = manifest["metadata"]
+        path = object_path(resource, meta["name"], meta.get("namespace"), subresource)
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._json(_Request(method="PUT", path=path, query=query, body=orjson.dumps(manifest)))
+
+    async def patch(
+        self,
+        resource: ResourceType,
+        key: ObjectKey,
+        patch: JsonPatch,
+        *,
+        form: PatchForm = PatchForm.MERGE,
+        subresource: str = "",
+    ) -> JsonObject:
+        """Change an object and return it as stored.
+
+        A ``metadata.resourceVersion`` or ``metadata.uid`` in a merge patch is a precondition (Conflict). ``APPLY`` forces.
+        """
+        query = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if form is PatchForm.APPLY else {})
+        path = object_path(resource, key.name, key.namespace, subresource)
+        body = orjson.dumps(patch)
+        return await self._json(_Request(method="PATCH", path=path, query=query, body=body, content_type=form.value))
+
+    async def delete(
+        self,
+        resource: ResourceType,
+        key: ObjectKey,
+        *,
+        uid: str = "",
+        propagation: Propagation = Propagation.BACKGROUND,
+        grace_period_seconds: int | None = None,
+    ) -> None:
+        """Ask for an object's deletion. Raises NotFound when absent, Conflict when ``uid`` is given and another's."""
+        options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation.value}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        path = object_path(resource, key.name, key.namespace)
+        await self._bytes(_Request(method="DELETE", path=path, body=orjson.dumps(options)))
+
+    async def watch(  # noqa: PLR0913 - the API's own parameters; all optional ones by name
+        self,
+        resource: ResourceType,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout: timedelta = timedelta(minutes=5),
+        stall_limit: timedelta = timedelta(seconds=90),
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield the events after ``resource_version``, bookmarks among them; ends when the server's ``timeout`` is over.
+
+        Raises Gone when the version is too old (by status or by an ERROR event), Unreachable when the connection breaks or
+        nothing, not even a bookmark (one a minute), came for ``stall_limit``.
+        """
+        query = _selectors(label_selector, field_selector) | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(max(1, int(timeout.total_seconds()))),
+        }
+        splitter = LineSplitter()
+        async with contextlib.aclosing(self.stream(collection_path(resource, namespace), query, stall_limit)) as chunks:
+            async for chunk in chunks:
+                for line in splitter.feed(chunk):
+                    yield decode_watch_line(line)
+
+    async def stream(
+        self, path: str, query: Mapping[str, str] | None = None, stall_limit: timedelta | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the body of a GET as it comes (logs with ``follow``); Unreachable after ``stall_limit`` without a byte."""
+        seconds = stall_limit.total_seconds() if stall_limit else None
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=seconds)
+        request = _Request(method="GET", path=path, query=query or {})
+        await self._bucket.take()
+        try:
+            async with self._session.request(**await self._arguments(request), timeout=timeout) as response:
+                if response.status >= 400:
+                    raise _decode_response(response, await response.read())
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    async def raw(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> bytes:
+        """Return the body of any request (discovery, ``/readyz``, logs); errors as everywhere."""
+        return await self._bytes(_Request(method=method, path=path, query=query or {}, body=body))
+
+    async def _pages(self, path: str, query: Mapping[str, str], limit: int) -> ObjectList:
+        items: list[JsonObject] = []
+        token = ""
+        while True:
+            page = {"limit": str(limit)} if limit else {}
+            if token:
+                page["continue"] = token
+            answer = await self._json(_Request(method="GET", path=path, query={**query, **page}))
+            items += _with_type(answer)
+            meta = answer["metadata"]
+            token = meta.get("continue") or ""
+            if not token:
+                return ObjectList(items=tuple(items), resource_version=meta["resourceVersion"])
+
+    async def _json(self, request: _Request) -> JsonObject:
+        body = await self._bytes(request)
+        try:
+            answer: Any = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ApiError(
+                f"{request.method} {request.path}: the answer is no JSON; is {self.address.url} an API server?"
+            ) from error
+        if not isinstance(answer, dict):
+            raise ApiError(
+                f"{request.method} {request.path}: the answer is no object; is {self.address.url} an API server?"
+            )
+        return answer
+
+    async def _bytes(self, request: _Request) -> bytes:
+        for attempt in range(self.settings.busy_retries + 1):
+            try:
+                return await self._once(request)
+            except TooManyRequests as error:
+                if attempt == self.settings.busy_retries or error.retry_after > self.settings.busy_retry_limit:
+                    raise
+                await asyncio.sleep(error.retry_after.total_seconds())
+        raise AssertionError("the loop returns or raises")
+
+    async def _once(self, request: _Request) -> bytes:
+        await self._bucket.take(is_urgent=request.method == "DELETE")
+        try:
+            async with self._session.request(**await self._arguments(request)) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        if response.status >= 400:
+            raise _decode_response(response, body)
+        return body
+
+    async def _arguments(self, request: _Request) -> dict[str, Any]:
+        headers = {"Content-Type": request.content_type} if request.body is not None else {}
+        if authorization := await self._credentials.authorization():
+            headers["Authorization"] = authorization
+        arguments = {
+            "method": request.method,
+            "url": self.address.url.rstrip("/") + request.path,
+            "params": request.query,
+            "headers": headers,
+            "data": request.body,
+        }
+        if self.address.server_name:
+            arguments["server_hostname"] = self.address.server_name
+        return arguments
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        said = str(error) or type(error).__name__
+        return Unreachable(
+            f"{self.address.url} does not answer: {said}", way_out="Is the API server running, and is this its address?"
+        )
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            raise RuntimeError("a KubeClient is used inside `async with`")
+        return self._opened
+
+
+def collection_path(resource: ResourceType, namespace: str | None, *, is_strict: bool = False) -> str:
+    """Return the URL path of a collection; namespace None means all. Pure.
+
+    Raises ValueError when ``is_strict`` and a namespaced resource has no namespace: that is a bug of the caller.
+    """
+    if resource.is_namespaced and namespace:
+        return f"{resource.base_path}/namespaces/{quote(namespace, safe='')}/{resource.plural}"
+    if resource.is_namespaced and is_strict:
+        raise ValueError(f"{resource.kind} is namespaced: which namespace?")
+    return f"{resource.base_path}/{resource.plural}"
+
+
+def object_path(resource: ResourceType, name: str, namespace: str | None, subresource: str = "") -> str:
+    """Return the URL path of an object or of its subresource. Pure. Raises ValueError without a namespace or name."""
+    if not name:
+        raise ValueError(f"{resource.kind} without a name")
+    path = f"{collection_path(resource, namespace, is_strict=True)}/{quote(name, safe='')}"
+    return f"{path}/{subresource}" if subresource else path
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    chosen = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {name: value for name, value in chosen.items() if value}
+
+
+def _with_type(answer: JsonObject) -> list[JsonObject]:
+    """Return the items with their apiVersion and kind, which a list leaves out for built-in kinds."""
+    kind = str(answer.get("kind", "")).removesuffix("List")
+    version = answer.get("apiVersion", "")
+    return [{"apiVersion": version, "kind": kind} | item for item in answer.get("items") or ()]
+
+
+def _decode_response(response: aiohttp.ClientResponse, body: bytes) -> ApiError:
+    try:
+        status = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        status = {
+            "message": f"{response.method} {response.url.path}: {response.status} {body[:200].decode(errors='replace')}"
+        }
+    header = response.headers.get("Retry-After", "")
+    retry_after = timedelta(seconds=int(header)) if header.isdigit() else None
+    return decode_error(response.status, status if isinstance(status, dict) else {}, retry_after)
