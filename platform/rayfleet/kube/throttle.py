@@ -24,7 +24,7 @@ class TokenBucket:
 
     async def take(self, *, is_urgent: bool = False) -> None:
         """Take one token, waiting for it when there is none."""
-        while (delay_seconds := self.try_take(is_urgent=is_urgent)) > 0:  # noqa: ASYNC110 - time is what it waits for
+        while (delay_seconds := self.try_take(is_urgent=is_urgent)) > 0:
             await asyncio.sleep(delay_seconds)
 
     def try_take(self, *, is_urgent: bool = False) -> float:

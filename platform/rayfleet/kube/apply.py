@@ -1,0 +1,62 @@
+"""Create an object or merge into the one that is there, as ``kubectl apply`` does for a first approximation.
+
+Used by the command line and to install CRDs. A field that a manifest no longer names stays (kubectl keeps a copy of the last
+manifest for that; server-side apply is for clusters that have it).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import AlreadyExists, NotFound
+from rayfleet.kube.store import key_of
+from rayfleet.model import resources
+from rayfleet.model.errors import FieldError, ManifestError
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import ResourceType
+
+_KNOWN: Mapping[tuple[str, str], ResourceType] = {
+    (found.api_version, found.kind): found for found in vars(resources).values() if isinstance(found, ResourceType)
+}
+
+
+class Applied(StrEnum):
+    """What ``apply_object`` did, in kubectl's words."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+
+
+def resource_of(manifest: JsonObject) -> ResourceType:
+    """Return the resource type that a manifest is of. Pure. Raises ManifestError for kinds that rayfleet does not know."""
+    kind = str(manifest.get("kind") or "")
+    found = _KNOWN.get((str(manifest.get("apiVersion") or ""), kind))
+    if found is None:
+        known = ", ".join(sorted(f"{each.kind} ({each.api_version})" for each in _KNOWN.values()))
+        message = f"{kind!r} of {manifest.get('apiVersion')!r} is not a kind that rayfleet applies; it knows {known}"
+        raise ManifestError(f"{kind or 'object'}", [FieldError(path="kind", message=message)])
+    return found
+
+
+async def apply_object(
+    client: KubeClient, manifest: JsonObject, resource: ResourceType | None = None
+) -> tuple[Applied, JsonObject]:
+    """Create the object, or merge ``manifest`` into it; return what was done and the object as stored.
+
+    The namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError, ApiError.
+    """
+    resource = resource or resource_of(manifest)
+    if resource.is_namespaced and not manifest["metadata"].get("namespace"):
+        manifest = {**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}}
+    key = key_of(manifest)
+    try:
+        found = await client.get(resource, key.name, key.namespace)
+    except NotFound:
+        try:
+            return Applied.CREATED, await client.create(resource, manifest)
+        except AlreadyExists:
+            found = await client.get(resource, key.name, key.namespace)
+    stored = await client.patch(resource, key, manifest)
+    is_same = stored["metadata"].get("resourceVersion") == found["metadata"].get("resourceVersion")
+    return (Applied.UNCHANGED if is_same else Applied.CONFIGURED), stored

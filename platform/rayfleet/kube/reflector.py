@@ -1,0 +1,176 @@
+"""Keeps a store equal to the API server: list once, then watch; list again when the watch cannot go on.
+
+As client-go's Reflector and shared informer, for one event loop. Listeners hear (old, new): (None, new) added, (old, new)
+changed, (old, None) gone; after a second list they hear the differences. A listener must be quick and must not raise.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable
+from rayfleet.kube.store import Index, Store, key_of
+from rayfleet.kube.watching import WatchEvent, WatchEventType
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import ResourceType
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[JsonObject | None, JsonObject | None], None]
+Trim = Callable[[JsonObject], JsonObject]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReflectorSettings:
+    """Patience of a reflector. The jitter keeps many from listing at the same instant after a 410 or a restart."""
+
+    watch_timeout: timedelta = timedelta(minutes=5)
+    stall_limit: timedelta = timedelta(seconds=90)
+    first_backoff: timedelta = timedelta(milliseconds=200)
+    longest_backoff: timedelta = timedelta(seconds=30)
+    page_limit: int = 500
+
+
+def trimmed(manifest: JsonObject) -> JsonObject:
+    """Return the object without ``managedFields``, which nobody here reads and which are half of it. Pure."""
+    meta = manifest["metadata"]
+    if "managedFields" not in meta:
+        return manifest
+    kept = {name: value for name, value in meta.items() if name != "managedFields"}
+    return {**manifest, "metadata": kept}
+
+
+class Reflector:
+    """One kind, one namespace or all, one label selector. ``run`` does the work; ``store`` is the result."""
+
+    def __init__(  # noqa: PLR0913 - what to watch and how; all but the first two by name
+        self,
+        client: KubeClient,
+        resource: ResourceType,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        indexes: Mapping[str, Index] | None = None,
+        trim: Trim = trimmed,
+        settings: ReflectorSettings | None = None,
+    ) -> None:
+        self.resource = resource
+        self.store = Store(indexes)
+        self._client = client
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._trim = trim
+        self._settings = settings or ReflectorSettings()
+        self._synced = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._version = ""
+        self.failures_in_a_row = 0
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether the first list is in the store."""
+        return self._synced.is_set()
+
+    async def synced(self) -> None:
+        """Wait until the first list is in the store."""
+        await self._synced.wait()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call ``listener`` for each change from now on; subscribe before ``run`` to hear the first list."""
+        self._listeners.append(listener)
+
+    async def run(self) -> None:
+        """List and watch until cancelled; failures are logged and tried again with back-off and jitter."""
+        while True:
+            try:
+                await self._list_and_watch()
+            except Gone:
+                log.info("watch too old, listing again", extra={"resource": self.resource.plural})
+                self._version = ""
+                self.failures_in_a_row += 1
+            except ApiError as error:
+                self.failures_in_a_row += 1
+                log.warning(
+                    "watch failed, trying again",
+                    extra={
+                        "resource": self.resource.plural,
+                        "error": error.message,
+                        "failures": self.failures_in_a_row,
+                    },
+                )
+                if isinstance(error, TooManyRequests):
+                    await asyncio.sleep(error.retry_after.total_seconds())
+                elif not isinstance(error, Unreachable):
+                    self._version = ""  # refused from here (a server put back to an older state): list again
+            if self.failures_in_a_row:
+                await asyncio.sleep(self._backoff_seconds())
+
+    async def _list_and_watch(self) -> None:
+        """Go on from the last version seen, or list first when there is none; return when the server ended the watch."""
+        if not self._version:
+            await self._list()
+        events = self._client.watch(
+            self.resource,
+            self._namespace,
+            resource_version=self._version,
+            label_selector=self._label_selector,
+            timeout=self._settings.watch_timeout,
+            stall_limit=self._settings.stall_limit,
+        )
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self._take(event)
+                self.failures_in_a_row = 0
+
+    async def _list(self) -> None:
+        found = await self._client.list(
+            self.resource, self._namespace, label_selector=self._label_selector, limit=self._settings.page_limit
+        )
+        kept = {key_of(item) for item in found.items}
+        for key in self.store:
+            if key not in kept:
+                self._tell(self.store.remove(key), None)
+        for item in found.items:
+            self._put(item)
+        self._version = found.resource_version
+        self._synced.set()
+
+    def _take(self, event: WatchEvent) -> None:
+        match event.type:
+            case WatchEventType.ADDED | WatchEventType.MODIFIED:
+                self._put(event.object)
+            case WatchEventType.DELETED:
+                self.store.remove(key_of(event.object))
+                self._tell(self._trim(event.object), None)
+            case WatchEventType.BOOKMARK:
+                pass
+        self._version = event.resource_version
+
+    def _put(self, manifest: JsonObject) -> None:
+        new = self._trim(manifest)
+        old, is_taken = self.store.put(new)
+        if not is_taken or (old is not None and _same_version(old, new)):
+            return
+        if old is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
+            self._tell(old, None)  # deleted and made again between two looks
+            old = None
+        self._tell(old, new)
+
+    def _tell(self, old: JsonObject | None, new: JsonObject | None) -> None:
+        for listener in self._listeners:
+            listener(old, new)
+
+    def _backoff_seconds(self) -> float:
+        longest = self._settings.longest_backoff.total_seconds()
+        steps = min(self.failures_in_a_row - 1, 16)
+        seconds = min(longest, self._settings.first_backoff.total_seconds() * 2.0**steps)
+        return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+
+def _same_version(one: JsonObject, other: JsonObject) -> bool:
+    return bool(one["metadata"].get("resourceVersion") == other["metadata"].get("resourceVersion"))
