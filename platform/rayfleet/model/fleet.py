@@ -6,6 +6,7 @@ As Deployment and ReplicaSet of apps/v1, but a replica is one Ray cluster. Group
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from rayfleet.model.conditions import Condition
@@ -85,7 +86,10 @@ class FleetSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetStatus:
-    """``status`` of a fleet; counts are Ray clusters."""
+    """``status`` of a fleet; counts are Ray clusters.
+
+    ``phase``, ``ready`` (``2/3``) and ``model`` repeat in words what ``kubectl get`` shows: printer columns can only copy.
+    """
 
     observed_generation: int = 0
     replicas: int = 0
@@ -96,6 +100,10 @@ class FleetStatus:
     collision_count: int | None = None
     conditions: tuple[Condition, ...] = ()
     scaling_target_selector: str = ""
+    terminating_replicas: int = 0
+    phase: str = ""
+    ready: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +127,19 @@ class ReplicaSetSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSetStatus:
-    """``status`` of a replica set; counts are Ray clusters."""
+    """``status`` of a replica set; counts are Ray clusters.
+
+    ``replicas`` leaves terminating ones out. ``ready_since`` maps the UID of a ready Ray cluster to when it was first seen so:
+    KubeRay keeps no such time for workers, and ``minReadySeconds`` must survive a restart of the controller.
+    """
 
     observed_generation: int = 0
     replicas: int = 0
     fully_labeled_replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
+    terminating_replicas: int = 0
+    ready_since: Mapping[str, datetime] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
 
 

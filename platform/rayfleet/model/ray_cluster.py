@@ -1,0 +1,42 @@
+"""A RayCluster as observed: only live facts of KubeRay's status. Pure.
+
+KubeRay's ``status.state`` and the condition ``RayClusterProvisioned`` are sticky (never withdrawn when a worker dies), so
+neither is read here; ``HeadPodReady`` and ``readyWorkerReplicas`` are live. ``observedGeneration`` is written only when
+something else changed: nobody waits for it. Source: KubeRay ``raycluster_controller.go`` ``calculateStatus`` (v1.5).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from rayfleet.model.meta import ObjectMeta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayCluster:
+    """One replica of a fleet.
+
+    ``expected_workers`` counts worker pods as the live spec asks (``minReplicas`` where Ray's autoscaler is on: a scale-up
+    is no failure). ``head_ready_since`` is the transition time of ``HeadPodReady`` when it is True, else None.
+    ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message.
+    """
+
+    meta: ObjectMeta
+    expected_workers: int = 0
+    ready_workers: int = 0
+    head_ready_since: datetime | None = None
+    accelerators: int = 0
+    failure: str = ""
+
+    @property
+    def is_terminating(self) -> bool:
+        """Whether somebody has asked for its deletion; its pods may still hold accelerators."""
+        return self.meta.deleted_at is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether head and all expected workers are ready now, and it is not on its way out."""
+        return (
+            not self.is_terminating
+            and self.head_ready_since is not None
+            and self.ready_workers >= self.expected_workers
+        )

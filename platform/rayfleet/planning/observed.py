@@ -1,0 +1,77 @@
+"""What one pass read: the only input of a plan besides the time. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rayfleet.model.errors import ManifestError
+from rayfleet.model.fleet import Fleet, FleetStatus, RayClusterTemplate, ReplicaSet
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.ray_cluster import RayCluster
+
+
+class Write(StrEnum):
+    """The kind of write that an API server refused."""
+
+    CREATE = "Create"
+    DELETE = "Delete"
+    UPDATE = "Update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFailure:
+    """A write of this very pass that was refused for good (quota, webhook): its plan becomes a condition of the status.
+
+    The controller plans again with it, and carries out nothing but the UpdateStatus of that plan.
+    """
+
+    write: Write
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedFleet:
+    """A fleet and everything that is, or pretends to be, its own.
+
+    ``template`` is ``fleet_template(fleet, engines)`` of ``rayfleet.planning.render``: as written, or rendered from ``serving``.
+    ``replica_sets`` are those controlled by the fleet (by owner UID); ``taken_names`` are names of other replica sets in the
+    namespace. ``ray_clusters`` maps the UID of a replica set to the Ray clusters that it controls, terminating ones
+    included. ``services`` and ``http_routes`` are those controlled by the fleet and those, whosever, that have one of the
+    names ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them.
+    """
+
+    fleet: Fleet
+    template: RayClusterTemplate
+    replica_sets: tuple[ReplicaSet, ...] = ()
+    taken_names: frozenset[str] = frozenset()
+    ray_clusters: Mapping[str, tuple[RayCluster, ...]] = field(default_factory=dict)
+    services: tuple[JsonObject, ...] = ()
+    http_routes: tuple[JsonObject, ...] = ()
+    failure: WriteFailure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedInvalidFleet:
+    """A fleet whose manifest cannot be accepted: nothing is created, scaled or deleted for it; the status says why.
+
+    ``replica_sets`` and ``ray_clusters`` as in ObservedFleet, left from when it was valid.
+    """
+
+    meta: ObjectMeta
+    status: FleetStatus
+    error: ManifestError
+    replica_sets: tuple[ReplicaSet, ...] = ()
+    ray_clusters: Mapping[str, tuple[RayCluster, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedReplicaSet:
+    """A replica set and the Ray clusters that it controls (by owner UID), terminating ones included.
+
+    ``taken_names`` are names of RayClusters in the namespace that others control.
+    """
+
+    replica_set: ReplicaSet
+    ray_clusters: tuple[RayCluster, ...] = ()
+    taken_names: frozenset[str] = frozenset()
+    failure: WriteFailure | None = None
