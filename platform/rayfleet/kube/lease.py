@@ -1,0 +1,184 @@
+"""Leader election by a Lease, with self-fencing.
+
+As client-go's leader election, and: every call has a time-out shorter than the retry period's room, expiry is judged by this
+process's monotonic clock from the moment a change was *seen* (never by comparing wall clocks), a leader stops itself
+(``may_act``) before anybody else may take over, and leaving gives the lease back so that the next one need not wait.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from rayfleet.model.errors import RayfleetError
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import LEASES
+
+log = logging.getLogger(__name__)
+
+
+class LeadershipLost(RayfleetError):  # noqa: N818 - what happened, and nobody's fault
+    """The lease could not be renewed in time; another process may lead now, so this one must stop."""
+
+    is_retryable = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseSettings:
+    """client-go's defaults: renew_deadline < duration, so a leader gives up before others may begin."""
+
+    key: ObjectKey
+    identity: str
+    duration: timedelta = timedelta(seconds=15)
+    renew_deadline: timedelta = timedelta(seconds=10)
+    retry_period: timedelta = timedelta(seconds=2)
+
+    @property
+    def call_timeout_seconds(self) -> float:
+        """The limit of one call: two tries must fit into the renew deadline."""
+        return self.renew_deadline.total_seconds() / 2.5
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The lease as last read: who holds it, which version, and when we saw it change (monotonic seconds)."""
+
+    lease: JsonObject | None = None
+    version: str = ""
+    changed_at: float = field(default_factory=monotonic)
+
+
+class LeaderElector:
+    """Runs work while this process holds the lease."""
+
+    def __init__(self, client: KubeClient, settings: LeaseSettings) -> None:
+        if not settings.retry_period < settings.renew_deadline < settings.duration:
+            raise ValueError("a lease needs retry_period < renew_deadline < duration")
+        self._client = client
+        self._settings = settings
+        self._seen = _Seen()
+        self._renewed_at = float("-inf")
+
+    def may_act(self) -> bool:
+        """Whether this process surely still leads; ask before every write."""
+        return monotonic() - self._renewed_at < self._settings.renew_deadline.total_seconds()
+
+    async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the lease, run ``work`` while it is held, give it back. Raises LeadershipLost; work is cancelled first."""
+        await self._acquire()
+        log.info("leading", extra={"lease": str(self._settings.key), "identity": self._settings.identity})
+        working = asyncio.ensure_future(work())
+        renewing = asyncio.create_task(self._renew(), name="lease-renewal")
+        try:
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if renewing.done() and not working.done():
+                await renewing
+        finally:
+            await _ended(working)
+            await _ended(renewing)
+            await self._release()
+        await working
+
+    async def _acquire(self) -> None:
+        while not await self._try():
+            await asyncio.sleep(self._settings.retry_period.total_seconds() * random.uniform(1, 1.2))  # noqa: S311 - jitter
+
+    async def _renew(self) -> None:
+        """Renew until it fails for longer than the deadline."""
+        while True:
+            await asyncio.sleep(self._settings.retry_period.total_seconds())
+            await self._try()
+            if not self.may_act() or not self._is_ours():
+                raise LeadershipLost(
+                    f"the lease {self._settings.key} was not renewed within {self._settings.renew_deadline}"
+                )
+
+    async def _try(self) -> bool:
+        """Take or renew the lease once; whether it is ours now. Failures are logged, not raised."""
+        started_at = monotonic()
+        try:
+            async with asyncio.timeout(self._settings.call_timeout_seconds):
+                is_ours = await self._take()
+        except (ApiError, TimeoutError) as error:
+            log.warning("lease not renewed", extra={"lease": str(self._settings.key), "error": str(error)})
+            return False
+        if is_ours:
+            self._renewed_at = started_at
+        return is_ours
+
+    async def _take(self) -> bool:
+        key = self._settings.key
+        try:
+            found = await self._client.get(LEASES, key.name, key.namespace)
+        except NotFound:
+            with contextlib.suppress(AlreadyExists):
+                self._note(await self._client.create(LEASES, self._lease(None)))
+                return True
+            return False
+        self._note(found)
+        if not self._is_ours() and not self._is_free(found):
+            return False
+        try:
+            self._note(await self._client.replace(LEASES, self._lease(found)))
+        except Conflict:
+            return False
+        return True
+
+    def _note(self, lease: JsonObject) -> None:
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen.version:
+            self._seen = _Seen(lease=lease, version=version)
+
+    def _is_ours(self) -> bool:
+        spec = (self._seen.lease or {}).get("spec") or {}
+        return bool(spec.get("holderIdentity") == self._settings.identity)
+
+    def _is_free(self, lease: JsonObject) -> bool:
+        """Nobody holds it, or its holder did not renew for its own duration since we saw it change."""
+        spec = lease.get("spec") or {}
+        if not spec.get("holderIdentity"):
+            return True
+        seconds = spec.get("leaseDurationSeconds") or self._settings.duration.total_seconds()
+        return bool(monotonic() - self._seen.changed_at > seconds)
+
+    def _lease(self, found: JsonObject | None) -> JsonObject:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        old = (found or {}).get("spec") or {}
+        is_change = old.get("holderIdentity") != self._settings.identity
+        key = self._settings.key
+        return {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": (found or {}).get("metadata") or {"name": key.name, "namespace": key.namespace},
+            "spec": {
+                "holderIdentity": self._settings.identity,
+                "leaseDurationSeconds": max(1, int(self._settings.duration.total_seconds())),
+                "acquireTime": now if is_change else old.get("acquireTime") or now,
+                "renewTime": now,
+                "leaseTransitions": (old.get("leaseTransitions") or 0) + (1 if is_change and found else 0),
+            },
+        }
+
+    async def _release(self) -> None:
+        """Give the lease back if it is still ours; a failure only makes the next leader wait for expiry."""
+        self._renewed_at = float("-inf")
+        lease = self._seen.lease
+        if lease is None or not self._is_ours():
+            return
+        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        with contextlib.suppress(ApiError, TimeoutError):
+            async with asyncio.timeout(self._settings.call_timeout_seconds):
+                await self._client.replace(LEASES, {**lease, "spec": spec})
+
+
+async def _ended(task: "asyncio.Future[None]") -> None:
+    """Cancel a task and wait for its end; its error, if any, stays in it."""
+    if not task.done():
+        task.cancel()
+    await asyncio.wait({task})
