@@ -75,6 +75,7 @@ class _Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
 
 class KubeClient:
@@ -239,10 +240,16 @@ class KubeClient:
             raise self._unreachable(error) from error
 
     async def raw(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        accept: str = "application/json",
     ) -> bytes:
-        """Return the body of any request (discovery, ``/readyz``, logs); errors as everywhere."""
-        return await self._bytes(_Request(method=method, path=path, query=query or {}, body=body))
+        """Return the body of any request (discovery, ``/readyz``, tables by ``accept``); errors as everywhere."""
+        return await self._bytes(_Request(method=method, path=path, query=query or {}, body=body, accept=accept))
 
     async def _pages(self, path: str, query: Mapping[str, str], limit: int) -> ObjectList:
         items: list[JsonObject] = []
@@ -294,7 +301,9 @@ class KubeClient:
         return body
 
     async def _arguments(self, request: _Request) -> dict[str, Any]:
-        headers = {"Content-Type": request.content_type} if request.body is not None else {}
+        headers = {"Accept": request.accept}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
         if authorization := await self._credentials.authorization():
             headers["Authorization"] = authorization
         arguments = {
