@@ -1,0 +1,258 @@
+"""CustomResourceDefinitions: our two kinds, and small open ones of KubeRay and the Gateway API. Pure but for ``main``.
+
+Ours are made from ``schema``; each stays far under the 256 KiB that ``kubectl apply`` can note in an annotation. The foreign
+ones are for the embedded API server only: on Kubernetes, KubeRay and the Gateway API bring their own.
+``python -m rayfleet.manifest.crds FOLDER`` writes all of them as YAML.
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from rayfleet.manifest.checking import NAME_PATTERN
+from rayfleet.manifest.schema import (
+    FLEET_NAME_LETTERS,
+    FLEET_SPEC,
+    FLEET_STATUS,
+    REPLICA_SET_NAME_LETTERS,
+    REPLICA_SET_SPEC,
+    REPLICA_SET_STATUS,
+)
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import (
+    FLEETS,
+    GATEWAY_API,
+    GATEWAYS,
+    HTTP_ROUTES,
+    RAY_CLUSTERS,
+    REFERENCE_GRANTS,
+    REPLICA_SETS,
+    ResourceType,
+)
+
+GATEWAY_CLASSES = ResourceType(
+    group=GATEWAY_API, version="v1", plural="gatewayclasses", kind="GatewayClass", is_namespaced=False
+)
+_AGE: JsonObject = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+_OPEN: JsonObject = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def fleet_crds() -> tuple[JsonObject, ...]:
+    """Return the CRDs of RayClusterFleet and RayClusterReplicaSet."""
+    return (_fleet_crd(), _replica_set_crd())
+
+
+def foreign_crds() -> tuple[JsonObject, ...]:
+    """Return open CRDs of the foreign kinds that we read and write: for the embedded API server."""
+    return (
+        _crd(
+            RAY_CLUSTERS,
+            _open_schema("KubeRay's RayCluster."),
+            [
+                _column("Desired Workers", "integer", ".status.desiredWorkerReplicas"),
+                _column("Ready Workers", "integer", ".status.readyWorkerReplicas"),
+                _column("Status", "string", ".status.state"),
+                _AGE,
+            ],
+            categories=["all"],
+        ),
+        _crd(
+            HTTP_ROUTES,
+            _open_schema("Gateway API's HTTPRoute."),
+            [_column("Hostnames", "string", ".spec.hostnames"), _AGE],
+            categories=["gateway-api"],
+        ),
+        _crd(
+            GATEWAYS,
+            _open_schema("Gateway API's Gateway."),
+            [
+                _column("Class", "string", ".spec.gatewayClassName"),
+                _column("Address", "string", ".status.addresses[*].value"),
+                _column("Programmed", "string", ".status.conditions[?(@.type=='Programmed')].status"),
+                _AGE,
+            ],
+            short_names=["gtw"],
+            categories=["gateway-api"],
+        ),
+        _crd(
+            GATEWAY_CLASSES,
+            _open_schema("Gateway API's GatewayClass."),
+            [_column("Controller", "string", ".spec.controllerName"), _AGE],
+            short_names=["gc"],
+            categories=["gateway-api"],
+        ),
+        _crd(
+            REFERENCE_GRANTS,
+            _open_schema("Gateway API's ReferenceGrant."),
+            [_AGE],
+            short_names=["refgrant"],
+            categories=["gateway-api"],
+        ),
+    )
+
+
+def all_crds() -> tuple[JsonObject, ...]:
+    """Return every CRD that the embedded API server starts with."""
+    return (*fleet_crds(), *foreign_crds())
+
+
+def crd_file_name(crd: JsonObject) -> str:
+    """Return the file that holds ``crd``, as controller-gen names them."""
+    return f"{crd['spec']['group']}_{crd['spec']['names']['plural']}.yaml"
+
+
+def crd_yaml(crd: JsonObject) -> str:
+    """Return the text of that file; the same for the same CRD, always."""
+    return yaml.dump(crd, Dumper=_PlainDumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """No anchors: parts that are shared here are written out, as Kubernetes' own files have it."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Whether to write out ``data`` in place: always."""
+        return True
+
+
+def _fleet_crd() -> JsonObject:
+    schema = _root(
+        "Desired number of identical Ray clusters that serve one model, with a rollout strategy.",
+        FLEET_SPEC,
+        FLEET_STATUS,
+        FLEET_NAME_LETTERS,
+    )
+    columns = [
+        _column("Ready", "string", ".status.ready"),
+        _column("Up-to-date", "integer", ".status.updatedReplicas"),
+        _column("Available", "integer", ".status.availableReplicas"),
+        _column("Model", "string", ".status.model"),
+        _column("Status", "string", ".status.phase"),
+        _AGE,
+    ]
+    scale = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.scalingTargetSelector",
+    }
+    return _crd(FLEETS, schema, columns, short_names=["rcf"], categories=["ray-fleet"], scale=scale)
+
+
+def _replica_set_crd() -> JsonObject:
+    schema = _root(
+        "The Ray clusters of one template revision of a fleet.",
+        REPLICA_SET_SPEC,
+        REPLICA_SET_STATUS,
+        REPLICA_SET_NAME_LETTERS,
+    )
+    columns = [
+        _column("Desired", "integer", ".spec.replicas"),
+        _column("Current", "integer", ".status.replicas"),
+        _column("Ready", "integer", ".status.readyReplicas"),
+        _column("Available", "integer", ".status.availableReplicas"),
+        _AGE,
+    ]
+    scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    return _crd(REPLICA_SETS, schema, columns, short_names=["rcrs"], categories=["ray-fleet"], scale=scale)
+
+
+def _root(description: str, spec: JsonObject, status: JsonObject, name_letters: int) -> JsonObject:
+    """Return the schema of a whole object, with the rule that its derived RayCluster names stay within KubeRay's limit."""
+    return {
+        "type": "object",
+        "description": description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
+        },
+        "x-kubernetes-validations": [
+            {
+                "rule": f"size(self.metadata.name) <= {name_letters}",
+                "message": f"metadata.name may have at most {name_letters} letters: KubeRay allows 53 for the RayClusters",
+            },
+            {
+                "rule": f"self.metadata.name.matches('{NAME_PATTERN}')",
+                "message": "metadata.name must be a DNS-1035 name: KubeRay takes no other for the RayClusters",
+            },
+        ],
+    }
+
+
+def _open_schema(description: str) -> JsonObject:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": _OPEN,
+            "status": _OPEN,
+        },
+    }
+
+
+def _column(name: str, kind: str, path: str) -> JsonObject:
+    return {"name": name, "type": kind, "jsonPath": path}
+
+
+def _crd(
+    resource: ResourceType,
+    schema: JsonObject,
+    columns: list[JsonObject],
+    *,
+    short_names: list[str] | None = None,
+    categories: list[str] | None = None,
+    scale: JsonObject | None = None,
+) -> JsonObject:
+    names: JsonObject = {
+        "kind": resource.kind,
+        "listKind": f"{resource.kind}List",
+        "plural": resource.plural,
+        "singular": resource.kind.lower(),
+    }
+    if short_names:
+        names["shortNames"] = short_names
+    if categories:
+        names["categories"] = categories
+    metadata: JsonObject = {"name": f"{resource.plural}.{resource.group}"}
+    if resource.group.endswith(".k8s.io"):
+        # An API server wants to hear where a CRD of a Kubernetes group was approved; this one is a stand-in.
+        metadata["annotations"] = {"api-approved.kubernetes.io": "unapproved, open stand-in of the real definition"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": {
+            "group": resource.group,
+            "names": names,
+            "scope": "Namespaced" if resource.is_namespaced else "Cluster",
+            "versions": [
+                {
+                    "name": resource.version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}, **({"scale": scale} if scale else {})},
+                    "additionalPrinterColumns": columns,
+                }
+            ],
+        },
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Write each CRD into the folder named, or all of them to standard output."""
+    if not arguments:
+        sys.stdout.write("---\n".join(crd_yaml(crd) for crd in all_crds()))
+        return
+    for crd in all_crds():
+        (Path(arguments[0]) / crd_file_name(crd)).write_text(crd_yaml(crd), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
