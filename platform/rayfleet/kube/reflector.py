@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable
-from rayfleet.kube.store import Index, Store, key_of
+from rayfleet.kube.store import Index, Store, is_older, key_of
 from rayfleet.kube.watching import WatchEvent, WatchEventType
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import ResourceType
@@ -68,7 +68,8 @@ class Reflector:
         self._settings = settings or ReflectorSettings()
         self._synced = asyncio.Event()
         self._listeners: list[Listener] = []
-        self._version = ""
+        self._version = ""  # where the next watch begins; empty: list first
+        self._seen_version = ""
         self.failures_in_a_row = 0
 
     @property
@@ -79,6 +80,10 @@ class Reflector:
     async def synced(self) -> None:
         """Wait until the first list is in the store."""
         await self._synced.wait()
+
+    def has_seen(self, version: str) -> bool:
+        """Whether the store is at least as new as ``version`` of an object of this kind."""
+        return self.is_synced and not is_older(self._seen_version, than=version)
 
     def subscribe(self, listener: Listener) -> None:
         """Call ``listener`` for each change from now on; subscribe before ``run`` to hear the first list."""
@@ -137,7 +142,7 @@ class Reflector:
                 self._tell(self.store.remove(key), None)
         for item in found.items:
             self._put(item)
-        self._version = found.resource_version
+        self._version = self._seen_version = found.resource_version
         self._synced.set()
 
     def _take(self, event: WatchEvent) -> None:
@@ -149,7 +154,7 @@ class Reflector:
                 self._tell(self._trim(event.object), None)
             case WatchEventType.BOOKMARK:
                 pass
-        self._version = event.resource_version
+        self._version = self._seen_version = event.resource_version
 
     def _put(self, manifest: JsonObject) -> None:
         new = self._trim(manifest)

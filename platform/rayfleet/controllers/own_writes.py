@@ -1,0 +1,70 @@
+"""The barrier between a controller's own writes and its next look: no pass acts on a store older than its last write.
+
+Deterministic names make a repeated create harmless, but a scale decision from an old store could take back what was just done. So
+for each key we remember what its passes wrote until the stores show it: a version of the kind, or that an object is gone or going.
+The stores always get there (a reflector lists again when its watch fails), so there is no time-out that would act on a guess.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rayfleet.kube.reflector import Reflector
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import ResourceType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WroteVersion:
+    """An object of ``resource`` has this version now."""
+
+    resource: ResourceType
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedDeletion:
+    """The object ``uid`` at ``key`` is gone or has a deletionTimestamp now."""
+
+    resource: ResourceType
+    key: ObjectKey
+    uid: str
+
+
+Written = WroteVersion | AskedDeletion
+
+
+def wrote(resource: ResourceType, stored: JsonObject) -> WroteVersion:
+    """Return what a store must show after the server answered ``stored``. Pure."""
+    return WroteVersion(resource=resource, version=str(stored["metadata"].get("resourceVersion") or ""))
+
+
+class OwnWrites:
+    """What each key's passes wrote and the stores do not show yet. Kinds without a reflector are not waited for."""
+
+    def __init__(self, reflectors: Mapping[ResourceType, Reflector]) -> None:
+        self._reflectors = reflectors
+        self._unseen: dict[ObjectKey, set[Written]] = {}
+
+    def note(self, key: ObjectKey, written: Written) -> None:
+        """Remember a write of a pass for ``key``."""
+        self._unseen.setdefault(key, set()).add(written)
+
+    def are_seen(self, key: ObjectKey) -> bool:
+        """Whether the stores show all that passes for ``key`` wrote; forgets what they show."""
+        left = {each for each in self._unseen.get(key, ()) if not self._is_seen(each)}
+        if left:
+            self._unseen[key] = left
+            return False
+        self._unseen.pop(key, None)
+        return True
+
+    def _is_seen(self, written: Written) -> bool:
+        reflector = self._reflectors.get(written.resource)
+        if reflector is None:
+            return True
+        if isinstance(written, WroteVersion):
+            return reflector.has_seen(written.version)
+        found = reflector.store.get(written.key)
+        if found is None or found["metadata"].get("uid") != written.uid:
+            return True
+        return "deletionTimestamp" in found["metadata"]

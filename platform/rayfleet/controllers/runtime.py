@@ -1,0 +1,141 @@
+"""Runs controllers: watch events become keys, keys become passes, failed passes come back later.
+
+Level-based: a key says only that something about it may have changed. No two passes for one key overlap (``queue``).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rayfleet.controllers.queue import QueueClosed, WorkQueue
+from rayfleet.kube.errors import Conflict
+from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.store import key_of
+from rayfleet.model.errors import RayfleetError
+from rayfleet.model.meta import JsonObject, ObjectKey
+
+log = logging.getLogger(__name__)
+
+Reconcile = Callable[[ObjectKey], Awaitable[timedelta | None]]
+Keys = Callable[[JsonObject], Iterable[ObjectKey]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A reflector, and which keys an object of it concerns."""
+
+    reflector: Reflector
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSettings:
+    """``resync`` looks at every primary object again, in case an event was lost in our own code; spread by jitter."""
+
+    workers: int = 4
+    resync: timedelta = timedelta(minutes=10)
+    pass_limit: timedelta = timedelta(minutes=2)
+
+
+def own_key(manifest: JsonObject) -> Iterable[ObjectKey]:
+    """Return the object's own key. Pure."""
+    return (key_of(manifest),)
+
+
+def owner_key(kind: str) -> Keys:
+    """Return a mapping from an object to the key of its controller of ``kind``. Pure."""
+
+    def keys(manifest: JsonObject) -> Iterable[ObjectKey]:
+        meta = manifest["metadata"]
+        for reference in meta.get("ownerReferences") or ():
+            if reference.get("controller") and reference.get("kind") == kind:
+                yield ObjectKey(namespace=meta.get("namespace") or "", name=reference["name"])
+
+    return keys
+
+
+class Controller:
+    """One kind's loop. Make it before its reflectors run, so that it hears their first lists."""
+
+    def __init__(
+        self,
+        name: str,
+        primary: Reflector,
+        reconcile: Reconcile,
+        watches: Sequence[Watch] = (),
+        settings: RuntimeSettings | None = None,
+    ) -> None:
+        self.name = name
+        self.queue = WorkQueue()
+        self.passes = 0
+        self.failed_passes = 0
+        self._primary = primary
+        self._reconcile = reconcile
+        self._reflectors = (primary, *(watch.reflector for watch in watches))
+        self._settings = settings or RuntimeSettings()
+        for watch in (Watch(reflector=primary, keys=own_key), *watches):
+            watch.reflector.subscribe(self._listener(watch.keys))
+
+    async def run(self) -> None:
+        """Wait for the stores, then work until cancelled."""
+        for reflector in self._reflectors:
+            await reflector.synced()
+        log.info("controller started", extra={"controller": self.name, "objects": len(self._primary.store)})
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(self._settings.workers):
+                    tasks.create_task(self._work(), name=f"{self.name}-{number}")
+                tasks.create_task(self._resync(), name=f"{self.name}-resync")
+        finally:
+            self.queue.close()
+
+    def _listener(self, keys: Keys) -> Callable[[JsonObject | None, JsonObject | None], None]:
+        def hear(old: JsonObject | None, new: JsonObject | None) -> None:
+            for manifest in (old, new):  # both: a changed owner concerns the former one too
+                for key in keys(manifest) if manifest is not None else ():
+                    self.queue.add(key)
+
+        return hear
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self.queue.get()
+            except QueueClosed:
+                return
+            try:
+                await self._pass(key)
+            finally:
+                self.queue.done(key)
+
+    async def _pass(self, key: ObjectKey) -> None:
+        """Run one pass; whatever it raises is logged and brings the key back later."""
+        self.passes += 1
+        facts = {"controller": self.name, "key": str(key)}
+        try:
+            async with asyncio.timeout(self._settings.pass_limit.total_seconds()):
+                requeue_after = await self._reconcile(key)
+        except Conflict as error:
+            self.queue.add_failed(key)
+            log.debug("stale view, looking again", extra=facts | {"error": error.message})
+        except (RayfleetError, TimeoutError) as error:
+            self.failed_passes += 1
+            delay = self.queue.add_failed(key)
+            log.warning("pass failed, trying again", extra=facts | {"error": str(error), "delay": str(delay)})
+        except Exception:
+            self.failed_passes += 1
+            self.queue.add_failed(key)
+            log.exception("pass failed by a fault of ours, trying again", extra=facts)
+        else:
+            self.queue.forget(key)
+            if requeue_after is not None:
+                self.queue.add_after(key, requeue_after)
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+            for key in self._primary.store:
+                self.queue.add(key)
