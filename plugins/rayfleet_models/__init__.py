@@ -1,1 +1,1 @@
-"""rayfleet_models."""
+"""Model sources: ``pypi:`` (models that come inside a Python package) and local paths."""
