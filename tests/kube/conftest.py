@@ -1,0 +1,135 @@
+"""Two API servers for every test here: our embedded one and the real kube-apiserver, one process each per session."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from rayfleet.kube.address import KubeAddress
+from rayfleet.kube.client import ClientSettings, KubeClient
+from rayfleet.kube.config import read_address
+from rayfleet.kube.errors import AlreadyExists, NotFound
+from rayfleet.manifest.crds import fleet_crds, foreign_crds
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import CRDS, FLEETS, HTTP_ROUTES, NAMESPACES, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.testing.realkube import (
+    RealKubeServer,
+    default_cache,
+    ensure_binaries,
+    gateway_api_crds,
+    kuberay_crds,
+)
+
+_START_LIMIT_SECONDS = 60
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServer:
+    """One of the two, with all CRDs."""
+
+    name: str
+    address: KubeAddress
+    kubeconfig: Path
+
+
+@pytest.fixture(scope="session", params=[pytest.param("embedded"), pytest.param("real", marks=pytest.mark.realkube)])
+def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    folder = tmp_path_factory.mktemp(f"api-{request.param}")
+    start = _embedded if request.param == "embedded" else _real
+    with start(folder) as kubeconfig:
+        address = _in_thread(lambda: asyncio.run(read_address(kubeconfig)))
+        crds = (*fleet_crds(), *(foreign_crds() if request.param == "embedded" else _published_crds()))
+        _in_thread(lambda: asyncio.run(_install(address, crds)))
+        yield ApiServer(name=request.param, address=address, kubeconfig=kubeconfig)
+
+
+@pytest.fixture
+async def client(api_server: ApiServer) -> AsyncIterator[KubeClient]:
+    # Tests write faster than a controller should.
+    settings = ClientSettings(queries_per_second=1000, burst=2000)
+    async with KubeClient(api_server.address, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def namespace(client: KubeClient) -> str:
+    name = f"test-{uuid4().hex[:10]}"
+    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name
+
+
+@contextmanager
+def _real(folder: Path) -> Iterator[Path]:
+    with RealKubeServer(ensure_binaries(default_cache(), progress=print), folder) as running:
+        yield running.kubeconfig
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[Path]:
+    """Run the embedded server as the process that it is in production."""
+    command = [sys.executable, "-m", "rayfleet.local.apiserver", "--state", str(folder), "--port", "0"]
+    with (folder / "stderr.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+    timer = threading.Timer(_START_LIMIT_SECONDS, process.kill)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening "), f"no start: {line!r} {(folder / 'stderr.log').read_text()}"
+        timer.cancel()
+        yield folder / "kubeconfig"
+    finally:
+        timer.cancel()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _published_crds() -> list[JsonObject]:
+    """Return KubeRay's and the Gateway API's own CRDs, so that what we write is checked by what others enforce."""
+    files = [*kuberay_crds(default_cache(), progress=print), *gateway_api_crds(default_cache(), progress=print)]
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
+
+
+async def _install(address: KubeAddress, crds: tuple[JsonObject, ...]) -> None:
+    async with KubeClient(address) as client:
+        for crd in crds:
+            with suppress(AlreadyExists):
+                await client.create(CRDS, crd)
+        async with asyncio.timeout(_START_LIMIT_SECONDS):
+            for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, HTTP_ROUTES):
+                while not await _is_served(client, resource):
+                    await asyncio.sleep(0.05)
+
+
+async def _is_served(client: KubeClient, resource: ResourceType) -> bool:
+    try:
+        await client.list(resource)
+    except NotFound:
+        return False
+    return True
+
+
+def _in_thread(work: Callable[[], T]) -> T:
+    """Run ``work`` beside pytest's own event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
