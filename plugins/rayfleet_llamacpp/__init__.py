@@ -1,1 +1,1 @@
-"""rayfleet_llamacpp."""
+"""llama.cpp on every Ray node of a replica: the embedded default engine."""

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 from rayfleet.model.errors import EnvironmentProblem
@@ -21,8 +21,7 @@ def convert_from_gguf(source: Path, target: Path, reference: str, progress: Call
     Half a minute for 135M parameters, nearly all of it imports and the tokenizer. Raises EnvironmentProblem.
     """
     try:
-        if find_spec("accelerate") is None:  # transformers needs it for GGUF files, and says so only late
-            raise ImportError(name="accelerate")
+        import_module("accelerate")  # transformers needs it for GGUF files, and says so only late
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     except ImportError as error:

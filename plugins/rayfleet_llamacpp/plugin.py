@@ -1,0 +1,22 @@
+"""What rayfleet_llamacpp contributes. Imports neither Ray nor llama.cpp."""
+
+from collections.abc import Sequence
+
+from rayfleet.model.engine import LocalEnvironment
+from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.hookspecs import hookimpl
+from rayfleet_llamacpp.engine import IMAGE, LlamaCpp
+
+
+@hookimpl
+def rayfleet_engines() -> Sequence[Engine]:
+    """Contribute the engine ``llamacpp``."""
+    return (LlamaCpp(),)
+
+
+@hookimpl
+def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
+    """Let the environment that runs the node stand for the engine's image: both come with ``rayfleet[local]``."""
+    return (
+        LocalEnvironment(name="llamacpp", images=(IMAGE,), way_out="Install the extra: pip install rayfleet[local]"),
+    )

@@ -1,0 +1,35 @@
+"""OpenAI's error shape, and the borders of server-sent events. Pure."""
+
+import json
+
+END_OF_EVENT = b"\n\n"
+
+
+def error_body(message: str, kind: str, code: str, parameter: str | None = None) -> bytes:
+    """Return an OpenAI error: ``{"error": {message, type, param, code}}``."""
+    return json.dumps({"error": {"message": message, "type": kind, "param": parameter, "code": code}}).encode()
+
+
+def error_event(message: str, kind: str, code: str) -> bytes:
+    """Return an error as one server-sent event; no ``[DONE]`` follows it, so nobody takes the stream for whole."""
+    return b"data: " + error_body(message, kind, code) + END_OF_EVENT
+
+
+def split_events(buffered: bytes) -> tuple[bytes, bytes]:
+    """Return (whole events, rest): a stream that is cut within an event must not show the client half of one."""
+    end = buffered.rfind(END_OF_EVENT)
+    return (b"", buffered) if end < 0 else (buffered[: end + 2], buffered[end + 2 :])
+
+
+def requested_model(body: bytes) -> str | None:
+    """Return the top-level ``model`` of a JSON object, ``None`` when it has none; ValueError when it is no JSON object."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the body is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError("the body is not a JSON object")  # noqa: TRY004 - one error for all wrong bodies
+    model = content.get("model")
+    if model is not None and not isinstance(model, str):
+        raise ValueError("model is not a string")
+    return model
