@@ -1,1 +1,1 @@
-"""cli."""
+"""The commands ``rayfleet`` and ``kubectl-rayfleet``."""

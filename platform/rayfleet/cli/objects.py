@@ -1,0 +1,228 @@
+"""``apply``, ``get``, ``delete``, ``scale``: objects of the API server, with kubectl's words and options."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rayfleet.cli.kinds import kind_words, resource_named, split_reference
+from rayfleet.cli.target import Target, run, target_options
+from rayfleet.model.errors import SettingsError
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
+
+if TYPE_CHECKING:
+    from rayfleet.kube.client import KubeClient
+
+_FILES = click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    required=True,
+    help="Manifest file, folder of *.yaml, or - for standard input; may be repeated.",
+)
+
+
+@click.command("apply")
+@_FILES
+@target_options
+@run
+async def apply_command(files: tuple[str, ...], target: Target) -> None:
+    """Create or change the objects of manifest files.
+
+    Fleets are checked here first: every wrong field is named with its path. Other kinds pass to the API server as they are.
+
+    \b
+    rayfleet apply -f examples/01-quickstart/fleet.yaml
+    """
+    from rayfleet.kube.apply import apply_object
+
+    documents = read_manifests(files)
+    check_fleets(documents)
+    async with target.client() as client:
+        for document in documents:
+            placed = in_namespace(document, target.namespace or "default")
+            applied, _ = await apply_object(client, placed)
+            click.echo(f"{_spoken(placed)} {applied}")
+
+
+@click.command("get")
+@click.argument("what", nargs=-1, metavar="KIND[/NAME] [NAME...]")
+@click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml", "name"]), default="table")
+@click.option("-l", "--selector", default="", help="Label selector, as kubectl takes it.")
+@click.option("-w", "--watch", is_flag=True, help="After the list, print every change until Ctrl-C.")
+@target_options
+@run
+async def get_command(what: tuple[str, ...], output: str, selector: str, watch: bool, target: Target) -> None:
+    """List objects of a kind, with the API server's own columns.
+
+    \b
+    rayfleet get fleets
+    rayfleet get pods -o wide -w
+    rayfleet get rcf/smollm2 -o yaml
+    """
+    from rayfleet.cli.tables import print_listing, watch_listing
+
+    resource, names = split_reference(what)
+    async with target.client() as client:
+        await print_listing(client, resource, target.namespace, names=names, selector=selector, output=output)
+        if watch:
+            await watch_listing(client, resource, target.namespace, selector=selector)
+
+
+@click.command("delete")
+@click.argument("what", nargs=-1, metavar="[KIND[/NAME] [NAME...]]")
+@click.option("-f", "--filename", "files", multiple=True, help="Delete the objects of these manifest files.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the objects are gone.")
+@click.option("--timeout", default=120, show_default=True, help="Seconds to wait at most.")
+@target_options
+@run
+async def delete_command(
+    what: tuple[str, ...], files: tuple[str, ...], wait: bool, timeout: int, target: Target
+) -> None:
+    """Delete objects, and wait until they (and what they own, for fleets) are gone.
+
+    \b
+    rayfleet delete rcf/smollm2
+    rayfleet delete -f fleet.yaml
+    """
+    from rayfleet.kube.client import Propagation
+    from rayfleet.kube.errors import NotFound
+
+    namespace = target.namespace or "default"
+    doomed = list(_doomed(what, files, namespace))
+    async with target.client() as client:
+        missing = 0
+        for resource, key in doomed:
+            owns = resource in {FLEETS, REPLICA_SETS}
+            propagation = Propagation.FOREGROUND if owns else Propagation.BACKGROUND
+            try:
+                await client.delete(resource, key, propagation=propagation)
+            except NotFound as error:
+                missing += 1
+                click.echo(f"error: {error}", err=True)
+            else:
+                click.echo(f"{resource.plural}/{key.name} deleted")
+        if wait:
+            await _wait_gone(client, doomed, timedelta(seconds=timeout))
+    if missing:
+        sys.exit(1)
+
+
+@click.command("scale")
+@click.argument("what", nargs=-1, required=True, metavar="KIND/NAME")
+@click.option("--replicas", type=click.IntRange(min=0), required=True, help="Ray clusters wanted.")
+@target_options
+@run
+async def scale_command(what: tuple[str, ...], replicas: int, target: Target) -> None:
+    """Set the number of replicas (Ray clusters) of a fleet.
+
+    \b
+    rayfleet scale rcf/smollm2 --replicas 3
+    """
+    resource, names = split_reference(what)
+    if not names:
+        raise SettingsError("name the fleet to scale", way_out="For example `rayfleet scale rcf/NAME --replicas 2`.")
+    async with target.client() as client:
+        for name in names:
+            key = ObjectKey(namespace=target.namespace or "default", name=name)
+            await client.patch(resource, key, {"spec": {"replicas": replicas}}, subresource="scale")
+            click.echo(f"{resource.plural}/{name} scaled")
+
+
+def read_manifests(files: Iterable[str]) -> list[JsonObject]:
+    """Return the documents of files, folders and ``-``, in order. Raises ManifestError and SettingsError."""
+    from rayfleet.manifest.documents import load_documents
+
+    found: list[JsonObject] = []
+    for name in files:
+        for source, text in _texts(name):
+            found += load_documents(text, source)
+    if not found:
+        raise SettingsError(f"no object in {', '.join(files)}", way_out="A manifest has apiVersion, kind and metadata.")
+    return found
+
+
+def check_fleets(documents: Iterable[JsonObject]) -> None:
+    """Raise the ManifestError or PluginError of the first fleet or replica set that cannot be accepted."""
+    from rayfleet.manifest.decode import decode_fleet, decode_replica_set
+    from rayfleet.plugin.checks import checked_engine
+    from rayfleet.plugin.registry import load
+
+    for document in documents:
+        if document.get("kind") == FLEETS.kind:
+            fleet = decode_fleet(document)
+            if fleet.spec.serving is not None:
+                checked_engine(load(), f"RayClusterFleet {fleet.meta.name}", fleet.spec.serving)
+        elif document.get("kind") == REPLICA_SETS.kind:
+            decode_replica_set(document)
+
+
+def in_namespace(document: JsonObject, namespace: str) -> JsonObject:
+    """Return the object with its namespace filled in where its kind has one and none is given."""
+    resource = _resource_of(document)
+    if not resource.is_namespaced or document["metadata"].get("namespace"):
+        return document
+    return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
+
+
+def _resource_of(document: JsonObject) -> ResourceType:
+    return resource_named(str(document.get("kind", "")))
+
+
+def _spoken(document: JsonObject) -> str:
+    return f"{_resource_of(document).plural}/{document['metadata']['name']}"
+
+
+def _texts(name: str) -> list[tuple[str, str]]:
+    if name == "-":
+        return [("standard input", sys.stdin.read())]
+    path = Path(name)
+    paths = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+    try:
+        return [(str(each), each.read_text(encoding="utf-8")) for each in paths]
+    except OSError as error:
+        raise SettingsError(f"-f {name}: {error.strerror}", way_out="Give a manifest file, a folder, or -.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"-f {name}: not UTF-8 text ({error.reason})", way_out="Give a YAML manifest.") from error
+
+
+def _doomed(what: tuple[str, ...], files: tuple[str, ...], namespace: str) -> Iterable[tuple[ResourceType, ObjectKey]]:
+    if files:
+        for document in reversed(read_manifests(files)):
+            placed = in_namespace(document, namespace)
+            meta: dict[str, Any] = placed["metadata"]
+            yield _resource_of(placed), ObjectKey(namespace=meta.get("namespace", ""), name=meta["name"])
+        return
+    resource, names = split_reference(what)
+    if not names:
+        raise SettingsError(
+            f"name the {resource.plural} to delete",
+            way_out=f"`rayfleet get {resource.plural}` lists them. Kinds: {', '.join(kind_words())}.",
+        )
+    for name in names:
+        yield resource, ObjectKey(namespace=namespace if resource.is_namespaced else "", name=name)
+
+
+async def _wait_gone(client: "KubeClient", doomed: Iterable[tuple[ResourceType, ObjectKey]], limit: timedelta) -> None:
+    from rayfleet.kube.errors import NotFound
+
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            for resource, key in doomed:
+                while True:
+                    try:
+                        await client.get(resource, key.name, key.namespace or None)
+                    except NotFound:
+                        break
+                    await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise SettingsError(
+            f"not gone after {limit.total_seconds():.0f} s",
+            way_out="Deletion goes on; `rayfleet status` shows what is left. Raise --timeout to wait longer.",
+        ) from None

@@ -1,0 +1,57 @@
+"""``status``: processes, fleets, replicas, and what keeps them from being ready."""
+
+from collections.abc import Sequence
+
+import click
+
+from rayfleet.cli.tables import print_columns
+from rayfleet.cli.target import Target, run, target_options
+from rayfleet.local.progress import fleet_progress
+from rayfleet.local.supervisor.record import Record, read_record
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
+
+
+@click.command("status")
+@target_options
+@run
+async def status_command(target: Target) -> int:
+    """Show processes, fleets, replicas and what keeps them from being ready; exit code 1 when something is wrong."""
+    is_local = target.kubeconfig is None
+    record = read_record(target.folders.record) if is_local else None
+    if is_local:
+        _print_processes(target.name, record)
+        if record is None or not record.supervisor.is_alive():
+            return 1
+    async with target.client() as client:
+        fleets = (await client.list(FLEETS, target.namespace or None)).items
+        clusters = (await client.list(RAY_CLUSTERS, target.namespace or None)).items
+        pods = (await client.list(PODS, target.namespace or None)).items
+    return max([_print_fleet(fleet, clusters, pods) for fleet in fleets], default=0)
+
+
+def _print_processes(name: str, record: Record | None) -> None:
+    if record is None:
+        click.echo(f"cluster {name!r} does not run; start it with `rayfleet up`.")
+        return
+    is_alive = record.supervisor.is_alive()
+    click.echo(
+        f"cluster {name!r}: {'running' if is_alive else 'supervisor gone; `rayfleet up` takes over'}, gateway {record.gateway_url}/v1"
+    )
+    rows = [["  PROCESS", "PID", "STATE", "RESTARTS", "LAST END"]]
+    for process, entry in record.processes.items():
+        state = "running" if entry.identity.is_alive() else "down"
+        rows.append([f"  {process}", str(entry.identity.pid), state, str(entry.restarts), entry.last_exit or "-"])
+    print_columns(rows)
+
+
+def _print_fleet(fleet: JsonObject, clusters: Sequence[JsonObject], pods: Sequence[JsonObject]) -> int:
+    meta = fleet["metadata"]
+    progress = fleet_progress(fleet, clusters, pods)
+    click.echo(
+        f"fleet {meta['namespace']}/{meta['name']}: {progress.replicas_ready}/{progress.replicas_expected} replicas ready, "
+        f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes up"
+    )
+    for trouble in progress.troubles:
+        click.echo(f"  ! {trouble}")
+    return 1 if progress.troubles or not progress.is_complete else 0

@@ -1,0 +1,79 @@
+"""Ask a model one question through the gateway, and time the answer."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+
+from rayfleet.model.errors import EnvironmentProblem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer; ``chunks`` counts the events that carried text, about one per token."""
+
+    text: str
+    first_token: timedelta
+    total: timedelta
+    chunks: int
+
+
+async def ask(url: str, model: str, question: str, limit: timedelta) -> Answer:
+    """Return the answer of ``model`` behind the gateway at ``url``.
+
+    Raises EnvironmentProblem with what the gateway or the engine said, also when the stream ends without ``[DONE]``.
+    """
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": question}],
+        "temperature": 0,
+        "max_tokens": 64,
+        "stream": True,
+    }
+    started = asyncio.get_running_loop().time()
+    timeout = aiohttp.ClientTimeout(total=limit.total_seconds())
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(f"{url}/v1/chat/completions", json=body) as response,
+        ):
+            if response.status != 200:
+                said = (await response.text())[:500]
+                raise EnvironmentProblem(f"the gateway answered {response.status}: {said}")
+            return await _read(response, started)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise EnvironmentProblem(f"no answer from {url}: {str(error) or type(error).__name__}") from error
+
+
+async def _read(response: aiohttp.ClientResponse, started: float) -> Answer:
+    loop = asyncio.get_running_loop()
+    texts: list[str] = []
+    first = 0.0
+    async for line in response.content:
+        data = line.strip().removeprefix(b"data:").strip()
+        if data == b"[DONE]":
+            break
+        if not data or not line.startswith(b"data:"):
+            continue
+        text = _text(json.loads(data))
+        if text and not texts:
+            first = loop.time() - started
+        texts += [text] if text else []
+    else:
+        raise EnvironmentProblem("the answer ended before it was complete")
+    return Answer(
+        text="".join(texts).strip(),
+        first_token=timedelta(seconds=first),
+        total=timedelta(seconds=loop.time() - started),
+        chunks=len(texts),
+    )
+
+
+def _text(event: dict[str, Any]) -> str:
+    if "error" in event:
+        raise EnvironmentProblem(f"the engine said: {event['error']}")
+    choices = event.get("choices") or [{}]
+    return str((choices[0].get("delta") or {}).get("content") or "")

@@ -1,0 +1,39 @@
+"""Which models the fleets of a manifest will load in this very environment. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rayfleet.manifest.decode import decode_fleet
+from rayfleet.model.meta import JsonObject
+from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedModel:
+    """A model reference, and the form in which the engine loads it."""
+
+    reference: str
+    form: ModelFormat
+
+
+def models_to_fetch(registry: Registry, fleets: Iterable[JsonObject]) -> tuple[WantedModel, ...]:
+    """Return each model once, in order; models of engines that run in an environment of their own are theirs to fetch."""
+    found: dict[WantedModel, None] = {}
+    for raw in fleets:
+        serving = decode_fleet(raw).spec.serving
+        if serving is None or registry.source_of(serving.model) is None:
+            continue
+        engine = registry.engine(serving.engine)
+        image = serving.image or engine.launch_plan(serving).image
+        if engine.model_format is not None and _is_this_environment(registry, image):
+            found[WantedModel(reference=serving.model, form=engine.model_format)] = None
+    return tuple(found)
+
+
+def _is_this_environment(registry: Registry, image: str) -> bool:
+    return any(
+        not environment.cache_folder
+        and any(image == known or image.startswith(f"{known}:") for known in environment.images)
+        for environment in registry.local_environments
+    )

@@ -1,0 +1,1 @@
+"""Keeps the processes of an embedded cluster running: API server, controllers, node, gateway."""

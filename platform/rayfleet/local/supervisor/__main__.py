@@ -1,0 +1,26 @@
+"""``python -m rayfleet.local.supervisor SETTINGS_FILE``: started by ``rayfleet up``, not by people."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from rayfleet.local.supervisor.run import supervise
+from rayfleet.local.supervisor.settings import read_settings
+from rayfleet.model.errors import RayfleetError
+
+
+def main() -> int:
+    """Run one cluster until it is told to stop; 0 after a clean end, 1 with a message on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(supervise(read_settings(Path(sys.argv[1]))))
+    except* RayfleetError as group:
+        for error in group.exceptions:
+            sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

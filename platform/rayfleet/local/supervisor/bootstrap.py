@@ -1,0 +1,81 @@
+"""What must exist in a new embedded cluster before anything else: CRDs and the Gateway that routes name. Safe to repeat."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from rayfleet.kube.apply import apply_object
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.config import connect
+from rayfleet.kube.errors import ApiError, Unreachable
+from rayfleet.manifest.crds import all_crds
+from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import CRDS
+
+READY_LIMIT = timedelta(seconds=20)
+
+GATEWAY_MANIFEST: JsonObject = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "Gateway",
+    "metadata": {"name": "rayfleet", "namespace": "rayfleet-system"},
+    "spec": {
+        "gatewayClassName": "rayfleet",
+        "listeners": [
+            {
+                "name": "http",
+                "protocol": "HTTP",
+                "port": 80,
+                "allowedRoutes": {"namespaces": {"from": "All"}},
+            }
+        ],
+    },
+}
+
+
+async def wait_for_api_server(kubeconfig: Path, log_path: Path) -> KubeClient:
+    """Return an opened client when ``/readyz`` answers; EnvironmentProblem with the end of the log when it does not in time."""
+    try:
+        async with asyncio.timeout(READY_LIMIT.total_seconds()):
+            while True:
+                if kubeconfig.exists():
+                    client = await (await connect(kubeconfig)).__aenter__()
+                    try:
+                        await client.raw("GET", "/readyz")
+                    except (Unreachable, ApiError):
+                        await client.__aexit__(None, None, None)
+                    else:
+                        return client
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise EnvironmentProblem(
+            f"the embedded API server did not answer within {READY_LIMIT.total_seconds():.0f} s; the end of its log:\n"
+            + log_tail(log_path),
+            way_out=f"The whole log is {log_path}.",
+        ) from None
+
+
+async def bootstrap(client: KubeClient) -> None:
+    """Apply the CRDs, wait until they are served, and apply the Gateway."""
+    crds = all_crds()
+    for crd in crds:
+        await apply_object(client, crd)
+    async with asyncio.timeout(READY_LIMIT.total_seconds()):
+        for crd in crds:
+            while not _is_established(await client.get(CRDS, crd["metadata"]["name"])):
+                await asyncio.sleep(0.02)
+    await apply_object(client, GATEWAY_MANIFEST)
+
+
+def log_tail(path: Path, lines: int = 8) -> str:
+    """Return the last lines of a log, indented; a note when there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "  (no log)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (empty)"
+
+
+def _is_established(crd: JsonObject) -> bool:
+    conditions = crd.get("status", {}).get("conditions", [])
+    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)

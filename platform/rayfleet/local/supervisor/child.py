@@ -1,0 +1,105 @@
+"""One supervised process: started, watched, started again when it dies, stopped within a limit."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rayfleet.local.supervisor.record import ProcessIdentity, ProcessRecord, identity_of
+
+log = logging.getLogger(__name__)
+
+# A process that ran this long was well: its next death starts the back-off anew.
+STEADY_SECONDS = 30.0
+FIRST_DELAY_SECONDS = 0.2
+LONGEST_DELAY_SECONDS = 10.0
+
+
+def restart_delay(deaths_in_a_row: int) -> float:
+    """Return the seconds to wait before start number ``deaths_in_a_row`` + 1: 0.2, 0.4, 0.8 ... at most 10."""
+    return float(min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** max(0, deaths_in_a_row - 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """How a process is started; ``stop_seconds`` is what it gets between SIGTERM and SIGKILL."""
+
+    name: str
+    command: Sequence[str]
+    log_path: Path
+    stop_seconds: float = 10.0
+
+
+class Child:
+    """Runs one ChildSpec for ever, until ``stop``."""
+
+    def __init__(self, spec: ChildSpec, on_change: Callable[[], None]) -> None:
+        self.spec = spec
+        self.restarts = 0
+        self.last_exit = ""
+        self._on_change = on_change
+        self._process: asyncio.subprocess.Process | None = None
+        self._identity = ProcessIdentity(pid=0, start_ticks=0)
+        self._stopping = asyncio.Event()
+
+    @property
+    def record(self) -> ProcessRecord:
+        """What is written down about this process now."""
+        return ProcessRecord(identity=self._identity, restarts=self.restarts, last_exit=self.last_exit)
+
+    async def run(self) -> None:
+        """Start the process and start it again whenever it ends, until ``stop`` was called."""
+        loop = asyncio.get_running_loop()
+        deaths = 0
+        while not self._stopping.is_set():
+            started = loop.time()
+            process = await self._start()
+            code = await process.wait()
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            self.last_exit = f"signal {-code}" if code < 0 else f"exit code {code}"
+            deaths = 1 if loop.time() - started > STEADY_SECONDS else deaths + 1
+            log.warning("process ended; starting it again", extra={"child": self.spec.name, "end": self.last_exit})
+            self._on_change()
+            await asyncio.sleep(restart_delay(deaths))
+
+    async def stop(self) -> None:
+        """End the process: SIGTERM, then SIGKILL when its time is up."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        _send(process, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self.spec.stop_seconds):
+                await process.wait()
+        except TimeoutError:
+            log.warning("process did not end in time; killing it", extra={"child": self.spec.name})
+            _send(process, signal.SIGKILL)
+            await process.wait()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        with self.spec.log_path.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *self.spec.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C at the terminal is the supervisor's to handle, in its order
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        self._process = process
+        self._identity = identity_of(process.pid)
+        self._on_change()
+        return process
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,81 @@
+"""What `rayfleet up` makes of pods (rayfleet.local.progress)."""
+
+from typing import Any
+
+from rayfleet.local.progress import fleet_progress
+
+FLEET: dict[str, Any] = {"metadata": {"name": "f"}, "spec": {"replicas": 2}}
+CLUSTER: dict[str, Any] = {
+    "metadata": {"name": "f-1"},
+    "spec": {"workerGroupSpecs": [{"replicas": 1, "numOfHosts": 1}]},
+}
+
+
+def _pod(name: str, *, is_head: bool, ray_ready: bool, ready: bool = False, **container: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {
+                "ray.io/cluster": "f-1",
+                "ray.io/node-type": "head" if is_head else "worker",
+                "orchestration.aibrix.ai/raycluster-fleet-name": "f",
+            },
+        },
+        "spec": {"containers": [{"name": "ray"}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"name": "ray", "ready": ray_ready, **container}],
+        },
+    }
+
+
+def test_nodes_and_replicas_are_counted_over_the_whole_fleet() -> None:
+    pods = [_pod("head", is_head=True, ray_ready=True, ready=True), _pod("worker", is_head=False, ray_ready=False)]
+    progress = fleet_progress(FLEET, [CLUSTER], pods)
+    assert (progress.nodes_up, progress.nodes_expected) == (1, 4)
+    assert (progress.replicas_ready, progress.replicas_expected) == (1, 2)
+    assert progress.is_ready
+    assert not progress.is_complete
+
+
+def test_a_pod_that_is_going_counts_no_more() -> None:
+    pod = _pod("head", is_head=True, ray_ready=True, ready=True)
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert not fleet_progress(FLEET, [CLUSTER], [pod]).is_ready
+
+
+def test_an_unschedulable_pod_is_a_trouble_with_its_message() -> None:
+    pod = _pod("head", is_head=True, ray_ready=False)
+    pod["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "asks for 8 nvidia.com/gpu"}
+    ]
+    troubles = fleet_progress(FLEET, [CLUSTER], [pod]).troubles
+    assert [str(trouble) for trouble in troubles] == ["pod head: asks for 8 nvidia.com/gpu"]
+
+
+def test_an_engine_that_exits_at_once_is_told_from_a_slow_one() -> None:
+    slow = _pod("head", is_head=True, ray_ready=False, restartCount=1)
+    ended = _pod("head", is_head=True, ray_ready=False, restartCount=3, lastState={"terminated": {"exitCode": 7}})
+    assert fleet_progress(FLEET, [CLUSTER], [slow]).troubles == ()
+    (trouble,) = fleet_progress(FLEET, [CLUSTER], [ended]).troubles
+    assert trouble.container == "ray"
+    assert "exit code 7" in trouble.message
+
+
+def test_an_image_without_environment_says_what_the_node_said() -> None:
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "image x is unknown"}}
+    pod = _pod("head", is_head=True, ray_ready=False, state=waiting)
+    (trouble,) = fleet_progress(FLEET, [CLUSTER], [pod]).troubles
+    assert trouble.message == "image x is unknown"
+
+
+def test_an_invalid_fleet_is_a_trouble() -> None:
+    condition = {
+        "type": "Invalid",
+        "status": "True",
+        "reason": "InvalidSpec",
+        "message": "spec.replicas: -1 is negative",
+    }
+    fleet = {**FLEET, "status": {"conditions": [condition]}}
+    (trouble,) = fleet_progress(fleet, [], []).troubles
+    assert str(trouble) == "fleet f: spec.replicas: -1 is negative"
