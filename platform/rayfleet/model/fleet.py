@@ -36,11 +36,14 @@ CountOrPercent = int | Percent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """Rollout strategy; surge and unavailable count whole Ray clusters and hold for ``RollingUpdate`` only."""
+    """Rollout strategy; surge and unavailable count whole Ray clusters and hold for ``RollingUpdate`` only.
+
+    None is what the manifest does not say: 25% each, or what fits the accelerators (``planning.bounds`` decides).
+    """
 
     type: StrategyType = StrategyType.ROLLING_UPDATE
-    max_surge: CountOrPercent = Percent(value=25)
-    max_unavailable: CountOrPercent = Percent(value=25)
+    max_surge: CountOrPercent | None = None
+    max_unavailable: CountOrPercent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,215 @@
+"""RayClusterFleet, from and to JSON. Pure.
+
+Decoding finds every error of the document at once; each names its field. Encoding writes what decoding read, with the
+defaults said, and nothing is lost on the way: decoding it again gives the same value.
+"""
+
+from rayfleet.manifest.checking import defaulted, schema_errors
+from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
+from rayfleet.manifest.meta import decode_conditions, decode_meta, encode_condition, encode_meta, mapping
+from rayfleet.manifest.schema import (
+    FLEET_NAME_LETTERS,
+    FLEET_SPEC,
+    NOT_BOTH_ZERO_MESSAGE,
+    ONE_SOURCE_MESSAGE,
+    ROLLING_ONLY_MESSAGE,
+    SELECTOR_NEEDED_MESSAGE,
+)
+from rayfleet.manifest.serving import decode_serving, encode_serving, serving_errors
+from rayfleet.manifest.template import (
+    decode_selector,
+    decode_template,
+    encode_selector,
+    encode_template,
+    selector_errors,
+    template_errors,
+)
+from rayfleet.model.errors import FieldError, ManifestError
+from rayfleet.model.fleet import (
+    CountOrPercent,
+    Fleet,
+    FleetSpec,
+    FleetStatus,
+    Percent,
+    RayClusterTemplate,
+    Selector,
+    Strategy,
+    StrategyType,
+)
+from rayfleet.model.labels import FLEET_LABEL, MODEL_LABEL
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.resources import FLEETS
+
+_SCALING_COUNTS = (
+    ("replicas", "replicas"),
+    ("updatedReplicas", "updated_replicas"),
+    ("readyReplicas", "ready_replicas"),
+    ("availableReplicas", "available_replicas"),
+    ("unavailableReplicas", "unavailable_replicas"),
+    ("terminatingReplicas", "terminating_replicas"),
+)
+
+
+def decode_fleet(raw: JsonObject) -> Fleet:
+    """Return the fleet; raises ManifestError with everything that is wrong with it."""
+    errors = list(envelope_errors(raw, FLEETS, FLEET_NAME_LETTERS))
+    spec = raw.get("spec")
+    if isinstance(spec, dict):
+        errors += schema_errors(spec, FLEET_SPEC, "spec")
+        errors += _meaning_errors(raw, spec, errors)
+    if errors:
+        raise ManifestError(subject_of(raw, FLEETS), errors)
+    meta = decode_meta(raw)
+    return Fleet(
+        meta=meta,
+        spec=_decode_spec(defaulted(raw["spec"], FLEET_SPEC), meta),
+        status=decode_fleet_status(raw.get("status")),
+    )
+
+
+def encode_fleet(fleet: Fleet) -> JsonObject:
+    """Return the manifest of the fleet, without status."""
+    spec = fleet.spec
+    encoded: JsonObject = {"replicas": spec.replicas, "selector": encode_selector(spec.selector)}
+    if spec.template is not None:
+        encoded["template"] = encode_template(spec.template)
+    if spec.serving is not None:
+        encoded["serving"] = encode_serving(spec.serving)
+    encoded["strategy"] = _encode_strategy(spec.strategy)
+    encoded["minReadySeconds"] = spec.min_ready_seconds
+    encoded["revisionHistoryLimit"] = spec.revision_history_limit
+    encoded["paused"] = spec.paused
+    encoded["progressDeadlineSeconds"] = spec.progress_deadline_seconds
+    return {
+        "apiVersion": FLEETS.api_version,
+        "kind": FLEETS.kind,
+        "metadata": encode_meta(fleet.meta),
+        "spec": encoded,
+    }
+
+
+def decode_fleet_status(raw: object) -> FleetStatus:
+    """Return the status; lenient, it is our own writing."""
+    status = mapping(raw)
+    return FleetStatus(
+        observed_generation=status.get("observedGeneration", 0),
+        collision_count=status.get("collisionCount"),
+        conditions=decode_conditions(status.get("conditions")),
+        scaling_target_selector=status.get("scalingTargetSelector", ""),
+        phase=status.get("phase", ""),
+        ready=status.get("ready", ""),
+        model=status.get("model", ""),
+        **{attribute: status.get(name, 0) for name, attribute in _SCALING_COUNTS},
+    )
+
+
+def encode_fleet_status(status: FleetStatus) -> JsonObject:
+    """Return the status; every count is said, also 0."""
+    encoded: JsonObject = {"observedGeneration": status.observed_generation}
+    encoded |= {name: getattr(status, attribute) for name, attribute in _SCALING_COUNTS}
+    if status.collision_count is not None:
+        encoded["collisionCount"] = status.collision_count
+    encoded["conditions"] = [encode_condition(condition) for condition in status.conditions]
+    texts = {
+        "scalingTargetSelector": status.scaling_target_selector,
+        "phase": status.phase,
+        "ready": status.ready,
+        "model": status.model,
+    }
+    return encoded | {name: text for name, text in texts.items() if text}
+
+
+def _meaning_errors(raw: JsonObject, spec: JsonObject, found: list[FieldError]) -> list[FieldError]:
+    """Return what is wrong between fields, for the parts whose own form is right."""
+    errors: list[FieldError] = []
+    template, serving, selector = spec.get("template"), spec.get("serving"), spec.get("selector")
+    if (template is None) == (serving is None):
+        errors.append(FieldError(path="spec", message=ONE_SOURCE_MESSAGE))
+    if template is not None and not is_wrong_at(found, "spec.template"):
+        errors += template_errors(template, "spec.template")
+    if serving is not None and not is_wrong_at(found, "spec.serving"):
+        label = mapping(mapping(raw.get("metadata")).get("labels")).get(MODEL_LABEL)
+        errors += serving_errors(serving, label, "spec.serving")
+    errors += _selector_errors(raw, spec, found) if selector is not None else []
+    if selector is None and template is not None:
+        errors.append(FieldError(path="spec.selector", message=SELECTOR_NEEDED_MESSAGE))
+    if not is_wrong_at(found, "spec.strategy"):
+        errors += _strategy_errors(mapping(spec.get("strategy")))
+    return errors
+
+
+def _selector_errors(raw: JsonObject, spec: JsonObject, found: list[FieldError]) -> list[FieldError]:
+    if any(is_wrong_at(found, path) for path in ("spec.selector", "spec.serving", "spec.template", "metadata")):
+        return []
+    if spec.get("template") is not None:
+        template = decode_template(spec["template"])
+    elif spec.get("serving") is not None:
+        template = RayClusterTemplate(labels=serving_labels(decode_meta(raw), _served_name(spec["serving"], raw)))
+    else:
+        return []
+    return list(selector_errors(decode_selector(spec["selector"]), template, "spec.selector"))
+
+
+def serving_labels(meta: ObjectMeta, served_model_name: str) -> dict[str, str]:
+    """Return the labels of the RayClusters of a fleet with ``spec.serving``; they are its selector when none is given."""
+    return {MODEL_LABEL: served_model_name, FLEET_LABEL: meta.name}
+
+
+def _served_name(serving: JsonObject, raw: JsonObject) -> str:
+    meta = decode_meta(raw)
+    return str(serving.get("servedModelName") or meta.labels.get(MODEL_LABEL) or meta.name)
+
+
+def _strategy_errors(strategy: JsonObject) -> list[FieldError]:
+    rolling = strategy.get("rollingUpdate")
+    if rolling is None:
+        return []
+    path = "spec.strategy.rollingUpdate"
+    if strategy.get("type") == StrategyType.RECREATE:
+        return [FieldError(path=path, message=ROLLING_ONLY_MESSAGE)]
+    if rolling.get("maxSurge") in {0, "0%"} and rolling.get("maxUnavailable") in {0, "0%"}:
+        return [FieldError(path=path, message=NOT_BOTH_ZERO_MESSAGE)]
+    return []
+
+
+def _decode_spec(raw: JsonObject, meta: ObjectMeta) -> FleetSpec:
+    serving = None
+    if raw.get("serving") is not None:
+        default_name = meta.labels.get(MODEL_LABEL) or meta.name
+        serving = decode_serving(raw["serving"], default_name=default_name)
+    if raw.get("selector") is not None:
+        selector = decode_selector(raw["selector"])
+    else:
+        selector = Selector(match_labels=serving_labels(meta, serving.served_model_name if serving else ""))
+    return FleetSpec(
+        selector=selector,
+        template=decode_template(raw["template"]) if raw.get("template") is not None else None,
+        serving=serving,
+        replicas=raw["replicas"],
+        strategy=_decode_strategy(mapping(raw.get("strategy"))),
+        min_ready_seconds=raw["minReadySeconds"],
+        revision_history_limit=raw["revisionHistoryLimit"],
+        paused=raw["paused"],
+        progress_deadline_seconds=raw["progressDeadlineSeconds"],
+    )
+
+
+def _decode_strategy(raw: JsonObject) -> Strategy:
+    rolling = mapping(raw.get("rollingUpdate"))
+    return Strategy(
+        type=StrategyType(raw.get("type") or StrategyType.ROLLING_UPDATE),
+        max_surge=_decode_bound(rolling.get("maxSurge")),
+        max_unavailable=_decode_bound(rolling.get("maxUnavailable")),
+    )
+
+
+def _encode_strategy(strategy: Strategy) -> JsonObject:
+    bounds = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
+    said = {
+        name: bound if isinstance(bound, int) else str(bound) for name, bound in bounds.items() if bound is not None
+    }
+    return {"type": strategy.type.value, **({"rollingUpdate": said} if said else {})}
+
+
+def _decode_bound(raw: int | str | None) -> CountOrPercent | None:
+    return Percent(value=int(raw.removesuffix("%"))) if isinstance(raw, str) else raw

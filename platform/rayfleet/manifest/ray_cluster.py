@@ -1,0 +1,28 @@
+"""An observed RayCluster from JSON. Pure; lenient, because the object is KubeRay's."""
+
+from rayfleet.manifest.meta import decode_conditions, decode_meta, mapping
+from rayfleet.manifest.ray_spec import accelerators, expected_workers
+from rayfleet.model.conditions import Condition, ConditionStatus
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.ray_cluster import RayCluster
+
+
+def decode_ray_cluster(raw: JsonObject) -> RayCluster:
+    """Return the live facts; a RayCluster without status is one that nothing has looked at yet: not ready."""
+    spec, status = mapping(raw.get("spec")), mapping(raw.get("status"))
+    conditions = {condition.type: condition for condition in decode_conditions(status.get("conditions"))}
+    head = _when_true(conditions.get("HeadPodReady"))
+    failure = _when_true(conditions.get("ReplicaFailure"))
+    ready_workers = status.get("readyWorkerReplicas")
+    return RayCluster(
+        meta=decode_meta(raw),
+        expected_workers=expected_workers(spec),
+        ready_workers=ready_workers if isinstance(ready_workers, int) else 0,
+        head_ready_since=head.last_transition_time if head else None,
+        accelerators=accelerators(spec),
+        failure=(failure.message or failure.reason) if failure else "",
+    )
+
+
+def _when_true(condition: Condition | None) -> Condition | None:
+    return condition if condition is not None and condition.status is ConditionStatus.TRUE else None

@@ -1,0 +1,166 @@
+"""What KubeRay would refuse silently in a RayCluster spec, said loudly beforehand. Pure.
+
+KubeRay answers an invalid spec with an event alone: no condition, no requeue, no status. These are the checks of its
+``ValidateRayClusterSpec`` (v1.5, ``controllers/ray/utils/validation.go``) that a fleet can meet, and what the pods' own API would refuse.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rayfleet.manifest.checking import child_path, shown
+from rayfleet.manifest.meta import mapping
+from rayfleet.manifest.ray_spec import INT32_MAX
+from rayfleet.model.errors import FieldError
+from rayfleet.model.meta import JsonObject
+
+_TOKEN_RAY_VERSION = (2, 52, 0)
+_RESOURCE_PARAMS = ("memory", "num-cpus", "num-gpus", "resources")
+_GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas", "numOfHosts")
+
+
+def ray_template_errors(spec: JsonObject, annotations: JsonObject, path: str) -> tuple[FieldError, ...]:
+    """Return everything wrong with a RayCluster spec; ``path`` is where it stands, ``annotations`` are the RayCluster's."""
+    return tuple(_errors(spec, annotations, path))
+
+
+def _errors(spec: JsonObject, annotations: JsonObject, path: str) -> Iterator[FieldError]:
+    head_path = child_path(path, "headGroupSpec")
+    head = spec.get("headGroupSpec")
+    if head is None:
+        yield FieldError(path=head_path, message="must be given")
+    elif not isinstance(head, dict):
+        yield FieldError(path=head_path, message=f"{shown(head)} is not a mapping")
+    else:
+        yield from _group_errors(head, head_path)
+    yield from _worker_errors(spec, child_path(path, "workerGroupSpecs"))
+    yield from _feature_errors(spec, annotations, path)
+
+
+def _worker_errors(spec: JsonObject, path: str) -> Iterator[FieldError]:
+    groups = spec.get("workerGroupSpecs")
+    if groups is None:
+        return
+    if not isinstance(groups, list):
+        yield FieldError(path=path, message=f"{shown(groups)} is not a list")
+        return
+    seen: dict[str, int] = {}
+    for index, group in enumerate(groups):
+        here = f"{path}[{index}]"
+        if not isinstance(group, dict):
+            yield FieldError(path=here, message=f"{shown(group)} is not a mapping")
+            continue
+        yield from _group_name_errors(group.get("groupName"), seen, index, path)
+        yield from _count_errors(group, here)
+        yield from _group_errors(group, here)
+
+
+def _group_name_errors(name: Any, seen: dict[str, int], index: int, path: str) -> Iterator[FieldError]:
+    here = f"{path}[{index}].groupName"
+    if not isinstance(name, str) or not name:
+        yield FieldError(path=here, message="must be given")
+    elif name in seen:
+        yield FieldError(path=here, message=f"{shown(name)} is the name of {path}[{seen[name]}] too")
+    elif not re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", name):
+        yield FieldError(path=here, message=f"{shown(name)} cannot be a label (63 letters, digits, '-', '_' and '.')")
+    else:
+        seen[name] = index
+
+
+def _count_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
+    wrong = False
+    for name in _GROUP_COUNTS:
+        value = group.get(name)
+        if value is None:
+            continue
+        lowest = 1 if name == "numOfHosts" else 0
+        if isinstance(value, bool) or not isinstance(value, int):
+            wrong = True
+            yield FieldError(path=f"{path}.{name}", message=f"{shown(value)} is not a whole number")
+        elif value < lowest:
+            wrong = True
+            yield FieldError(path=f"{path}.{name}", message=f"{value} must be at least {lowest}")
+    smallest, largest = group.get("minReplicas") or 0, group.get("maxReplicas")
+    if not wrong and smallest > (INT32_MAX if largest is None else largest):
+        yield FieldError(path=f"{path}.minReplicas", message=f"{smallest} is more than maxReplicas {largest}")
+
+
+def _group_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
+    yield from _start_param_errors(group, path)
+    here = f"{path}.template.spec.containers"
+    template = group.get("template")
+    items = mapping(mapping(template).get("spec")).get("containers")
+    if not isinstance(template, dict) and template is not None:
+        yield FieldError(path=f"{path}.template", message=f"{shown(template)} is not a mapping")
+    elif not isinstance(items, list) or not items:
+        yield FieldError(path=here, message="needs at least one container; the first one runs Ray")
+    else:
+        yield from _container_errors(items, here)
+
+
+def _container_errors(items: list[Any], path: str) -> Iterator[FieldError]:
+    names: set[str] = set()
+    for index, item in enumerate(items):
+        here = f"{path}[{index}]"
+        if not isinstance(item, dict):
+            yield FieldError(path=here, message=f"{shown(item)} is not a mapping")
+            continue
+        for field in ("name", "image"):
+            if not isinstance(item.get(field), str) or not item[field]:
+                yield FieldError(path=f"{here}.{field}", message="must be given")
+        name = str(item.get("name"))
+        if item.get("name") and name in names:
+            yield FieldError(path=f"{here}.name", message=f"{shown(name)} is the name of another container too")
+        names.add(name)
+        yield from _environment_errors(item, here)
+
+
+def _environment_errors(container: JsonObject, path: str) -> Iterator[FieldError]:
+    entries = container.get("env")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        value = mapping(entry).get("value")
+        if value is not None and not isinstance(value, str):
+            yield FieldError(path=f"{path}.env[{index}].value", message=f"{shown(value)} is not text (quote it)")
+        if mapping(entry).get("name") == "KUBERAY_GEN_AUTOSCALER_START_CMD":
+            yield FieldError(path=f"{path}.env[{index}].name", message="is reserved by KubeRay")
+
+
+def _start_param_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
+    here = f"{path}.rayStartParams"
+    params = group.get("rayStartParams")
+    if params is not None and not isinstance(params, dict):
+        yield FieldError(path=here, message=f"{shown(params)} is not a mapping")
+        return
+    for name, value in (params or {}).items():
+        if not isinstance(value, str):
+            yield FieldError(path=child_path(here, name), message=f'{shown(value)} is not text (quote it: "{value}")')
+        if name == "labels":
+            yield FieldError(path=f"{here}.labels", message=f"is not allowed here: use {path}.labels")
+        if name in _RESOURCE_PARAMS and group.get("resources"):
+            message = f"cannot be given together with {path}.resources: KubeRay refuses the mix"
+            yield FieldError(path=child_path(here, name), message=message)
+
+
+def _feature_errors(spec: JsonObject, annotations: JsonObject, path: str) -> Iterator[FieldError]:
+    mode = mapping(spec.get("authOptions")).get("mode")
+    version = spec.get("rayVersion")
+    if version is not None and not isinstance(version, str):
+        yield FieldError(path=f"{path}.rayVersion", message=f'{shown(version)} is not text (quote it: "{version}")')
+    elif mode == "token" and _version(version) < _TOKEN_RAY_VERSION:
+        message = f"token needs rayVersion 2.52.0 or newer, {path}.rayVersion is {shown(version)}"
+        yield FieldError(path=f"{path}.authOptions.mode", message=message)
+    if spec.get("gcsFaultToleranceOptions") and "ray.io/ft-enabled" in annotations:
+        message = "cannot be given together with the annotation ray.io/ft-enabled"
+        yield FieldError(path=f"{path}.gcsFaultToleranceOptions", message=message)
+    upgrade = mapping(spec.get("upgradeStrategy")).get("type")
+    if upgrade not in {None, "Recreate", "None"}:
+        yield FieldError(path=f"{path}.upgradeStrategy.type", message=f"{shown(upgrade)} is none of Recreate, None")
+    manager = spec.get("managedBy")
+    if manager not in {None, "ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"}:
+        yield FieldError(path=f"{path}.managedBy", message=f"{shown(manager)}: KubeRay would leave such clusters alone")
+
+
+def _version(text: Any) -> tuple[int, ...]:
+    """Return the numbers of ``2.53.0``; an absent or unreadable version is older than any."""
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text if isinstance(text, str) else "")
+    return tuple(int(part or 0) for part in found.groups()) if found else (0,)

@@ -1,0 +1,105 @@
+"""RayClusterReplicaSet, from and to JSON. Pure; as ``fleet``."""
+
+from rayfleet.manifest.checking import defaulted, schema_errors
+from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
+from rayfleet.manifest.meta import decode_conditions, decode_meta, encode_condition, encode_meta, mapping
+from rayfleet.manifest.schema import REPLICA_SET_NAME_LETTERS, REPLICA_SET_SPEC
+from rayfleet.manifest.template import (
+    decode_selector,
+    decode_template,
+    encode_selector,
+    encode_template,
+    selector_errors,
+    template_errors,
+)
+from rayfleet.manifest.times import decode_time, encode_micro_time
+from rayfleet.model.errors import FieldError, ManifestError
+from rayfleet.model.fleet import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, Selector
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import REPLICA_SETS
+
+_COUNTS = (
+    ("replicas", "replicas"),
+    ("fullyLabeledReplicas", "fully_labeled_replicas"),
+    ("readyReplicas", "ready_replicas"),
+    ("availableReplicas", "available_replicas"),
+    ("terminatingReplicas", "terminating_replicas"),
+)
+
+
+def decode_replica_set(raw: JsonObject) -> ReplicaSet:
+    """Return the replica set; raises ManifestError with everything that is wrong with it.
+
+    Without a selector it selects the labels of its template.
+    """
+    errors = list(envelope_errors(raw, REPLICA_SETS, REPLICA_SET_NAME_LETTERS))
+    spec = raw.get("spec")
+    if isinstance(spec, dict):
+        errors += schema_errors(spec, REPLICA_SET_SPEC, "spec")
+        errors += _meaning_errors(spec, errors)
+    if errors:
+        raise ManifestError(subject_of(raw, REPLICA_SETS), errors)
+    return ReplicaSet(
+        meta=decode_meta(raw),
+        spec=_decode_spec(defaulted(raw["spec"], REPLICA_SET_SPEC)),
+        status=decode_replica_set_status(raw.get("status")),
+    )
+
+
+def encode_replica_set(replica_set: ReplicaSet) -> JsonObject:
+    """Return the manifest of the replica set, without status."""
+    spec = replica_set.spec
+    return {
+        "apiVersion": REPLICA_SETS.api_version,
+        "kind": REPLICA_SETS.kind,
+        "metadata": encode_meta(replica_set.meta),
+        "spec": {
+            "replicas": spec.replicas,
+            "minReadySeconds": spec.min_ready_seconds,
+            "selector": encode_selector(spec.selector),
+            "template": encode_template(spec.template),
+        },
+    }
+
+
+def decode_replica_set_status(raw: object) -> ReplicaSetStatus:
+    """Return the status; lenient, it is our own writing."""
+    status = mapping(raw)
+    since = {uid: decode_time(text) for uid, text in mapping(status.get("readySince")).items()}
+    return ReplicaSetStatus(
+        observed_generation=status.get("observedGeneration", 0),
+        ready_since={uid: time for uid, time in since.items() if time is not None},
+        conditions=decode_conditions(status.get("conditions")),
+        **{attribute: status.get(name, 0) for name, attribute in _COUNTS},
+    )
+
+
+def encode_replica_set_status(status: ReplicaSetStatus) -> JsonObject:
+    """Return the status; every count is said, also 0."""
+    encoded: JsonObject = {"observedGeneration": status.observed_generation}
+    encoded |= {name: getattr(status, attribute) for name, attribute in _COUNTS}
+    encoded["conditions"] = [encode_condition(condition) for condition in status.conditions]
+    if status.ready_since:
+        encoded["readySince"] = {uid: encode_micro_time(time) for uid, time in sorted(status.ready_since.items())}
+    return encoded
+
+
+def _meaning_errors(spec: JsonObject, found: list[FieldError]) -> list[FieldError]:
+    if spec.get("template") is None or is_wrong_at(found, "spec.template"):
+        return []
+    errors = list(template_errors(spec["template"], "spec.template"))
+    if spec.get("selector") is not None and not is_wrong_at(found, "spec.selector"):
+        selector = decode_selector(spec["selector"])
+        errors += selector_errors(selector, decode_template(spec["template"]), "spec.selector")
+    return errors
+
+
+def _decode_spec(raw: JsonObject) -> ReplicaSetSpec:
+    template = decode_template(raw["template"])
+    given = raw.get("selector")
+    return ReplicaSetSpec(
+        selector=decode_selector(given) if given is not None else Selector(match_labels=template.labels),
+        template=template,
+        replicas=raw["replicas"],
+        min_ready_seconds=raw["minReadySeconds"],
+    )

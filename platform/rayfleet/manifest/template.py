@@ -1,0 +1,71 @@
+"""Selector and RayCluster template, from and to JSON. Pure; decoding takes what the schema has accepted."""
+
+from rayfleet.manifest.checking import child_path, shown
+from rayfleet.manifest.meta import mapping
+from rayfleet.manifest.ray_template import ray_template_errors
+from rayfleet.manifest.schema import SELECTOR_MISMATCH_MESSAGE
+from rayfleet.model.errors import FieldError
+from rayfleet.model.fleet import LabelRequirement, RayClusterTemplate, Selector
+from rayfleet.model.labels import selects
+from rayfleet.model.meta import JsonObject
+
+
+def decode_selector(raw: JsonObject) -> Selector:
+    """Return the selector."""
+    return Selector(
+        match_labels=dict(raw.get("matchLabels") or {}),
+        match_expressions=tuple(
+            LabelRequirement(key=item["key"], operator=item["operator"], values=tuple(item.get("values") or ()))
+            for item in raw.get("matchExpressions") or ()
+        ),
+    )
+
+
+def encode_selector(selector: Selector) -> JsonObject:
+    """Return the selector; parts without entries are left out."""
+    encoded: JsonObject = {}
+    if selector.match_labels:
+        encoded["matchLabels"] = dict(selector.match_labels)
+    if selector.match_expressions:
+        encoded["matchExpressions"] = [
+            {"key": item.key, "operator": item.operator, **({"values": list(item.values)} if item.values else {})}
+            for item in selector.match_expressions
+        ]
+    return encoded
+
+
+def decode_template(raw: JsonObject) -> RayClusterTemplate:
+    """Return the template; its spec is the very object that was given."""
+    meta = mapping(raw.get("metadata"))
+    return RayClusterTemplate(
+        labels=dict(meta.get("labels") or {}),
+        annotations=dict(meta.get("annotations") or {}),
+        spec=raw.get("spec") or {},
+    )
+
+
+def encode_template(template: RayClusterTemplate) -> JsonObject:
+    """Return the template as it stands in a manifest."""
+    meta: JsonObject = {}
+    if template.labels:
+        meta["labels"] = dict(template.labels)
+    if template.annotations:
+        meta["annotations"] = dict(template.annotations)
+    return {**({"metadata": meta} if meta else {}), "spec": template.spec}
+
+
+def template_errors(raw: JsonObject, path: str) -> tuple[FieldError, ...]:
+    """Return what KubeRay would refuse silently in a template that the schema accepts."""
+    annotations = mapping(mapping(raw.get("metadata")).get("annotations"))
+    return ray_template_errors(raw.get("spec") or {}, annotations, child_path(path, "spec"))
+
+
+def selector_errors(selector: Selector, template: RayClusterTemplate, path: str) -> tuple[FieldError, ...]:
+    """Return the one error of a selector that is empty or does not select what the template makes."""
+    if not selector.match_labels and not selector.match_expressions:
+        message = "is empty: it would select every RayCluster of the namespace"
+        return (FieldError(path=path, message=message),)
+    if selects(selector, template.labels):
+        return ()
+    message = f"{SELECTOR_MISMATCH_MESSAGE}: {shown(encode_selector(selector))} against {shown(dict(template.labels))}"
+    return (FieldError(path=path, message=message),)

@@ -1,0 +1,27 @@
+"""Kubernetes times as text and back. Pure.
+
+``metav1.Time`` has whole seconds, ``MicroTime`` six digits; both end in ``Z``.
+"""
+
+from datetime import UTC, datetime
+
+
+def decode_time(text: object) -> datetime | None:
+    """Return the time, None when it is absent or unreadable (a foreign object's time is never worth an error)."""
+    if not isinstance(text, str):
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def encode_time(value: datetime) -> str:
+    """Return ``2026-01-02T03:04:05Z``; parts of a second are dropped, as ``metav1.Time`` does."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def encode_micro_time(value: datetime) -> str:
+    """Return ``2026-01-02T03:04:05.123456Z``."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
