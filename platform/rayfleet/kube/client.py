@@ -111,6 +111,7 @@ class KubeClient:
     ) -> None:
         if self._opened is not None:
             await self._opened.close()
+            await asyncio.sleep(0)  # an aborted transport says goodbye to its socket in the next turn of the loop
             self._opened = None
 
     async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
@@ -234,8 +235,11 @@ class KubeClient:
             async with self._session.request(**await self._arguments(request), timeout=timeout) as response:
                 if response.status >= 400:
                     raise _decode_response(response, await response.read())
-                async for chunk in response.content.iter_any():
-                    yield chunk
+                try:
+                    async for chunk in response.content.iter_any():
+                        yield chunk
+                finally:
+                    _cut(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from error
 
@@ -360,6 +364,13 @@ def _with_type(answer: JsonObject) -> list[JsonObject]:
     kind = str(answer.get("kind", "")).removesuffix("List")
     version = answer.get("apiVersion", "")
     return [{"apiVersion": version, "kind": kind} | item for item in answer.get("items") or ()]
+
+
+def _cut(response: aiohttp.ClientResponse) -> None:
+    """End an endless answer at once; a polite TLS farewell would wait for a server that goes on talking."""
+    connection = response.connection
+    if not response.content.at_eof() and connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _decode_response(response: aiohttp.ClientResponse, body: bytes) -> ApiError:
