@@ -6,9 +6,10 @@ Level-based: a key says only that something about it may have changed. No two pa
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from rayfleet.controllers.queue import QueueClosed, WorkQueue
 from rayfleet.kube.errors import Conflict
@@ -19,8 +20,22 @@ from rayfleet.model.meta import JsonObject, ObjectKey
 
 log = logging.getLogger(__name__)
 
-Reconcile = Callable[[ObjectKey], Awaitable[timedelta | None]]
 Keys = Callable[[JsonObject], Iterable[ObjectKey]]
+
+
+_STALE_RETRY = timedelta(milliseconds=50)
+
+
+class Reconciler(Protocol):
+    """What a controller does for one key."""
+
+    def is_current(self, key: ObjectKey) -> bool:
+        """Whether the stores show all that earlier passes for ``key`` wrote; without that there is no pass."""
+        ...
+
+    async def reconcile(self, key: ObjectKey) -> timedelta | None:
+        """Bring the object one step nearer its spec; return when to look again."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +79,7 @@ class Controller:
         self,
         name: str,
         primary: Reflector,
-        reconcile: Reconcile,
+        reconciler: Reconciler,
         watches: Sequence[Watch] = (),
         settings: RuntimeSettings | None = None,
     ) -> None:
@@ -73,7 +88,7 @@ class Controller:
         self.passes = 0
         self.failed_passes = 0
         self._primary = primary
-        self._reconcile = reconcile
+        self._reconciler = reconciler
         self._reflectors = (primary, *(watch.reflector for watch in watches))
         self._settings = settings or RuntimeSettings()
         for watch in (Watch(reflector=primary, keys=own_key), *watches):
@@ -113,11 +128,14 @@ class Controller:
 
     async def _pass(self, key: ObjectKey) -> None:
         """Run one pass; whatever it raises is logged and brings the key back later."""
+        if not self._reconciler.is_current(key):
+            self.queue.add_after(key, _STALE_RETRY)  # the event that it waits for wakes it sooner
+            return
         self.passes += 1
         facts = {"controller": self.name, "key": str(key)}
         try:
             async with asyncio.timeout(self._settings.pass_limit.total_seconds()):
-                requeue_after = await self._reconcile(key)
+                requeue_after = await self._reconciler.reconcile(key)
         except Conflict as error:
             self.queue.add_failed(key)
             log.debug("stale view, looking again", extra=facts | {"error": error.message})

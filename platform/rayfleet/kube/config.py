@@ -7,7 +7,6 @@ A plain kubeconfig (token, certificates) is read here, because importing the off
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -114,7 +113,7 @@ def _decoded(fields: Mapping[str, Any], name: str) -> str:
         return ""
     try:
         return base64.b64decode(fields[name], validate=False).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise SettingsError(f"{name}: is not base64 of PEM text") from error
 
 

@@ -10,6 +10,7 @@ from rayfleet.model.meta import JsonObject, ObjectKey
 
 Index = Callable[[JsonObject], Iterable[str]]
 OWNER_INDEX = "owner"
+NAMESPACE_INDEX = "namespace"
 
 
 def key_of(manifest: JsonObject) -> ObjectKey:
@@ -47,10 +48,14 @@ def is_older(version: str, than: str) -> bool:
 
 
 class Store:
-    """Objects by key; ``owner`` (controller UID) is always indexed, more by name."""
+    """Objects by key; ``owner`` (controller UID) and ``namespace`` are always indexed, more by name."""
 
     def __init__(self, indexes: Mapping[str, Index] | None = None) -> None:
-        self._indexes: dict[str, Index] = {OWNER_INDEX: _owner_index, **(indexes or {})}
+        self._indexes: dict[str, Index] = {
+            OWNER_INDEX: _owner_index,
+            NAMESPACE_INDEX: _namespace_index,
+            **(indexes or {}),
+        }
         self._objects: dict[ObjectKey, JsonObject] = {}
         self._by_value: dict[str, dict[str, dict[ObjectKey, None]]] = {name: {} for name in self._indexes}
 
@@ -65,7 +70,7 @@ class Store:
         """Return all objects, or those of one namespace."""
         if namespace is None:
             return tuple(self._objects.values())
-        return tuple(found for key, found in self._objects.items() if key.namespace == namespace)
+        return self.by_index(NAMESPACE_INDEX, namespace)
 
     def __iter__(self) -> Iterator[ObjectKey]:
         """Iterate over the keys that are there now; the store may change meanwhile."""
@@ -114,6 +119,10 @@ def _owner_index(manifest: JsonObject) -> Iterator[str]:
     uid = controller_uid(manifest)
     if uid is not None:
         yield uid
+
+
+def _namespace_index(manifest: JsonObject) -> Iterator[str]:
+    yield key_of(manifest).namespace
 
 
 def _version(manifest: JsonObject) -> str:

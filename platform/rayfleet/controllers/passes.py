@@ -1,0 +1,68 @@
+"""One pass: one read from the stores, one pure plan, its writes (the status last), then its events.
+
+The same for every kind; what differs is given as functions. A write that is refused for good (quota, webhook) makes the pass plan again
+with that failure and write nothing but the status, so that the user sees why nothing happens.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from rayfleet.controllers.executor import Executor, WriteRefused
+from rayfleet.kube.events import EventRecorder, EventType
+from rayfleet.kube.store import Store
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.planning.observed import WriteFailure
+from rayfleet.planning.plan import Event, FleetPlan, ReplicaSetPlan, UpdateStatus
+
+Observed = TypeVar("Observed")
+AnyPlan = FleetPlan | ReplicaSetPlan
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps(Generic[Observed]):
+    """The read and the decision for one kind; ``store`` holds the objects themselves."""
+
+    store: Store
+    observe: Callable[[JsonObject], Observed]
+    plan: Callable[[Observed, datetime], AnyPlan]
+    with_failure: Callable[[Observed, WriteFailure], Observed]
+
+
+class Passes(Generic[Observed]):
+    """Runs passes; a Reconciler of ``runtime``."""
+
+    def __init__(self, steps: Steps[Observed], executor: Executor, recorder: EventRecorder, clock: Clock) -> None:
+        self._steps = steps
+        self._executor = executor
+        self._recorder = recorder
+        self._clock = clock
+
+    def is_current(self, key: ObjectKey) -> bool:
+        """Whether the stores show all that earlier passes for ``key`` wrote."""
+        return self._executor.is_current(key)
+
+    async def reconcile(self, key: ObjectKey) -> timedelta | None:
+        """Bring one object a step nearer its spec; return when to look again. Raises RayfleetError."""
+        about = self._steps.store.get(key)
+        if about is None:  # deleted while it was queued
+            return None
+        observed = self._steps.observe(about)
+        now = self._clock()
+        plan = self._steps.plan(observed, now)
+        try:
+            await self._executor.carry_out(key, plan.actions)
+        except WriteRefused as refused:
+            failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)
+            status_only = [action for action in failed.actions if isinstance(action, UpdateStatus)]
+            await self._executor.carry_out(key, status_only)
+            self._record(about, failed.events)
+            raise
+        self._record(about, plan.events)
+        return plan.requeue_after
+
+    def _record(self, about: JsonObject, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._recorder.record(about, reason=event.reason, message=event.message, type=EventType(event.type.value))

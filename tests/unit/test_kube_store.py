@@ -1,0 +1,67 @@
+"""The store: indexes hold exactly what is stored, versions never go back."""
+
+from rayfleet.kube.store import Store, controller_uid, is_older, key_of, label_index
+from rayfleet.model.meta import JsonObject, ObjectKey
+
+
+def manifest(name: str, version: int, *, uid: str = "u", owner: str = "", team: str = "") -> JsonObject:
+    meta: JsonObject = {"name": name, "namespace": "n", "uid": uid, "resourceVersion": str(version)}
+    if owner:
+        meta["ownerReferences"] = [{"uid": "other"}, {"uid": owner, "controller": True}]
+    if team:
+        meta["labels"] = {"team": team}
+    return {"metadata": meta}
+
+
+def names(found: object) -> list[str]:
+    return sorted(each["metadata"]["name"] for each in found)  # type: ignore[attr-defined] # any sequence of objects
+
+
+def test_objects_are_found_by_the_controller_among_their_owners() -> None:
+    store = Store()
+    store.put(manifest("a", 1, owner="x"))
+    store.put(manifest("b", 2, owner="y"))
+    store.put(manifest("c", 3))
+    assert names(store.by_owner("x")) == ["a"]
+    assert store.by_owner("other") == ()
+    assert controller_uid(manifest("c", 3)) is None
+
+
+def test_an_index_forgets_what_changed_or_went() -> None:
+    store = Store({"team": label_index("team")})
+    store.put(manifest("a", 1, team="red"))
+    store.put(manifest("a", 2, team="blue"))
+    assert store.by_index("team", "red") == ()
+    assert names(store.by_index("team", "blue")) == ["a"]
+    store.remove(ObjectKey(namespace="n", name="a"))
+    assert store.by_index("team", "blue") == ()
+    assert store.list("n") == ()
+
+
+def test_an_older_version_of_the_same_object_is_not_taken() -> None:
+    store = Store()
+    newest = manifest("a", 10)
+    store.put(newest)
+    assert store.put(manifest("a", 9)) == (newest, False)
+    assert store.get(key_of(newest)) is newest
+
+
+def test_a_successor_of_the_same_name_is_taken_whatever_its_version() -> None:
+    store = Store()
+    store.put(manifest("a", 10, uid="first"))
+    _, is_taken = store.put(manifest("a", 9, uid="second"))
+    assert is_taken
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    assert is_older("9", than="10")
+    assert not is_older("10", than="10")
+    assert not is_older("", than="10")
+
+
+def test_a_namespace_lists_its_own() -> None:
+    store = Store()
+    store.put(manifest("a", 1))
+    assert names(store.list("n")) == ["a"]
+    assert store.list("m") == ()
+    assert names(store.list()) == ["a"]
