@@ -142,7 +142,7 @@ def read_manifests(files: Iterable[str]) -> list[JsonObject]:
     found: list[JsonObject] = []
     for name in files:
         for source, text in _texts(name):
-            found += load_documents(text, source)
+            found += [document.raw for document in load_documents(text, source)]
     if not found:
         raise SettingsError(f"no object in {', '.join(files)}", way_out="A manifest has apiVersion, kind and metadata.")
     return found
@@ -150,7 +150,8 @@ def read_manifests(files: Iterable[str]) -> list[JsonObject]:
 
 def check_fleets(documents: Iterable[JsonObject]) -> None:
     """Raise the ManifestError or PluginError of the first fleet or replica set that cannot be accepted."""
-    from rayfleet.manifest.decode import decode_fleet, decode_replica_set
+    from rayfleet.manifest.fleet import decode_fleet
+    from rayfleet.manifest.replica_set import decode_replica_set
     from rayfleet.plugin.checks import checked_engine
     from rayfleet.plugin.registry import load
 

@@ -1,7 +1,9 @@
 """What `rayfleet up` prints while it works: one line per phase with its seconds; on a terminal the running one is updated in place."""
 
+import sys
 import time
 from dataclasses import dataclass
+from typing import TextIO
 
 import click
 
@@ -20,7 +22,7 @@ class Phases:
     """Prints to stderr, so that stdout holds results only."""
 
     def __init__(self) -> None:
-        self._stream = click.get_text_stream("stderr")
+        self._stream: TextIO = sys.stderr
         self._is_terminal = self._stream.isatty()
         self._name = ""
         self._detail = ""

@@ -16,7 +16,7 @@ import click
 
 from rayfleet.cli.settings import read_cli_settings
 from rayfleet.local.folders import ClusterFolders, cluster_folders
-from rayfleet.model.errors import RayfleetError, SettingsError
+from rayfleet.model.errors import RayfleetError, SettingsError, leaves
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -97,11 +97,3 @@ def run(command: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, No
         sys.exit(code or 0)
 
     return to_completion
-
-
-def leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
-    """Return the single errors of a group of groups."""
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

@@ -296,7 +296,7 @@ def _print_usage(launched: "Launched", models: Sequence[str], *, is_detached: bo
 
 
 def _served_model(fleet: JsonObject) -> str:
-    from rayfleet.manifest.decode import decode_fleet
+    from rayfleet.manifest.fleet import decode_fleet
     from rayfleet.planning.model_name import model_name
 
     return model_name(decode_fleet(fleet)) or ""
@@ -306,7 +306,7 @@ def _quickstart() -> list[JsonObject]:
     from rayfleet.manifest.documents import load_documents
 
     text = (resources.files("rayfleet") / "deploy" / "quickstart.yaml").read_text(encoding="utf-8")
-    return list(load_documents(text, "quickstart.yaml"))
+    return [document.raw for document in load_documents(text, "quickstart.yaml")]
 
 
 def _accelerators(entries: Sequence[str]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rayfleet.manifest.decode import decode_fleet
+from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.model.meta import JsonObject
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.registry import Registry

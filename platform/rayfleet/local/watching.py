@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -29,7 +30,7 @@ class Sight:
     engine_says: str
 
 
-async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, limit: timedelta) -> AsyncIterator[Sight]:
+async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, limit: timedelta) -> AsyncGenerator[Sight]:
     """Yield a look at the fleet several times a second until the caller has seen enough.
 
     Raises EnvironmentProblem when a trouble lasts (with the end of the log that tells more), or after ``limit``.
@@ -58,7 +59,7 @@ async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, lim
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _engine_says(session: aiohttp.ClientSession, heads: Sequence[JsonObject]) -> str:
+async def _engine_says(session: aiohttp.ClientSession, heads: Sequence[Mapping[str, Any]]) -> str:
     for pod in heads:
         address = pod.get("status", {}).get("podIP")
         if not address or is_pod_ready(pod):

@@ -61,3 +61,11 @@ class SettingsError(RayfleetError):
 
 class EnvironmentProblem(RayfleetError):  # noqa: N818 - "problem" is what a user reads; it is no fault of the program
     """This machine lacks something: a free port, space, a package, an environment."""
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """Return the single errors of a group of groups, in order."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -7,19 +7,20 @@ from pathlib import Path
 
 from rayfleet.local.supervisor.run import supervise
 from rayfleet.local.supervisor.settings import read_settings
-from rayfleet.model.errors import RayfleetError
+from rayfleet.model.errors import RayfleetError, leaves
 
 
 def main() -> int:
     """Run one cluster until it is told to stop; 0 after a clean end, 1 with a message on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    code = 0
     try:
         asyncio.run(supervise(read_settings(Path(sys.argv[1]))))
     except* RayfleetError as group:
-        for error in group.exceptions:
+        code = 1
+        for error in leaves(group):
             sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
+    return code
 
 
 if __name__ == "__main__":
