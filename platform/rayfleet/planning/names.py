@@ -1,0 +1,51 @@
+"""Derived names: the same input gives the same name, so a repeated create is harmless. Pure.
+
+Hashes are written with letters that form no words and cannot be taken for one another (Kubernetes' ``SafeEncodeString``).
+"""
+
+import hashlib
+
+from rayfleet.model.meta import ObjectMeta
+
+TEMPLATE_HASH_LETTERS = 6
+ORDINAL_HASH_LETTERS = 5
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def safe_hash(text: str, letters: int) -> str:
+    """Return that many letters of a hash of ``text``; 6 letters tell 387 million texts apart."""
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
+    found: list[str] = []
+    for _ in range(letters):
+        number, index = divmod(number, len(_ALPHABET))
+        found.append(_ALPHABET[index])
+    return "".join(found)
+
+
+def template_hash(identity: str, collision_count: int | None) -> str:
+    """Return the short hash in a replica set's name and labels; another one for each collision that was met."""
+    salt = "" if not collision_count else f"/{collision_count}"
+    return safe_hash(f"{identity}{salt}", TEMPLATE_HASH_LETTERS)
+
+
+def replica_set_name(fleet_name: str, short_hash: str) -> str:
+    """Return ``<fleet>-<hash>``."""
+    return f"{fleet_name}-{short_hash}"
+
+
+def ray_cluster_name(replica_set: ObjectMeta, ordinal: int) -> str:
+    """Return the name of the replica set's Ray cluster at ``ordinal`` (from 0): ``<replica set>-<hash>``."""
+    return f"{replica_set.name}-{safe_hash(f'{replica_set.uid}/{ordinal}', ORDINAL_HASH_LETTERS)}"
+
+
+def service_names(fleet_name: str) -> tuple[str, ...]:
+    """Return the names that the fleet's Service may have, by preference.
+
+    A manifest may bring a Service of the fleet's own name; ours then steps aside.
+    """
+    return (fleet_name, f"{fleet_name}-head")
+
+
+def route_name(fleet_name: str) -> str:
+    """Return the name of the fleet's HTTPRoute."""
+    return f"{fleet_name}-router"

@@ -1,0 +1,23 @@
+"""Owner references. Pure."""
+
+from rayfleet.manifest.meta import mapping
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.resources import ResourceType
+
+
+def owner_reference(resource: ResourceType, owner: ObjectMeta) -> JsonObject:
+    """Return the controller reference of a child; it holds a foreground deletion of the owner until the child is gone."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def is_owned_by(raw: JsonObject, owner: ObjectMeta) -> bool:
+    """Whether ``owner`` is the controller of an object."""
+    references = mapping(raw.get("metadata")).get("ownerReferences") or ()
+    return any(item.get("uid") == owner.uid and item.get("controller") for item in references)

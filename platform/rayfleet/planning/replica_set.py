@@ -1,0 +1,176 @@
+"""Keep a replica set at its size: create the missing Ray clusters, delete the surplus, say how it stands. Pure.
+
+As the ReplicaSet controller of Kubernetes, with one difference: a Ray cluster that is on its way out keeps its place until it is gone
+when it asks for accelerators, so two sets of them are never held by accident. A broken one keeps its place too: it is counted,
+never left behind. Ray clusters are never changed, only made and deleted.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+
+from rayfleet.manifest.ray_spec import accelerators
+from rayfleet.manifest.replica_set import encode_replica_set_status
+from rayfleet.model.conditions import ConditionStatus
+from rayfleet.model.fleet import ReplicaSet, ReplicaSetStatus
+from rayfleet.model.labels import DELETION_COST_ANNOTATION, TEMPLATE_HASH_ANNOTATION
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.planning.availability import Availability, availability_of
+from rayfleet.planning.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.planning.names import ray_cluster_name
+from rayfleet.planning.observed import ObservedReplicaSet, Write
+from rayfleet.planning.owners import owner_reference
+from rayfleet.planning.plan import (
+    Action,
+    CreateRayClusters,
+    DeleteRayCluster,
+    Event,
+    EventType,
+    ObjectRef,
+    ReplicaSetPlan,
+    UpdateStatus,
+)
+
+REPLICA_FAILURE = "ReplicaFailure"
+_BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
+
+
+def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetPlan:
+    """Return what to do now for one replica set; one that is being deleted gets its status alone."""
+    replica_set = observed.replica_set
+    min_ready = timedelta(seconds=replica_set.spec.min_ready_seconds)
+    active = [cluster for cluster in observed.ray_clusters if not cluster.is_terminating]
+    availability = availability_of(active, replica_set.status.ready_since, min_ready, now)
+    status = _status(observed, active, availability, now)
+    actions: list[Action] = []
+    if replica_set.meta.deleted_at is None and observed.failure is None:
+        missing = replica_set.spec.replicas - len(active)
+        actions += _creations(observed, missing) if missing > 0 else _deletions(active, -missing)
+    events = (*_events(actions), *_failure_events(observed))
+    if encode_replica_set_status(status) != encode_replica_set_status(replica_set.status):
+        ref = ObjectRef(key=replica_set.meta.key, uid=replica_set.meta.uid)
+        actions.append(UpdateStatus(resource=REPLICA_SETS, ref=ref, status=encode_replica_set_status(status)))
+    return ReplicaSetPlan(actions=tuple(actions), status=status, events=events, requeue_after=availability.next_change)
+
+
+def deletion_order(clusters: Sequence[RayCluster]) -> list[RayCluster]:
+    """Return ``clusters`` with the one to delete first in front.
+
+    Not ready before ready, lower ``pod-deletion-cost`` before higher, newer before older: the longest-serving one stays.
+    """
+
+    def rank(cluster: RayCluster) -> tuple[bool, int, float, str]:
+        created = cluster.meta.created_at
+        return cluster.is_ready, _deletion_cost(cluster), -(created.timestamp() if created else 0.0), cluster.meta.name
+
+    return sorted(clusters, key=rank)
+
+
+def create_batches(manifests: Sequence[JsonObject]) -> Iterator[CreateRayClusters]:
+    """Cut the creates into batches of 1, 2, 4, ...: a quota that is full is met once, not a hundred times."""
+    start, size = 0, 1
+    while start < len(manifests):
+        yield CreateRayClusters(manifests=tuple(manifests[start : start + size]))
+        start, size = start + size, size * 2
+
+
+def _creations(observed: ObservedReplicaSet, missing: int) -> list[Action]:
+    replica_set = observed.replica_set
+    terminating = sum(cluster.is_terminating for cluster in observed.ray_clusters)
+    if accelerators(replica_set.spec.template.spec):
+        missing -= terminating
+    taken = observed.taken_names | {cluster.meta.name for cluster in observed.ray_clusters}
+    free = (name for ordinal in count() if (name := ray_cluster_name(replica_set.meta, ordinal)) not in taken)
+    manifests = [_manifest(replica_set, next(free)) for _ in range(min(missing, _BURST))]
+    return list(create_batches(manifests))
+
+
+def _manifest(replica_set: ReplicaSet, name: str) -> JsonObject:
+    template = replica_set.spec.template
+    annotations = dict(template.annotations)
+    identity = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION)
+    if identity:
+        annotations[TEMPLATE_HASH_ANNOTATION] = identity
+    return {
+        "apiVersion": RAY_CLUSTERS.api_version,
+        "kind": RAY_CLUSTERS.kind,
+        "metadata": {
+            "name": name,
+            "namespace": replica_set.meta.namespace,
+            "labels": dict(template.labels),
+            "annotations": annotations,
+            "ownerReferences": [owner_reference(REPLICA_SETS, replica_set.meta)],
+        },
+        "spec": template.spec,
+    }
+
+
+def _deletions(active: Sequence[RayCluster], surplus: int) -> list[Action]:
+    victims = deletion_order(active)[:surplus]
+    return [DeleteRayCluster(ref=ObjectRef(key=victim.meta.key, uid=victim.meta.uid)) for victim in victims]
+
+
+def _deletion_cost(cluster: RayCluster) -> int:
+    """Return the cost that the annotation names; 0 when it names none that can be read, as Kubernetes does."""
+    try:
+        return int(cluster.meta.annotations.get(DELETION_COST_ANNOTATION, "0"))
+    except ValueError:
+        return 0
+
+
+def _status(
+    observed: ObservedReplicaSet, active: Sequence[RayCluster], availability: Availability, now: datetime
+) -> ReplicaSetStatus:
+    replica_set = observed.replica_set
+    labels = replica_set.spec.template.labels.items()
+    return ReplicaSetStatus(
+        observed_generation=replica_set.meta.generation,
+        replicas=len(active),
+        fully_labeled_replicas=sum(labels <= cluster.meta.labels.items() for cluster in active),
+        ready_replicas=len(availability.since),
+        available_replicas=len(availability.available),
+        terminating_replicas=len(observed.ray_clusters) - len(active),
+        ready_since=availability.since,
+        conditions=_conditions(observed, active, now),
+    )
+
+
+def _conditions(observed: ObservedReplicaSet, active: Sequence[RayCluster], now: datetime) -> Conditions:
+    conditions = observed.replica_set.status.conditions
+    broken = next((cluster for cluster in active if cluster.failure), None)
+    if observed.failure is not None:
+        reason, message = _failure_reason(observed.failure.write), observed.failure.message
+    elif broken is not None:
+        reason, message = "RayClusterFailure", f"RayCluster {broken.meta.name}: {broken.failure}"
+    else:
+        return without_condition(conditions, REPLICA_FAILURE)
+    return with_condition(conditions, new_condition(REPLICA_FAILURE, ConditionStatus.TRUE, reason, message, now))
+
+
+def _failure_reason(write: Write) -> str:
+    return "FailedDelete" if write is Write.DELETE else "FailedCreate"
+
+
+def _events(actions: Sequence[Action]) -> Iterator[Event]:
+    for action in actions:
+        match action:
+            case CreateRayClusters(manifests=manifests):
+                for manifest in manifests:
+                    message = f"Created RayCluster {manifest['metadata']['name']}"
+                    yield Event(reason="SuccessfulCreate", message=message)
+            case DeleteRayCluster(ref=ref):
+                yield Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {ref.key.name}")
+            case _:
+                pass
+
+
+def _failure_events(observed: ObservedReplicaSet) -> Iterator[Event]:
+    """Yield the refusal once: not again while the condition already says the same."""
+    failure = observed.failure
+    if failure is None:
+        return
+    said = find_condition(observed.replica_set.status.conditions, REPLICA_FAILURE)
+    if said is None or said.message != failure.message:
+        yield Event(type=EventType.WARNING, reason=_failure_reason(failure.write), message=failure.message)
