@@ -191,7 +191,8 @@ class Event:
 StatusT = TypeVar("StatusT", FleetStatus, ReplicaSetStatus)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots: Python 3.11 cannot make a frozen slotted instance through a subscripted generic (`FleetPlan(...)`).
+@dataclass(frozen=True, kw_only=True)
 class Plan(Generic[StatusT]):
     """What one pass for one object came to.
 

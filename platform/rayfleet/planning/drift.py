@@ -1,0 +1,46 @@
+"""What of an object is no longer as we wrote it. Pure.
+
+An API server fills in defaults, and others add fields: neither is drift. A field that we write and that says something else is.
+"""
+
+from typing import Any
+
+from rayfleet.model.meta import JsonObject
+
+
+def drift_patch(current: JsonObject, wanted: JsonObject, exact: tuple[tuple[str, ...], ...] = ()) -> JsonObject:
+    """Return the JSON merge patch that makes ``current`` hold all of ``wanted``; empty when it does.
+
+    Lists are ours as a whole: as long as ``wanted``'s and each item holding all of its, else replaced. Mappings at the
+    paths ``exact`` are ours as a whole too: what others added there is taken out.
+    """
+    return _mapping_patch(current, wanted, exact)
+
+
+def _mapping_patch(current: JsonObject, wanted: JsonObject, exact: tuple[tuple[str, ...], ...]) -> JsonObject:
+    patch: JsonObject = {}
+    for name, value in wanted.items():
+        present = current.get(name)
+        below = tuple(path[1:] for path in exact if path[0] == name and len(path) > 1)
+        if isinstance(value, dict) and isinstance(present, dict):
+            part = _mapping_patch(present, value, below)
+            if (name,) in exact:
+                part |= dict.fromkeys(present.keys() - value.keys())
+            if part:
+                patch[name] = part
+        elif not _holds(present, value):
+            patch[name] = value
+    return patch
+
+
+def _holds(present: Any, wanted: Any) -> bool:
+    """Whether ``present`` says everything that ``wanted`` says."""
+    if isinstance(wanted, dict):
+        return isinstance(present, dict) and all(_holds(present.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(present, list)
+            and len(present) == len(wanted)
+            and all(_holds(one, other) for one, other in zip(present, wanted, strict=True))
+        )
+    return bool(present == wanted)

@@ -1,0 +1,137 @@
+"""Bring a fleet one step nearer its spec. Pure.
+
+Everything of one pass in order: the rollout's step, the way in for requests (Service, HTTPRoute), the status with its
+conditions. A fleet whose manifest is invalid is left exactly as it runs, and says what is wrong.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from rayfleet.manifest.fleet import encode_fleet_status
+from rayfleet.model.conditions import ConditionStatus
+from rayfleet.model.fleet import FleetStatus
+from rayfleet.model.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
+from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.resources import FLEETS
+from rayfleet.planning.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
+from rayfleet.planning.plan import Action, Event, EventType, FleetPlan, ObjectRef, UpdateStatus
+from rayfleet.planning.progress import (
+    is_complete,
+    phase,
+    until_deadline,
+    with_availability,
+    with_progress,
+    with_refusal,
+    with_replica_failure,
+)
+from rayfleet.planning.rollout import Step, rollout_step
+from rayfleet.planning.traffic import Traffic, model_name, plan_traffic
+from rayfleet.planning.view import View, total_size, view_of
+
+INVALID = "Invalid"
+ROUTED = "Routed"
+
+
+def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
+    """Return what to do now for one fleet; one that is being deleted gets its status alone."""
+    fleet = observed.fleet
+    view = view_of(observed, now)
+    acts = fleet.meta.deleted_at is None and observed.failure is None
+    step = rollout_step(view) if acts else Step(collision_count=fleet.status.collision_count)
+    traffic = plan_traffic(observed) if acts else Traffic()
+    status = _status(observed, view, step, traffic, now)
+    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_complete(view, status)))
+    return FleetPlan(
+        actions=(*step.actions, *traffic.actions, *_status_write(fleet.meta, fleet.status, status)),
+        status=status,
+        events=(*step.events, *_condition_events(fleet.status.conditions, status.conditions)),
+        requeue_after=min((wait for wait in waits if wait is not None), default=None),
+    )
+
+
+def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPlan:
+    """Return the status of a fleet that cannot be accepted, and nothing else: what runs, runs on."""
+    message = "; ".join(str(error) for error in observed.error.errors)
+    condition = new_condition(INVALID, ConditionStatus.TRUE, "InvalidSpec", message, now)
+    clusters = [each for found in observed.ray_clusters.values() for each in found]
+    active = [cluster for cluster in clusters if not cluster.is_terminating]
+    status = replace(
+        observed.status,
+        observed_generation=observed.meta.generation,
+        replicas=len(active),
+        ready_replicas=sum(cluster.is_ready for cluster in active),
+        terminating_replicas=len(clusters) - len(active),
+        conditions=with_condition(observed.status.conditions, condition),
+        phase=INVALID,
+    )
+    return FleetPlan(
+        actions=tuple(_status_write(observed.meta, observed.status, status)),
+        status=status,
+        events=tuple(_condition_events(observed.status.conditions, status.conditions)),
+    )
+
+
+def _status(observed: ObservedFleet, view: View, step: Step, traffic: Traffic, now: datetime) -> FleetStatus:
+    fleet = observed.fleet
+    counted = _counts(view, step)
+    conditions = without_condition(fleet.status.conditions, INVALID)
+    conditions = with_availability(conditions, view, counted.available_replicas, now)
+    if observed.failure is not None:
+        conditions = with_refusal(conditions, observed.failure.message, now)
+    elif fleet.meta.deleted_at is None:
+        conditions = with_progress(conditions, view, counted, step.created, now)
+        conditions = _with_route(conditions, traffic, now)
+    conditions = with_replica_failure(conditions, view)
+    status = replace(counted, conditions=conditions, model=model_name(fleet) or "")
+    return replace(status, phase=phase(view, status))
+
+
+def _counts(view: View, step: Step) -> FleetStatus:
+    fleet, members = view.fleet, view.members
+    available = sum(member.available for member in members)
+    ready = sum(member.ready for member in members)
+    return FleetStatus(
+        observed_generation=fleet.meta.generation,
+        replicas=sum(member.active for member in members),
+        updated_replicas=view.new.active if view.new else 0,
+        ready_replicas=ready,
+        available_replicas=available,
+        unavailable_replicas=max(0, total_size(members) - available),
+        terminating_replicas=sum(member.terminating for member in members),
+        collision_count=step.collision_count,
+        scaling_target_selector=f"{FLEET_LABEL}={fleet.meta.name},{NODE_TYPE_LABEL}={HEAD_NODE_TYPE}",
+        ready=f"{ready}/{view.bounds.desired}",
+    )
+
+
+def _with_route(conditions: Conditions, traffic: Traffic, now: datetime) -> Conditions:
+    if traffic.problem:
+        condition = new_condition(ROUTED, ConditionStatus.FALSE, "NotOwned", traffic.problem, now)
+        return with_condition(conditions, condition)
+    return without_condition(conditions, ROUTED)
+
+
+def _status_write(meta: ObjectMeta, before: FleetStatus, after: FleetStatus) -> Iterator[Action]:
+    encoded = encode_fleet_status(after)
+    if encoded != encode_fleet_status(before):
+        yield UpdateStatus(resource=FLEETS, ref=ObjectRef(key=meta.key, uid=meta.uid), status=encoded)
+
+
+def _condition_events(before: Conditions, after: Conditions) -> Iterator[Event]:
+    """Yield a warning for each problem that was not said before in these words."""
+    for name, is_problem in _PROBLEMS:
+        condition = find_condition(after, name)
+        said = find_condition(before, name)
+        if condition is None or condition.status is not is_problem:
+            continue
+        if said is None or (said.reason, said.message) != (condition.reason, condition.message):
+            yield Event(type=EventType.WARNING, reason=condition.reason, message=condition.message)
+
+
+_PROBLEMS = (
+    (INVALID, ConditionStatus.TRUE),
+    (ROUTED, ConditionStatus.FALSE),
+    ("Progressing", ConditionStatus.FALSE),
+)

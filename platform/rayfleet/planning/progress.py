@@ -1,0 +1,153 @@
+"""The conditions of a fleet: Available, Progressing, ReplicaFailure. Pure.
+
+As Deployment's ``syncRolloutStatus``, with its types and reasons. ``Progressing`` notes in ``lastUpdateTime`` when there was progress last;
+after ``progressDeadlineSeconds`` without any it turns False, and the plan says when to look for that.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from rayfleet.model.conditions import Condition, ConditionStatus
+from rayfleet.model.fleet import Fleet, FleetStatus
+from rayfleet.planning.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.planning.replica_set import REPLICA_FAILURE
+from rayfleet.planning.view import View
+
+AVAILABLE = "Available"
+PROGRESSING = "Progressing"
+DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+PAUSED = "DeploymentPaused"
+NEW_AVAILABLE = "NewReplicaSetAvailable"
+_NO_DEADLINE = 2**31 - 1  # as Deployment: the largest int32 switches the deadline off
+_CLOCK_MARGIN = timedelta(seconds=1)
+
+
+def is_complete(view: View, status: FleetStatus) -> bool:
+    """Whether all replicas are of the present template and available, and no other is left or keeps its place."""
+    desired = view.bounds.desired
+    held = sum(member.held for member in view.members)
+    return status.updated_replicas == status.replicas == status.available_replicas == desired and not held
+
+
+def with_availability(conditions: Conditions, view: View, available: int, now: datetime) -> Conditions:
+    """Return the conditions with Available set."""
+    if available >= view.bounds.least_available:
+        reason, text, value = "MinimumReplicasAvailable", "has minimum availability", ConditionStatus.TRUE
+    else:
+        reason, text, value = "MinimumReplicasUnavailable", "does not have minimum availability", ConditionStatus.FALSE
+    return with_condition(conditions, new_condition(AVAILABLE, value, reason, f"Fleet {text}.", now))
+
+
+def with_progress(conditions: Conditions, view: View, status: FleetStatus, created: str, now: datetime) -> Conditions:
+    """Return the conditions with Progressing set; ``created`` names the replica set that this pass makes."""
+    fleet = view.fleet
+    current = find_condition(conditions, PROGRESSING)
+    if fleet.spec.progress_deadline_seconds == _NO_DEADLINE:
+        return without_condition(conditions, PROGRESSING)
+    if fleet.spec.paused or (current is not None and current.reason == PAUSED):
+        return _with_pause(conditions, fleet, current, now)
+    if created:
+        message = f'Created new replica set "{created}"'
+        return _progressed(conditions, "NewReplicaSetCreated", message, now)
+    return _judged(conditions, view, status, now)
+
+
+def with_refusal(conditions: Conditions, message: str, now: datetime) -> Conditions:
+    """Return the conditions of a fleet whose replica set could not be made."""
+    condition = new_condition(PROGRESSING, ConditionStatus.FALSE, "ReplicaSetCreateError", message, now)
+    return with_condition(conditions, condition)
+
+
+def with_replica_failure(conditions: Conditions, view: View) -> Conditions:
+    """Return the conditions with the replica sets' ReplicaFailure, of the newest that has one."""
+    newest_first = [member.replica_set.status.conditions for member in reversed(view.members)]
+    found = next((failure for each in newest_first if (failure := find_condition(each, REPLICA_FAILURE))), None)
+    if found is None:
+        return without_condition(conditions, REPLICA_FAILURE)
+    return with_condition(conditions, found)
+
+
+def until_deadline(fleet: Fleet, status: FleetStatus, now: datetime, *, is_done: bool) -> timedelta | None:
+    """Return how long until the deadline could be exceeded; None when it cannot."""
+    current = find_condition(status.conditions, PROGRESSING)
+    waits = current is not None and current.reason not in {DEADLINE_EXCEEDED, NEW_AVAILABLE}
+    if current is None or not waits or is_done or fleet.spec.paused:
+        return None
+    return max(_CLOCK_MARGIN, _deadline(fleet, current) - now + _CLOCK_MARGIN)
+
+
+def phase(view: View, status: FleetStatus) -> str:
+    """Return the one word that ``kubectl get`` shows."""
+    progressing = find_condition(status.conditions, PROGRESSING)
+    reason = progressing.reason if progressing else ""
+    desired = view.bounds.desired
+    words: Sequence[tuple[bool, str]] = (
+        (view.fleet.meta.deleted_at is not None, "Terminating"),
+        (reason in {DEADLINE_EXCEEDED, "ReplicaSetCreateError"}, "Stalled"),
+        (view.fleet.spec.paused, "Paused"),
+        (desired == status.replicas == 0, "Idle"),
+        (is_complete(view, status), "Available"),
+        (reason == NEW_AVAILABLE and status.replicas == status.updated_replicas == desired, "Degraded"),
+    )
+    return next((word for holds, word in words if holds), "Progressing")
+
+
+def _with_pause(conditions: Conditions, fleet: Fleet, current: Condition | None, now: datetime) -> Conditions:
+    """Return the conditions of a fleet that is paused or was; a deadline that was exceeded stays said."""
+    if current is not None and current.reason == DEADLINE_EXCEEDED:
+        return conditions
+    reason, message = (PAUSED, "Fleet is paused") if fleet.spec.paused else ("DeploymentResumed", "Fleet is resumed")
+    return with_condition(conditions, new_condition(PROGRESSING, ConditionStatus.UNKNOWN, reason, message, now))
+
+
+def _judged(conditions: Conditions, view: View, status: FleetStatus, now: datetime) -> Conditions:
+    """Return the conditions by what became of the counts since the last pass."""
+    fleet = view.fleet
+    current = find_condition(conditions, PROGRESSING)
+    name = view.new.replica_set.meta.name if view.new else fleet.meta.name
+    if current is not None and current.reason == NEW_AVAILABLE and status.replicas == status.updated_replicas:
+        return conditions
+    if is_complete(view, status):
+        return _progressed(conditions, NEW_AVAILABLE, f'ReplicaSet "{name}" has successfully progressed.', now)
+    if current is None:
+        return _progressed(conditions, "FoundNewReplicaSet", f'Found new replica set "{name}"', now)
+    if _has_progressed(fleet.status, status):
+        return _progressed(conditions, "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.', now)
+    if _deadline(fleet, current) <= now and current.reason != DEADLINE_EXCEEDED:
+        message = f'ReplicaSet "{name}" has timed out progressing.'
+        return with_condition(
+            conditions, new_condition(PROGRESSING, ConditionStatus.FALSE, DEADLINE_EXCEEDED, message, now)
+        )
+    return conditions
+
+
+def _progressed(conditions: Conditions, reason: str, message: str, now: datetime) -> Conditions:
+    """Set Progressing to True as of now, also when the words stay the same: the deadline counts from it."""
+    fresh = new_condition(PROGRESSING, ConditionStatus.TRUE, reason, message, now)
+    current = find_condition(conditions, PROGRESSING)
+    if current is None or current.status is not ConditionStatus.TRUE:
+        return with_condition(conditions, fresh)
+    fresh = Condition(
+        type=PROGRESSING,
+        status=ConditionStatus.TRUE,
+        reason=reason,
+        message=message,
+        last_transition_time=current.last_transition_time,
+        last_update_time=fresh.last_update_time,
+    )
+    return tuple(fresh if condition is current else condition for condition in conditions)
+
+
+def _has_progressed(before: FleetStatus, after: FleetStatus) -> bool:
+    """Whether there are more updated, fewer old, more ready or more available ones."""
+    return (
+        after.updated_replicas > before.updated_replicas
+        or after.replicas - after.updated_replicas < before.replicas - before.updated_replicas
+        or after.ready_replicas > before.ready_replicas
+        or after.available_replicas > before.available_replicas
+    )
+
+
+def _deadline(fleet: Fleet, current: Condition) -> datetime:
+    since = current.last_update_time or current.last_transition_time
+    return since + timedelta(seconds=fleet.spec.progress_deadline_seconds)

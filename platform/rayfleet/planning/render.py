@@ -1,0 +1,205 @@
+"""The RayCluster of ``spec.serving``: pods for one machine and for Kubernetes alike. Pure.
+
+What differs between engines comes as data (``LaunchPlan``); the frame is the same for all: fixed ports for Ray's daemons, plain
+TCP probes on the Ray container (with any probe of its own there, KubeRay injects none of its), a sidecar on the head that alone
+judges the engine, addresses by ``$(POD_IP)`` and never ``0.0.0.0``, and Ray's token authentication where Ray has it (2.52).
+"""
+
+import re
+from collections.abc import Mapping
+
+from rayfleet import __version__
+from rayfleet.manifest.checking import did_you_mean, shown
+from rayfleet.manifest.fleet import serving_labels
+from rayfleet.model.engine import LaunchPlan, NodeLaunch
+from rayfleet.model.errors import FieldError, ManifestError
+from rayfleet.model.fleet import Fleet, RayClusterTemplate
+from rayfleet.model.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.resources import FLEETS
+from rayfleet.model.serving import NodeResources, Serving
+from rayfleet.planning.traffic import ENGINE_PORT, SIDECAR_PORT
+from rayfleet.plugin.contracts import Engine
+
+GCS_PORT = 6379
+NODE_MANAGER_PORT = 6380
+METRICS_PORT = 8090  # Ray's default, 8080, is the sidecar's
+SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
+WORKER_GROUP = "workers"
+_TOKEN_RAY_VERSION = (2, 52)
+
+_RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+# A lost node is known in about 1 + 3 x 2 seconds; Ray's own default is half a minute.
+_HEAD_ENVIRONMENT: Mapping[str, str] = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+def fleet_template(fleet: Fleet, engines: Mapping[str, Engine]) -> RayClusterTemplate:
+    """Return the fleet's template: as written, or rendered by the engine that ``serving`` names.
+
+    Raises ManifestError: there is no such engine, or it cannot do what is asked.
+    """
+    if fleet.spec.template is not None:
+        return fleet.spec.template
+    serving = fleet.spec.serving
+    assert serving is not None, "a decoded fleet has a template or a serving part"
+    subject = f"{FLEETS.kind} {fleet.meta.key}"
+    engine = engines.get(serving.engine)
+    if engine is None:
+        known = ", ".join(sorted(engines)) or "none"
+        message = f"{shown(serving.engine)} is no engine here{did_you_mean(serving.engine, list(engines))}; there are: {known}"
+        raise ManifestError(subject, [FieldError(path="spec.serving.engine", message=message)])
+    problems = engine.problems(serving)
+    if problems:
+        raise ManifestError(subject, problems)
+    return render_template(serving, engine.launch_plan(serving), fleet.meta)
+
+
+def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta) -> RayClusterTemplate:
+    """Return the RayCluster template of one replica: a head with the sidecar, and ``nodes - 1`` workers."""
+    version = serving.ray_version or plan.ray_version
+    spec: JsonObject = {"rayVersion": version}
+    if _numbers(version) >= _TOKEN_RAY_VERSION:
+        spec["authOptions"] = {"mode": "token"}
+    spec["headGroupSpec"] = {
+        "rayStartParams": _start_params(plan.head),
+        "template": _pod_template(serving, [_head_container(serving, plan), _sidecar(serving, plan)]),
+    }
+    if serving.nodes > 1:
+        workers = serving.nodes - 1
+        spec["workerGroupSpecs"] = [
+            {
+                "groupName": WORKER_GROUP,
+                "replicas": workers,
+                "minReplicas": workers,
+                "maxReplicas": workers,
+                "rayStartParams": _start_params(plan.worker),
+                "template": _pod_template(serving, [_worker_container(serving, plan)]),
+            }
+        ]
+    labels = serving_labels(fleet, serving.served_model_name)
+    if plan.probe.port != ENGINE_PORT:
+        labels[MODEL_PORT_LABEL] = str(plan.probe.port)
+    return RayClusterTemplate(labels=labels, annotations={OVERWRITE_COMMAND_ANNOTATION: "true"}, spec=spec)
+
+
+def _start_params(launch: NodeLaunch) -> JsonObject:
+    frame = {"metrics-export-port": str(METRICS_PORT), "node-manager-port": str(NODE_MANAGER_PORT)}
+    return {**frame, **launch.ray_start_params}
+
+
+def _pod_template(serving: Serving, containers: list[JsonObject]) -> JsonObject:
+    return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": {"containers": containers}}
+
+
+def _head_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
+    ports = {
+        "gcs-server": GCS_PORT,
+        "client": 10001,
+        "dashboard": 8265,
+        "metrics": METRICS_PORT,
+        "serve": plan.probe.port,
+    }
+    environment = {**_RAY_ENVIRONMENT, **_HEAD_ENVIRONMENT, **plan.head.environment, **serving.environment}
+    return {
+        **_ray_container("ray-head", serving, plan, plan.head.script),
+        "env": _environment(environment),
+        "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
+        **_ray_probes(GCS_PORT),
+    }
+
+
+def _worker_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
+    environment = {**_RAY_ENVIRONMENT, **plan.worker.environment, **serving.environment}
+    return {
+        **_ray_container("ray-worker", serving, plan, plan.worker.script),
+        "env": _environment(environment),
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+        **_ray_probes(NODE_MANAGER_PORT),
+    }
+
+
+def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -> JsonObject:
+    container: JsonObject = {
+        "name": name,
+        "image": serving.image or plan.image,
+        "command": ["/bin/bash", "-c"],
+        "args": [script],
+    }
+    amounts = _amounts(serving.resources)
+    if amounts:
+        container["resources"] = {"limits": amounts, "requests": dict(amounts)}
+    return container
+
+
+def _sidecar(serving: Serving, plan: LaunchPlan) -> JsonObject:
+    probe = plan.probe
+    return {
+        "name": "rayfleet-sidecar",
+        "image": SIDECAR_IMAGE,
+        "command": ["rayfleet-sidecar"],
+        "args": [
+            "--host=$(POD_IP)",
+            f"--port={SIDECAR_PORT}",
+            f"--engine={serving.engine}",
+            f"--engine-url=http://$(POD_IP):{probe.port}",
+            f"--model={serving.served_model_name}",
+            f"--expected-ray-nodes={serving.nodes}",
+            f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
+        ],
+        "env": _environment({}),
+        "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness.
+        "readinessProbe": {
+            "httpGet": {"path": "/ready", "port": SIDECAR_PORT},
+            "periodSeconds": 1,
+            "timeoutSeconds": 1,
+            "failureThreshold": 1,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": SIDECAR_PORT},
+            "initialDelaySeconds": 5,
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+    }
+
+
+def _ray_probes(port: int) -> JsonObject:
+    """Return probes of Ray's daemon: ready at once when it listens, restarted after two minutes of silence."""
+    return {
+        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 3},
+        "livenessProbe": {
+            "tcpSocket": {"port": port},
+            "initialDelaySeconds": 60,
+            "periodSeconds": 5,
+            "failureThreshold": 24,
+        },
+    }
+
+
+def _environment(values: Mapping[str, str]) -> list[JsonObject]:
+    """Return the entries by name, ``POD_IP`` first: others may refer to it."""
+    pod_ip: JsonObject = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    return [pod_ip, *({"name": name, "value": value} for name, value in sorted(values.items()))]
+
+
+def _amounts(resources: NodeResources) -> JsonObject:
+    amounts: JsonObject = {}
+    if resources.cpu:
+        amounts["cpu"] = resources.cpu
+    if resources.memory:
+        amounts["memory"] = resources.memory
+    if resources.accelerators:
+        amounts[resources.accelerator_resource] = str(resources.accelerators)
+    return amounts
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -1,0 +1,141 @@
+"""Replica sets as records of revisions: made, annotated, numbered, and in the end cleaned up. Pure.
+
+Annotations are Deployment's (``deployment.kubernetes.io/...``), so what reads a Deployment's history reads ours.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+
+from rayfleet.manifest.ray_spec import head_group, worker_groups
+from rayfleet.manifest.template import encode_selector, encode_template
+from rayfleet.model.fleet import Fleet, RayClusterTemplate, Selector
+from rayfleet.model.labels import (
+    DESIRED_REPLICAS_ANNOTATION,
+    FLEET_LABEL,
+    HASH_LABEL,
+    LAST_APPLIED_ANNOTATION,
+    MAX_REPLICAS_ANNOTATION,
+    REVISION_ANNOTATION,
+    REVISION_HISTORY_ANNOTATION,
+    TEMPLATE_HASH_ANNOTATION,
+)
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.planning.bounds import Bounds
+from rayfleet.planning.names import replica_set_name, template_hash
+from rayfleet.planning.owners import owner_reference
+from rayfleet.planning.plan import DeleteReplicaSet, ObjectRef
+from rayfleet.planning.view import Member, View
+
+_OWN_ANNOTATIONS = frozenset(
+    {
+        LAST_APPLIED_ANNOTATION,
+        REVISION_ANNOTATION,
+        REVISION_HISTORY_ANNOTATION,
+        DESIRED_REPLICAS_ANNOTATION,
+        MAX_REPLICAS_ANNOTATION,
+        TEMPLATE_HASH_ANNOTATION,
+    }
+)
+_HISTORY_LETTERS = 2000
+
+
+def free_hash(view: View) -> tuple[str, int | None]:
+    """Return the short hash of the new revision and the collision count it took to find a name that is free."""
+    collisions = view.fleet.status.collision_count
+    while True:
+        short = template_hash(view.identity, collisions)
+        if replica_set_name(view.fleet.meta.name, short) not in view.taken_names:
+            return short, collisions
+        collisions = (collisions or 0) + 1
+
+
+def replica_set_manifest(view: View, short_hash: str, replicas: int) -> JsonObject:
+    """Return the replica set of the new revision."""
+    fleet = view.fleet
+    template = labelled_template(view.template, fleet.meta.name, short_hash)
+    selector = Selector(
+        match_labels={**fleet.spec.selector.match_labels, HASH_LABEL: short_hash},
+        match_expressions=fleet.spec.selector.match_expressions,
+    )
+    annotations = copied_annotations(fleet) | size_annotations(view.bounds)
+    annotations |= {REVISION_ANNOTATION: str(next_revision(view.old)), TEMPLATE_HASH_ANNOTATION: view.identity}
+    return {
+        "apiVersion": REPLICA_SETS.api_version,
+        "kind": REPLICA_SETS.kind,
+        "metadata": {
+            "name": replica_set_name(fleet.meta.name, short_hash),
+            "namespace": fleet.meta.namespace,
+            "labels": dict(template.labels),
+            "annotations": annotations,
+            "ownerReferences": [owner_reference(FLEETS, fleet.meta)],
+        },
+        "spec": {
+            "replicas": replicas,
+            "minReadySeconds": fleet.spec.min_ready_seconds,
+            "selector": encode_selector(selector),
+            "template": encode_template(template),
+        },
+    }
+
+
+def labelled_template(template: RayClusterTemplate, fleet_name: str, short_hash: str) -> RayClusterTemplate:
+    """Return the template with our labels: the hash on the RayCluster, the fleet's name on head and worker pods."""
+    spec = copy.deepcopy(template.spec)
+    for group in (head_group(spec), *worker_groups(spec)):
+        meta = group.setdefault("template", {}).setdefault("metadata", {})
+        meta["labels"] = {**(meta.get("labels") or {}), FLEET_LABEL: fleet_name}
+    return RayClusterTemplate(
+        labels={**template.labels, HASH_LABEL: short_hash}, annotations=template.annotations, spec=spec
+    )
+
+
+def copied_annotations(fleet: Fleet) -> dict[str, str]:
+    """Return the fleet's annotations that its replica sets carry too."""
+    return {name: value for name, value in fleet.meta.annotations.items() if name not in _OWN_ANNOTATIONS}
+
+
+def size_annotations(bounds: Bounds) -> dict[str, str]:
+    """Return what a replica set notes of the fleet's size when it was last scaled: shares are reckoned from it."""
+    return {DESIRED_REPLICAS_ANNOTATION: str(bounds.desired), MAX_REPLICAS_ANNOTATION: str(bounds.most)}
+
+
+def revision(member: Member) -> int:
+    """Return the number of the revision; 0 when there is none that can be read."""
+    text = member.replica_set.meta.annotations.get(REVISION_ANNOTATION, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def next_revision(old: Sequence[Member]) -> int:
+    """Return one more than the highest revision of the old ones."""
+    return max((revision(member) for member in old), default=0) + 1
+
+
+def revision_annotations(view: View, new: Member) -> Mapping[str, str]:
+    """Return the annotations of the new replica set that ought to change: the fleet's own, and a raised revision.
+
+    When an old template comes back, its replica set gets a new number and notes the one it had.
+    """
+    present = new.replica_set.meta.annotations
+    wanted = copied_annotations(view.fleet)
+    number = next_revision(view.old)
+    if number > revision(new):
+        wanted[REVISION_ANNOTATION] = str(number)
+        if present.get(REVISION_ANNOTATION):
+            history = f"{present.get(REVISION_HISTORY_ANNOTATION, '')},{present[REVISION_ANNOTATION]}".lstrip(",")
+            while len(history) > _HISTORY_LETTERS:
+                history = history.partition(",")[2]
+            wanted[REVISION_HISTORY_ANNOTATION] = history
+    return {name: value for name, value in wanted.items() if present.get(name) != value}
+
+
+def cleanup(view: View) -> Iterator[DeleteReplicaSet]:
+    """Yield the old replica sets beyond the history limit, lowest revision first; only empty ones that are up to date."""
+    kept = view.fleet.spec.revision_history_limit
+    candidates = [member for member in view.old if member.replica_set.meta.deleted_at is None]
+    surplus = max(0, len(candidates) - kept)
+    for member in sorted(candidates, key=revision)[:surplus]:
+        meta, status = member.replica_set.meta, member.replica_set.status
+        is_empty = not (member.size or member.active or member.terminating or status.replicas)
+        if is_empty and meta.generation <= status.observed_generation:
+            yield DeleteReplicaSet(ref=ObjectRef(key=meta.key, uid=meta.uid, resource_version=meta.resource_version))

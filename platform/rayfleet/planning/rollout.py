@@ -1,0 +1,152 @@
+"""One step of a fleet's rollout, as writes to its replica sets. Pure.
+
+The order of Deployment's sync: paused or rescaled, then the strategy, then clean-up; one direction per pass, and one write
+per replica set, so that each is decided on what it really is.
+"""
+
+from dataclasses import dataclass
+
+from rayfleet.model.fleet import StrategyType
+from rayfleet.model.labels import REVISION_ANNOTATION
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.planning.plan import (
+    Action,
+    CreateReplicaSet,
+    Event,
+    ObjectRef,
+    ScaleReplicaSet,
+    UpdateFleet,
+    UpdateReplicaSet,
+)
+from rayfleet.planning.revisions import (
+    cleanup,
+    free_hash,
+    replica_set_manifest,
+    revision_annotations,
+    size_annotations,
+)
+from rayfleet.planning.rolling import first_size, recreate_sizes, rolling_sizes
+from rayfleet.planning.scaling import Sizes, is_scaling_event, scaled_sizes
+from rayfleet.planning.view import Member, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a pass does to replica sets. ``created`` names a new one; ``collision_count`` is the status's from now on."""
+
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    created: str = ""
+    collision_count: int | None = None
+
+
+def rollout_step(view: View) -> Step:
+    """Return the next step; without actions when the rollout waits or is done."""
+    spec = view.fleet.spec
+    is_recreated = spec.strategy.type is StrategyType.RECREATE
+    if spec.paused or (is_scaling_event(view) and not is_recreated):
+        step = _resized(view, scaled_sizes(view), notes_partial_growth=False)
+        return step if step.actions or not spec.paused else _cleaned_up(view)
+    if is_recreated:
+        return _recreated(view)
+    if view.new is None:
+        return _created(view, first_size(view))
+    step = _resized(view, rolling_sizes(view, view.new))
+    return step if step.actions else _cleaned_up(view)
+
+
+def _recreated(view: View) -> Step:
+    sizes = recreate_sizes(view)
+    if sizes is not None:
+        return _resized(view, sizes)
+    if view.new is None:
+        return _created(view, view.bounds.desired)
+    step = _resized(view, {view.new.replica_set.meta.uid: view.bounds.desired})
+    return step if step.actions else _cleaned_up(view)
+
+
+def _created(view: View, replicas: int) -> Step:
+    short_hash, collisions = free_hash(view)
+    manifest = replica_set_manifest(view, short_hash, replicas)
+    name = manifest["metadata"]["name"]
+    event = Event(reason="ScalingReplicaSet", message=f"Scaled up replica set {name} from 0 to {replicas}")
+    return Step(
+        actions=(CreateReplicaSet(manifest=manifest),),
+        events=(event,) if replicas else (),
+        created=name,
+        collision_count=collisions,
+    )
+
+
+def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> Step:
+    """Return the writes that give replica sets their sizes, and the new one its annotations.
+
+    Without ``notes_partial_growth`` a replica set that may not yet have its full size keeps its old note, so that the rest follows.
+    """
+    actions: list[Action] = []
+    events: list[Event] = []
+    for member in view.members:
+        if member.replica_set.meta.deleted_at is not None:
+            continue
+        synced = dict(revision_annotations(view, member)) if member is view.new and not view.fleet.spec.paused else {}
+        size = sizes.get(member.replica_set.meta.uid)
+        if size is not None and (size == view.bounds.desired or len(sizes) > 1 or notes_partial_growth):
+            synced |= _changed_annotations(member, size_annotations(view.bounds))
+        if size is not None and size != member.size:
+            actions.append(ScaleReplicaSet(ref=_ref(member.replica_set.meta), replicas=size, annotations=synced))
+            events.append(_scaling_event(member, size))
+        else:
+            actions += _synced(view, member, synced)
+    return Step(
+        actions=(*actions, *_fleet_revision(view)),
+        events=tuple(events),
+        collision_count=view.fleet.status.collision_count,
+    )
+
+
+def _cleaned_up(view: View) -> Step:
+    actions = tuple(cleanup(view)) if _is_settled(view) or view.fleet.spec.paused else ()
+    return Step(actions=actions, collision_count=view.fleet.status.collision_count)
+
+
+def _is_settled(view: View) -> bool:
+    new, desired = view.new, view.bounds.desired
+    return new is not None and new.size == new.active == new.available == desired
+
+
+def _changed_annotations(member: Member, wanted: dict[str, str]) -> dict[str, str]:
+    present = member.replica_set.meta.annotations
+    return {name: value for name, value in wanted.items() if present.get(name) != value}
+
+
+def _synced(view: View, member: Member, annotations: dict[str, str]) -> list[Action]:
+    patch: JsonObject = {}
+    if annotations:
+        patch["metadata"] = {"annotations": annotations}
+    seconds = view.fleet.spec.min_ready_seconds
+    if member is view.new and member.replica_set.spec.min_ready_seconds != seconds:
+        patch["spec"] = {"minReadySeconds": seconds}
+    return [UpdateReplicaSet(ref=_ref(member.replica_set.meta), patch=patch)] if patch else []
+
+
+def _fleet_revision(view: View) -> list[Action]:
+    """Return the write that copies the new replica set's revision to the fleet, where history tools look for it."""
+    if view.new is None:
+        return []
+    number = view.new.replica_set.meta.annotations.get(REVISION_ANNOTATION)
+    meta = view.fleet.meta
+    if number is None or meta.annotations.get(REVISION_ANNOTATION) == number:
+        return []
+    ref = ObjectRef(key=meta.key, uid=meta.uid)
+    return [UpdateFleet(ref=ref, patch={"metadata": {"annotations": {REVISION_ANNOTATION: number}}})]
+
+
+def _scaling_event(member: Member, size: int) -> Event:
+    direction = "up" if size > member.size else "down"
+    name = member.replica_set.meta.name
+    message = f"Scaled {direction} replica set {name} from {member.size} to {size}"
+    return Event(reason="ScalingReplicaSet", message=message)
+
+
+def _ref(meta: ObjectMeta) -> ObjectRef:
+    return ObjectRef(key=meta.key, uid=meta.uid, resource_version=meta.resource_version)
