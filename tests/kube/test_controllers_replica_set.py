@@ -1,0 +1,175 @@
+"""The replica set controller towards both API servers; KubeRay's status is simulated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rayfleet.controllers.caches import Caches
+from rayfleet.controllers.executor import Executor
+from rayfleet.controllers.own_writes import OwnWrites
+from rayfleet.controllers.passes import Passes
+from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
+from rayfleet.controllers.runtime import Controller
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.store import controller_uid
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
+
+
+def template(accelerators: int = 0) -> JsonObject:
+    resources = {"limits": {"nvidia.com/gpu": str(accelerators)}} if accelerators else {}
+    pod = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0", "resources": resources}]}}
+    worker = {"groupName": "workers", "replicas": 1, "rayStartParams": {}, "template": pod}
+    return {
+        "metadata": {"labels": {"app": "model"}},
+        "spec": {
+            "rayVersion": "2.60.0",
+            "headGroupSpec": {"rayStartParams": {}, "template": pod},
+            "workerGroupSpecs": [{**worker, "minReplicas": 1, "maxReplicas": 1}],
+        },
+    }
+
+
+def replica_set(namespace: str, replicas: int, accelerators: int = 0) -> JsonObject:
+    return {
+        "apiVersion": REPLICA_SETS.api_version,
+        "kind": REPLICA_SETS.kind,
+        "metadata": {"name": "model-abc", "namespace": namespace, "labels": {"app": "model"}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "model"}},
+            "template": template(accelerators),
+        },
+    }
+
+
+async def until(claim: Callable[[], Any], seconds: float = 30) -> Any:
+    async with asyncio.timeout(seconds):
+        while not (found := await claim()):
+            await asyncio.sleep(0.02)
+        return found
+
+
+class World:
+    """The controller and the simulator, both running; and what a test asks of the server."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.key = ObjectKey(namespace=namespace, name="model-abc")
+        self.simulator = RayClusterSimulator(client, namespace)
+        self.caches = Caches(client, namespace)
+        recorder = EventRecorder(client, "tester")
+        executor = Executor(client, OwnWrites(self.caches.reflectors))
+        passes = Passes(replica_set_steps(self.caches), executor, recorder, lambda: datetime.now(UTC))
+        watches = replica_set_watches(self.caches)
+        self.controller = Controller("replica-set", self.caches.reflectors[REPLICA_SETS], passes, watches)
+        self.work = (self.caches.run, recorder.run, self.controller.run, self.simulator.run)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        tasks = [asyncio.ensure_future(work()) for work in self.work]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ray_clusters(self) -> list[JsonObject]:
+        return list((await self.client.list(RAY_CLUSTERS, self.namespace)).items)
+
+    async def status(self) -> JsonObject:
+        found = await self.client.get(REPLICA_SETS, self.key.name, self.namespace)
+        status: JsonObject = found.get("status") or {}
+        is_new = status.get("observedGeneration") == found["metadata"]["generation"]
+        return status if is_new else {}
+
+    async def counts(self, **expected: int) -> bool:
+        status = await self.status()
+        return bool(status) and all(status.get(name) == count for name, count in expected.items())
+
+
+@pytest.fixture
+async def world(client: KubeClient, namespace: str) -> AsyncIterator[World]:
+    async with World(client, namespace).running() as running:
+        yield running
+
+
+async def test_it_grows_and_shrinks_and_says_so(world: World) -> None:
+    made = await world.client.create(REPLICA_SETS, replica_set(world.namespace, 3))
+    await until(lambda: world.counts(replicas=3, readyReplicas=3, availableReplicas=3, fullyLabeledReplicas=3))
+    clusters = await world.ray_clusters()
+    assert {controller_uid(each) for each in clusters} == {made["metadata"]["uid"]}
+    assert len(clusters) == 3
+    await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 1}}, subresource="")
+    await until(lambda: world.counts(replicas=1, readyReplicas=1, terminatingReplicas=0))
+    assert len(await world.ray_clusters()) == 1
+    events = {each["reason"] for each in (await world.client.list(EVENTS, world.namespace)).items}
+    assert {"SuccessfulCreate", "SuccessfulDelete"} <= events
+
+
+async def test_a_satisfied_replica_set_is_not_written_again(world: World) -> None:
+    await world.client.create(REPLICA_SETS, replica_set(world.namespace, 2))
+    await until(lambda: world.counts(readyReplicas=2))
+    version = (await world.client.get(REPLICA_SETS, world.key.name, world.namespace))["metadata"]["resourceVersion"]
+    passes = world.controller.passes
+    world.controller.queue.add(world.key)
+    await until(lambda: _is(world.controller.passes > passes and world.controller.queue.is_idle))
+    found = await world.client.get(REPLICA_SETS, world.key.name, world.namespace)
+    assert found["metadata"]["resourceVersion"] == version
+
+
+async def test_a_broken_cluster_stays_in_the_books(world: World) -> None:
+    await world.client.create(REPLICA_SETS, replica_set(world.namespace, 2))
+    await until(lambda: world.counts(readyReplicas=2))
+    before = {each["metadata"]["uid"] for each in await world.ray_clusters()}
+    broken = (await world.ray_clusters())[0]["metadata"]["name"]
+    world.simulator.is_ready = lambda name: name != broken
+    world.simulator.poke()
+    await until(lambda: world.counts(replicas=2, readyReplicas=1, availableReplicas=1))
+    assert {each["metadata"]["uid"] for each in await world.ray_clusters()} == before
+
+
+async def test_a_terminating_cluster_with_accelerators_keeps_its_place(world: World) -> None:
+    await world.client.create(REPLICA_SETS, replica_set(world.namespace, 1, accelerators=1))
+    await until(lambda: world.counts(readyReplicas=1))
+    world.simulator.may_finish = lambda _name: False
+    old = (await world.ray_clusters())[0]["metadata"]
+    await world.client.delete(RAY_CLUSTERS, ObjectKey(namespace=world.namespace, name=old["name"]), uid=old["uid"])
+    # KubeRay has a finalizer of its own only with GCS fault tolerance: here the object is gone at once, as its pods are.
+    await until(lambda: _replaced(world, old["uid"]))
+    current = (await world.ray_clusters())[0]["metadata"]
+    await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})
+    await until(lambda: world.counts(replicas=0, terminatingReplicas=1))
+    await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 1}})
+    await until(lambda: world.counts(replicas=0, terminatingReplicas=1))
+    assert [each["metadata"]["uid"] for each in await world.ray_clusters()] == [current["uid"]]
+    world.simulator.may_finish = is_always
+    world.simulator.poke()
+    await until(lambda: world.counts(replicas=1, readyReplicas=1, terminatingReplicas=0))
+
+
+async def test_another_ones_object_is_never_counted_nor_deleted(world: World) -> None:
+    meta = {"name": "stranger", "namespace": world.namespace, "labels": {"app": "model"}}
+    stranger = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": meta, "spec": template()["spec"]}
+    await world.client.create(RAY_CLUSTERS, stranger)
+    await world.client.create(REPLICA_SETS, replica_set(world.namespace, 1))
+    await until(lambda: world.counts(replicas=1, readyReplicas=1))
+    await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})
+    await until(lambda: world.counts(replicas=0, terminatingReplicas=0))
+    assert [each["metadata"]["name"] for each in await world.ray_clusters()] == ["stranger"]
+
+
+async def _is(claim: bool) -> bool:
+    return claim
+
+
+async def _replaced(world: World, uid: str) -> bool:
+    return [each["metadata"]["uid"] for each in await world.ray_clusters()] not in ([], [uid])
