@@ -68,7 +68,8 @@ async def serve(options: Options) -> None:
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         proxy = Proxy(options.served_model_name, session)
         cluster = RayCluster(options.ray_address, options.host)
-        replica = proxy.replica = Replica(options, cluster, session, on_lost=proxy.keep_counts)
+        replica = Replica(options, cluster, session, on_lost=proxy.keep_counts)
+        proxy.replica = replica
         application = web.Application(client_max_size=_BODY_LIMIT_BYTES)
         application.add_routes(proxy.routes())
         # A client that leaves cancels its handler, which closes the connection to the server, which frees its slot.

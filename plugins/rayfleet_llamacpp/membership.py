@@ -30,7 +30,10 @@ TRANSITIONS: Mapping[SlotState, frozenset[SlotState]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One server's place. ``node`` (address), ``url`` and ``pid`` are empty or 0 unless it serves; ``cause`` says why it is lost."""
+    """One server's place. ``node`` (address), ``url`` and ``pid`` are empty or 0 unless it serves.
+
+    ``cause`` says why the last server was lost; it stays until another one serves.
+    """
 
     index: int
     state: SlotState = SlotState.EMPTY
@@ -43,7 +46,8 @@ class Slot:
         """Return the slot in another state; ValueError for a step that the table lacks."""
         if state not in TRANSITIONS[self.state]:
             raise ValueError(f"slot {self.index} cannot go from {self.state} to {state}")
-        return replace(self, state=state, node=node, url=url, pid=pid, cause=cause)
+        kept = self.cause if state is SlotState.LOADING else cause
+        return replace(self, state=state, node=node, url=url, pid=pid, cause=kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +116,7 @@ def _troubles(seen: Observation, serving: int) -> Iterator[Verdict]:
     if seen.ray_silence_seconds > SILENCE_LIMIT_SECONDS:
         message = f"Ray's head service is silent for {seen.ray_silence_seconds:.0f} s"
         yield Verdict(reason=Reason.RAY_SILENT, message=message)
-    lost = [slot for slot in seen.slots if slot.state is SlotState.LOST]
+    lost = [slot for slot in seen.slots if slot.cause]
     if lost:
         causes = "; ".join(f"server {slot.index}: {slot.cause}" for slot in lost)
         yield Verdict(reason=Reason.LOST, message=f"{len(lost)} of {seen.expected_nodes} servers lost ({causes})")

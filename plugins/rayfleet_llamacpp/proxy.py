@@ -5,15 +5,15 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import aiohttp
 from aiohttp import web
 
-from rayfleet_llamacpp.membership import Slot, alive_addresses, dead_addresses
+from rayfleet_llamacpp.membership import RayNode, Slot, Verdict, alive_addresses, dead_addresses
 from rayfleet_llamacpp.page import Page, counters, merged, parse_page, render_page
 from rayfleet_llamacpp.pick import least_busy
-from rayfleet_llamacpp.replica import Replica
-from rayfleet_llamacpp.wire import error_body, error_event, requested_model, split_events
+from rayfleet_llamacpp.wire import error_body, error_event, openai_error, requested_model, split_events
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,29 @@ _SCRAPE_SECONDS = 2.0
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
+class Members(Protocol):
+    """What the proxy must know of the servers; asked anew for every request."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The servers' places."""
+        ...
+
+    @property
+    def nodes(self) -> tuple[RayNode, ...]:
+        """Ray's view of its nodes."""
+        ...
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new requests are refused."""
+        ...
+
+    def verdict(self) -> Verdict:
+        """Return whether the engine is healthy."""
+        ...
+
+
 class Proxy:
     """Handlers and their counts; everything is on one event loop."""
 
@@ -45,7 +68,7 @@ class Proxy:
         self._served: Counter[int] = Counter()
         self._last_pages: dict[str, Page] = {}
         self._of_lost = Page()
-        self.replica: Replica  # set by the wiring, which makes both
+        self.replica: Members  # set by the wiring, which makes both
 
     @property
     def running_requests(self) -> int:
@@ -156,7 +179,9 @@ class Proxy:
                 sent = {name: upstream.headers[name] for name in _KEPT_HEADERS if name in upstream.headers}
                 sent[NODE_HEADER] = slot.node
                 if upstream.content_type != "text/event-stream":
-                    return web.Response(status=upstream.status, body=await upstream.read(), headers=sent)
+                    content = await upstream.read()
+                    shown = openai_error(content) if upstream.status >= 400 else content
+                    return web.Response(status=upstream.status, body=shown, headers=sent)
                 return await self._stream(request, upstream, sent)
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("server %d broke off before its answer: %s", slot.index, error)

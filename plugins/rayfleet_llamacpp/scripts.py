@@ -29,6 +29,7 @@ while kill -0 "$ray" 2>/dev/null && kill -0 "$driver" 2>/dev/null; do
   wait -n "$ray" "$driver"
   status=$?
 done
+kill -0 "$driver" 2>/dev/null || {{ wait "$driver"; ended=$?; [ "$ended" = 127 ] || status=$ended; }}
 kill -0 "$ray" 2>/dev/null || {{ echo "ray ended (status ${{status:-?}}); ending the engine" >&2; status=1; }}
 {end}
 exit "${{status:-1}}"

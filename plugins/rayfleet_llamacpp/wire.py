@@ -10,6 +10,19 @@ def error_body(message: str, kind: str, code: str, parameter: str | None = None)
     return json.dumps({"error": {"message": message, "type": kind, "param": parameter, "code": code}}).encode()
 
 
+def openai_error(body: bytes) -> bytes:
+    """Return llama.cpp's error in OpenAI's shape: its ``code`` is a number there, and ``param`` is absent.
+
+    A body that is no such error comes back as it is.
+    """
+    try:
+        error = json.loads(body)["error"]
+        message, kind, code = str(error["message"]), str(error["type"]), str(error["code"])
+    except (ValueError, KeyError, TypeError):
+        return body
+    return error_body(message, kind, code)
+
+
 def error_event(message: str, kind: str, code: str) -> bytes:
     """Return an error as one server-sent event; no ``[DONE]`` follows it, so nobody takes the stream for whole."""
     return b"data: " + error_body(message, kind, code) + END_OF_EVENT

