@@ -180,3 +180,11 @@ def test_the_cache_follows_its_variable(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("RAYFLEET_CACHE")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert default_cache() == Path("/home/somebody/.cache/rayfleet")
+
+
+def test_the_programs_have_absolute_paths_also_below_a_relative_cache(
+    tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_go(tools, build=_BUILD_A_PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    assert ensure_binaries(Path("cache"), progress=print).etcd == binaries_folder(tmp_path / "cache") / "etcd"

@@ -2,7 +2,10 @@
 
 ``go/etcd`` and ``go/kubernetes`` beside this file hold each program's ``go.mod`` and ``go.sum``, which fix every byte
 of the source. A program is built under another name, asked for its version, and only then gets its own name: what lies
-in the cache works. The first build takes some four minutes of two cores and some 6 GB of Go's own caches.
+in the cache works. The first build takes three to five minutes of two cores and some 6 GB of Go's own caches.
+
+To move to another version: the two constants below; in ``go/kubernetes/go.mod`` the requirement and every ``replace``
+(one per name in the ``replace`` block of Kubernetes' own ``go.mod``, v0.MINOR.PATCH); then ``go mod tidy`` in both.
 """
 
 import errno
@@ -75,7 +78,7 @@ _PROGRAMS = (
 
 def binaries_folder(cache: Path) -> Path:
     """Return where the programs lie in ``cache``, by their versions."""
-    return cache / "kubernetes" / f"{KUBERNETES_VERSION}-etcd-{ETCD_VERSION}"
+    return cache.absolute() / "kubernetes" / f"{KUBERNETES_VERSION}-etcd-{ETCD_VERSION}"
 
 
 def ensure_binaries(cache: Path, *, progress: Progress) -> Binaries:

@@ -51,7 +51,7 @@ def kuberay_crds(cache: Path, *, progress: Progress = lambda _line: None) -> lis
 
 
 def _crd_files(source: _CrdModule, cache: Path, *, progress: Progress) -> list[Path]:
-    folder = cache / "crds" / f"{source.name}-{source.version}"
+    folder = cache.absolute() / "crds" / f"{source.name}-{source.version}"
     if not folder.is_dir():
         with exclusive_lock(folder.parent / ".lock", what=f"CRDs of {source.name}", progress=progress):
             if not folder.is_dir():

