@@ -20,6 +20,7 @@ import orjson
 
 from rayfleet.kube.address import KubeAddress, tls_context
 from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable, decode_error
+from rayfleet.kube.sockets import Sockets
 from rayfleet.kube.throttle import TokenBucket
 from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
 from rayfleet.model.meta import JsonObject, ObjectKey
@@ -88,6 +89,7 @@ class KubeClient:
         self._bucket = TokenBucket(
             rate_per_second=self.settings.queries_per_second, burst=self.settings.burst, reserve=self.settings.reserve
         )
+        self._sockets = Sockets()
         self._opened: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -96,7 +98,9 @@ class KubeClient:
         except OSError as error:  # ssl.SSLError is one too
             raise Unreachable(f"the certificates for {self.address.url} cannot be used: {error}") from error
         self._opened = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context if context is not None else True, limit=0, limit_per_host=0),
+            connector=aiohttp.TCPConnector(
+                ssl=context if context is not None else True, limit=0, socket_factory=self._sockets.make
+            ),
             headers={"User-Agent": self.settings.user_agent, "Accept": "application/json"},
             timeout=aiohttp.ClientTimeout(
                 total=self.settings.request_timeout.total_seconds(),
@@ -111,8 +115,8 @@ class KubeClient:
     ) -> None:
         if self._opened is not None:
             await self._opened.close()
-            await asyncio.sleep(0)  # an aborted transport says goodbye to its socket in the next turn of the loop
             self._opened = None
+            await self._sockets.closed()
 
     async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
         """Return one object. Raises NotFound."""

@@ -1,0 +1,146 @@
+"""The fleet controller: replica sets, Service and HTTPRoute of each RayClusterFleet.
+
+What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the writes the executor's.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from rayfleet.controllers.caches import Caches
+from rayfleet.controllers.passes import Steps
+from rayfleet.controllers.runtime import Watch, owner_key
+from rayfleet.kube.store import controller_uid, key_of
+from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
+from rayfleet.manifest.meta import decode_meta
+from rayfleet.manifest.ray_cluster import decode_ray_cluster
+from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.model.errors import ManifestError
+from rayfleet.model.fleet import Fleet, ReplicaSet
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.planning.fleet import plan_fleet, plan_invalid_fleet
+from rayfleet.planning.names import route_name, service_names
+from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet, WriteFailure
+from rayfleet.planning.plan import FleetPlan
+from rayfleet.planning.render import fleet_template
+from rayfleet.plugin.contracts import Engine
+
+AnyObservedFleet = ObservedFleet | ObservedInvalidFleet
+
+
+def fleet_steps(caches: Caches, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
+    """Return the read and the decision for fleets; ``engines`` render ``spec.serving``."""
+    return Steps(
+        store=caches.store(FLEETS),
+        observe=lambda raw: observed_fleet(raw, caches, engines),
+        plan=_plan,
+        with_failure=_with_failure,
+    )
+
+
+def fleet_watches(caches: Caches) -> tuple[Watch, ...]:
+    """Return what else wakes a fleet: its replica sets, their Ray clusters, and the objects that it owns or would."""
+    return (
+        Watch(reflector=caches.reflectors[REPLICA_SETS], keys=owner_key(FLEETS.kind)),
+        Watch(reflector=caches.reflectors[RAY_CLUSTERS], keys=lambda raw: _fleets_of_ray_cluster(raw, caches)),
+        Watch(reflector=caches.reflectors[SERVICES], keys=lambda raw: _fleets_of_network(raw, caches)),
+        Watch(reflector=caches.reflectors[HTTP_ROUTES], keys=lambda raw: _fleets_of_network(raw, caches)),
+    )
+
+
+def observed_fleet(raw: JsonObject, caches: Caches, engines: Mapping[str, Engine]) -> AnyObservedFleet:
+    """Return everything that a plan for the fleet needs, from the stores only. No effect."""
+    uid = raw["metadata"]["uid"]
+    try:
+        fleet = decode_fleet(raw)
+        template = fleet_template(fleet, engines)
+        replica_sets = tuple(decode_replica_set(each) for each in caches.store(REPLICA_SETS).by_owner(uid))
+    except ManifestError as error:
+        left = tuple(_decodable(caches, uid))
+        return ObservedInvalidFleet(
+            meta=decode_meta(raw),
+            status=decode_fleet_status(raw.get("status")),
+            error=error,
+            replica_sets=left,
+            ray_clusters=_ray_clusters(left, caches),
+        )
+    return ObservedFleet(
+        fleet=fleet,
+        template=template,
+        replica_sets=replica_sets,
+        taken_names=_taken_names(fleet, caches),
+        ray_clusters=_ray_clusters(replica_sets, caches),
+        services=_owned_or_named(caches, SERVICES, fleet, service_names(fleet.meta.name)),
+        http_routes=_owned_or_named(caches, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
+    )
+
+
+def _plan(observed: AnyObservedFleet, now: datetime) -> FleetPlan:
+    if isinstance(observed, ObservedInvalidFleet):
+        return plan_invalid_fleet(observed, now)
+    return plan_fleet(observed, now)
+
+
+def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObservedFleet:
+    """Return what was read, with the refused write; an invalid fleet writes nothing that could tell of it."""
+    return observed if isinstance(observed, ObservedInvalidFleet) else replace(observed, failure=failure)
+
+
+def _decodable(caches: Caches, uid: str) -> Iterable[ReplicaSet]:
+    for raw in caches.store(REPLICA_SETS).by_owner(uid):
+        try:
+            yield decode_replica_set(raw)
+        except ManifestError:  # may be the very reason; the error of the fleet names it
+            continue
+
+
+def _taken_names(fleet: Fleet, caches: Caches) -> frozenset[str]:
+    """Return names of others' replica sets; only those that could collide, so the rest of the namespace costs nothing."""
+    prefix = f"{fleet.meta.name}-"
+    return frozenset(
+        raw["metadata"]["name"]
+        for raw in caches.store(REPLICA_SETS).list(fleet.meta.namespace)
+        if raw["metadata"]["name"].startswith(prefix) and controller_uid(raw) != fleet.meta.uid
+    )
+
+
+def _ray_clusters(replica_sets: Iterable[ReplicaSet], caches: Caches) -> Mapping[str, tuple[RayCluster, ...]]:
+    store = caches.store(RAY_CLUSTERS)
+    return {
+        replica_set.meta.uid: tuple(decode_ray_cluster(raw) for raw in store.by_owner(replica_set.meta.uid))
+        for replica_set in replica_sets
+    }
+
+
+def _owned_or_named(
+    caches: Caches, resource: ResourceType, fleet: Fleet, names: Iterable[str]
+) -> tuple[JsonObject, ...]:
+    """Return the objects controlled by the fleet and those, whosever, that have one of the names."""
+    store = caches.store(resource)
+    found = {key_of(raw): raw for raw in store.by_owner(fleet.meta.uid)}
+    for name in names:
+        key = ObjectKey(namespace=fleet.meta.namespace, name=name)
+        raw = store.get(key)
+        if raw is not None:
+            found[key] = raw
+    return tuple(found.values())
+
+
+def _fleets_of_ray_cluster(raw: JsonObject, caches: Caches) -> Iterable[ObjectKey]:
+    """Yield the fleet of the replica set that controls a Ray cluster."""
+    for key in owner_key(REPLICA_SETS.kind)(raw):
+        replica_set = caches.store(REPLICA_SETS).get(key)
+        if replica_set is not None:
+            yield from owner_key(FLEETS.kind)(replica_set)
+
+
+def _fleets_of_network(raw: JsonObject, caches: Caches) -> Iterable[ObjectKey]:
+    """Yield the owner of a Service or HTTPRoute, and the fleet that wants its name (it may be another's in the way)."""
+    yield from owner_key(FLEETS.kind)(raw)
+    found = key_of(raw)
+    for name in {found.name, found.name.removesuffix("-router")}:
+        key = ObjectKey(namespace=found.namespace, name=name)
+        if caches.store(FLEETS).get(key) is not None:
+            yield key
