@@ -2,7 +2,7 @@
 
 ``go/etcd`` and ``go/kubernetes`` beside this file hold each program's ``go.mod`` and ``go.sum``, which fix every byte
 of the source. A program is built under another name, asked for its version, and only then gets its own name: what lies
-in the cache works. The first build takes three to five minutes of two cores and some 6 GB of Go's own caches.
+in the cache works. The first build takes three to five minutes of two cores and some 4 GB of Go's own caches.
 
 To move to another version: the two constants below; in ``go/kubernetes/go.mod`` the requirement and every ``replace``
 (one per name in the ``replace`` block of Kubernetes' own ``go.mod``, v0.MINOR.PATCH); then ``go mod tidy`` in both.
@@ -198,5 +198,5 @@ def _build_failure(program: _Program, code: int, log: Path) -> RealKubeError:
 def _no_space(found: str) -> RealKubeError:
     return RealKubeError(
         f"no space to build the real Kubernetes: {found}",
-        way_out="A first build takes some 6 GB: RAYFLEET_CACHE, GOMODCACHE, GOCACHE and TMPDIR say where.",
+        way_out="A first build takes some 4 GB: RAYFLEET_CACHE, GOMODCACHE, GOCACHE and TMPDIR say where.",
     )
