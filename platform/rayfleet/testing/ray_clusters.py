@@ -76,8 +76,8 @@ class RayClusterSimulator:
         for manifest in self._reflectors[RAY_CLUSTERS].store.list():
             if "deletionTimestamp" not in manifest["metadata"]:
                 await self._tried(self._publish(manifest))
-        for kind in _OWNERS:
-            for manifest in self._reflectors[kind].store.list():
+        for kind, reflector in self._reflectors.items():
+            for manifest in reflector.store.list():
                 if FOREGROUND in (manifest["metadata"].get("finalizers") or ()):
                     await self._tried(self._finish(kind, manifest))
         for kind in _OWNED:

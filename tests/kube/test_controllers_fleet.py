@@ -1,0 +1,221 @@
+"""Both controllers towards both API servers: create, scale, roll, delete, refuse. KubeRay's status is simulated."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rayfleet.kube.client import KubeClient, Propagation
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
+
+
+@pytest.fixture
+async def world(client: KubeClient, namespace: str) -> AsyncIterator[FleetWorld]:
+    async with FleetWorld(client, namespace).running() as running:
+        yield running
+
+
+def new_image(image: str) -> JsonObject:
+    """Return a patch that gives the head another image: a new template."""
+    pod = {"spec": {"containers": [{"name": "ray", "image": image}]}}
+    return {"spec": {"template": {"spec": {"headGroupSpec": {"template": pod}}}}}
+
+
+async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetWorld) -> None:
+    made = await world.client.create(FLEETS, fleet_manifest(world.namespace))
+    await wait(lambda: world.is_complete(2))
+    assert (await wait(lambda: world.condition("Available")))["status"] == "True"
+    progressing = await world.condition("Progressing")
+    assert (progressing["status"], progressing["reason"]) == ("True", "NewReplicaSetAvailable")
+    assert await world.names(SERVICES) == ["model"]
+    assert await world.names(HTTP_ROUTES) == ["model-router"]
+    (replica_set,) = await world.objects(REPLICA_SETS)
+    for child in (replica_set, *await world.objects(SERVICES), *await world.objects(HTTP_ROUTES)):
+        assert [each["uid"] for each in child["metadata"]["ownerReferences"]] == [made["metadata"]["uid"]]
+    events = await wait(lambda: _reasons(world))
+    assert "ScalingReplicaSet" in events
+
+
+async def test_a_finished_fleet_is_not_written_again(world: FleetWorld) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace))
+    await wait(lambda: world.is_complete(2))
+    await wait(lambda: _has_reason(world, "NewReplicaSetAvailable"))
+    before = await _versions(world)
+    key = ObjectKey(namespace=world.namespace, name="model")
+    await world.client.patch(FLEETS, key, {"metadata": {"annotations": {"look": "again"}}})
+    # The pass that the annotation causes copies it to the replica set, as a Deployment does; then there is rest.
+    await wait(lambda: _rests(world))
+    after = await _versions(world)
+    assert {name for name in before if before[name] != after[name]} <= {"model", *await world.names(REPLICA_SETS)}
+
+
+async def test_it_scales_up_and_down(world: FleetWorld) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=1))
+    await wait(lambda: world.is_complete(1))
+    await world.client.patch(
+        FLEETS, ObjectKey(namespace=world.namespace, name="model"), {"spec": {"replicas": 4}}, subresource="scale"
+    )
+    await wait(lambda: world.is_complete(4))
+    await world.patch({"spec": {"replicas": 2}})
+    await wait(lambda: world.is_complete(2))
+    assert len(await world.objects(REPLICA_SETS)) == 1
+
+
+async def test_a_new_template_rolls_within_its_bounds(world: FleetWorld) -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=3, strategy=rolling))
+    await wait(lambda: world.is_complete(3))
+    seen: list[tuple[int, int]] = []
+
+    async def observe() -> None:
+        while True:
+            clusters = await world.objects(RAY_CLUSTERS)
+            ready = [each for each in clusters if _is_ready(each)]
+            active = [each for each in clusters if "deletionTimestamp" not in each["metadata"]]
+            seen.append((len(active), len(ready)))
+            await asyncio.sleep(0.01)
+
+    observing = asyncio.ensure_future(observe())
+    try:
+        await world.patch(new_image("rayproject/ray:2.61.0"))
+        await wait(lambda: world.is_complete(3), limit_seconds=60)
+    finally:
+        observing.cancel()
+    assert max(active for active, _ in seen) <= 4
+    assert min(ready for _, ready in seen) >= 3
+    assert sorted((await world.sizes()).values()) == [0, 3]
+    images = {_image(each) for each in await world.objects(RAY_CLUSTERS)}
+    assert images == {"rayproject/ray:2.61.0"}
+    revisions = {
+        each["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+        for each in await world.objects(REPLICA_SETS)
+    }
+    assert revisions == {"1", "2"}
+
+
+async def test_a_rollout_that_does_not_get_ready_keeps_the_old_ones(world: FleetWorld) -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=2, strategy=rolling))
+    await wait(lambda: world.is_complete(2))
+    old = set(await world.names(RAY_CLUSTERS))
+    world.simulator.is_ready = lambda name: name in old
+    await world.patch({**new_image("broken")})
+    await wait(lambda: world.shows(replicas=3, updatedReplicas=1, readyReplicas=2, availableReplicas=2))
+    assert old <= set(await world.names(RAY_CLUSTERS))
+    await world.patch(new_image("rayproject/ray:2.60.0"))
+    await wait(lambda: world.is_complete(2))
+    assert set(await world.names(RAY_CLUSTERS)) == old
+
+
+async def test_recreate_has_never_two_generations_at_once(world: FleetWorld) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, strategy={"type": "Recreate"}))
+    await wait(lambda: world.is_complete(2))
+    old = set(await world.names(RAY_CLUSTERS))
+    world.simulator.may_finish = lambda name: name not in old
+    await world.patch(new_image("rayproject/ray:2.61.0"))
+    await wait(lambda: world.shows(replicas=0, terminatingReplicas=2))
+    assert set(await world.names(RAY_CLUSTERS)) == old
+    world.simulator.may_finish = lambda _name: True
+    world.simulator.poke()
+    await wait(lambda: world.is_complete(2))
+    assert not old & set(await world.names(RAY_CLUSTERS))
+
+
+@pytest.mark.parametrize("propagation", [Propagation.BACKGROUND, Propagation.FOREGROUND])
+async def test_a_deleted_fleet_leaves_nothing(world: FleetWorld, propagation: Propagation) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace))
+    await wait(lambda: world.is_complete(2))
+    key = ObjectKey(namespace=world.namespace, name="model")
+    await world.client.delete(FLEETS, key, propagation=propagation)
+    await wait(lambda: _is_empty(world))
+
+
+async def test_a_service_that_somebody_deletes_or_changes_comes_back(world: FleetWorld) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace))
+    await wait(lambda: world.is_complete(2))
+    (service,) = await world.objects(SERVICES)
+    key = ObjectKey(namespace=world.namespace, name="model")
+    await world.client.delete(SERVICES, key)
+    await wait(lambda: _has_other_uid(world, service["metadata"]["uid"]))
+    await world.client.patch(SERVICES, key, {"spec": {"selector": {"stolen": "yes", "ray.io/node-type": "worker"}}})
+    await wait(lambda: _selects_heads(world))
+
+
+async def test_an_invalid_fleet_makes_nothing_and_says_where(world: FleetWorld) -> None:
+    serving = {"engine": "nonesuch", "model": "m"}
+    manifest = fleet_manifest(world.namespace)
+    manifest["spec"] = {"replicas": 2, "serving": serving}
+    await world.client.create(FLEETS, manifest)
+    invalid = await wait(lambda: world.condition("Invalid"))
+    assert invalid["status"] == "True"
+    assert "spec.serving.engine" in invalid["message"]
+    await wait(lambda: _has_event(world, "InvalidSpec"))
+    for kind in (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES):
+        assert await world.names(kind) == []
+    (event,) = [each for each in await world.objects(EVENTS) if each["reason"] == "InvalidSpec"]
+    assert event["count"] == 1
+
+
+async def test_two_fleets_of_one_namespace_do_not_meddle(world: FleetWorld) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, "one", replicas=1))
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, "two", replicas=2))
+    await wait(lambda: world.shows("one", readyReplicas=1, replicas=1))
+    await wait(lambda: world.shows("two", readyReplicas=2, replicas=2))
+    await world.patch({"spec": {"replicas": 0}}, "one")
+    await wait(lambda: world.shows("one", readyReplicas=0, replicas=0, terminatingReplicas=0))
+    assert await world.shows("two", readyReplicas=2, replicas=2)
+    assert len(await world.names(RAY_CLUSTERS)) == 2
+
+
+def _is_ready(cluster: JsonObject) -> bool:
+    conditions = (cluster.get("status") or {}).get("conditions") or ()
+    is_active = "deletionTimestamp" not in cluster["metadata"]
+    return is_active and any(each["type"] == "HeadPodReady" and each["status"] == "True" for each in conditions)
+
+
+def _image(cluster: JsonObject) -> str:
+    return str(cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"])
+
+
+async def _reasons(world: FleetWorld) -> set[str]:
+    return {each["reason"] for each in await world.objects(EVENTS) if each["involvedObject"]["kind"] == FLEETS.kind}
+
+
+async def _has_reason(world: FleetWorld, reason: str) -> bool:
+    return bool((await world.condition("Progressing")).get("reason") == reason)
+
+
+async def _has_event(world: FleetWorld, reason: str) -> bool:
+    return reason in await _reasons(world)
+
+
+async def _versions(world: FleetWorld) -> dict[str, str]:
+    kinds = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
+    found = [each["metadata"] for kind in kinds for each in await world.objects(kind)]
+    return {meta["name"]: meta["resourceVersion"] for meta in found}
+
+
+async def _rests(world: FleetWorld) -> bool:
+    """Whether nothing was written for a while; there is no other sign of rest."""
+    before = await _versions(world)
+    await asyncio.sleep(0.5)
+    return before == await _versions(world)
+
+
+async def _is_empty(world: FleetWorld) -> bool:
+    kinds = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
+    return not any([await world.names(kind) for kind in kinds])
+
+
+async def _has_other_uid(world: FleetWorld, uid: str) -> bool:
+    services = await world.objects(SERVICES)
+    return bool(services) and services[0]["metadata"]["uid"] != uid
+
+
+async def _selects_heads(world: FleetWorld) -> bool:
+    (service,) = await world.objects(SERVICES)
+    return bool(
+        service["spec"]["selector"]["ray.io/node-type"] == "head" and "stolen" not in service["spec"]["selector"]
+    )
