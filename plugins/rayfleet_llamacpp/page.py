@@ -1,6 +1,7 @@
 """Make one metrics page out of the pages of all servers, under llama.cpp's own names. Pure.
 
-Counters and gauges are summed. Averages are made anew from the sums they come from, a maximum stays one. What a lost server
+Counters and gauges are summed. Averages are made anew from the sums they come from (over
+the whole life; llama.cpp's own start over now and then), a maximum stays one. What a lost server
 had counted stays in the sums, so a counter never falls while the driver lives.
 """
 

@@ -3,7 +3,7 @@
 Both end when Ray ends, so that the container restarts; the head's also when the driver does.
 """
 
-_JOIN_LIMIT_SECONDS = 60
+_HEAD_LIMIT_SECONDS = 60
 
 # Ray drains for up to 30 s at SIGTERM, for nothing: the servers are gone by now. Its daemons are children of `ray start`,
 # and would outlive it.
@@ -30,7 +30,7 @@ while kill -0 "$ray" 2>/dev/null && kill -0 "$driver" 2>/dev/null; do
   status=$?
 done
 kill -0 "$driver" 2>/dev/null || {{ wait "$driver"; ended=$?; [ "$ended" = 127 ] || status=$ended; }}
-kill -0 "$ray" 2>/dev/null || {{ echo "ray ended (status ${{status:-?}}); ending the engine" >&2; status=1; }}
+kill -0 "$ray" 2>/dev/null || {{ echo "ray ended; ending the engine" >&2; status=1; }}
 {end}
 exit "${{status:-1}}"
 """
@@ -55,7 +55,10 @@ while kill -0 "$ray" 2>/dev/null && [ "$stop" = 0 ]; do
       break
     fi
   fi
-  sleep 2 & wait $!
+  sleep 2 &
+  pause=$!
+  wait -n "$ray" "$pause"
+  kill "$pause" 2>/dev/null
 done
 {end}
 [ "$stop" = 1 ] && exit 0
@@ -68,6 +71,6 @@ def head_script(driver: str) -> str:
     return _HEAD.format(driver=driver, end=_END)
 
 
-def worker_script() -> str:
-    """Return a worker's script."""
-    return _WORKER.format(limit=_JOIN_LIMIT_SECONDS, end=_END)
+def worker_script(head_limit_seconds: int = _HEAD_LIMIT_SECONDS) -> str:
+    """Return a worker's script; it ends when the head's port is closed for that long."""
+    return _WORKER.format(limit=head_limit_seconds, end=_END)

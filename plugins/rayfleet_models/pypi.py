@@ -25,6 +25,7 @@ from rayfleet_models.locks import locked
 Progress = Callable[[str], None]
 
 _REFERENCE = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==([A-Za-z0-9][A-Za-z0-9.!+_-]*))?")
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 _LOCK_LIMIT_SECONDS = 1800.0  # longer than any download that is worth waiting for
 
 
@@ -135,7 +136,7 @@ def _no_space_explained(package: Package, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+        if error.errno not in _UNWRITABLE:
             raise
         raise EnvironmentProblem(
             f"model {package.reference}: cannot write to {folder}: {error.strerror}",

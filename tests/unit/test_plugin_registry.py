@@ -1,0 +1,157 @@
+"""The registry loads plugins, lays every error at one door, and freezes what came."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rayfleet.model.engine import LocalEnvironment
+from rayfleet.model.errors import PluginError
+from rayfleet.plugin.hookspecs import hookimpl
+from rayfleet.plugin.registry import load
+
+OURS = ("llamacpp", "vllm", "models")
+
+
+class Engine:
+    def __init__(self, name: Any = "toy") -> None:
+        self.name = name
+
+    def problems(self, _: Any) -> tuple[()]:
+        return ()
+
+    def launch_plan(self, serving: Any) -> Any:
+        raise NotImplementedError
+
+    def metric_names(self) -> dict[str, str]:
+        return {}
+
+
+class EnginePlugin:
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self._answer = answer
+
+    @hookimpl
+    def rayfleet_engines(self) -> Any:
+        return self._answer()
+
+
+class EnvironmentPlugin:
+    @hookimpl
+    def rayfleet_local_environments(self) -> Any:
+        return [LocalEnvironment(name="toy", images=())]
+
+
+class Misspelt:
+    @hookimpl
+    def rayfleet_enginess(self) -> Any:
+        return ()
+
+
+class WrongArguments:
+    @hookimpl
+    def rayfleet_engines(self, fleet: Any) -> Any:
+        return (fleet,)
+
+
+class Wrapper:
+    @hookimpl(wrapper=True)
+    def rayfleet_engines(self) -> Any:
+        return (yield)
+
+
+def _engine_plugin(*engines: Any) -> EnginePlugin:
+    return EnginePlugin(lambda: engines)
+
+
+def _fails() -> Any:
+    raise ZeroDivisionError("no luck")
+
+
+def test_contributions_are_found_by_name() -> None:
+    engine = Engine()
+    registry = load(disabled=OURS, extra={"toys": _engine_plugin(engine)})
+    assert registry.engine("toy") is engine
+    assert registry.model_sources == {}
+
+
+def test_the_registry_cannot_be_changed() -> None:
+    registry = load(disabled=OURS, extra={"toys": _engine_plugin(Engine())})
+    with pytest.raises(TypeError):
+        registry.engines["other"] = Engine()  # type: ignore[index] # that it is refused is the claim
+
+
+def test_our_own_plugins_come_through_the_entry_points() -> None:
+    registry = load(disabled=("vllm",))
+    assert set(registry.engines) == {"llamacpp"}
+    assert set(registry.model_sources) == {"pypi", "path"}
+    assert [environment.name for environment in registry.local_environments] == ["llamacpp"]
+
+
+def test_a_disabled_plugin_is_not_asked() -> None:
+    assert load(disabled=(*OURS, "toys"), extra={"toys": EnginePlugin(_fails)}).engines == {}
+
+
+def test_a_second_engine_of_a_name_names_both_plugins() -> None:
+    with pytest.raises(PluginError, match="plugins 'a' and 'b' both contribute the engine 'toy'"):
+        load(disabled=OURS, extra={"a": _engine_plugin(Engine()), "b": _engine_plugin(Engine())})
+
+
+def test_two_plugins_of_one_name_are_refused() -> None:
+    with pytest.raises(PluginError, match="two plugins are called 'models'"):
+        load(disabled=("llamacpp", "vllm"), extra={"models": _engine_plugin(Engine())})
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (EnginePlugin(_fails), "failed in rayfleet_engines: ZeroDivisionError: no luck"),
+        (EnginePlugin(lambda: None), "returned a NoneType from rayfleet_engines"),
+        (EnginePlugin(lambda: "toy"), "returned a str from rayfleet_engines"),
+        (EnginePlugin(lambda: iter(())), "a list or tuple is wanted"),
+        (_engine_plugin(Engine), "contributed the class Engine as engine; an object is wanted"),
+        (_engine_plugin(Engine("Toy!")), "whose name is 'Toy!'; lower-case letters"),
+        (_engine_plugin(Engine(3)), "whose name is 3"),
+        (_engine_plugin(SimpleNamespace(name="toy", problems=len)), "without launch_plan(), metric_names()"),
+        (EnvironmentPlugin(), "a local environment without name or images"),
+        (Misspelt(), "implements a hook that does not exist: unknown hook 'rayfleet_enginess'"),
+        (WrongArguments(), "cannot be registered"),
+        (Wrapper(), "wraps rayfleet_engines"),
+    ],
+)
+def test_a_broken_plugin_is_named_with_the_way_out(plugin: object, message: str) -> None:
+    with pytest.raises(PluginError, match=re.escape(message)) as caught:
+        load(disabled=OURS, extra={"toys": plugin})
+    assert "plugin 'toys'" in caught.value.message
+    assert "RAYFLEET_DISABLE_PLUGINS=toys" in caught.value.way_out
+
+
+def test_an_unknown_engine_is_answered_with_the_nearest() -> None:
+    with pytest.raises(
+        PluginError, match=r"no plugin contributes the engine 'llamacp'; did you mean 'llamacpp'\?"
+    ) as caught:
+        load(disabled=("vllm",)).engine("llamacp")
+    assert "Known: llamacpp." in caught.value.way_out
+
+
+def test_an_unknown_scheme_is_answered_with_the_known() -> None:
+    with pytest.raises(PluginError, match="no plugin contributes the model source 's3'") as caught:
+        load(disabled=("vllm",)).source_of("s3:bucket/model")
+    assert "Known: path, pypi." in caught.value.way_out
+
+
+def test_a_hub_name_is_the_engines_own_business() -> None:
+    assert load(disabled=("vllm",)).source_of("Qwen/Qwen3-8B") is None
+
+
+def test_loading_imports_no_engine() -> None:
+    code = (
+        "import sys; from rayfleet.plugin.registry import load; load(disabled=('vllm',));"
+        "print([m for m in ('ray', 'xllamacpp', 'gguf', 'numpy', 'aiohttp', 'asyncio') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
