@@ -1,1 +1,1 @@
-"""rayfleet_gateway."""
+"""The router: sends each OpenAI-compatible request to the fleet that its ``model`` names."""

@@ -1,0 +1,80 @@
+"""Keeps the route table equal to what the API server shows: four watches, one compilation per burst of changes.
+
+The gateway goes on with its last table while the API server is away: a lost control plane must not stop the data plane.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.reflector import Reflector
+from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
+from rayfleet_gateway.compiling import Objects, compiled
+from rayfleet_gateway.routes import RouteTable
+
+log = logging.getLogger(__name__)
+
+# Changes that come together (a rollout touches several objects) make one table; nobody notices 5 ms.
+SETTLE_SECONDS = 0.005
+
+
+class Discovery:
+    """``table`` is the newest whole table; it is replaced, never changed."""
+
+    def __init__(self, client: KubeClient, on_table: Callable[[RouteTable], None]) -> None:
+        self.table = RouteTable()
+        self._on_table = on_table
+        self._routes = Reflector(client, HTTP_ROUTES)
+        self._services = Reflector(client, SERVICES)
+        self._slices = Reflector(client, ENDPOINT_SLICES)
+        self._grants = Reflector(client, REFERENCE_GRANTS)
+        self._reflectors = (self._routes, self._services, self._slices, self._grants)
+        self._changed = asyncio.Event()
+        self._compiled_once = asyncio.Event()
+        self._told: tuple[str, ...] = ()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether a table was made from whole lists."""
+        return self._compiled_once.is_set()
+
+    async def synced(self) -> None:
+        """Wait until ``is_synced``."""
+        await self._compiled_once.wait()
+
+    async def run(self) -> None:
+        """Watch and compile until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self._reflectors:
+                reflector.subscribe(self._note)
+                group.create_task(reflector.run())
+            for reflector in self._reflectors:
+                await reflector.synced()
+            self._changed.set()
+            while True:
+                await self._changed.wait()
+                await asyncio.sleep(SETTLE_SECONDS)
+                self._changed.clear()
+                self._compile()
+
+    def _note(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:  # noqa: ARG002 - level, not edge
+        self._changed.set()
+
+    def _compile(self) -> None:
+        result = compiled(
+            Objects(
+                routes=tuple(self._routes.store.list()),
+                services=tuple(self._services.store.list()),
+                slices=tuple(self._slices.store.list()),
+                grants=tuple(self._grants.store.list()),
+            )
+        )
+        if result.problems != self._told:
+            for problem in set(result.problems) - set(self._told):
+                log.warning("cannot use a route as it is", extra={"problem": problem})
+            self._told = result.problems
+        self.table = result.table
+        self._on_table(result.table)
+        self._compiled_once.set()

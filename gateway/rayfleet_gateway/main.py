@@ -1,0 +1,87 @@
+"""``rayfleet-gateway``: one process, one listener."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from rayfleet.kube.config import connect
+from rayfleet.model.errors import EnvironmentProblem, RayfleetError
+from rayfleet_gateway.app import make_app
+from rayfleet_gateway.settings import GatewaySettings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    settings = _settings(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        _run(settings)
+    except RayfleetError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set; then accept no more and let running answers finish within ``settings.drain``.
+
+    Raises EnvironmentProblem when the port cannot be used.
+    """
+    async with await connect(settings.kubeconfig) as client:
+        runner = web.AppRunner(
+            make_app(settings, client),
+            access_log=None,
+            handler_cancellation=True,  # a client that goes away cancels its handler, which closes the upstream
+            shutdown_timeout=settings.drain.total_seconds(),
+            keepalive_timeout=75,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise EnvironmentProblem(
+                f"--port {settings.port}: {settings.host}:{settings.port} cannot be used: {error.strerror or error}",
+                way_out="End what listens there, or choose another with --port.",
+            ) from error
+        logging.getLogger(__name__).info("listening on http://%s:%d", settings.host, settings.port)
+        await stop.wait()
+        await runner.cleanup()
+
+
+def _run(settings: GatewaySettings) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_until_signal(settings))
+    else:
+        uvloop.run(_until_signal(settings))
+
+
+async def _until_signal(settings: GatewaySettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+def _settings(arguments: list[str] | None) -> GatewaySettings:
+    parser = argparse.ArgumentParser(
+        prog="rayfleet-gateway",
+        description="Send OpenAI-compatible requests to the fleet that their model names, by the HTTPRoutes of an API server "
+        "(of any Gateway: parentRefs are not compared).",
+    )
+    parser.add_argument("--kubeconfig", type=Path, help="API server to watch (default: the pod's own)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    return GatewaySettings(kubeconfig=chosen.kubeconfig, host=chosen.host, port=chosen.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

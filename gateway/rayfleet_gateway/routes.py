@@ -1,0 +1,119 @@
+"""The immutable route table, and which rule a request takes. Pure.
+
+Source: Gateway API v1.6, HTTPRoute: exact path before the longest prefix, then method, then more headers, then the older route, then
+its name, then the order in the route. A prefix matches whole path segments: ``/v1/completions`` does not match ``/v1/completionsx``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+MODEL_HEADER = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Endpoint:
+    """The address of one ready engine."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One backend reference with the ready endpoints behind it; ``weight`` 0 takes no requests."""
+
+    service: str
+    weight: int
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a request must look like. Header names are lower-case; ``method`` empty means any."""
+
+    path: str
+    is_exact_path: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One match of one rule of one route. ``rank`` sorts rules: the smallest wins (see ``rank_of``)."""
+
+    match: Match
+    route: str
+    rank: tuple[int | str, ...]
+    backends: tuple[Backend, ...]
+    request_timeout: timedelta | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model that the rule serves, None for one that serves any."""
+        return self.match.headers.get(MODEL_HEADER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTable:
+    """All rules, best first, by the model they name; ``for_any`` name none."""
+
+    by_model: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    for_any: tuple[Rule, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every routed model, sorted."""
+        return tuple(sorted(self.by_model))
+
+    def rule_for(self, *, method: str, path: str, model: str, headers: Mapping[str, str]) -> Rule | None:
+        """Return the rule that a request takes, None when there is none; header names in lower case."""
+        named = _first(self.by_model.get(model, ()), method, path, headers)
+        other = _first(self.for_any, method, path, headers)
+        if named is None or other is None:
+            return named or other
+        return min(named, other, key=lambda rule: rule.rank)
+
+    def has_path(self, path: str) -> bool:
+        """Whether any rule takes this path, whatever the model."""
+        return any(matches_path(rule.match, path) for rules in self.by_model.values() for rule in rules) or any(
+            matches_path(rule.match, path) for rule in self.for_any
+        )
+
+
+def rank_of(match: Match, *, created: str, route: str, order: int) -> tuple[int | str, ...]:
+    """Return what sorts a rule: path kind and length, method, number of headers, age (RFC 3339), name, order in the route."""
+    return (
+        0 if match.is_exact_path else 1,
+        -len(match.path.rstrip("/")),
+        0 if match.method else 1,
+        -len(match.headers),
+        created,
+        route,
+        order,
+    )
+
+
+def matches_path(match: Match, path: str) -> bool:
+    """Whether ``path`` (without query) is the match's path, or below it by whole segments."""
+    if match.is_exact_path:
+        return path == match.path
+    prefix = match.path.rstrip("/")
+    return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/")
+
+
+def _first(rules: tuple[Rule, ...], method: str, path: str, headers: Mapping[str, str]) -> Rule | None:
+    for rule in rules:
+        if matches_path(rule.match, path) and _matches_rest(rule.match, method, headers):
+            return rule
+    return None
+
+
+def _matches_rest(match: Match, method: str, headers: Mapping[str, str]) -> bool:
+    """The model header was compared by the table's key: the body may be what named it."""
+    if match.method and match.method != method:
+        return False
+    return all(headers.get(name) == value for name, value in match.headers.items() if name != MODEL_HEADER)

@@ -1,0 +1,25 @@
+"""Every number of the gateway that is a choice."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """``kubeconfig`` None means the pod that the gateway runs in.
+
+    ``connect_timeout``: a ready engine on the same network accepts at once. ``first_byte_timeout`` holds where the route says no
+    ``timeouts.request``; that one, too, runs to the first byte of the answer, since cutting healthy streams is the most
+    reported fault of gateways. ``idle_timeout``: the longest silence within a stream. ``body_limit_bytes``: of a request.
+    """
+
+    kubeconfig: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    connect_timeout: timedelta = timedelta(seconds=2)
+    first_byte_timeout: timedelta = timedelta(seconds=600)
+    idle_timeout: timedelta = timedelta(seconds=300)
+    drain: timedelta = timedelta(seconds=10)
+    body_limit_bytes: int = 32 << 20
+    attempts: int = 3

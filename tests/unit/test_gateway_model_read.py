@@ -1,0 +1,80 @@
+"""Which model a request asks for (rayfleet_gateway.model_read)."""
+
+import pytest
+
+from rayfleet_gateway.model_read import UnreadableBody, body_model, chosen_model
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [
+        (b'{"model": "a"}', "a"),
+        (b' {"messages": [{"role": "user", "content": "\\"model\\": \\"b\\""}], "model":"a"} ', "a"),
+        (b'{"x": {"model": "inner"}, "model": "outer"}', "outer"),
+        (b'{"x": {"model": "inner"}}', None),
+        (b'{"x": [{"model": "inner"}, "]", "}"], "n": 1.5e3, "t": true}', None),
+        (b"{}", None),
+        (b'{"\\u006dodel": "escaped"}', "escaped"),
+        ('{"model": "größe"}'.encode(), "größe"),
+        (b'{"model": "a\\/b"}', "a/b"),
+    ],
+)
+def test_only_the_top_level_counts(body: bytes, model: str | None) -> None:
+    assert body_model(body) == model
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "a", "model": "b"}',
+        b'{"model": "a", "model": "a"}',
+        b'{"model": "a", "\\u006dodel": "b"}',
+        b'{"\\u006d\\u006fdel": "a", "x": {}, "model": "b"}',
+    ],
+)
+def test_a_key_given_twice_is_refused_however_it_is_written(body: bytes) -> None:
+    with pytest.raises(UnreadableBody, match="twice"):
+        body_model(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"model"',
+        b"{",
+        b'{"model"',
+        b'{"model": ',
+        b'{"model": "a"',
+        b'{"model": "a}',
+        b'{"model": "a"} x',
+        b'{"model": "a"}{"model": "b"}',
+        b'{"model": 1}',
+        b'{"model": null}',
+        b'{"x": [1, 2}, "model": "a"}',
+        b"{'model': 'a'}",
+        b'{"model": "a",}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_does_not_say_one_model_is_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableBody):
+        body_model(body)
+
+
+def test_header_and_body_must_agree() -> None:
+    assert chosen_model("a", b'{"model": "a"}') == "a"
+    assert chosen_model("a", b'{"prompt": "x"}') == "a"
+    assert chosen_model("a", b"") == "a"
+    assert chosen_model(None, b'{"model": "a"}') == "a"
+    with pytest.raises(UnreadableBody, match="agree"):
+        chosen_model("a", b'{"model": "b"}')
+    with pytest.raises(UnreadableBody, match="names no model"):
+        chosen_model(None, b'{"prompt": "x"}')
+
+
+def test_a_long_prompt_is_one_jump() -> None:
+    body = b'{"prompt": "' + b"x \\n" * 500_000 + b'", "model": "a"}'
+    assert body_model(body) == "a"

@@ -1,0 +1,131 @@
+"""Routes, compilation and picking (rayfleet_gateway.routes, compiling, picking)."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rayfleet_gateway.compiling import Objects, compiled, parsed_duration
+from rayfleet_gateway.picking import picked_backend, picked_endpoint
+from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, matches_path
+
+A, B, C = (Endpoint(address=f"127.0.0.{number}", port=8000) for number in (1, 2, 3))
+
+
+def _route(name: str = "r", *, namespace: str = "default", model: str = "m", **rule: Any) -> dict[str, Any]:
+    match = {"headers": [{"name": "model", "value": model}], "path": {"type": "PathPrefix", "value": "/v1/completions"}}
+    return {
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"rules": [{"matches": [match], "backendRefs": [{"name": "s", "port": 8000}], **rule}]},
+    }
+
+
+def _service(namespace: str = "default") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "s", "namespace": namespace},
+        "spec": {"ports": [{"name": "serve", "port": 8000}, {"name": "http", "port": 8080}]},
+    }
+
+
+def _slice(*entries: tuple[str, bool], namespace: str = "default") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "s-1", "namespace": namespace, "labels": {"kubernetes.io/service-name": "s"}},
+        "ports": [{"name": "serve", "port": 8000}, {"name": "http", "port": 8080}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": ready}} for address, ready in entries],
+    }
+
+
+def _table(*routes: dict[str, Any], **objects: Any) -> RouteTable:
+    found = {"services": [_service()], "slices": [_slice(("127.0.0.1", True))]} | objects
+    return compiled(Objects(routes=routes, **found)).table
+
+
+def _route_of(table: RouteTable, path: str, model: str = "m", **headers: str) -> str | None:
+    rule = table.rule_for(method="POST", path=path, model=model, headers=headers)
+    return rule.route if rule else None
+
+
+@pytest.mark.parametrize(
+    ("path", "matches"),
+    [("/v1/completions", True), ("/v1/completions/x", True), ("/v1/completionsx", False), ("/v1", False)],
+)
+def test_a_prefix_matches_whole_segments(path: str, matches: bool) -> None:
+    assert matches_path(Match(path="/v1/completions"), path) is matches
+
+
+def test_only_ready_endpoints_of_the_named_port_are_behind_a_route() -> None:
+    table = _table(_route(), slices=[_slice(("127.0.0.1", True), ("127.0.0.2", False))])
+    (rule,) = table.by_model["m"]
+    assert rule.backends[0].endpoints == (A,)
+
+
+def test_the_longest_prefix_wins_then_more_headers_then_age_then_name() -> None:
+    longer = _route("longer")
+    longer["spec"]["rules"][0]["matches"][0]["path"]["value"] = "/v1/completions/special"
+    headers = _route("headers")
+    headers["spec"]["rules"][0]["matches"][0]["headers"].append({"name": "X-Tier", "value": "gold"})
+    young = _route("a-young")
+    young["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    table = _table(_route("b"), _route("c"), young, headers, longer)
+    assert _route_of(table, "/v1/completions/special") == "default/longer"
+    assert _route_of(table, "/v1/completions", **{"x-tier": "gold"}) == "default/headers"
+    assert _route_of(table, "/v1/completions") == "default/b"
+    assert _route_of(table, "/v1/completions", model="other") is None
+
+
+def test_a_backend_elsewhere_needs_a_grant_there() -> None:
+    route = _route(namespace="gateways")
+    route["spec"]["rules"][0]["backendRefs"][0]["namespace"] = "default"
+    without = compiled(Objects(routes=[route], services=[_service()], slices=[_slice(("127.0.0.1", True))]))
+    assert without.table.by_model["m"][0].backends == ()
+    assert "ReferenceGrant" in without.problems[0]
+    grant = {
+        "metadata": {"namespace": "default", "name": "g"},
+        "spec": {"from": [{"kind": "HTTPRoute", "namespace": "gateways"}], "to": [{"kind": "Service"}]},
+    }
+    assert _table(route, grants=[grant]).by_model["m"][0].backends[0].endpoints == (A,)
+
+
+def test_a_match_that_is_not_supported_matches_nothing_and_is_told() -> None:
+    route = _route()
+    route["spec"]["rules"][0]["matches"][0]["path"]["type"] = "RegularExpression"
+    result = compiled(Objects(routes=[route], services=[_service()]))
+    assert result.table == RouteTable()
+    assert result.problems == ("HTTPRoute default/r: path matches of type RegularExpression are not supported",)
+
+
+def test_the_route_says_the_timeout() -> None:
+    (rule,) = _table(_route(timeouts={"request": "120s"})).by_model["m"]
+    assert rule.request_timeout == timedelta(seconds=120)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("120s", 120), ("1m30s", 90), ("500ms", 0.5), ("1h", 3600)])
+def test_durations_are_read_as_gateway_api_writes_them(text: str, seconds: float) -> None:
+    assert parsed_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "12", "1.5s", "s", "1s2"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parsed_duration(text)
+
+
+def test_zero_is_no_limit() -> None:
+    assert parsed_duration("0s") is None
+
+
+def test_the_least_busy_endpoint_is_picked_and_an_excluded_one_never() -> None:
+    assert picked_endpoint((A, B, C), {A: 2, B: 1, C: 1}, (), 0.0) == B
+    assert picked_endpoint((A, B, C), {A: 2, B: 1, C: 1}, (), 0.99) == C
+    assert picked_endpoint((A, B, C), {A: 2, B: 1, C: 1}, {B, C}, 0.5) == A
+    assert picked_endpoint((A,), {}, {A}, 0.5) is None
+
+
+def test_backends_share_by_weight_and_an_empty_one_gets_nothing() -> None:
+    heavy = Backend(service="heavy", weight=9, endpoints=(A,))
+    light = Backend(service="light", weight=1, endpoints=(B,))
+    off = Backend(service="off", weight=0, endpoints=(C,))
+    chosen = [picked_backend((heavy, light, off), (), chance / 100) for chance in range(100)]
+    assert (chosen.count(heavy), chosen.count(light), chosen.count(off)) == (90, 10, 0)
+    assert picked_backend((heavy, light), {A}, 0.1) == light
+    assert picked_backend((off,), (), 0.1) is None
