@@ -70,7 +70,9 @@ class ObjectList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class Request:
+    """What goes over the wire; ``path`` is below the address, with everything quoted."""
+
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class KubeClient:
 
     async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
         """Return one object. Raises NotFound."""
-        return await self._json(_Request(method="GET", path=object_path(resource, name, namespace)))
+        return await self._json(Request(method="GET", path=object_path(resource, name, namespace)))
 
     async def list(
         self,
@@ -154,14 +156,14 @@ class KubeClient:
         if subresource:
             path = f"{object_path(resource, meta['name'], meta.get('namespace'))}/{subresource}"
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        return await self._json(_Request(method="POST", path=path, query=query, body=orjson.dumps(manifest)))
+        return await self._json(Request(method="POST", path=path, query=query, body=orjson.dumps(manifest)))
 
     async def replace(self, resource: ResourceType, manifest: JsonObject, *, subresource: str = "") -> JsonObject:
         """Replace an object whole and return it as stored. Raises Conflict when its resourceVersion is not the newest."""
         meta = manifest["metadata"]
         path = object_path(resource, meta["name"], meta.get("namespace"), subresource)
         query = {"fieldManager": FIELD_MANAGER}
-        return await self._json(_Request(method="PUT", path=path, query=query, body=orjson.dumps(manifest)))
+        return await self._json(Request(method="PUT", path=path, query=query, body=orjson.dumps(manifest)))
 
     async def patch(
         self,
@@ -179,7 +181,7 @@ class KubeClient:
         query = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if form is PatchForm.APPLY else {})
         path = object_path(resource, key.name, key.namespace, subresource)
         body = orjson.dumps(patch)
-        return await self._json(_Request(method="PATCH", path=path, query=query, body=body, content_type=form.value))
+        return await self._json(Request(method="PATCH", path=path, query=query, body=body, content_type=form.value))
 
     async def delete(
         self,
@@ -197,7 +199,7 @@ class KubeClient:
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
         path = object_path(resource, key.name, key.namespace)
-        await self._bytes(_Request(method="DELETE", path=path, body=orjson.dumps(options)))
+        await self.send(Request(method="DELETE", path=path, body=orjson.dumps(options)))
 
     async def watch(  # noqa: PLR0913 - the API's own parameters; all optional ones by name
         self,
@@ -233,7 +235,7 @@ class KubeClient:
         """Yield the body of a GET as it comes (logs with ``follow``); Unreachable after ``stall_limit`` without a byte."""
         seconds = stall_limit.total_seconds() if stall_limit else None
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=seconds)
-        request = _Request(method="GET", path=path, query=query or {})
+        request = Request(method="GET", path=path, query=query or {})
         await self._bucket.take()
         try:
             async with self._session.request(**await self._arguments(request), timeout=timeout) as response:
@@ -257,7 +259,7 @@ class KubeClient:
         accept: str = "application/json",
     ) -> bytes:
         """Return the body of any request (discovery, ``/readyz``, tables by ``accept``); errors as everywhere."""
-        return await self._bytes(_Request(method=method, path=path, query=query or {}, body=body, accept=accept))
+        return await self.send(Request(method=method, path=path, query=query or {}, body=body, accept=accept))
 
     async def _pages(self, path: str, query: Mapping[str, str], limit: int) -> ObjectList:
         items: list[JsonObject] = []
@@ -266,15 +268,15 @@ class KubeClient:
             page = {"limit": str(limit)} if limit else {}
             if token:
                 page["continue"] = token
-            answer = await self._json(_Request(method="GET", path=path, query={**query, **page}))
+            answer = await self._json(Request(method="GET", path=path, query={**query, **page}))
             items += _with_type(answer)
             meta = answer["metadata"]
             token = meta.get("continue") or ""
             if not token:
                 return ObjectList(items=tuple(items), resource_version=meta["resourceVersion"])
 
-    async def _json(self, request: _Request) -> JsonObject:
-        body = await self._bytes(request)
+    async def _json(self, request: Request) -> JsonObject:
+        body = await self.send(request)
         try:
             answer: Any = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -287,7 +289,8 @@ class KubeClient:
             )
         return answer
 
-    async def _bytes(self, request: _Request) -> bytes:
+    async def send(self, request: Request) -> bytes:
+        """Send any request and return the body; every call but ``stream`` goes through here. Waits out a busy server."""
         for attempt in range(self.settings.busy_retries + 1):
             try:
                 return await self._once(request)
@@ -297,7 +300,7 @@ class KubeClient:
                 await asyncio.sleep(error.retry_after.total_seconds())
         raise AssertionError("the loop returns or raises")
 
-    async def _once(self, request: _Request) -> bytes:
+    async def _once(self, request: Request) -> bytes:
         await self._bucket.take(is_urgent=request.method == "DELETE")
         try:
             async with self._session.request(**await self._arguments(request)) as response:
@@ -308,7 +311,7 @@ class KubeClient:
             raise _decode_response(response, body)
         return body
 
-    async def _arguments(self, request: _Request) -> dict[str, Any]:
+    async def _arguments(self, request: Request) -> dict[str, Any]:
         headers = {"Accept": request.accept}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
