@@ -12,7 +12,7 @@ from rayfleet.model.meta import JsonObject
 from rayfleet.planning.bounds import Bounds, rollout_bounds
 from rayfleet.planning.identity import template_identity
 from rayfleet.planning.observed import ObservedFleet
-from rayfleet.testing.fleet_world import FleetWorld
+from rayfleet.testing.planner_world import PlannerWorld
 
 EXAMPLES = 60  # some 10 s each; thousands were run by hand
 GPU = {"nvidia.com/gpu": "1"}
@@ -35,7 +35,7 @@ def strategies(draw: st.DrawFn) -> JsonObject | None:
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 
-def make_world(replicas: int, strategy: JsonObject | None, resources: dict[str, str]) -> FleetWorld:
+def make_world(replicas: int, strategy: JsonObject | None, resources: dict[str, str]) -> PlannerWorld:
     spec: JsonObject = {
         "replicas": replicas,
         "selector": {"matchLabels": {"app": "x"}},
@@ -43,7 +43,7 @@ def make_world(replicas: int, strategy: JsonObject | None, resources: dict[str, 
     }
     if strategy is not None:
         spec["strategy"] = strategy
-    world = FleetWorld()
+    world = PlannerWorld()
     world.apply_fleet(
         {
             "apiVersion": "orchestration.aibrix.ai/v1alpha1",
@@ -55,12 +55,16 @@ def make_world(replicas: int, strategy: JsonObject | None, resources: dict[str, 
     return world
 
 
-def bounds_of(world: FleetWorld, *, has_accelerators: bool) -> Bounds:
+def bounds_of(world: PlannerWorld, *, has_accelerators: bool) -> Bounds:
     return rollout_bounds(decode_fleet(world.fleet).spec, has_accelerators=has_accelerators)
 
 
-def act(world: FleetWorld, data: st.DataObject, kept: list[ObservedFleet]) -> None:
-    """One thing happens: somebody's pass (also on an older view), a pod gets ready, a deletion ends, time passes."""
+def act(world: PlannerWorld, data: st.DataObject, kept: list[ObservedFleet]) -> None:
+    """One thing happens: somebody's pass (also on an older view), a pod gets ready, a deletion ends, time passes.
+
+    A view is never older than the fleet controller's own last write: the controller waits until it sees that.
+    """
+    sizes = _sizes(world)
     match data.draw(st.sampled_from(["fleet", "stale fleet", "look", "set", "ready", "gone", "time"])):
         case "fleet":
             world.fleet_pass()
@@ -79,6 +83,12 @@ def act(world: FleetWorld, data: st.DataObject, kept: list[ObservedFleet]) -> No
             world.finish_deletions()
         case _:
             world.now += timedelta(seconds=data.draw(st.integers(1, 5)))
+    if _sizes(world) != sizes:
+        kept.clear()
+
+
+def _sizes(world: PlannerWorld) -> dict[str, int]:
+    return {name: raw["spec"]["replicas"] for name, raw in world.objects.get("RayClusterReplicaSet", {}).items()}
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -150,7 +160,7 @@ def test_whatever_happens_the_goal_is_reached_and_then_nothing_is_written(
     assert_goal(world, decode_fleet(world.fleet).spec.replicas)
 
 
-def assert_goal(world: FleetWorld, replicas: int) -> None:
+def assert_goal(world: PlannerWorld, replicas: int) -> None:
     """All replicas are of the present template and available; the status says so; a pass more writes nothing."""
     fleet = decode_fleet(world.fleet)
     assert fleet.spec.template is not None
@@ -167,7 +177,7 @@ def assert_goal(world: FleetWorld, replicas: int) -> None:
     assert world.all_passes() == []
 
 
-def _stored(world: FleetWorld) -> list[JsonObject]:
+def _stored(world: PlannerWorld) -> list[JsonObject]:
     return list(world.objects.get("RayCluster", {}).values())
 
 

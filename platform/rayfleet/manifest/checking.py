@@ -66,6 +66,11 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 
+def quoting_hint(value: Any) -> str:
+    """Return what to write instead where a number or truth value stands for text, else nothing."""
+    return f' (quote it: "{json.dumps(value)}")' if isinstance(value, bool | int | float) else ""
+
+
 def child_path(path: str, name: str) -> str:
     """Return the path of a field; names with dots or slashes stand in brackets (``labels["ray.io/group"]``)."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
@@ -93,7 +98,7 @@ def _type_error(value: Any, schema: JsonObject) -> str:
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, bool) or not isinstance(value, int | str):
             expected = _WRONG_TEXT.get(schema.get("pattern", ""), "is neither a whole number nor text")
-            return f"{shown(value)} {expected}{_quoting_hint(value)}"
+            return f"{shown(value)} {expected}{quoting_hint(value)}"
         return ""
     kind = schema.get("type")
     fits = {
@@ -106,12 +111,8 @@ def _type_error(value: Any, schema: JsonObject) -> str:
     }
     if kind is None or fits[kind]:
         return ""
-    hint = _quoting_hint(value) if kind == "string" else ""
+    hint = quoting_hint(value) if kind == "string" else ""
     return f"{shown(value)} is not {_TYPE_WORDS[kind]}{hint}"
-
-
-def _quoting_hint(value: Any) -> str:
-    return f' (quote it: "{json.dumps(value)}")' if isinstance(value, bool | int | float) else ""
 
 
 def _mapping_errors(value: JsonObject, schema: JsonObject, path: str) -> Iterator[FieldError]:

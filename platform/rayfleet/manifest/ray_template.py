@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rayfleet.manifest.checking import child_path, shown
+from rayfleet.manifest.checking import child_path, quoting_hint, shown
 from rayfleet.manifest.meta import mapping
 from rayfleet.manifest.ray_spec import INT32_MAX
 from rayfleet.model.errors import FieldError
@@ -120,7 +120,9 @@ def _environment_errors(container: JsonObject, path: str) -> Iterator[FieldError
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         value = mapping(entry).get("value")
         if value is not None and not isinstance(value, str):
-            yield FieldError(path=f"{path}.env[{index}].value", message=f"{shown(value)} is not text (quote it)")
+            yield FieldError(
+                path=f"{path}.env[{index}].value", message=f"{shown(value)} is not text{quoting_hint(value)}"
+            )
         if mapping(entry).get("name") == "KUBERAY_GEN_AUTOSCALER_START_CMD":
             yield FieldError(path=f"{path}.env[{index}].name", message="is reserved by KubeRay")
 
@@ -133,7 +135,7 @@ def _start_param_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
         return
     for name, value in (params or {}).items():
         if not isinstance(value, str):
-            yield FieldError(path=child_path(here, name), message=f'{shown(value)} is not text (quote it: "{value}")')
+            yield FieldError(path=child_path(here, name), message=f"{shown(value)} is not text{quoting_hint(value)}")
         if name == "labels":
             yield FieldError(path=f"{here}.labels", message=f"is not allowed here: use {path}.labels")
         if name in _RESOURCE_PARAMS and group.get("resources"):
@@ -145,7 +147,7 @@ def _feature_errors(spec: JsonObject, annotations: JsonObject, path: str) -> Ite
     mode = mapping(spec.get("authOptions")).get("mode")
     version = spec.get("rayVersion")
     if version is not None and not isinstance(version, str):
-        yield FieldError(path=f"{path}.rayVersion", message=f'{shown(version)} is not text (quote it: "{version}")')
+        yield FieldError(path=f"{path}.rayVersion", message=f"{shown(version)} is not text{quoting_hint(version)}")
     elif mode == "token" and _version(version) < _TOKEN_RAY_VERSION:
         message = f"token needs rayVersion 2.52.0 or newer, {path}.rayVersion is {shown(version)}"
         yield FieldError(path=f"{path}.authOptions.mode", message=message)

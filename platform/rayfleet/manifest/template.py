@@ -67,5 +67,13 @@ def selector_errors(selector: Selector, template: RayClusterTemplate, path: str)
         return (FieldError(path=path, message=message),)
     if selects(selector, template.labels):
         return ()
-    message = f"{SELECTOR_MISMATCH_MESSAGE}: {shown(encode_selector(selector))} against {shown(dict(template.labels))}"
-    return (FieldError(path=path, message=message),)
+    return (FieldError(path=path, message=f"{SELECTOR_MISMATCH_MESSAGE}: {_mismatch(selector, template)}"),)
+
+
+def _mismatch(selector: Selector, template: RayClusterTemplate) -> str:
+    """Return the first label that is in the way."""
+    for name, value in selector.match_labels.items():
+        present = template.labels.get(name)
+        if present != value:
+            return f"{name} is {shown(present) if present is not None else 'not there'}, not {shown(value)}"
+    return shown(encode_selector(selector))

@@ -1,0 +1,51 @@
+"""YAML as Kubernetes' tools read it, with the line of every mistake."""
+
+import pytest
+
+from rayfleet.manifest.documents import load_documents
+from rayfleet.model.errors import ManifestError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1\nb: 2", "line 2, column 2: expected ',' or ']', but got ':' (while parsing a flow sequence)"),
+        ("kind: A\napiVersion: v1\nkind: B", 'line 3, column 1: the key "kind" stands twice in one mapping'),
+        ("---\n---\n- 1", "line 3: is no Kubernetes manifest: apiVersion and kind must be given"),
+        ("a: &x [*x", "line 1, column 10: expected ',' or ']', but got '<stream end>' (while parsing a flow sequence)"),
+    ],
+)
+def test_a_syntax_error_names_file_and_line(text: str, message: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_documents(text, "fleet.yaml")
+    assert caught.value.subject == "fleet.yaml"
+    assert [str(error) for error in caught.value.errors] == [message]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("8080:80", "8080:80"),
+        ("2026-01-02", "2026-01-02"),
+        ("010", 8),
+        ("0x1F", 31),
+        ("1e3", 1000.0),
+        ("1.5", 1.5),
+        ("yes", True),
+        ("25%", "25%"),
+        ("~", None),
+    ],
+)
+def test_scalars_are_read_as_kubernetes_tools_read_them(text: str, value: object) -> None:
+    [document] = load_documents(f"apiVersion: v1\nkind: X\nvalue: {text}", "x")
+    assert document.raw["value"] == value
+
+
+def test_empty_documents_are_skipped_and_lines_counted() -> None:
+    text = "---\n# nothing\n---\napiVersion: v1\nkind: A\n---\napiVersion: v1\nkind: B\n"
+    assert [(each.raw["kind"], each.line) for each in load_documents(text, "x")] == [("A", 4), ("B", 7)]
+
+
+def test_a_list_gives_its_items() -> None:
+    text = '{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "A"}]}'
+    assert [each.raw["kind"] for each in load_documents(text, "x")] == ["A"]
