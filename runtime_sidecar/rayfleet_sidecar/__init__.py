@@ -1,1 +1,1 @@
-"""rayfleet_sidecar."""
+"""The sidecar of every head pod: the only judge of the engine beside it."""

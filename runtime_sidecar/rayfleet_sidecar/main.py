@@ -1,0 +1,53 @@
+"""``rayfleet-sidecar``: one process beside every engine."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from aiohttp import web
+
+from rayfleet.model.errors import EnvironmentProblem, RayfleetError
+from rayfleet_sidecar.app import make_app
+from rayfleet_sidecar.settings import SidecarSettings, read_settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = read_settings(arguments, os.environ)
+        asyncio.run(_until_signal(settings))
+    except RayfleetError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+async def serve(settings: SidecarSettings, stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set. Raises EnvironmentProblem when the port cannot be used."""
+    runner = web.AppRunner(make_app(settings), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"--port {settings.port}: {settings.host}:{settings.port} cannot be used: {error.strerror or error}",
+            way_out="In a pod with Ray its metrics-export-port is 8080 by default; give one of them another port.",
+        ) from error
+    else:
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _until_signal(settings: SidecarSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

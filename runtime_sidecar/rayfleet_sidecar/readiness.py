@@ -1,0 +1,132 @@
+"""When an engine is ready: a table of observations, not of hopes. Pure.
+
+Ready means: Ray shows every expected node alive (where the engine runs on Ray), the engine answers its health check, and since it last
+became healthy a one-token generation came back. Health endpoints lie: vLLM answers 200 for more than 100 s while a node is frozen,
+and answers 200 before a first request that kills it.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an engine is not ready, or that it is; the value is part of ``/ready``'s answer."""
+
+    ENGINE_STARTING = "EngineStarting"  # nothing answers, and never did
+    ENGINE_LOADING = "EngineLoading"  # answers that it is not there yet, and was never ready
+    ENGINE_UNREACHABLE = "EngineUnreachable"  # answered before, does not now
+    ENGINE_FAILING = "EngineFailing"  # was ready, and now says that it is unwell
+    RAY_NODES_UNKNOWN = "RayNodesUnknown"  # Ray's view cannot be had
+    RAY_NODES_MISSING = "RayNodesMissing"  # fewer (or more) nodes alive than expected
+    WARMING = "Warming"  # healthy; a first token is awaited
+    GENERATION_FAILED = "GenerationFailed"  # healthy, but the one-token generation failed
+    READY = "Ready"
+
+
+class Answer(StrEnum):
+    """How the engine's health check went."""
+
+    OK = "ok"
+    UNWELL = "unwell"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look. ``alive_nodes`` is None when Ray's view could not be had; ``said`` is the engine's own word on its state."""
+
+    answer: Answer
+    said: str = ""
+    alive_nodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What ``/ready`` says: the reason, a sentence, and since when. ``has_answered``/``was_ready`` remember the past."""
+
+    reason: Reason
+    message: str
+    since: datetime
+    judged_at: datetime
+    has_answered: bool = False
+    was_ready: bool = False
+    is_proved: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests may come."""
+        return self.reason is Reason.READY
+
+    @property
+    def wants_token(self) -> bool:
+        """Whether a one-token generation should be running."""
+        return self.reason in {Reason.WARMING, Reason.GENERATION_FAILED}
+
+
+def first_judgement(now: datetime) -> Judgement:
+    """Return the judgement before anything was observed."""
+    return Judgement(reason=Reason.ENGINE_STARTING, message="the engine has not answered yet", since=now, judged_at=now)
+
+
+def judged(before: Judgement, seen: Observation, expected_nodes: int, now: datetime) -> Judgement:
+    """Return the judgement after an observation; ``expected_nodes`` 0 means that the engine does not run on Ray.
+
+    A proof by generation holds only as long as everything else holds without a break.
+    """
+    has_answered = before.has_answered or seen.answer is not Answer.NONE
+    reason, message = _reason(before, seen, expected_nodes)
+    is_proved = before.is_proved and reason is Reason.READY
+    after = replace(
+        before,
+        message=message,
+        judged_at=now,
+        has_answered=has_answered,
+        was_ready=before.was_ready or reason is Reason.READY,
+        is_proved=is_proved,
+    )
+    return _with_reason(after, reason, now)
+
+
+def with_generation(before: Judgement, failure: str, now: datetime) -> Judgement:
+    """Return the judgement after a one-token generation ended; ``failure`` is empty when a token came.
+
+    A generation that ends after the engine became unwell proves nothing.
+    """
+    if not before.wants_token:
+        return before
+    if failure:
+        after = replace(before, message=f"the one-token generation failed: {failure}")
+        return _with_reason(after, Reason.GENERATION_FAILED, now)
+    after = replace(before, message="ready", is_proved=True, was_ready=True)
+    return _with_reason(after, Reason.READY, now)
+
+
+def _with_reason(judgement: Judgement, reason: Reason, now: datetime) -> Judgement:
+    since = judgement.since if judgement.reason is reason else now
+    return replace(judgement, reason=reason, since=since)
+
+
+def _reason(before: Judgement, seen: Observation, expected_nodes: int) -> tuple[Reason, str]:
+    if seen.answer is not Answer.OK:
+        return _unwell(before, seen)
+    if expected_nodes and seen.alive_nodes is None:
+        return Reason.RAY_NODES_UNKNOWN, "Ray's view of its nodes cannot be had"
+    if expected_nodes and seen.alive_nodes != expected_nodes:
+        return Reason.RAY_NODES_MISSING, f"{seen.alive_nodes}/{expected_nodes} Ray nodes are alive"
+    if before.is_proved:
+        return Reason.READY, "ready"
+    if before.reason is Reason.GENERATION_FAILED:
+        return Reason.GENERATION_FAILED, before.message
+    return Reason.WARMING, "healthy; waiting for a first token"
+
+
+def _unwell(before: Judgement, seen: Observation) -> tuple[Reason, str]:
+    said = f": {seen.said}" if seen.said else ""
+    if seen.answer is Answer.UNWELL and before.was_ready:
+        return Reason.ENGINE_FAILING, f"the engine says that it is unwell{said}"
+    if seen.answer is Answer.UNWELL:
+        return Reason.ENGINE_LOADING, f"the engine is loading{said}"
+    if before.has_answered:
+        return Reason.ENGINE_UNREACHABLE, f"the engine does not answer{said}"
+    return Reason.ENGINE_STARTING, f"the engine has not answered yet{said}"
