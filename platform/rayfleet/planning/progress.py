@@ -30,8 +30,11 @@ def is_complete(view: View, status: FleetStatus) -> bool:
 
 
 def with_availability(conditions: Conditions, view: View, available: int, now: datetime) -> Conditions:
-    """Return the conditions with Available set."""
-    if available >= view.bounds.least_available:
+    """Return the conditions with Available set.
+
+    As Deployment's but for one thing: a fleet that may be without any replica for a while is still not available then.
+    """
+    if available >= max(view.bounds.least_available, min(1, view.bounds.desired)):
         reason, text, value = "MinimumReplicasAvailable", "has minimum availability", ConditionStatus.TRUE
     else:
         reason, text, value = "MinimumReplicasUnavailable", "does not have minimum availability", ConditionStatus.FALSE
