@@ -65,6 +65,11 @@ async def client(api_server: ApiServer) -> AsyncIterator[KubeClient]:
 
 
 @pytest.fixture
+def kubeconfig(api_server: ApiServer) -> Path:
+    return api_server.kubeconfig
+
+
+@pytest.fixture
 async def namespace(client: KubeClient) -> str:
     name = f"test-{uuid4().hex[:10]}"
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

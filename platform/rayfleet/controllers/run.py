@@ -47,12 +47,14 @@ class ControllerSettings:
     """How the controller process runs; the command line fills it.
 
     ``kubeconfig`` None: the pod's service account. ``namespace`` None: all. ``lease`` None: no leader election (one process only).
+    ``disabled_plugins`` are entry point names.
     """
 
     kubeconfig: Path | None = None
     context: str | None = None
     namespace: str | None = None
     lease: LeaseSettings | None = None
+    disabled_plugins: tuple[str, ...] = ()
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     start_limit: timedelta = timedelta(seconds=15)
 
@@ -67,7 +69,7 @@ async def run(settings: ControllerSettings) -> None:
 
     Raises PluginError, SettingsError, EnvironmentProblem, LeadershipLost, ApiError.
     """
-    engines = registry.load().engines
+    engines = registry.load(disabled=settings.disabled_plugins).engines
     async with await connect(settings.kubeconfig, settings.context) as client:
         with _stopped_by_signals(asyncio.current_task()) as is_asked_to_stop:
             try:

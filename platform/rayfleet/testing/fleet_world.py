@@ -126,15 +126,14 @@ class FleetWorld:
 
 @asynccontextmanager
 async def _background(work: Sequence[Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
-    """Run ``work`` for the length of the block; an error of it fails the block."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_awaited(each)) for each in work]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+    """Run ``work`` for the length of the block; what it raised on its own is raised when the block is left."""
+    tasks = [asyncio.ensure_future(each()) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer

@@ -1,0 +1,152 @@
+"""What the executor makes of each answer: success, look again, or a refusal to tell of."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from rayfleet.controllers.caches import Caches
+from rayfleet.controllers.executor import Executor, NameTaken, WriteRefused
+from rayfleet.controllers.own_writes import OwnWrites
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import Conflict, Unreachable
+from rayfleet.kube.lease import LeadershipLost
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import FLEETS
+from rayfleet.planning.observed import Write
+from rayfleet.planning.plan import (
+    Action,
+    CreateRayClusters,
+    DeleteRayCluster,
+    ObjectRef,
+    ScaleReplicaSet,
+    UpdateStatus,
+)
+from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
+
+KEY = ObjectKey(namespace="n", name="model")
+REF = ObjectRef(key=KEY, uid="u1", resource_version="5")
+Answer = Callable[[], web.Response]
+
+
+def ray_cluster(name: str, owner: str = "owner") -> JsonObject:
+    meta = {"name": name, "namespace": "n", "ownerReferences": [{"uid": owner, "controller": True}]}
+    return {"metadata": meta | {"resourceVersion": "9"}}
+
+
+CREATE = CreateRayClusters(manifests=(ray_cluster("a"),))
+DELETE = DeleteRayCluster(ref=REF)
+SCALE = ScaleReplicaSet(ref=REF, replicas=3, annotations={"a": "b"})
+STATUS = UpdateStatus(resource=FLEETS, ref=REF, status={"replicas": 1})
+
+
+class Server:
+    """Answers each method from a table and remembers the bodies."""
+
+    def __init__(self, **answers: Answer) -> None:
+        self.answers = answers
+        self.bodies: list[Any] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.bodies.append(orjson.loads(body) if body else None)
+        return self.answers[request.method]()
+
+
+async def carried_out(server: Server, *actions: Action) -> bool:
+    """Carry out; return whether the stores, which have seen nothing yet, hold the next pass back."""
+    async with scripted_server(server.answer) as address, KubeClient(address) as client:
+        executor = Executor(client, OwnWrites(Caches(client).reflectors))
+        await executor.carry_out(KEY, actions)
+        return not executor.is_current(KEY)
+
+
+async def test_every_write_holds_the_next_pass_back_until_it_is_seen() -> None:
+    assert await carried_out(Server(PATCH=lambda: json_answer(ray_cluster("a"))), SCALE)
+
+
+async def test_a_create_of_what_we_have_is_success() -> None:
+    server = Server(POST=lambda: status_answer(409, "AlreadyExists"), GET=lambda: json_answer(ray_cluster("a")))
+    await carried_out(server, CREATE)
+
+
+async def test_a_create_of_anothers_name_is_a_conflict() -> None:
+    server = Server(POST=lambda: status_answer(409, "AlreadyExists"), GET=lambda: json_answer(ray_cluster("a", "b")))
+    with pytest.raises(NameTaken):
+        await carried_out(server, CREATE)
+
+
+@pytest.mark.parametrize("code", [404, 409])
+async def test_a_delete_of_what_is_gone_or_anothers_is_success(code: int) -> None:
+    server = Server(DELETE=lambda: status_answer(code))
+    await carried_out(server, DELETE)
+    assert server.bodies[0]["preconditions"] == {"uid": "u1"}
+    assert server.bodies[0]["propagationPolicy"] == "Foreground"
+
+
+async def test_an_update_names_what_it_was_decided_on() -> None:
+    server = Server(PATCH=lambda: json_answer(ray_cluster("a")))
+    await carried_out(server, SCALE)
+    meta = {"annotations": {"a": "b"}, "uid": "u1", "resourceVersion": "5"}
+    assert server.bodies == [{"metadata": meta, "spec": {"replicas": 3}}]
+
+
+@pytest.mark.parametrize(
+    ("action", "answer"),
+    [
+        (SCALE, lambda: status_answer(409, "Conflict")),
+        (SCALE, lambda: status_answer(404, "NotFound")),
+        (SCALE, lambda: status_answer(422, "Invalid", causes=[{"field": "metadata.uid"}])),
+        (STATUS, lambda: status_answer(422, "Invalid")),
+    ],
+)
+async def test_a_stale_view_is_a_conflict_and_no_failure(action: Action, answer: Answer) -> None:
+    with pytest.raises(Conflict):
+        await carried_out(Server(PATCH=answer), action)
+
+
+@pytest.mark.parametrize(
+    ("action", "method", "write"),
+    [(CREATE, "POST", Write.CREATE), (DELETE, "DELETE", Write.DELETE), (SCALE, "PATCH", Write.UPDATE)],
+)
+async def test_a_refusal_says_what_kind_of_write_it_was(action: Action, method: str, write: Write) -> None:
+    server = Server(**{method: lambda: status_answer(403, "Forbidden: quota")})
+    with pytest.raises(WriteRefused) as refused:
+        await carried_out(server, action)
+    assert refused.value.failure.write is write
+    assert "quota" in refused.value.failure.message
+
+
+async def test_a_namespace_on_its_way_out_is_no_failure() -> None:
+    server = Server(POST=lambda: status_answer(403, "Forbidden", causes=[{"reason": "NamespaceTerminating"}]))
+    with pytest.raises(Conflict):
+        await carried_out(server, CREATE)
+
+
+async def test_a_batch_that_fails_half_way_still_remembers_what_was_written() -> None:
+    answers = [json_answer(ray_cluster("a")), status_answer(503)]
+    server = Server(POST=lambda: answers.pop(0))
+    async with scripted_server(server.answer) as address, KubeClient(address) as client:
+        executor = Executor(client, OwnWrites(Caches(client).reflectors))
+        with pytest.raises(Exception, match="no: "):
+            await executor.carry_out(KEY, [CreateRayClusters(manifests=(ray_cluster("a"), ray_cluster("b")))])
+        assert not executor.is_current(KEY)
+
+
+async def test_without_the_lease_nothing_is_written() -> None:
+    server = Server()
+    async with scripted_server(server.answer) as address, KubeClient(address) as client:
+        executor = Executor(client, OwnWrites({}), may_act=lambda: False)
+        with pytest.raises(LeadershipLost):
+            await executor.carry_out(KEY, [SCALE])
+    assert server.bodies == []
+
+
+async def test_a_server_that_is_gone_is_unreachable() -> None:
+    async with scripted_server(Server().answer) as address:
+        pass
+    async with KubeClient(address) as client:
+        with pytest.raises(Unreachable):
+            await Executor(client, OwnWrites({})).carry_out(KEY, [SCALE])

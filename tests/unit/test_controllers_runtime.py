@@ -1,0 +1,116 @@
+"""The runtime: which passes run, and when a failed or held back one comes again."""
+
+import asyncio
+from datetime import timedelta
+
+from aiohttp import web
+
+from rayfleet.controllers.own_writes import AskedDeletion, OwnWrites, WroteVersion
+from rayfleet.controllers.runtime import Controller, own_key, owner_key
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import Conflict, ServerError
+from rayfleet.kube.reflector import Reflector
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import CONFIG_MAPS, FLEETS
+from rayfleet.testing.scripted_server import json_answer, scripted_server
+
+KEY = ObjectKey(namespace="n", name="a")
+
+
+def config_map(version: int = 5, **meta: object) -> JsonObject:
+    return {"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": str(version), **meta}}
+
+
+async def one_object(request: web.Request) -> web.StreamResponse:
+    """Answer a list with one object; a watch hangs."""
+    if "watch" in request.query:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(60)
+        return response
+    meta = {"resourceVersion": "7"}
+    return json_answer({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": meta, "items": [config_map()]})
+
+
+class Scripted:
+    """A reconciler whose passes raise what the script says, then succeed."""
+
+    def __init__(self, *failures: Exception, stale: int = 0) -> None:
+        self.failures = list(failures)
+        self.stale = stale
+        self.passes = 0
+        self.done = asyncio.Event()
+
+    def is_current(self, key: ObjectKey) -> bool:
+        assert key == KEY
+        self.stale -= 1
+        return self.stale < 0
+
+    async def reconcile(self, key: ObjectKey) -> timedelta | None:
+        assert key == KEY
+        self.passes += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        self.done.set()
+        return None
+
+
+async def run_until_done(reconciler: Scripted) -> Controller:
+    async with scripted_server(one_object) as address, KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS)
+        controller = Controller("test", reflector, reconciler)
+        tasks = [asyncio.ensure_future(reflector.run()), asyncio.ensure_future(controller.run())]
+        try:
+            async with asyncio.timeout(10):
+                await reconciler.done.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    return controller
+
+
+async def test_failed_passes_come_back_whatever_they_raise() -> None:
+    reconciler = Scripted(Conflict("stale"), ServerError("500"), ZeroDivisionError("a fault of ours"))
+    controller = await run_until_done(reconciler)
+    assert reconciler.passes == 4
+    assert controller.failed_passes == 2  # a conflict is no failure
+
+
+async def test_there_is_no_pass_on_a_store_older_than_our_own_write() -> None:
+    reconciler = Scripted(stale=3)
+    await run_until_done(reconciler)
+    assert reconciler.passes == 1
+
+
+async def test_own_writes_are_seen_when_the_store_is_as_new_or_the_object_is_going() -> None:
+    async with scripted_server(one_object) as address, KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS)
+        writes = OwnWrites({CONFIG_MAPS: reflector})
+        writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="7"))
+        assert not writes.are_seen(KEY)
+        task = asyncio.ensure_future(reflector.run())
+        async with asyncio.timeout(10):
+            await reflector.synced()
+        assert writes.are_seen(KEY)
+        writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="8"))
+        assert not writes.are_seen(KEY)
+        assert OwnWrites({CONFIG_MAPS: reflector}).are_seen(KEY)
+        deletions = OwnWrites({CONFIG_MAPS: reflector})
+        deletions.note(KEY, AskedDeletion(resource=CONFIG_MAPS, key=KEY, uid="u"))
+        assert not deletions.are_seen(KEY)
+        reflector.store.put(config_map(6, deletionTimestamp="2026-01-01T00:00:00Z"))
+        assert deletions.are_seen(KEY)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_an_object_wakes_its_controller_of_the_kind_only() -> None:
+    references = [
+        {"kind": FLEETS.kind, "name": "not-controlling", "uid": "1"},
+        {"kind": FLEETS.kind, "name": "mine", "uid": "2", "controller": True},
+    ]
+    owned = config_map(ownerReferences=references)
+    assert list(owner_key(FLEETS.kind)(owned)) == [ObjectKey(namespace="n", name="mine")]
+    assert list(owner_key("Deployment")(owned)) == []
+    assert list(own_key(owned)) == [KEY]

@@ -1,0 +1,178 @@
+"""The reflector when the watch goes wrong: what it asks next, and what its listeners hear."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import orjson
+from aiohttp import web
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.reflector import Reflector, ReflectorSettings
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import CONFIG_MAPS
+from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
+
+QUICK = ReflectorSettings(
+    first_backoff=timedelta(milliseconds=1),
+    stall_limit=timedelta(milliseconds=200),
+    watch_timeout=timedelta(seconds=60),
+)
+HANG = b""
+
+
+def config_map(name: str, version: int, size: int = 0) -> JsonObject:
+    meta = {"name": name, "namespace": "n", "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"x": "y" * size}}
+
+
+def line(kind: str, body: JsonObject) -> bytes:
+    return orjson.dumps({"type": kind, "object": body}) + b"\n"
+
+
+def bookmark(version: int) -> bytes:
+    return line("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+EXPIRED = line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
+
+
+class Script:
+    """The lists and watches that a server will answer, in order; the last watch hangs. ``asked`` is where watches began."""
+
+    def __init__(self, lists: Sequence[Sequence[JsonObject]], watches: Sequence[Sequence[bytes] | int]) -> None:
+        self.lists = list(lists)
+        self.watches = list(watches)
+        self.asked: list[str] = []
+        self.listed = 0
+        self.done = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            items = self.lists[min(self.listed, len(self.lists) - 1)]
+            self.listed += 1
+            meta = {"resourceVersion": str(100 * self.listed)}
+            return json_answer({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": meta, "items": list(items)})
+        self.asked.append(request.query["resourceVersion"])
+        if not self.watches:
+            self.done.set()
+        watch = self.watches.pop(0) if self.watches else [HANG]
+        if isinstance(watch, int):
+            return status_answer(watch, "Expired" if watch == 410 else "ServerFault")
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for each in watch:
+            if each == HANG:
+                await asyncio.sleep(60)
+            await response.write(each)
+        return response
+
+
+@asynccontextmanager
+async def reflecting(script: Script) -> AsyncIterator[tuple[Reflector, list[tuple[str, str]]]]:
+    """Run a reflector until the script is over; give it and what its listener heard: (what, name)."""
+    heard: list[tuple[str, str]] = []
+
+    def listen(old: JsonObject | None, new: JsonObject | None) -> None:
+        what = "gone" if new is None else "added" if old is None else "changed"
+        found = new or old
+        assert found is not None
+        heard.append((what, found["metadata"]["name"]))
+
+    async with scripted_server(script.answer) as address, KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS, "n", settings=QUICK)
+        reflector.subscribe(listen)
+        task = asyncio.ensure_future(reflector.run())
+        try:
+            async with asyncio.timeout(10):
+                await script.done.wait()
+            yield reflector, heard
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_error_event_410_lists_again_and_tells_the_differences() -> None:
+    first = [config_map("kept", 1), config_map("lost", 2), config_map("moved", 3)]
+    second = [config_map("kept", 1), config_map("moved", 150), config_map("new", 160)]
+    script = Script([first, second], [[EXPIRED]])
+    async with reflecting(script) as (reflector, heard):
+        assert heard[3:] == [("gone", "lost"), ("changed", "moved"), ("added", "new")]
+        assert script.asked == ["100", "200"]
+        assert len(reflector.store) == 3
+
+
+async def test_a_410_answer_lists_again() -> None:
+    script = Script([[config_map("a", 1)]], [410])
+    async with reflecting(script) as (_, heard):
+        assert script.listed == 2
+        assert heard == [("added", "a")]
+
+
+async def test_an_ended_watch_goes_on_from_its_last_version() -> None:
+    script = Script(
+        [[]], [[line("ADDED", config_map("a", 120)), bookmark(130)], [line("MODIFIED", config_map("a", 140))]]
+    )
+    async with reflecting(script) as (reflector, heard):
+        assert script.asked == ["100", "130", "140"]
+        assert script.listed == 1
+        assert heard == [("added", "a"), ("changed", "a")]
+        assert reflector.has_seen("140")
+        assert not reflector.has_seen("141")
+
+
+async def test_a_silent_watch_is_given_up_and_goes_on_from_its_last_version() -> None:
+    script = Script([[]], [[bookmark(130), HANG]])
+    async with reflecting(script) as (_, _heard):
+        assert script.asked == ["100", "130"]
+        assert script.listed == 1
+
+
+async def test_a_failing_server_is_asked_again() -> None:
+    script = Script([[]], [500, 503, [line("ADDED", config_map("a", 420))]])
+    async with reflecting(script) as (_, heard):
+        assert heard == [("added", "a")]
+
+
+async def test_an_object_of_many_megabytes_comes_through() -> None:
+    script = Script([[]], [[line("ADDED", config_map("big", 120, size=5_000_000))]])
+    async with reflecting(script) as (reflector, _):
+        (big,) = reflector.store.list()
+        assert len(big["data"]["x"]) == 5_000_000
+
+
+async def test_a_late_older_event_is_dropped() -> None:
+    script = Script([[config_map("a", 150)]], [[line("MODIFIED", config_map("a", 140))]])
+    async with reflecting(script) as (reflector, heard):
+        assert heard == [("added", "a")]
+        assert reflector.store.list()[0]["metadata"]["resourceVersion"] == "150"
+
+
+async def test_a_busy_server_is_given_the_time_that_it_asks_for() -> None:
+    answers = [status_answer(429, "TooManyRequests", retryAfterSeconds=1), json_answer({"metadata": {"name": "a"}})]
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return answers.pop(0)
+
+    async with scripted_server(answer) as address, KubeClient(address) as client:
+        started = asyncio.get_running_loop().time()
+        await client.get(CONFIG_MAPS, "a", "n")
+        assert asyncio.get_running_loop().time() - started >= 1
+
+
+async def test_a_continue_token_that_expires_reads_the_list_again_in_one_page() -> None:
+    limits: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        limits.append(request.query.get("limit", ""))
+        if "continue" in request.query:
+            return status_answer(410, "Expired")
+        meta = {"resourceVersion": "7"} | ({"continue": "token"} if "limit" in request.query else {})
+        return json_answer(
+            {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": meta, "items": [config_map("a", 1)]}
+        )
+
+    async with scripted_server(answer) as address, KubeClient(address) as client:
+        assert len((await client.list(CONFIG_MAPS, limit=1)).items) == 1
+    assert limits == ["1", "1", ""]
