@@ -135,6 +135,13 @@ async def test_a_failing_server_is_asked_again() -> None:
         assert heard == [("added", "a")]
 
 
+async def test_a_server_that_ends_each_watch_at_once_is_not_asked_in_a_loop() -> None:
+    script = Script([[]], [[], [], []])
+    async with reflecting(script) as (reflector, _):
+        assert reflector.failures_in_a_row == 3
+        assert script.asked == ["100"] * 4
+
+
 async def test_an_object_of_many_megabytes_comes_through() -> None:
     script = Script([[]], [[line("ADDED", config_map("big", 120, size=5_000_000))]])
     async with reflecting(script) as (reflector, _):

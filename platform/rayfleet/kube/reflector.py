@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable
@@ -20,6 +21,8 @@ from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import ResourceType
 
 log = logging.getLogger(__name__)
+
+_SHORT_WATCH_SECONDS = 1  # a server that ends every watch at once must not be asked in a loop
 
 Listener = Callable[[JsonObject | None, JsonObject | None], None]
 Trim = Callable[[JsonObject], JsonObject]
@@ -127,10 +130,14 @@ class Reflector:
             timeout=self._settings.watch_timeout,
             stall_limit=self._settings.stall_limit,
         )
+        started_at, is_silent = monotonic(), True
         async with contextlib.aclosing(events):
             async for event in events:
                 self._take(event)
-                self.failures_in_a_row = 0
+                self.failures_in_a_row, is_silent = 0, False
+        if is_silent and monotonic() - started_at < _SHORT_WATCH_SECONDS:
+            raise Unreachable("the watch ended at once without an event")
+        self.failures_in_a_row = 0
 
     async def _list(self) -> None:
         found = await self._client.list(
