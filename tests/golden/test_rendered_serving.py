@@ -31,10 +31,10 @@ class WrittenEngine:
         self._plan = plan
         self._problems = problems
 
-    def problems(self, serving: Serving) -> tuple[FieldError, ...]:
+    def problems(self, serving: Serving) -> tuple[FieldError, ...]:  # noqa: ARG002 - the protocol's
         return self._problems
 
-    def launch_plan(self, serving: Serving) -> LaunchPlan:
+    def launch_plan(self, serving: Serving) -> LaunchPlan:  # noqa: ARG002 - the protocol's
         return self._plan
 
     def metric_names(self) -> Mapping[str, str]:

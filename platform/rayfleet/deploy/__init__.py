@@ -1,1 +1,1 @@
-"""deploy."""
+"""What is applied to a Kubernetes cluster: CRDs (made by ``rayfleet.manifest.crds``) and RBAC, as YAML files."""

@@ -1,0 +1,260 @@
+"""The fleet planner beside rollouts: identity, history, conditions, what is invalid, what is refused."""
+
+import copy
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.model.conditions import Condition, ConditionStatus
+from rayfleet.model.errors import ManifestError
+from rayfleet.model.fleet import FleetStatus
+from rayfleet.model.meta import JsonObject
+from rayfleet.planning.conditions import find_condition
+from rayfleet.planning.fleet import plan_fleet, plan_invalid_fleet
+from rayfleet.planning.observed import ObservedInvalidFleet, Write, WriteFailure
+from rayfleet.planning.plan import CreateReplicaSet, DeleteReplicaSet, FleetPlan, UpdateStatus
+from rayfleet.testing.planner_world import PlannerWorld
+
+SETS = "RayClusterReplicaSet"
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def template(image: str = "a", **spec: Any) -> JsonObject:
+    pod = {"template": {"spec": {"containers": [{"name": "ray", "image": image}]}}}
+    return {"metadata": {"labels": {"app": "x"}}, "spec": {"headGroupSpec": pod, **spec}}
+
+
+def make_world(**spec: Any) -> PlannerWorld:
+    world = PlannerWorld()
+    world.apply_fleet(
+        {
+            "apiVersion": "orchestration.aibrix.ai/v1alpha1",
+            "kind": "RayClusterFleet",
+            "metadata": {"name": "fleet", "annotations": {"team": "blue"}},
+            "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template(), **spec},
+        }
+    )
+    return world
+
+
+def condition_of(plan: FleetPlan, name: str) -> Condition:
+    found = find_condition(plan.status.conditions, name)
+    assert found is not None
+    return found
+
+
+def revisions(world: PlannerWorld) -> dict[str, str]:
+    """Return the image of each replica set with its revision."""
+    return {
+        raw["spec"]["template"]["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]: raw["metadata"][
+            "annotations"
+        ][REVISION]
+        for raw in world.objects[SETS].values()
+    }
+
+
+def test_a_replica_set_carries_what_tools_look_for() -> None:
+    world = make_world(replicas=3)
+    world.fleet_pass()
+    [raw] = world.objects[SETS].values()
+    short = raw["metadata"]["labels"]["pod-template-hash"]
+    assert raw["metadata"]["name"] == f"fleet-{short}"
+    assert len(short) == 6
+    annotations = raw["metadata"]["annotations"]
+    assert annotations.pop("orchestration.aibrix.ai/template-hash")
+    assert annotations == {
+        "team": "blue",
+        REVISION: "1",
+        "deployment.kubernetes.io/desired-replicas": "3",
+        "deployment.kubernetes.io/max-replicas": "4",
+    }
+    assert raw["spec"]["selector"] == {"matchLabels": {"app": "x", "pod-template-hash": short}}
+    pod = raw["spec"]["template"]["spec"]["headGroupSpec"]["template"]
+    assert pod["metadata"]["labels"] == {"orchestration.aibrix.ai/raycluster-fleet-name": "fleet"}
+    assert decode_replica_set(raw).spec.replicas == 3
+
+
+def test_the_fleet_s_own_template_is_not_touched() -> None:
+    world = make_world()
+    before = copy.deepcopy(world.fleet["spec"])
+    world.settle()
+    assert world.fleet["spec"] == before
+
+
+def test_a_template_that_comes_back_gets_a_new_number_and_keeps_its_history() -> None:
+    world = make_world()
+    for image in ("a", "b", "a"):
+        world.change_spec({"template": template(image)})
+        world.settle()
+    assert revisions(world) == {"a": "3", "b": "2"}
+    [first] = [raw for raw in world.objects[SETS].values() if raw["metadata"]["annotations"][REVISION] == "3"]
+    assert first["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1"
+    assert world.fleet["metadata"]["annotations"][REVISION] == "3"
+
+
+def test_history_forgets_the_lowest_revision_first() -> None:
+    world = make_world(revisionHistoryLimit=1)
+    for image in ("a", "b", "c"):
+        world.change_spec({"template": template(image)})
+        world.settle()
+    assert revisions(world) == {"b": "2", "c": "3"}
+
+
+def test_history_keeps_what_is_not_yet_empty() -> None:
+    world = make_world(revisionHistoryLimit=0)
+    world.settle()
+    world.change_spec({"template": template("b")})
+    for _ in range(3):
+        assert not [action for action in world.fleet_pass().actions if isinstance(action, DeleteReplicaSet)]
+
+
+def test_a_name_that_is_taken_is_counted_as_a_collision() -> None:
+    world = make_world()
+    observed = world.observe_fleet()
+    [action] = [each for each in plan_fleet(observed, world.now).actions if isinstance(each, CreateReplicaSet)]
+    name = action.manifest["metadata"]["name"]
+    plan = plan_fleet(replace(observed, taken_names=frozenset({name})), world.now)
+    [other] = [each for each in plan.actions if isinstance(each, CreateReplicaSet)]
+    assert other.manifest["metadata"]["name"] != name
+    assert plan.status.collision_count == 1
+
+
+def test_a_replica_set_without_our_note_is_known_by_its_template() -> None:
+    """As AIBrix leaves them behind: no hash annotation, our labels in the template."""
+    world = make_world()
+    world.settle()
+    for raw in world.objects[SETS].values():
+        del raw["metadata"]["annotations"]["orchestration.aibrix.ai/template-hash"]
+    assert world.all_passes() == []
+
+
+@pytest.mark.parametrize("knob", [{"suspend": True}, {"workerGroupSpecs": []}])
+def test_a_knob_of_operation_rolls_nothing(knob: JsonObject) -> None:
+    world = make_world()
+    world.settle()
+    world.change_spec({"template": template(**knob)})
+    creates = [action for action in world.fleet_pass().actions if isinstance(action, CreateReplicaSet)]
+    assert len(creates) == ("workerGroupSpecs" in knob)
+
+
+def test_a_fleet_on_its_way_out_gets_its_status_alone() -> None:
+    world = make_world()
+    world.settle()
+    world.fleet["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    world.change_spec({"replicas": 5})
+    plan = world.fleet_pass()
+    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert plan.status.phase == "Terminating"
+
+
+def test_the_deadline_is_looked_at_without_any_event() -> None:
+    world = make_world(progressDeadlineSeconds=60)
+    plan = world.fleet_pass()
+    assert plan.requeue_after == timedelta(seconds=61)
+    world.now += plan.requeue_after
+    late = world.fleet_pass()
+    assert condition_of(late, "Progressing").reason == "ProgressDeadlineExceeded"
+    assert late.status.phase == "Stalled"
+    assert late.requeue_after is None
+    world.settle()
+    assert world.fleet_pass().status.phase == "Available"
+
+
+def test_the_largest_deadline_switches_it_off() -> None:
+    world = make_world(progressDeadlineSeconds=2**31 - 1)
+    plan = world.fleet_pass()
+    assert find_condition(plan.status.conditions, "Progressing") is None
+    assert plan.requeue_after is None
+
+
+def test_a_single_replica_that_is_not_there_is_not_available() -> None:
+    world = make_world(strategy={"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}})
+    assert condition_of(world.fleet_pass(), "Available").status is ConditionStatus.FALSE
+    world.settle()
+    assert condition_of(world.fleet_pass(), "Available").status is ConditionStatus.TRUE
+
+
+def test_transition_times_move_with_the_status_alone() -> None:
+    world = make_world(replicas=2)
+    world.settle()
+    before = condition_of(world.fleet_pass(), "Available")
+    world.now += timedelta(minutes=5)
+    world.change_spec({"template": template("b")})
+    world.settle()
+    assert condition_of(world.fleet_pass(), "Available") == before
+
+
+def test_a_lost_replica_shows_as_degraded() -> None:
+    world = make_world(replicas=2)
+    world.settle()
+    world.make_unready(world.names()[0])
+    plan = world.fleet_pass()
+    assert (plan.status.phase, plan.status.ready) == ("Degraded", "1/2")
+
+
+def test_a_refused_replica_set_is_said_once() -> None:
+    world = make_world()
+    failure = WriteFailure(write=Write.CREATE, message="exceeded quota")
+    observed = replace(world.observe_fleet(), failure=failure)
+    plan = plan_fleet(observed, world.now)
+    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert condition_of(plan, "Progressing").reason == "ReplicaSetCreateError"
+    assert [event.message for event in plan.events] == ["exceeded quota"]
+    fleet = replace(observed.fleet, status=plan.status)
+    again = plan_fleet(replace(observed, fleet=fleet), world.now + timedelta(seconds=9))
+    assert (again.actions, again.events) == ((), ())
+
+
+def test_a_failure_of_a_replica_set_is_the_fleet_s_too() -> None:
+    world = make_world()
+    world.all_passes()
+    failed = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": "no",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    for raw in world.objects[SETS].values():
+        raw["status"]["conditions"] = [failed]
+    assert condition_of(world.fleet_pass(), "ReplicaFailure").message == "no"
+
+
+def invalid(status: FleetStatus, world: PlannerWorld) -> ObservedInvalidFleet:
+    raw = copy.deepcopy(world.fleet)
+    raw["spec"]["selector"]["matchLabels"]["app"] = "other"
+    with pytest.raises(ManifestError) as caught:
+        decode_fleet(raw)
+    valid = world.observe_fleet()
+    return ObservedInvalidFleet(
+        meta=valid.fleet.meta,
+        status=status,
+        error=caught.value,
+        replica_sets=valid.replica_sets,
+        ray_clusters=valid.ray_clusters,
+    )
+
+
+def test_an_invalid_fleet_says_why_and_leaves_what_runs() -> None:
+    world = make_world(replicas=2)
+    world.settle()
+    observed = invalid(world.observe_fleet().fleet.status, world)
+    plan = plan_invalid_fleet(observed, world.now)
+    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert condition_of(plan, "Invalid").message.startswith("spec.selector: selector does not match")
+    assert (plan.status.phase, plan.status.replicas, plan.status.ready_replicas) == ("Invalid", 2, 2)
+    assert [event.reason for event in plan.events] == ["InvalidSpec"]
+    again = plan_invalid_fleet(replace(observed, status=plan.status), world.now + timedelta(seconds=9))
+    assert (again.actions, again.events) == ((), ())
+
+
+def test_a_mended_fleet_is_no_longer_called_invalid() -> None:
+    world = make_world()
+    status = plan_invalid_fleet(invalid(FleetStatus(), world), world.now).status
+    fleet = replace(world.observe_fleet().fleet, status=status)
+    plan = plan_fleet(replace(world.observe_fleet(), fleet=fleet), world.now)
+    assert find_condition(plan.status.conditions, "Invalid") is None

@@ -1,0 +1,208 @@
+"""The replica set planner: what it makes, what it deletes, what it says."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rayfleet.model.conditions import ConditionStatus
+from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, Selector
+from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.planning.observed import ObservedReplicaSet, Write, WriteFailure
+from rayfleet.planning.plan import CreateRayClusters, DeleteRayCluster, ReplicaSetPlan, UpdateStatus
+from rayfleet.planning.replica_set import create_batches, deletion_order, plan_replica_set
+from rayfleet.testing.planner_world import START as NOW
+
+COST = "controller.kubernetes.io/pod-deletion-cost"
+
+
+def pods(resource: str = "cpu") -> JsonObject:
+    return {"template": {"spec": {"containers": [{"name": "ray", "resources": {"limits": {resource: 1}}}]}}}
+
+
+def replica_set(replicas: int, *, resource: str = "cpu", min_ready: int = 0, **status: Any) -> ReplicaSet:
+    template = RayClusterTemplate(labels={"app": "x"}, spec={"headGroupSpec": pods(resource)})
+    return ReplicaSet(
+        meta=ObjectMeta(name="fleet-abc", uid="set", generation=3),
+        spec=ReplicaSetSpec(
+            selector=Selector(match_labels={"app": "x"}),
+            template=template,
+            replicas=replicas,
+            min_ready_seconds=min_ready,
+        ),
+        status=ReplicaSetStatus(**status),
+    )
+
+
+def cluster(name: str, *, age: int = 0, ready: bool = True, cost: str = "", **facts: Any) -> RayCluster:
+    meta = ObjectMeta(
+        name=name,
+        uid=f"uid-{name}",
+        labels={"app": "x"},
+        annotations={COST: cost} if cost else {},
+        owner_uid="set",
+        created_at=NOW - timedelta(seconds=age),
+        deleted_at=facts.pop("deleted_at", None),
+    )
+    since = facts.pop("since", NOW - timedelta(seconds=age)) if ready else None
+    return RayCluster(meta=meta, head_ready_since=since, **facts)
+
+
+def observe(owner: ReplicaSet, *clusters: RayCluster, **more: Any) -> ObservedReplicaSet:
+    return ObservedReplicaSet(replica_set=owner, ray_clusters=clusters, **more)
+
+
+def created(plan: ReplicaSetPlan) -> list[JsonObject]:
+    return [each for action in plan.actions if isinstance(action, CreateRayClusters) for each in action.manifests]
+
+
+def deleted(plan: ReplicaSetPlan) -> list[str]:
+    return [action.ref.key.name for action in plan.actions if isinstance(action, DeleteRayCluster)]
+
+
+def test_what_is_missing_is_made_with_names_that_repeat() -> None:
+    first, second = (plan_replica_set(observe(replica_set(3)), NOW) for _ in range(2))
+    assert created(first) == created(second)
+    names = [manifest["metadata"]["name"] for manifest in created(first)]
+    assert len(set(names)) == 3
+    assert all(name.startswith("fleet-abc-") and len(name) == len("fleet-abc-") + 5 for name in names)
+
+
+def test_a_ray_cluster_is_owned_and_blocks_the_deletion_of_its_owner() -> None:
+    [manifest] = created(plan_replica_set(observe(replica_set(1)), NOW))
+    assert manifest["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "orchestration.aibrix.ai/v1alpha1",
+            "kind": "RayClusterReplicaSet",
+            "name": "fleet-abc",
+            "uid": "set",
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+
+
+def test_a_name_that_another_has_is_stepped_over() -> None:
+    [manifest] = created(plan_replica_set(observe(replica_set(1)), NOW))
+    name = manifest["metadata"]["name"]
+    [other] = created(plan_replica_set(observe(replica_set(1), taken_names=frozenset({name})), NOW))
+    assert other["metadata"]["name"] != name
+
+
+def test_creates_start_slowly() -> None:
+    assert [len(batch.manifests) for batch in create_batches([{}] * 10)] == [1, 2, 4, 3]
+
+
+def test_a_broken_one_is_counted_and_not_replaced() -> None:
+    plan = plan_replica_set(observe(replica_set(1), cluster("a", ready=False)), NOW)
+    assert (created(plan), deleted(plan)) == ([], [])
+    assert (plan.status.replicas, plan.status.ready_replicas) == (1, 0)
+
+
+@pytest.mark.parametrize(("resource", "number"), [("nvidia.com/gpu", 0), ("cpu", 1)])
+def test_a_terminating_one_keeps_its_place_when_it_holds_accelerators(resource: str, number: int) -> None:
+    leaving = cluster("a", deleted_at=NOW)
+    plan = plan_replica_set(observe(replica_set(1, resource=resource), leaving), NOW)
+    assert len(created(plan)) == number
+    assert (plan.status.replicas, plan.status.terminating_replicas) == (0, 1)
+
+
+def test_a_replacement_never_takes_the_name_of_one_that_is_still_leaving() -> None:
+    [manifest] = created(plan_replica_set(observe(replica_set(1)), NOW))
+    leaving = cluster(manifest["metadata"]["name"], deleted_at=NOW)
+    [other] = created(plan_replica_set(observe(replica_set(1), leaving), NOW))
+    assert other["metadata"]["name"] != leaving.meta.name
+
+
+def test_unready_then_cheap_then_new_ones_go_first() -> None:
+    clusters = [
+        cluster("old", age=100),
+        cluster("new", age=1),
+        cluster("dear", age=50, cost="10"),
+        cluster("cheap", age=60, cost="-5"),
+        cluster("odd", age=70, cost="much"),
+        cluster("broken", age=200, ready=False),
+    ]
+    names = [each.meta.name for each in deletion_order(clusters)]
+    assert names == ["broken", "cheap", "new", "odd", "old", "dear"]
+
+
+def test_the_surplus_goes_by_uid() -> None:
+    plan = plan_replica_set(observe(replica_set(1), cluster("old", age=9), cluster("new", age=1)), NOW)
+    assert deleted(plan) == ["new"]
+    [action] = [action for action in plan.actions if isinstance(action, DeleteRayCluster)]
+    assert action.ref.uid == "uid-new"
+
+
+def test_a_worker_short_is_not_ready() -> None:
+    plan = plan_replica_set(observe(replica_set(1), cluster("a", expected_workers=2, ready_workers=1)), NOW)
+    assert plan.status.ready_replicas == 0
+
+
+def test_available_comes_with_time_and_the_plan_says_when() -> None:
+    clusters = cluster("a", age=4), cluster("b", age=1)
+    plan = plan_replica_set(observe(replica_set(2, min_ready=3), *clusters), NOW)
+    assert (plan.status.ready_replicas, plan.status.available_replicas) == (2, 1)
+    assert plan.requeue_after == timedelta(seconds=2)
+    later = plan_replica_set(observe(replica_set(2, min_ready=3), *clusters), NOW + timedelta(seconds=2))
+    assert (later.status.available_replicas, later.requeue_after) == (2, None)
+
+
+def test_with_workers_readiness_counts_from_when_it_was_first_seen() -> None:
+    one = cluster("a", age=100, expected_workers=1, ready_workers=1)
+    first = plan_replica_set(observe(replica_set(1, min_ready=5), one), NOW)
+    assert first.status.ready_since == {"uid-a": NOW}
+    owner = replica_set(1, min_ready=5, ready_since=first.status.ready_since)
+    later = plan_replica_set(observe(owner, one), NOW + timedelta(seconds=5))
+    assert later.status.available_replicas == 1
+
+
+def test_a_head_that_came_back_starts_the_count_again() -> None:
+    one = cluster("a", age=100, since=NOW)
+    owner = replica_set(1, min_ready=5, ready_since={"uid-a": NOW - timedelta(seconds=60)})
+    assert plan_replica_set(observe(owner, one), NOW).status.available_replicas == 0
+
+
+def test_a_refused_create_is_a_condition_and_nothing_else() -> None:
+    failure = WriteFailure(write=Write.CREATE, message="exceeded quota")
+    plan = plan_replica_set(observe(replica_set(2), failure=failure), NOW)
+    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    [condition] = plan.status.conditions
+    assert (condition.type, condition.status, condition.reason) == (
+        "ReplicaFailure",
+        ConditionStatus.TRUE,
+        "FailedCreate",
+    )
+    assert [event.reason for event in plan.events] == ["FailedCreate"]
+    again = replace(replica_set(2), status=plan.status)
+    repeated = plan_replica_set(observe(again, failure=failure), NOW + timedelta(seconds=9))
+    assert (repeated.actions, repeated.events) == ((), ())
+
+
+def test_a_clean_pass_takes_the_failure_back() -> None:
+    failure = WriteFailure(write=Write.CREATE, message="exceeded quota")
+    failed = plan_replica_set(observe(replica_set(0), failure=failure), NOW)
+    owner = replace(replica_set(0), status=failed.status)
+    assert plan_replica_set(observe(owner), NOW).status.conditions == ()
+
+
+def test_what_kuberay_could_not_make_is_said() -> None:
+    plan = plan_replica_set(observe(replica_set(1), cluster("a", ready=False, failure="pods are forbidden")), NOW)
+    assert plan.status.conditions[0].message == "RayCluster a: pods are forbidden"
+
+
+def test_a_replica_set_on_its_way_out_makes_and_deletes_nothing() -> None:
+    owner = replica_set(2)
+    owner = replace(owner, meta=replace(owner.meta, deleted_at=NOW))
+    plan = plan_replica_set(observe(owner, cluster("a")), NOW)
+    assert [type(action) for action in plan.actions] == [UpdateStatus]
+
+
+def test_the_second_pass_writes_nothing() -> None:
+    one = cluster("a", age=9)
+    plan = plan_replica_set(observe(replica_set(1), one), NOW)
+    assert plan.status.observed_generation == 3
+    again = plan_replica_set(observe(replace(replica_set(1), status=plan.status), one), NOW + timedelta(hours=1))
+    assert (again.actions, again.events, again.requeue_after) == ((), (), None)
