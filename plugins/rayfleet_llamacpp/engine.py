@@ -31,6 +31,16 @@ _METRIC_NAMES = MappingProxyType(
 )
 
 
+# A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray lets
+# 60 s pass in both cases: the head stays away, and another one answers in its place.
+_ENVIRONMENT = MappingProxyType(
+    {
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+        "RAY_raylet_liveness_self_check_interval_ms": "3000",
+    }
+)
+
+
 class LlamaCpp:
     """llama.cpp by way of the xllamacpp wheel, one server per Ray node."""
 
@@ -72,15 +82,12 @@ class LlamaCpp:
         # One logical accelerator per node holds the node's place in the placement group; no device stands behind it
         # unless the pod asks for some.
         ray_start = {"num-gpus": str(max(1, serving.resources.accelerators))}
+        environment = {**_ENVIRONMENT, **serving.environment}
         return LaunchPlan(
             image=serving.image or IMAGE,
             ray_version=serving.ray_version or RAY_VERSION,
-            head=NodeLaunch(
-                script=head_script(command), environment=dict(serving.environment), ray_start_params=ray_start
-            ),
-            worker=NodeLaunch(
-                script=worker_script(), environment=dict(serving.environment), ray_start_params=ray_start
-            ),
+            head=NodeLaunch(script=head_script(command), environment=environment, ray_start_params=ray_start),
+            worker=NodeLaunch(script=worker_script(), environment=environment, ray_start_params=ray_start),
             probe=EngineProbe(port=PORT),
         )
 

@@ -65,7 +65,8 @@ class Proxy:
         self._model = served_model_name
         self._session = session
         self._busy: Counter[int] = Counter()
-        self._served: Counter[int] = Counter()
+        self._turns: dict[int, int] = {}
+        self._turn = 0
         self._last_pages: dict[str, Page] = {}
         self._of_lost = Page()
         self.replica: Members  # set by the wiring, which makes both
@@ -136,7 +137,7 @@ class Proxy:
             return refusal
         tried: set[int] = set()
         while True:
-            slot = least_busy(self.replica.slots, self._busy, self._served, tried)
+            slot = least_busy(self.replica.slots, self._busy, self._turns, tried)
             if slot is None:
                 return self._unavailable(has_failed=bool(tried))
             tried.add(slot.index)
@@ -163,7 +164,8 @@ class Proxy:
     @contextmanager
     def _counted(self, slot: Slot) -> Iterator[None]:
         self._busy[slot.index] += 1
-        self._served[slot.index] += 1
+        self._turn += 1
+        self._turns[slot.index] = self._turn
         try:
             yield
         finally:

@@ -60,6 +60,7 @@ class Replica:
         self._held = [_Held(Slot(index=index)) for index in range(options.nodes)]
         self._began = time.monotonic()
         self._is_connected = False
+        self._told_alive = -1
         self.is_draining = False
 
     @property
@@ -109,12 +110,11 @@ class Replica:
                 tasks.create_task(self._keep(held))
 
     async def _enough_nodes(self) -> None:
-        seen = -1
         while True:
             alive = len(alive_addresses(self.nodes))
-            if alive != seen:
+            if alive != self._told_alive:
                 self._tell(f"{alive} of {self._options.nodes} Ray nodes alive")
-                seen = alive
+                self._told_alive = alive
             self._is_connected = bool(self.nodes)
             if alive >= self._options.nodes:
                 return

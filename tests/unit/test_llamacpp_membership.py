@@ -108,7 +108,7 @@ def test_nodes_of_one_machine_share_its_cores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("busy", "served", "without", "expected"),
+    ("busy", "turns", "without", "expected"),
     [
         ({}, {}, (), 0),
         ({0: 1}, {}, (), 1),
@@ -119,9 +119,9 @@ def test_nodes_of_one_machine_share_its_cores() -> None:
     ],
 )
 def test_the_least_busy_server_is_picked(
-    busy: dict[int, int], served: dict[int, int], without: tuple[int, ...], expected: int | None
+    busy: dict[int, int], turns: dict[int, int], without: tuple[int, ...], expected: int | None
 ) -> None:
-    picked = least_busy((serving(0), serving(1)), busy, served, without)
+    picked = least_busy((serving(0), serving(1)), busy, turns, without)
     assert (picked.index if picked else None) == expected
 
 
