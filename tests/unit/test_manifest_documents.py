@@ -12,6 +12,12 @@ from rayfleet.model.errors import ManifestError
         ("a: [1\nb: 2", "line 2, column 2: expected ',' or ']', but got ':' (while parsing a flow sequence)"),
         ("kind: A\napiVersion: v1\nkind: B", 'line 3, column 1: the key "kind" stands twice in one mapping'),
         ("---\n---\n- 1", "line 3: is no Kubernetes manifest: apiVersion and kind must be given"),
+        (
+            "a: \0",
+            'text: unacceptable character #x0000: special characters are not allowed\n  in "<unicode string>", position 3',
+        ),
+        ("a: 0x_", "text: invalid literal for int() with base 16: ''"),
+        ("[" * 5000, "text: is nested too deeply"),
         ("a: &x [*x", "line 1, column 10: expected ',' or ']', but got '<stream end>' (while parsing a flow sequence)"),
     ],
 )

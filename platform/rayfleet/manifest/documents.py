@@ -29,20 +29,26 @@ def load_documents(text: str, source: str) -> list[Document]:
 
     Every kind passes through untouched. Raises ManifestError: the text is no YAML, or a document is no manifest.
     """
+    try:
+        return [document for raw, line in _values(text) for document in _documents(raw, source, line)]
+    except yaml.MarkedYAMLError as error:
+        raise ManifestError(source, [_syntax_error(error)]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ManifestError(source, [FieldError(path="text", message=str(error))]) from error
+    except RecursionError as error:
+        raise ManifestError(source, [FieldError(path="text", message="is nested too deeply")]) from error
+
+
+def _values(text: str) -> Iterator[tuple[Any, int]]:
+    """Yield the value of each YAML document with the line where it begins."""
     loader = _KubernetesLoader(text)
-    found: list[Document] = []
     try:
         while loader.check_node():
             node = loader.get_node()
             line = node.start_mark.line + 1 if node is not None else 1
-            found += _documents(loader.construct_document(node), source, line)
-    except yaml.MarkedYAMLError as error:
-        raise ManifestError(source, [_syntax_error(error)]) from error
-    except yaml.YAMLError as error:
-        raise ManifestError(source, [FieldError(path="text", message=str(error))]) from error
+            yield loader.construct_document(node), line
     finally:
         loader.dispose()
-    return found
 
 
 def _documents(raw: Any, source: str, line: int) -> Iterator[Document]:

@@ -1,0 +1,56 @@
+"""The controller's role allows exactly the writes that a plan can contain."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from rayfleet import deploy
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.planning.plan import Action, UpdateStatus
+
+FOLDER = Path(deploy.__file__).parent / "rbac"
+VERBS = {"Create": "create", "Update": "patch", "Scale": "patch", "Delete": "delete"}
+Rule = tuple[str, str, str]
+"""API group, resource, verb."""
+
+
+def allowed(file: str, kind: str) -> set[Rule]:
+    documents: list[Any] = list(yaml.safe_load_all((FOLDER / file).read_text(encoding="utf-8")))
+    return {
+        (group, resource, verb)
+        for document in documents
+        if document["kind"] == kind
+        for rule in document["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def planned() -> set[Rule]:
+    found = {(each.group, f"{each.plural}/status", "patch") for each in (FLEETS, REPLICA_SETS)}
+    for action in get_args(Action):
+        if action is not UpdateStatus:
+            verb = next(verb for word, verb in VERBS.items() if action.__name__.startswith(word))
+            found.add((action.resource.group, action.resource.plural, verb))
+    return found
+
+
+def test_every_planned_write_is_allowed_and_no_other() -> None:
+    writes = {rule for rule in allowed("controller.yaml", "ClusterRole") if rule[2] not in {"get", "list", "watch"}}
+    beside = {rule for rule in writes if rule[1] == "events" or rule[1].endswith("/finalizers")}
+    assert writes - beside == planned()
+
+
+@pytest.mark.parametrize(
+    ("file", "forbidden"),
+    [("controller.yaml", {"secrets", "pods", "*"}), ("gateway.yaml", {"secrets", "pods", "*"}), ("users.yaml", {"*"})],
+)
+def test_nothing_more_is_asked_for(file: str, forbidden: set[str]) -> None:
+    assert {resource for _, resource, _ in allowed(file, "ClusterRole")} & forbidden == set()
+
+
+def test_the_gateway_only_looks() -> None:
+    assert {verb for _, _, verb in allowed("gateway.yaml", "ClusterRole")} == {"get", "list", "watch"}
