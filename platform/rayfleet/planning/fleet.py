@@ -15,6 +15,7 @@ from rayfleet.model.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
 from rayfleet.planning.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.planning.model_name import model_name
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import Action, Event, EventType, FleetPlan, ObjectRef, UpdateStatus
 from rayfleet.planning.progress import (
@@ -27,7 +28,7 @@ from rayfleet.planning.progress import (
     with_replica_failure,
 )
 from rayfleet.planning.rollout import Step, rollout_step
-from rayfleet.planning.traffic import Traffic, model_name, plan_traffic
+from rayfleet.planning.traffic import Traffic, plan_traffic
 from rayfleet.planning.view import View, total_size, view_of
 
 INVALID = "Invalid"

@@ -15,6 +15,7 @@ from rayfleet.model.labels import FLEET_LABEL, HEAD_NODE_TYPE, MODEL_LABEL, MODE
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import FLEETS, GATEWAYS, HTTP_ROUTES, SERVICES
 from rayfleet.planning.drift import drift_patch
+from rayfleet.planning.model_name import model_name
 from rayfleet.planning.names import route_name, service_names
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.planning.owners import is_owned_by, owner_reference
@@ -43,15 +44,6 @@ class Traffic:
 
     actions: tuple[Action, ...] = ()
     problem: str = ""
-
-
-def model_name(fleet: Fleet) -> str | None:
-    """Return the model that the fleet names: by its label, its template's label, or ``serving``."""
-    if name := fleet.meta.labels.get(MODEL_LABEL):
-        return name
-    if fleet.spec.template is not None:
-        return fleet.spec.template.labels.get(MODEL_LABEL)
-    return fleet.spec.serving.served_model_name if fleet.spec.serving is not None else None
 
 
 def plan_traffic(observed: ObservedFleet) -> Traffic:
