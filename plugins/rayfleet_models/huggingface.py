@@ -24,6 +24,7 @@ def convert_from_gguf(source: Path, target: Path, reference: str, progress: Call
         import_module("accelerate")  # transformers needs it for GGUF files, and says so only late
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise EnvironmentProblem(
             f"model {reference}: its Hugging Face form is made by transformers, torch, accelerate and gguf, "
@@ -33,6 +34,7 @@ def convert_from_gguf(source: Path, target: Path, reference: str, progress: Call
         ) from error
     began = time.monotonic()
     progress(f"converting {source.name} to a Hugging Face folder (once)")
+    disable_progress_bar()  # our own lines tell; bars belong on a terminal
     with tempfile.TemporaryDirectory(prefix=".huggingface-", dir=target.parent) as name:
         folder, file = str(source.parent), source.name
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
