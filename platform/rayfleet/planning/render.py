@@ -147,6 +147,8 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> JsonObject:
             f"--port={SIDECAR_PORT}",
             f"--engine={serving.engine}",
             f"--engine-url=http://$(POD_IP):{probe.port}",
+            f"--health-path={probe.health_path}",
+            f"--metrics-path={probe.metrics_path}",
             f"--model={serving.served_model_name}",
             f"--expected-ray-nodes={serving.nodes}",
             f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
