@@ -9,7 +9,7 @@ import pytest
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
-from rayfleet.testing.faults import Loss, MortalClient
+from rayfleet.testing.faults import FlakyClient, Loss, MortalClient
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
 
 LIVES = 200
@@ -67,6 +67,23 @@ async def test_controllers_killed_at_every_write_double_and_leak_nothing(
     assert await world.names(HTTP_ROUTES) == ["model-router"]
     assert len(await world.names(REPLICA_SETS)) == 2
     assert await world.names(RAY_CLUSTERS) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_storms_of_every_fault_double_and_leak_nothing(client: KubeClient, namespace: str, seed: int) -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    async with FlakyClient(client.address, seed=seed, share=0.3) as flaky:
+        world = FleetWorld(client, namespace, controller_client=flaky)
+        async with world.running():
+            await client.create(FLEETS, fleet_manifest(namespace, replicas=3, strategy=rolling))
+            await wait(lambda: world.is_complete(3), limit_seconds=60)
+            await world.patch(_new_image())
+            await wait(lambda: world.is_complete(3), limit_seconds=60)
+            await world.patch({"spec": {"replicas": 1}})
+            await wait(lambda: world.is_complete(1), limit_seconds=60)
+    assert flaky.faults >= 10
+    assert sorted((await world.sizes()).values()) == [0, 1]
+    assert len(await world.names(SERVICES)) == len(await world.names(HTTP_ROUTES)) == 1
 
 
 def _new_image() -> JsonObject:

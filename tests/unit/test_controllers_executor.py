@@ -78,12 +78,33 @@ async def test_a_create_of_anothers_name_is_a_conflict() -> None:
         await carried_out(server, CREATE)
 
 
-@pytest.mark.parametrize("code", [404, 409])
-async def test_a_delete_of_what_is_gone_or_anothers_is_success(code: int) -> None:
-    server = Server(DELETE=lambda: status_answer(code))
+def with_uid(uid: str, **meta: str) -> web.Response:
+    return json_answer({"metadata": {"name": "model", "namespace": "n", "uid": uid, **meta}})
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (404, lambda: status_answer(404)),
+        (409, lambda: status_answer(404)),
+        (409, lambda: with_uid("successor")),
+        (409, lambda: with_uid("u1", deletionTimestamp="2026-01-01T00:00:00Z")),
+    ],
+)
+async def test_a_delete_of_what_is_gone_or_anothers_is_success(code: int, found: Answer) -> None:
+    server = Server(DELETE=lambda: status_answer(code), GET=found)
     await carried_out(server, DELETE)
     assert server.bodies[0]["preconditions"] == {"uid": "u1"}
     assert server.bodies[0]["propagationPolicy"] == "Foreground"
+
+
+async def test_a_conflict_of_a_delete_that_leaves_the_object_is_tried_again() -> None:
+    server = Server(DELETE=lambda: status_answer(409, "Conflict"), GET=lambda: with_uid("u1"))
+    async with scripted_server(server.answer) as address, KubeClient(address) as client:
+        executor = Executor(client, OwnWrites(Caches(client).reflectors))
+        with pytest.raises(Conflict):
+            await executor.carry_out(KEY, [DELETE])
+        assert executor.is_current(KEY)  # no deletion is waited for that will not come
 
 
 async def test_an_update_names_what_it_was_decided_on() -> None:

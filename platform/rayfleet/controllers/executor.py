@@ -5,7 +5,6 @@ update names the UID and the version it was decided on, and a mismatch is a Conf
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
@@ -139,9 +138,23 @@ async def _delete(
     client: KubeClient, resource: ResourceType, ref: ObjectRef, propagation: Propagation, note: Note
 ) -> None:
     """Delete exactly the object that was seen; that it is gone, or another's now, is success."""
-    with contextlib.suppress(NotFound, Conflict):
+    try:
         await client.delete(resource, ref.key, uid=ref.uid, propagation=propagation)
+    except NotFound:
+        pass
+    except Conflict:
+        if await _is_still_there(client, resource, ref):
+            raise  # not our precondition: a webhook, or a storm; noting a deletion would wait for it for ever
     note(AskedDeletion(resource=resource, key=ref.key, uid=ref.uid))
+
+
+async def _is_still_there(client: KubeClient, resource: ResourceType, ref: ObjectRef) -> bool:
+    """Whether the very object is there and nobody has asked for its deletion."""
+    try:
+        found = await client.get(resource, ref.key.name, ref.key.namespace)
+    except NotFound:
+        return False
+    return found["metadata"].get("uid") == ref.uid and "deletionTimestamp" not in found["metadata"]
 
 
 async def _replace_status(client: KubeClient, action: UpdateStatus, note: Note) -> None:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from rayfleet.controllers.executor import Executor, WriteRefused
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.store import Store
+from rayfleet.model.errors import ManifestError
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.planning.observed import WriteFailure
 from rayfleet.planning.plan import Event, FleetPlan, ReplicaSetPlan, UpdateStatus
@@ -19,6 +20,7 @@ from rayfleet.planning.plan import Event, FleetPlan, ReplicaSetPlan, UpdateStatu
 Observed = TypeVar("Observed")
 AnyPlan = FleetPlan | ReplicaSetPlan
 Clock = Callable[[], datetime]
+INVALID = "InvalidSpec"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,11 @@ class Passes(Generic[Observed]):
         about = self._steps.store.get(key)
         if about is None:  # deleted while it was queued
             return None
-        observed = self._steps.observe(about)
+        try:
+            observed = self._steps.observe(about)
+        except ManifestError as error:  # of a kind without a status to say it in; the next change brings the key back
+            self._recorder.record(about, reason=INVALID, message=_in_one_line(error), type=EventType.WARNING)
+            return None
         now = self._clock()
         plan = self._steps.plan(observed, now)
         try:
@@ -66,3 +72,7 @@ class Passes(Generic[Observed]):
     def _record(self, about: JsonObject, events: tuple[Event, ...]) -> None:
         for event in events:
             self._recorder.record(about, reason=event.reason, message=event.message, type=EventType(event.type.value))
+
+
+def _in_one_line(error: ManifestError) -> str:
+    return "; ".join(str(each) for each in error.errors)

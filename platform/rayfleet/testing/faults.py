@@ -1,14 +1,18 @@
-"""A client that dies at a chosen write: what a controller process killed there would have done to the API server.
+"""Clients with faults, for tests of whatever writes through them.
 
-Reads and watches go on; after the fatal write every other one fails too, so nothing more is written by this life.
+``MortalClient`` dies at a chosen write, as a killed process would: reads and watches go on, after the fatal write every other one fails
+too. ``FlakyClient`` fails now and then in every way that an API server has, from a seed.
 """
 
 import asyncio
+import random
+from collections.abc import AsyncGenerator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 
 from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import KubeClient, Request
-from rayfleet.kube.errors import Unreachable
+from rayfleet.kube.errors import Conflict, Gone, ServerError, Unreachable
 
 
 class Loss(StrEnum):
@@ -30,7 +34,7 @@ class MortalClient(KubeClient):
 
     async def send(self, request: Request) -> bytes:
         """Send a request, or die of it."""
-        if request.method == "GET" or "/events" in request.path:
+        if not _is_deciding(request):
             return await super().send(request)
         if self.died.is_set():
             raise Unreachable("this process is dead")
@@ -43,3 +47,44 @@ class MortalClient(KubeClient):
             self.written += 1
             await super().send(request)
         raise Unreachable(f"killed at {request.method} {request.path}, {self._loss} lost")
+
+
+class FlakyClient(KubeClient):
+    """A share of all writes is refused, lost, or carried out with its reply lost; a share of all watch chunks ends the watch."""
+
+    def __init__(self, address: KubeAddress, *, seed: int, share: float) -> None:
+        super().__init__(address)
+        self.faults = 0
+        self._random = random.Random(seed)  # noqa: S311 - a test's dice, to be thrown again
+        self._share = share
+
+    async def send(self, request: Request) -> bytes:
+        """Send a request, or fail."""
+        if not _is_deciding(request) or not self._is_struck():
+            return await super().send(request)
+        fault = self._random.choice(("conflict", "refused", "request lost", "reply lost"))
+        if fault == "conflict":
+            raise Conflict("a storm of conflicts", code=409, reason="Conflict")
+        if fault == "refused":
+            raise ServerError("a storm of failures", code=503)
+        if fault == "reply lost":
+            await super().send(request)
+        raise Unreachable(fault)
+
+    async def stream(
+        self, path: str, query: Mapping[str, str] | None = None, stall_limit: timedelta | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a body until a fault: the connection breaks, or the version is gone."""
+        async for chunk in super().stream(path, query, stall_limit):
+            if self._is_struck():
+                raise self._random.choice((Unreachable("broken"), Gone("too old", code=410)))
+            yield chunk
+
+    def _is_struck(self) -> bool:
+        is_struck = self._random.random() < self._share
+        self.faults += is_struck
+        return is_struck
+
+
+def _is_deciding(request: Request) -> bool:
+    return request.method != "GET" and "/events" not in request.path

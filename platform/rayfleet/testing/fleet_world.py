@@ -5,7 +5,7 @@ limit.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self, TypeVar
 
@@ -16,6 +16,7 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.plugin.contracts import Engine
 from rayfleet.testing.ray_clusters import RayClusterSimulator
 
 Found = TypeVar("Found")
@@ -58,11 +59,18 @@ def fleet_manifest(namespace: str, name: str = "model", *, replicas: int = 2, **
 class FleetWorld:
     """One namespace's controllers. ``controller_client`` may be another one than the test's own (one with faults)."""
 
-    def __init__(self, client: KubeClient, namespace: str, controller_client: KubeClient | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        controller_client: KubeClient | None = None,
+        engines: Mapping[str, Engine] | None = None,
+    ) -> None:
         self.client = client
         self.namespace = namespace
         self.simulator = RayClusterSimulator(client, namespace)
         self._controller_client = controller_client or client
+        self._engines = engines or {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -81,7 +89,7 @@ class FleetWorld:
         """Run the controllers alone; leaving the block kills them, entering it again starts new ones."""
         caches = Caches(self._controller_client, self.namespace)
         recorder = EventRecorder(self._controller_client, "fleet-world")
-        made = controllers(caches, self._controller_client, recorder, {}, lambda: True, RuntimeSettings())
+        made = controllers(caches, self._controller_client, recorder, self._engines, lambda: True, RuntimeSettings())
         async with _background([caches.run, recorder.run, *(controller.run for controller in made)]):
             yield
 

@@ -1,0 +1,32 @@
+"""What ``spec.serving`` renders is taken by KubeRay's and the Gateway API's own CRDs, for every engine that we bring."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS
+from rayfleet.plugin import registry
+from rayfleet.testing.fleet_world import FleetWorld, wait
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("manifest", sorted(EXAMPLES.glob("*/fleet.yaml")), ids=lambda path: path.parent.name)
+async def test_an_example_becomes_ray_clusters_that_kuberay_takes(
+    client: KubeClient, namespace: str, manifest: Path
+) -> None:
+    fleet: JsonObject = yaml.safe_load(manifest.read_text())
+    name = fleet["metadata"]["name"]
+    fleet["metadata"]["namespace"] = namespace
+    fleet["spec"]["replicas"] = 1
+    world = FleetWorld(client, namespace, engines=registry.load().engines)
+    async with world.running():
+        await client.create(FLEETS, fleet)
+        await wait(lambda: world.is_complete(1, name))
+    (ray_cluster,) = await world.objects(RAY_CLUSTERS)
+    containers = ray_cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in containers] == ["ray-head", "rayfleet-sidecar"]
+    assert await world.names(HTTP_ROUTES) == [f"{name}-router"]
