@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rayfleet.local.folders import cluster_folders
+from rayfleet.local.proc import start_ticks
 from rayfleet.local.supervisor.child import restart_delay
 from rayfleet.local.supervisor.commands import child_specs
 from rayfleet.local.supervisor.record import (
@@ -17,7 +18,6 @@ from rayfleet.local.supervisor.record import (
     identity_of,
     read_record,
     signal_process,
-    start_ticks,
     write_record,
 )
 from rayfleet.local.supervisor.settings import SupervisorSettings, read_settings, write_settings

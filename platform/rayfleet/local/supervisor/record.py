@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from rayfleet.local.proc import start_ticks
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIdentity:
@@ -45,16 +47,6 @@ class Record:
     def gateway_url(self) -> str:
         """Where requests go."""
         return f"http://{self.gateway_host}:{self.gateway_port}"
-
-
-def start_ticks(pid: int) -> int | None:
-    """Return when ``pid`` started, in clock ticks since boot; None when it is gone or a zombie. Source: proc_pid_stat(5)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def identity_of(pid: int) -> ProcessIdentity:

@@ -1,0 +1,117 @@
+"""``python -m rayfleet.local.node``: run the node, or clean up after one."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from rayfleet.kube.config import connect
+from rayfleet.local.node.agent import Agent, own_process_variables
+from rayfleet.local.node.cleanup import cleanup
+from rayfleet.local.node.folders import node_folders
+from rayfleet.local.node.settings import NodeSettings
+from rayfleet.local.node.slots import Slots
+from rayfleet.local.node.surroundings import Surroundings
+from rayfleet.model.errors import RayfleetError, SettingsError, leaves
+from rayfleet.plugin.cache import cache_folder
+from rayfleet.plugin.registry import load
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until SIGTERM or SIGINT; return the exit code."""
+    chosen = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if chosen.command == "cleanup":
+        sys.stdout.write(f"ended {cleanup(chosen.state)} processes\n")
+        return 0
+    code = 0
+    try:
+        asyncio.run(_run(_settings(chosen)))
+    except* RayfleetError as group:
+        code = 1
+        for error in leaves(group):
+            sys.stderr.write(f"error: {error}\n")
+    return code
+
+
+async def _run(settings: NodeSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with (
+        await connect(settings.kubeconfig) as client,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session,
+    ):
+        agent = Agent(client, settings)
+        around = Surroundings(
+            client=client,
+            folders=settings.folders,
+            slots=Slots(settings.folders),
+            session=session,
+            environments=load().local_environments,
+            cache=cache_folder(),
+            own_bin=Path(sys.executable).parent,
+            variables=own_process_variables(),
+            resolve=agent.resolve,
+            lookup_in=agent.lookup_in,
+            is_temp_dir_used=agent.is_temp_dir_used,
+        )
+        running = asyncio.create_task(agent.run(around))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set() and not settings.leaves_running:
+            await agent.end_all()
+        stopping.cancel()
+        running.cancel()
+        try:
+            await running
+        except asyncio.CancelledError:
+            return
+
+
+def _settings(chosen: argparse.Namespace) -> NodeSettings:
+    if chosen.kubeconfig is None:
+        raise SettingsError("--kubeconfig is missing", way_out="Name the kubeconfig of the API server.")
+    accelerators = {}
+    for entry in chosen.accelerators:
+        name, _, count = entry.partition("=")
+        if not name or not count.isdigit():
+            raise SettingsError(f"--accelerators {entry!r} is not RESOURCE=N", way_out="As in nvidia.com/gpu=4.")
+        accelerators[name] = int(count)
+    return NodeSettings(
+        kubeconfig=chosen.kubeconfig,
+        folders=node_folders(chosen.state),
+        name=chosen.name,
+        accelerators=accelerators,
+        leaves_running=chosen.leave_running,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rayfleet.local.node",
+        description="Run the pods of an API server as processes of this machine; `cleanup` ends what a node left.",
+    )
+    parser.add_argument("command", nargs="?", choices=["run", "cleanup"], default="run", help="default: %(default)s")
+    parser.add_argument("--kubeconfig", type=Path, help="API server whose pods are run")
+    parser.add_argument("--state", type=Path, required=True, help="folder of the cluster's state; pods lie below it")
+    parser.add_argument("--name", default="local", help="name of the Node object (default: %(default)s)")
+    parser.add_argument(
+        "--accelerators",
+        action="append",
+        default=[],
+        metavar="RESOURCE=N",
+        help="integers to schedule; may be repeated",
+    )
+    parser.add_argument(
+        "--leave-running", action="store_true", help="SIGTERM ends the node only; the next takes its pods back"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""From a container's spec to a command that runs here: environment, image, addresses, volumes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rayfleet.local.node.container import Configured
+from rayfleet.local.node.environments import CannotConfigure, command_line, container_environment
+from rayfleet.local.node.images import base_environment, environment_of
+from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, localized_environment, localized_words
+from rayfleet.local.node.prober import ProbeTarget
+from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
+from rayfleet.local.node.surroundings import Surroundings
+
+JsonObject = Mapping[str, Any]
+
+# Mounts that mean nothing on a shared machine: shared memory is the machine's, Ray's folder is --temp-dir.
+_SHARED_MOUNTS = frozenset({"/dev/shm", "/tmp/ray"})  # noqa: S108 - names of mounts, not files of ours
+_TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+
+
+class Configurator:
+    """Configures the containers of one pod."""
+
+    def __init__(self, pod: JsonObject, network: PodNetwork, around: Surroundings, folder_name: str) -> None:
+        self._pod = pod
+        self._network = network
+        self._around = around
+        self._folder_name = folder_name
+
+    def mark(self, container: str) -> str:
+        """Return what every process of a container has in its environment."""
+        return f"{self._pod['metadata']['uid']}/{container}"
+
+    def configured(self, raw: JsonObject, restart_count: int) -> Configured:
+        """Return the container's command and probe target. Raises CannotConfigure, NotResolved."""
+        _check_mounts(self._pod, raw)
+        lookup = self._around.lookup_in(self._pod["metadata"]["namespace"])
+        declared = container_environment(self._pod, raw, lookup, self._network.address)
+        words = command_line(raw, declared)
+        network = self._network if RAY_COMMAND in declared else _without_ports(self._network)
+        environment = {
+            **self._base(raw),
+            **localized_environment(declared, network, self._around.resolve),
+            MARK: self.mark(raw["name"]),
+            STATE_MARK: str(self._around.folders.state),
+        }
+        folder = self._around.folders.container(self._folder_name, raw["name"])
+        work = Path(raw["workingDir"]) if raw.get("workingDir") else folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if not work.is_dir():
+            raise CannotConfigure(f"container {raw['name']}: workingDir {str(work)!r} does not exist on this machine")
+        command = ContainerCommand(
+            words=localized_words(words, declared, network, self._around.resolve),
+            environment=environment,
+            folder=work,
+            log_path=folder / f"{restart_count}.log",
+        )
+        target = ProbeTarget(
+            address=self._network.address,
+            port_of=lambda port: _real_port(raw, network, port),
+            environment=environment,
+            folder=work,
+            session=self._around.session,
+        )
+        return Configured(command=command, target=target)
+
+    def _base(self, raw: JsonObject) -> dict[str, str]:
+        environment = environment_of(raw.get("image", ""), self._around.environments)
+        return base_environment(environment, self._around.own_bin, self._around.cache, self._around.variables)
+
+
+def _without_ports(network: PodNetwork) -> PodNetwork:
+    """Return the network for a container that runs no Ray: port 8080 there is the sidecar's, not Ray's metrics port."""
+    return PodNetwork(address=network.address, first_port=network.first_port, temp_dir="", port_map={})
+
+
+def _real_port(raw: JsonObject, network: PodNetwork, port: int | str) -> int:
+    if isinstance(port, str) and not port.isdigit():
+        found = next((each["containerPort"] for each in raw.get("ports") or () if each.get("name") == port), None)
+        if found is None:
+            return 0
+        port = found
+    return network.port_map.get(int(port), int(port))
+
+
+def _check_mounts(pod: JsonObject, raw: JsonObject) -> None:
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
+    for mount in raw.get("volumeMounts") or ():
+        path, volume = mount["mountPath"], volumes.get(mount["name"]) or {}
+        if path in _SHARED_MOUNTS or path == _TOKEN_MOUNT:
+            continue
+        if (volume.get("hostPath") or {}).get("path") == path and Path(path).exists():
+            continue
+        raise CannotConfigure(
+            f"container {raw['name']}: volume {mount['name']!r} cannot be mounted at {path}: containers share this machine's "
+            "files. A hostPath volume whose path is the mountPath works"
+        )

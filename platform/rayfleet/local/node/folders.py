@@ -1,0 +1,47 @@
+"""Where the node keeps what must be found again: pod folders in the cluster's state, short paths in a runtime folder."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFolders:
+    """``state`` is the cluster's folder; ``runtime`` is shared by all clusters of this user on the machine (slots, Ray's sockets)."""
+
+    state: Path
+    runtime: Path
+
+    @property
+    def pods(self) -> Path:
+        """One folder per pod."""
+        return self.state / "pods"
+
+    @property
+    def slots(self) -> Path:
+        """One file per slot in use."""
+        return self.runtime / "slots"
+
+    def ray_temp(self, cluster_key: str) -> Path:
+        """Return the temporary folder of a Ray cluster; short, because unix socket paths end at 107 bytes."""
+        return self.runtime / "ray" / cluster_key
+
+    def container(self, pod_folder: str, container: str) -> Path:
+        """Return the folder of a container's logs and state."""
+        return self.pods / pod_folder / container
+
+
+def node_folders(state: Path, environment: Mapping[str, str] | None = None) -> NodeFolders:
+    """Return the folders; the runtime folder is ``$XDG_RUNTIME_DIR/rayfleet`` when that is short, else in the temporary folder."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_RUNTIME_DIR", "")
+    if not base or len(base) > 20:
+        base = tempfile.gettempdir()
+    return NodeFolders(state=state.absolute(), runtime=Path(base) / f"rayfleet-{os.getuid()}")
+
+
+def pod_folder(namespace: str, name: str, uid: str) -> str:
+    """Return the name of a pod's folder; the API server's log endpoint knows it too."""
+    return f"{namespace}_{name}_{uid}"

@@ -1,0 +1,170 @@
+"""Makes a pod that was written for a network of its own run on a machine that all pods share. Pure.
+
+Ray binds some of its ports to every address whatever ``--node-ip-address`` says, so each pod gets a block of ports for Ray's daemons, and
+everything that names one of Ray's usual ports on the pod or on its head Service is rewritten: the ``ray start`` command, addresses in the
+environment, commands and probes. The engine's and sidecar's own ports stay: they bind the pod's own address.
+Measured in Ray 2.60: GCS, node manager and object manager bind ``*``; socket paths want a short ``--temp-dir``.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+JsonObject = Mapping[str, Any]
+
+RAY_COMMAND = "KUBERAY_GEN_RAY_START_CMD"
+PORTS_PER_POD = 60
+_WORKER_OFFSET = 10
+# Ray wants 75 MB at least; the engines keep nothing large in the object store.
+OBJECT_STORE_BYTES = 80_000_000
+
+_SERVICE = re.compile(
+    r"(?<![\w.-])([a-z][a-z0-9-]*)\.([a-z0-9][a-z0-9-]*)\.svc(?:\.[a-z0-9-]+)*(?::(\d+))?(?![\w-])", re.IGNORECASE
+)
+_SELF = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1):(\d+)(?!\d)")
+
+# Flag of `ray start` -> (its default port, offset in the pod's block).
+_DAEMON_PORTS = {
+    "port": (6379, 0),
+    "node-manager-port": (0, 1),
+    "object-manager-port": (0, 2),
+    "dashboard-port": (8265, 3),
+    "dashboard-agent-listen-port": (52365, 4),
+    "dashboard-agent-grpc-port": (0, 5),
+    "runtime-env-agent-port": (0, 6),
+    "metrics-export-port": (8080, 7),
+    "ray-client-server-port": (10001, 8),
+}
+_HEAD_ONLY = frozenset({"port", "dashboard-port", "ray-client-server-port"})
+
+
+class NotResolved(Exception):  # noqa: N818 - a state to wait in, not an error
+    """A Service that the pod names has no address yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodNetwork:
+    """A pod's address, the first port of its block, and the temporary folder of its Ray cluster ("" when it runs no Ray).
+
+    ``port_map`` takes a port that the pod's spec speaks of to the real one.
+    """
+
+    address: str
+    first_port: int
+    temp_dir: str = ""
+    port_map: Mapping[int, int]
+
+
+Resolve = Callable[[str, str], PodNetwork | None]
+
+
+def ray_command(pod: JsonObject) -> str:
+    """Return the start command that KubeRay wrote into the pod's Ray container, empty for a pod without Ray."""
+    for entry in pod["spec"]["containers"][0].get("env") or ():
+        if entry["name"] == RAY_COMMAND:
+            return str(entry.get("value") or "")
+    return ""
+
+
+def pod_network(pod: JsonObject, address: str, first_port: int, temp_dir: str) -> PodNetwork:
+    """Return the network of a pod whose slot has this address and block of ports."""
+    command = ray_command(pod)
+    if not command:
+        return PodNetwork(address=address, first_port=first_port, port_map={})
+    flags = _flags(command)
+    ports = {
+        int(flags.get(flag) or default): first_port + offset
+        for flag, (default, offset) in _DAEMON_PORTS.items()
+        if int(flags.get(flag) or default)
+    }
+    return PodNetwork(address=address, first_port=first_port, temp_dir=temp_dir, port_map=ports)
+
+
+def localized_ray_start(command: str, network: PodNetwork) -> str:
+    """Return a ``ray start`` command with this pod's address, ports and temporary folder; other flags stay as they are."""
+    flags = _flags(command)
+    is_head = "head" in flags
+    for flag, (_, offset) in _DAEMON_PORTS.items():
+        if flag in _HEAD_ONLY and not is_head:
+            flags.pop(flag, None)
+        elif flag == "ray-client-server-port" and flag not in flags:
+            continue  # the plain wheel refuses the flag; it comes with ray[client]
+        else:
+            flags[flag] = str(network.first_port + offset)
+    flags |= {
+        "node-ip-address": network.address,
+        "temp-dir": network.temp_dir,
+        "min-worker-port": str(network.first_port + _WORKER_OFFSET),
+        "max-worker-port": str(network.first_port + PORTS_PER_POD - 1),
+    }
+    flags.setdefault("object-store-memory", str(OBJECT_STORE_BYTES))
+    flags.setdefault("disable-usage-stats", "")
+    if is_head:
+        flags["dashboard-host"] = network.address
+        flags.setdefault("include-dashboard", "false")
+    words = [f"--{flag}={value}" if value else f"--{flag}" for flag, value in flags.items()]
+    return shlex.join(["ray", "start", *words])
+
+
+def localized_text(text: str, network: PodNetwork, resolve: Resolve) -> str:
+    """Return ``text`` with names of Services and Ray's usual ports of this pod replaced. Raises NotResolved."""
+
+    def of_service(match: re.Match[str]) -> str:
+        name, namespace, port = match[1], match[2], match[3]
+        target = resolve(namespace, name)
+        if target is None:
+            raise NotResolved(f"Service {namespace}/{name} has no address yet")
+        return target.address + (f":{target.port_map.get(int(port), int(port))}" if port else "")
+
+    def of_self(match: re.Match[str]) -> str:
+        real = network.port_map.get(int(match[1]))
+        return match[0] if real is None else f"{network.address}:{real}"
+
+    return _SELF.sub(of_self, _SERVICE.sub(of_service, text))
+
+
+def localized_environment(environment: Mapping[str, str], network: PodNetwork, resolve: Resolve) -> dict[str, str]:
+    """Return a container's environment for this machine. Raises NotResolved."""
+    found = {name: localized_text(value, network, resolve) for name, value in environment.items()}
+    if RAY_COMMAND in environment:
+        found[RAY_COMMAND] = localized_ray_start(found[RAY_COMMAND], network)
+        found.setdefault("RAY_AUTH_MODE", "disabled")  # else a token file in the home folder decides
+    if "FQ_RAY_IP" in environment:
+        found["RAY_IP"] = found["FQ_RAY_IP"]
+    if found.get("RAY_PORT", "").isdigit() and network.temp_dir:
+        port = int(found["RAY_PORT"])
+        found["RAY_PORT"] = _gcs_port(found.get("RAY_ADDRESS", "")) or str(network.port_map.get(port, port))
+    return found
+
+
+def localized_words(
+    words: list[str], environment: Mapping[str, str], network: PodNetwork, resolve: Resolve
+) -> list[str]:
+    """Return a command line for this machine; ``environment`` is the declared one, as KubeRay wrote it. Raises NotResolved.
+
+    In KubeRay's normal mode the start command stands in the arguments too, word for word.
+    """
+    command = environment.get(RAY_COMMAND, "")
+    found = []
+    for word in words:
+        local = word
+        if command and command in word:
+            local = word.replace(command, localized_ray_start(localized_text(command, network, resolve), network) + " ")
+        found.append(localized_text(local, network, resolve))
+    return found
+
+
+def _gcs_port(address: str) -> str:
+    return address.rpartition(":")[2] if ":" in address else ""
+
+
+def _flags(command: str) -> dict[str, str]:
+    """Return the flags of a ``ray start`` command in order; a flag without a value has an empty one."""
+    found: dict[str, str] = {}
+    words = shlex.split(command)
+    for word in words[2:]:
+        name, _, value = word.removeprefix("--").partition("=")
+        found[name] = value
+    return found

@@ -1,0 +1,99 @@
+"""The Node object and its Lease: what makes a scheduler and a node controller take this machine for a node."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+from datetime import UTC, datetime
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
+from rayfleet.local.node.settings import NodeSettings
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import LEASES, NODES
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+LEASE_SECONDS = 40
+RENEW_SECONDS = 10
+
+
+async def keep_registered(client: KubeClient, settings: NodeSettings) -> None:
+    """Write the Node and renew its Lease until cancelled."""
+    while True:
+        try:
+            await _register(client, settings)
+            await _renew(client, settings.name)
+        except ApiError as error:
+            log.warning("cannot register the node; trying again", extra={"reason": error.message})
+            await asyncio.sleep(1)
+            continue
+        await asyncio.sleep(RENEW_SECONDS)
+
+
+def node_status(settings: NodeSettings, now: datetime) -> JsonObject:
+    """Return the Node's status: capacity, addresses, Ready."""
+    capacity = {
+        "cpu": str(os.cpu_count() or 1),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki",
+        "pods": "250",
+        **{name: str(count) for name, count in settings.accelerators.items()},
+    }
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "capacity": capacity,
+        "allocatable": capacity,
+        "addresses": [
+            {"type": "InternalIP", "address": "127.0.0.1"},
+            {"type": "Hostname", "address": platform.node() or settings.name},
+        ],
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "NodeReady",
+                "message": "rayfleet's node is ready",
+                "lastHeartbeatTime": stamp,
+                "lastTransitionTime": stamp,
+            }
+        ],
+        "nodeInfo": {
+            "architecture": platform.machine(),
+            "bootID": "",
+            "containerRuntimeVersion": "rayfleet://0",
+            "kernelVersion": platform.release(),
+            "kubeProxyVersion": "",
+            "kubeletVersion": "rayfleet",
+            "machineID": "",
+            "operatingSystem": "linux",
+            "osImage": "",
+            "systemUUID": "",
+        },
+    }
+
+
+async def _register(client: KubeClient, settings: NodeSettings) -> None:
+    labels = {"kubernetes.io/hostname": settings.name, "kubernetes.io/os": "linux"}
+    node: JsonObject = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": settings.name, "labels": labels}}
+    with contextlib.suppress(AlreadyExists):
+        await client.create(NODES, node)
+    status = node_status(settings, datetime.now(UTC))
+    await client.patch(NODES, ObjectKey(namespace="", name=settings.name), {"status": status}, subresource="status")
+
+
+async def _renew(client: KubeClient, name: str) -> None:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
+    lease: JsonObject = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": LEASE_NAMESPACE},
+        "spec": spec,
+    }
+    try:
+        await client.patch(LEASES, ObjectKey(namespace=LEASE_NAMESPACE, name=name), {"spec": spec})
+    except NotFound:
+        with contextlib.suppress(AlreadyExists, NotFound):
+            await client.create(LEASES, lease)

@@ -1,0 +1,31 @@
+"""What a pod worker needs of the node around it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.local.node.environments import ConfigLookup
+from rayfleet.local.node.folders import NodeFolders
+from rayfleet.local.node.loopback import Resolve
+from rayfleet.local.node.slots import Slots
+from rayfleet.model.engine import LocalEnvironment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Shared by all pods of a node. ``variables`` is the node's own environment, of which containers get a few names only."""
+
+    client: KubeClient
+    folders: NodeFolders
+    slots: Slots
+    session: aiohttp.ClientSession
+    environments: Sequence[LocalEnvironment]
+    cache: Path
+    own_bin: Path
+    variables: Mapping[str, str]
+    resolve: Resolve
+    lookup_in: Callable[[str], ConfigLookup]
+    is_temp_dir_used: Callable[[str, str], bool]
