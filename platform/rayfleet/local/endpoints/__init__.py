@@ -1,0 +1,1 @@
+"""A stand-in for the endpoint slice controller: Services and Pods -> EndpointSlices."""

@@ -1,0 +1,1 @@
+"""A stand-in for the garbage collector and the namespace controller."""
