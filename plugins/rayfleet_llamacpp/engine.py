@@ -11,6 +11,7 @@ from types import MappingProxyType
 from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
+from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.reference import split_reference
 from rayfleet_llamacpp.options import argument_problem
 from rayfleet_llamacpp.scripts import head_script, worker_script
@@ -45,6 +46,7 @@ class LlamaCpp:
     """llama.cpp by way of the xllamacpp wheel, one server per Ray node."""
 
     name = "llamacpp"
+    model_format: ModelFormat | None = ModelFormat.GGUF
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         """Return what llama.cpp cannot do of ``serving``; see Engine."""

@@ -28,6 +28,7 @@ class WrittenEngine:
 
     def __init__(self, name: str, plan: LaunchPlan, problems: tuple[FieldError, ...] = ()) -> None:
         self.name = name
+        self.model_format = None
         self._plan = plan
         self._problems = problems
 

@@ -10,10 +10,19 @@ from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 
 
+class ModelFormat(StrEnum):
+    """On-disk forms of a model."""
+
+    GGUF = "gguf"
+    HUGGING_FACE = "huggingface"
+
+
 class Engine(Protocol):
     """An inference engine, as data. All methods are pure and cheap."""
 
     name: str
+    # The form in which its pods have a model source bring a model; None when the pods' own environment sees to that.
+    model_format: ModelFormat | None
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         """Return what this engine cannot do of ``serving``; paths begin with ``spec.serving``; empty when all is well."""
@@ -26,13 +35,6 @@ class Engine(Protocol):
     def metric_names(self) -> Mapping[str, str]:
         """Return the engine's metric name for each canonical one (``running``, ``waiting``, ``kv_cache_usage``, ...)."""
         ...
-
-
-class ModelFormat(StrEnum):
-    """On-disk forms of a model."""
-
-    GGUF = "gguf"
-    HUGGING_FACE = "huggingface"
 
 
 class ModelSource(Protocol):

@@ -153,6 +153,8 @@ def localized_words(
         if command and command in word:
             local = word.replace(command, localized_ray_start(localized_text(command, network, resolve), network) + " ")
         found.append(localized_text(local, network, resolve))
+    if found[0].endswith("bash") and found[1:2] == ["-lc"]:
+        found[1] = "-c"  # a login shell would read this machine's profile, which sets PATH anew
     return found
 
 

@@ -71,7 +71,6 @@ def pod_status(view: PodView, before: Sequence[JsonObject], now: datetime) -> di
         "podIP": view.address,
         "podIPs": [{"ip": view.address}],
         "startTime": _time(view.started_at),
-        "qosClass": "BestEffort",
         "initContainerStatuses": [_container(each) for each in view.init_containers],
         "containerStatuses": [_container(each) for each in view.containers],
     }
