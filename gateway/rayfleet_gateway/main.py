@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from rayfleet.kube.config import connect
+from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError
 from rayfleet_gateway.app import make_app
 from rayfleet_gateway.settings import GatewaySettings
@@ -18,7 +19,7 @@ from rayfleet_gateway.settings import GatewaySettings
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     settings = _settings(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     try:
         _run(settings)
     except RayfleetError as error:

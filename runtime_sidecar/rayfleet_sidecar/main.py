@@ -1,13 +1,13 @@
 """``rayfleet-sidecar``: one process beside every engine."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 
 from aiohttp import web
 
+from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.settings import SidecarSettings, read_settings
@@ -15,7 +15,7 @@ from rayfleet_sidecar.settings import SidecarSettings, read_settings
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     try:
         settings = read_settings(arguments, os.environ)
         asyncio.run(_until_signal(settings))

@@ -23,12 +23,17 @@ def fetch_command(reference: str, form: str) -> None:
     """
     from rayfleet.plugin.cache import cache_folder
     from rayfleet.plugin.contracts import ModelFormat
+    from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.fetch import fetch_model
     from rayfleet.plugin.registry import load
 
     try:
         path = fetch_model(
-            load(), reference, ModelFormat(form), cache_folder(), lambda line: click.echo(line, err=True)
+            load(disabled=disabled_plugins()),
+            reference,
+            ModelFormat(form),
+            cache_folder(),
+            lambda line: click.echo(line, err=True),
         )
     except RayfleetError as error:
         click.echo(f"error: {error}", err=True)

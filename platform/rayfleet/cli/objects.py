@@ -153,13 +153,16 @@ def check_fleets(documents: Iterable[JsonObject]) -> None:
     from rayfleet.manifest.fleet import decode_fleet
     from rayfleet.manifest.replica_set import decode_replica_set
     from rayfleet.plugin.checks import checked_engine
+    from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.registry import load
 
     for document in documents:
         if document.get("kind") == FLEETS.kind:
             fleet = decode_fleet(document)
             if fleet.spec.serving is not None:
-                checked_engine(load(), f"RayClusterFleet {fleet.meta.name}", fleet.spec.serving)
+                checked_engine(
+                    load(disabled=disabled_plugins()), f"RayClusterFleet {fleet.meta.name}", fleet.spec.serving
+                )
         elif document.get("kind") == REPLICA_SETS.kind:
             decode_replica_set(document)
 

@@ -19,4 +19,7 @@ def read_cli_settings(environment: Mapping[str, str] | None = None) -> CliSettin
     variables = os.environ if environment is None else environment
     state_home = variables.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     kubeconfig = variables.get("KUBECONFIG") or ""
-    return CliSettings(state_home=Path(state_home), kubeconfig=Path(kubeconfig.split(":")[0]) if kubeconfig else None)
+    return CliSettings(
+        state_home=Path(state_home),
+        kubeconfig=Path(kubeconfig.split(":")[0]) if kubeconfig else None,
+    )

@@ -208,10 +208,11 @@ async def _fetch_models(fleets: Sequence[JsonObject], phases: Phases) -> None:
     """Fetch the models that engines of this environment load, so that their download is seen and not guessed at."""
     from rayfleet.local.prefetch import models_to_fetch
     from rayfleet.plugin.cache import cache_folder
+    from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.fetch import fetch_model
     from rayfleet.plugin.registry import load
 
-    registry = load()
+    registry = load(disabled=disabled_plugins())
     for wanted in models_to_fetch(registry, fleets):
         phases.begin("model", wanted.reference)
         path = await asyncio.to_thread(

@@ -5,7 +5,6 @@ On Kubernetes ``rayfleet controller`` runs the same controllers, and the real on
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -18,9 +17,11 @@ from rayfleet.kube.reflector import Reflector
 from rayfleet.local.endpoints.reconciler import endpoint_slice_controller
 from rayfleet.local.garbage.collector import COLLECTED, GarbageCollector
 from rayfleet.local.kuberay.reconciler import ray_cluster_controller
+from rayfleet.logs import configure_logging
 from rayfleet.model.errors import RayfleetError, leaves
 from rayfleet.model.resources import NAMESPACES
 from rayfleet.plugin import registry
+from rayfleet.plugin.disabled import disabled_plugins
 
 
 async def run_stand_ins(client: KubeClient) -> None:
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--kubeconfig", type=Path, required=True, help="API server to work on")
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     code = 0
     try:
         asyncio.run(_run(chosen.kubeconfig))
@@ -63,7 +64,7 @@ async def _run(kubeconfig: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engines = registry.load().engines
+    engines = registry.load(disabled=disabled_plugins()).engines
     settings = ControllerSettings(kubeconfig=kubeconfig)
     # On one machine nobody else needs the API server's patience.
     limits = ClientSettings(queries_per_second=1000, burst=2000)

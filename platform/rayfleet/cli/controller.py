@@ -1,0 +1,50 @@
+"""``controller``: our controllers against any Kubernetes API server that has KubeRay and the Gateway API."""
+
+import os
+import platform
+
+import click
+
+from rayfleet.cli.settings import read_cli_settings
+from rayfleet.cli.target import run
+
+
+@click.command("controller")
+@click.option(
+    "--kubeconfig", type=click.Path(dir_okay=False), help="[default: $KUBECONFIG, else the pod's service account]"
+)
+@click.option("--context", default=None, help="Context of the kubeconfig.")
+@click.option("-n", "--namespace", default=None, help="Only fleets of this namespace. [default: all]")
+@click.option(
+    "--leader-election/--no-leader-election", default=False, show_default=True, help="For more than one replica."
+)
+@click.option("--lease-namespace", default="rayfleet-system", show_default=True, help="Where the Lease lies.")
+@run
+async def controller_command(
+    kubeconfig: str | None, context: str | None, namespace: str | None, leader_election: bool, lease_namespace: str
+) -> None:
+    """Run the fleet and replica set controllers until SIGTERM.
+
+    \b
+    KUBECONFIG=~/.kube/config rayfleet controller
+    rayfleet controller --leader-election          in a Deployment with two replicas
+    """
+    from pathlib import Path
+
+    from rayfleet.controllers.run import ControllerSettings, lease_settings
+    from rayfleet.controllers.run import run as run_controllers
+    from rayfleet.logs import configure_logging
+    from rayfleet.plugin.disabled import disabled_plugins
+
+    configure_logging()
+    settings = read_cli_settings()
+    identity = f"{platform.node()}-{os.getpid()}"
+    await run_controllers(
+        ControllerSettings(
+            kubeconfig=Path(kubeconfig) if kubeconfig else settings.kubeconfig,
+            context=context,
+            namespace=namespace,
+            lease=lease_settings(lease_namespace, identity) if leader_election else None,
+            disabled_plugins=disabled_plugins(),
+        )
+    )
