@@ -1,0 +1,114 @@
+"""Structural schemas: what kube-apiserver stored or answered (``tests/data/apiserver/schema-cases.json``) is what we do."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rayfleet.local.apiserver.formats import is_of_format
+from rayfleet.local.apiserver.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.schema import apply_defaults, prune
+from rayfleet.local.apiserver.validation import validate
+from rayfleet.model.meta import JsonObject
+
+RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "schema-cases.json").read_text("utf-8"))
+SCHEMA: JsonObject = RECORDED["schema"]
+
+
+def probe(spec: Any) -> JsonObject:
+    return {"apiVersion": "x.example.com/v1", "kind": "Probe", "metadata": {"name": "p"}, "spec": spec}
+
+
+@pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: json.dumps(case["spec"])[:60])
+def test_an_object_is_stored_or_refused_as_by_the_real_server(case: JsonObject) -> None:
+    obj = probe(case["spec"])
+    before = copy.deepcopy(obj)
+    stored = apply_defaults(prune(obj, SCHEMA)[0], SCHEMA)
+    causes = [
+        {"reason": each.reason, "message": each.message, "field": each.field} for each in validate(stored, SCHEMA)
+    ]
+    assert obj == before, "inputs are read-only"
+    if "stored" in case:
+        assert causes == []
+        assert stored.get("spec") == case["stored"]
+    else:
+        assert sorted(causes, key=str) == sorted(case["causes"], key=str)
+
+
+def test_pruned_fields_are_told_by_their_paths() -> None:
+    spec = {
+        "free": {"q": {"z": "a", "y": "b"}, "w": {"n": 1}},
+        "unknown": {"a": 1},
+        "map": [{"k": "a", "zz": 1}],
+        "emb": {"kind": "X", "metadata": {"labels": {}}, "more": 1},
+    }
+    kept, paths = prune(probe(spec) | {"foo": 1}, SCHEMA)
+    assert paths == ["foo", "spec.free.q.y", "spec.map[0].zz", "spec.unknown"]
+    assert kept["metadata"] == {"name": "p"}
+    assert kept["spec"] == {
+        "free": {"q": {"z": "a"}, "w": {"n": 1}},
+        "map": [{"k": "a"}],
+        "emb": {"kind": "X", "metadata": {"labels": {}}, "more": 1},
+    }
+
+
+def test_what_lies_below_untyped_additional_properties_is_pruned() -> None:
+    schema: JsonObject = {"type": "object", "properties": {"m": {"type": "object", "additionalProperties": True}}}
+    assert prune({"m": {"a": 1, "b": {"c": 2}}}, schema) == ({"m": {"a": 1, "b": {}}}, ["m.b.c"])
+
+
+def test_the_result_shares_no_default_with_the_schema() -> None:
+    schema: JsonObject = {"type": "object", "properties": {"o": {"type": "object", "default": {"a": []}}}}
+    apply_defaults({}, schema)["o"]["a"].append(1)
+    assert schema["properties"]["o"]["default"] == {"a": []}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "is_found"),
+    [
+        ("^a+$", "aa", True),
+        ("^a+$", "aa\n", False),
+        ("a$b", "a$b", False),
+        (r"[$]", "$", True),
+        (r"\$", "$", True),
+        (r"^[[:alpha:]_]+\z", "ab_", True),
+        (r"[[]", "[", True),
+        (r"[]a]+", "]a", True),
+        (r"^\d$", "٣", False),
+        (r"(?m)^b$", "a\nb\nc", True),
+        (r"^(?P<x>a|b)$", "b", True),
+        (r"(?i)^a$", "A", True),
+    ],
+)
+def test_a_go_pattern_finds_what_go_finds(pattern: str, text: str, is_found: bool) -> None:
+    assert (go_regex(pattern).search(text) is not None) is is_found
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)", "(?<!a)b", r"(a)\1", "[", "a**", r"\pL", "[[:nope:]]", "^(?i)a"])
+def test_what_is_no_go_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(NoGoRegexError):
+        go_regex(pattern)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("date-time", "2026-01-31T23:59:60.5+01:00", "2026-13-01T00:00:00Z"),
+        ("date", "2024-02-29", "2023-02-29"),
+        ("duration", "1h30m", "1 year"),
+        ("duration", "22 ms", "h"),
+        ("byte", "aGk=", "aGk"),
+        ("uri", "https://x/y?z", "x y"),
+        ("ipv6", "::1", "127.0.0.1"),
+        ("cidr", "10.0.0.0/8", "10.0.0.0"),
+        ("mac", "00:11:22:33:44:55", "00:11"),
+        ("uuid4", "9b2b4c1e-5f0a-4b0a-8c7d-0123456789ab", "9b2b4c1e-5f0a-1b0a-8c7d-0123456789ab"),
+        ("k8s-long-name", "a.b-c", "a..b"),
+        ("hostname", "a.example.com", "a_b"),
+    ],
+)
+def test_a_format_tells_right_from_wrong(name: str, right: str, wrong: str) -> None:
+    assert is_of_format(right, name)
+    assert not is_of_format(wrong, name)
