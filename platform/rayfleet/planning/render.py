@@ -28,6 +28,13 @@ SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
 WORKER_GROUP = "workers"
 _TOKEN_RAY_VERSION = (2, 52)
 
+# How a replica that is to go finishes its requests. Its head leaves the Service the moment it is deleted; the head waits until gateways
+# have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head, so they wait for its engine to end.
+_LAME_DUCK_SECONDS = 2
+_GRACE_SECONDS = 60
+_HEAD_PRE_STOP = f"sleep {_LAME_DUCK_SECONDS}"
+_WORKER_PRE_STOP = 'while timeout 1 bash -c "exec 3<>/dev/tcp/$FQ_RAY_IP/{port}" 2>/dev/null; do sleep 0.2; done'
+
 _RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 # A lost node is known in about 1 + 3 x 2 seconds; Ray's own default is half a minute.
 _HEAD_ENVIRONMENT: Mapping[str, str] = {
@@ -93,7 +100,8 @@ def _start_params(launch: NodeLaunch) -> JsonObject:
 
 
 def _pod_template(serving: Serving, containers: list[JsonObject]) -> JsonObject:
-    return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": {"containers": containers}}
+    spec: JsonObject = {"terminationGracePeriodSeconds": _GRACE_SECONDS, "containers": containers}
+    return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": spec}
 
 
 def _head_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
@@ -110,6 +118,7 @@ def _head_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
         "env": _environment(environment),
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         **_ray_probes(GCS_PORT),
+        **_pre_stop(_HEAD_PRE_STOP),
     }
 
 
@@ -120,6 +129,7 @@ def _worker_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
         "env": _environment(environment),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         **_ray_probes(NODE_MANAGER_PORT),
+        **_pre_stop(_WORKER_PRE_STOP.format(port=plan.probe.port)),
     }
 
 
@@ -184,6 +194,10 @@ def _ray_probes(port: int) -> JsonObject:
             "failureThreshold": 24,
         },
     }
+
+
+def _pre_stop(script: str) -> JsonObject:
+    return {"lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", script]}}}}
 
 
 def _environment(values: Mapping[str, str]) -> list[JsonObject]:

@@ -32,7 +32,8 @@ from rayfleet.model.resources import PODS
 log = logging.getLogger(__name__)
 
 POD_END_LIMIT = timedelta(seconds=25)
-POD_GRACE_SECONDS = 8
+# The gateway has finished its requests by then: nothing is left to drain.
+POD_GRACE_SECONDS = 1
 
 
 class Supervisor:
