@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 
 import aiohttp
 from aiohttp import web
 
 from rayfleet_sidecar.judge import Judge
-from rayfleet_sidecar.pages import merged_page, own_page
+from rayfleet_sidecar.pages import own_page, usable_page
 from rayfleet_sidecar.settings import SidecarSettings
 
 SETTINGS: web.AppKey[SidecarSettings] = web.AppKey("settings", SidecarSettings)
@@ -39,17 +38,18 @@ async def _judging(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's signature
-    return web.Response(text="ok\n")
+    """Answer for this process alone, in aibrix_runtime's words: never for the engine, or its trouble would restart the sidecar."""
+    return web.json_response({"status": "ok"})
 
 
 async def _ready(request: web.Request) -> web.Response:
     """Answer from the newest judgement at once: 200 when the engine is ready, else 503 with the reason."""
     judge = request.app[JUDGE]
     judgement = judge.judgement
-    now = datetime.now(UTC)
-    is_stale = judge.is_stale(now)
+    is_stale = judge.is_stale
     is_ready = judgement.is_ready and not is_stale
     content = {
+        "status": "ready" if is_ready else "not ready",  # aibrix_runtime's word for it
         "ready": is_ready,
         "reason": "JudgeStalled" if is_stale else judgement.reason.value,
         "message": "the sidecar's own judge stands still" if is_stale else judgement.message,
@@ -63,5 +63,6 @@ async def _ready(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     judge = request.app[JUDGE]
-    page = merged_page(own_page(judge, request.app[SETTINGS]), await judge.engine_metrics())
+    engine = usable_page(await judge.engine_metrics())
+    page = own_page(judge, request.app[SETTINGS], has_engine_page=bool(engine)) + engine
     return web.Response(body=page.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

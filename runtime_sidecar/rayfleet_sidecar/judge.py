@@ -1,9 +1,10 @@
-"""Asks the engine and Ray, several times a second, and keeps the newest judgement. Every question has a limit."""
+"""Asks the engine and Ray, several times a second, and keeps the newest judgement. Every question has a limit, of time and of bytes."""
 
 import asyncio
 import contextlib
 import json
 import logging
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,48 +20,64 @@ _SAID_LIMIT = 200
 
 
 class Judge:
-    """``judgement`` is the newest verdict; ``transitions`` and ``generations`` count for the metrics."""
+    """``judgement`` is the newest verdict; ``transitions``, ``generations`` and ``errors`` count for the metrics."""
 
     def __init__(self, settings: SidecarSettings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._session = session
+        # Only for the engine: Ray's view may be somebody else's, who need not learn the key.
+        self._headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        self._token: asyncio.Task[None] | None = None
+        self._looked_at = time.monotonic()
         self.judgement: Judgement = first_judgement(datetime.now(UTC))
         self.transitions = 0
+        self.errors = 0
         self.generations = {"ok": 0, "failed": 0}
 
-    def is_stale(self, now: datetime) -> bool:
+    @property
+    def is_stale(self) -> bool:
         """Whether the judge has stood still too long for its word to count."""
-        return now - self.judgement.judged_at > self._settings.stale_after
+        return time.monotonic() - self._looked_at > self._settings.stale_after.total_seconds()
 
     async def run(self) -> None:
-        """Judge until cancelled."""
-        token: asyncio.Task[None] | None = None
+        """Judge until cancelled. After an unexpected error the verdict goes stale, which is not ready, and the next look follows."""
         try:
             while True:
-                seen = await self._observed()
-                self._take(judged(self.judgement, seen, self._settings.expected_nodes, datetime.now(UTC)))
-                if self.judgement.wants_token and (token is None or token.done()):
-                    token = asyncio.create_task(self._generate())
-                elif not self.judgement.wants_token and not self.judgement.is_ready and token is not None:
-                    token.cancel()  # asked an engine that has become unwell: its answer would prove nothing
-                    token = None
+                try:
+                    await self._look()
+                except Exception:
+                    self.errors += 1
+                    log.exception("judging failed")
                 await asyncio.sleep(self._settings.judge_period.total_seconds())
         finally:
-            if token is not None:
-                token.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await token
+            if self._token is not None:
+                self._token.cancel()
+                await asyncio.wait([self._token])
 
     async def engine_metrics(self) -> str:
         """Return the engine's page, empty when it cannot be had."""
+        settings = self._settings
         try:
             async with (
-                asyncio.timeout(self._settings.answer_limit.total_seconds()),
-                self._session.get(self._settings.engine_url + self._settings.metrics_path) as response,
+                asyncio.timeout(settings.answer_limit.total_seconds()),
+                self._session.get(settings.engine_url + settings.metrics_path, headers=self._headers) as response,
             ):
-                return await response.text() if response.status == 200 else ""
-        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
+                return await _text(response, settings.most_page_bytes) if response.status == 200 else ""
+        except (aiohttp.ClientError, TimeoutError):
             return ""
+
+    async def _look(self) -> None:
+        seen = await self._observed()
+        self._take(judged(self.judgement, seen, self._settings.expected_nodes, datetime.now(UTC)))
+        self._looked_at = time.monotonic()
+        if self._token is not None and self._token.done():
+            ended, self._token = self._token, None
+            if not ended.cancelled():
+                ended.result()  # an unexpected error is the loop's to log
+        if self.judgement.wants_token and self._token is None:
+            self._token = asyncio.create_task(self._generate())
+        elif not self.judgement.wants_token and not self.judgement.is_ready and self._token is not None:
+            self._token.cancel()  # asked an engine that has become unwell: its answer would prove nothing
 
     def _take(self, judgement: Judgement) -> None:
         if judgement.reason is not self.judgement.reason:
@@ -80,19 +97,20 @@ class Judge:
 
     async def _health(self) -> tuple[Answer, str]:
         limit = self._settings.answer_limit.total_seconds()
+        url = self._settings.engine_url + self._settings.health_path
         try:
             async with (
                 asyncio.timeout(limit),
-                self._session.get(self._settings.engine_url + self._settings.health_path) as response,
+                self._session.get(url, headers=self._headers, allow_redirects=False) as response,
             ):
-                body = await response.text()
+                body = await _text(response, self._settings.most_bytes)
         except TimeoutError:
-            return Answer.NONE, f"no answer within {limit:.0f} s"
-        except (aiohttp.ClientError, UnicodeDecodeError) as error:
+            return Answer.NONE, f"no answer within {limit:g} s"
+        except aiohttp.ClientError as error:
             return Answer.NONE, _short(error)
-        return (
-            (Answer.OK, "") if response.status == 200 else (Answer.UNWELL, _said(body) or f"status {response.status}")
-        )
+        if response.status // 100 == 2:
+            return Answer.OK, ""
+        return Answer.UNWELL, _said(body) or f"status {response.status}"
 
     async def _alive_nodes(self) -> int | None:
         if not self._settings.expected_nodes:
@@ -100,9 +118,10 @@ class Judge:
         try:
             async with (
                 asyncio.timeout(self._settings.answer_limit.total_seconds()),
-                self._session.get(self._settings.nodes_url) as response,
+                self._session.get(self._settings.nodes_url, allow_redirects=False) as response,
             ):
-                alive = json.loads(await response.read()).get("alive") if response.status == 200 else None
+                text = await _text(response, self._settings.most_bytes)
+            alive = json.loads(text).get("alive") if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
             return None
         return len(alive) if isinstance(alive, list) else None
@@ -117,14 +136,15 @@ class Judge:
 
     async def _token_failure(self) -> str:
         limit = self._settings.token_limit.total_seconds()
+        url = f"{self._settings.engine_url}/v1/completions"
         try:
             async with asyncio.timeout(limit):
                 model = self._settings.model or await self._first_model()
                 body = {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
-                async with self._session.post(f"{self._settings.engine_url}/v1/completions", json=body) as response:
-                    text = await response.text()
+                async with self._session.post(url, json=body, headers=self._headers) as response:
+                    text = await _text(response, self._settings.most_bytes)
         except TimeoutError:
-            return f"no token within {limit:.0f} s"
+            return f"no token within {limit:g} s"
         except (aiohttp.ClientError, ValueError, KeyError, IndexError, TypeError) as error:
             return _short(error)
         if response.status != 200:
@@ -132,8 +152,18 @@ class Judge:
         return "" if _has_choice(text) else f"an answer without a choice: {text[:_SAID_LIMIT]}"
 
     async def _first_model(self) -> str:
-        async with self._session.get(f"{self._settings.engine_url}/v1/models") as response:
-            return str(json.loads(await response.read())["data"][0]["id"])
+        async with self._session.get(f"{self._settings.engine_url}/v1/models", headers=self._headers) as response:
+            return str(json.loads(await _text(response, self._settings.most_bytes))["data"][0]["id"])
+
+
+async def _text(response: aiohttp.ClientResponse, most_bytes: int) -> str:
+    """Return the body; raises ClientPayloadError when it has more bytes than an honest one can have."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > most_bytes:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {most_bytes} bytes")
+    return body.decode("utf-8", "replace")
 
 
 def _has_choice(text: str) -> bool:

@@ -3,6 +3,7 @@
 Written by hand in Prometheus' text format 0.0.4: four metrics do not pay for a client library's 10 MiB beside every engine.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,11 +16,19 @@ class Judged(Protocol):
 
     judgement: Judgement
     transitions: int
+    errors: int
     generations: dict[str, int]
 
 
-def own_page(judge: Judged, settings: SidecarSettings) -> str:
-    """Return the sidecar's metrics."""
+_OURS = "rayfleet_sidecar_"
+# A sample of text format 0.0.4: name, labels, value, perhaps a time in milliseconds.
+_SAMPLE = re.compile(
+    r"[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*(?:\{.*\})?[ \t]+(?:[+-]?[0-9.][0-9.eE+-]*|NaN|[+-]?Inf)(?:[ \t]+-?[0-9]+)?[ \t]*"
+)
+
+
+def own_page(judge: Judged, settings: SidecarSettings, *, has_engine_page: bool) -> str:
+    """Return the sidecar's metrics; ``has_engine_page`` says whether the engine's follow."""
     judgement = judge.judgement
     engine = _escaped(settings.engine)
     seconds = (datetime.now(UTC) - judgement.since).total_seconds()
@@ -44,17 +53,30 @@ def own_page(judge: Judged, settings: SidecarSettings) -> str:
         "# HELP rayfleet_sidecar_transitions_total Changes of the reason.\n"
         "# TYPE rayfleet_sidecar_transitions_total counter\n"
         f'rayfleet_sidecar_transitions_total{{engine="{engine}"}} {judge.transitions}\n'
+        "# HELP rayfleet_sidecar_judge_errors_total Unexpected errors of the judge; each is in the log.\n"
+        "# TYPE rayfleet_sidecar_judge_errors_total counter\n"
+        f'rayfleet_sidecar_judge_errors_total{{engine="{engine}"}} {judge.errors}\n'
+        "# HELP rayfleet_sidecar_engine_page_up Whether the engine's own metrics are on this page.\n"
+        "# TYPE rayfleet_sidecar_engine_page_up gauge\n"
+        f'rayfleet_sidecar_engine_page_up{{engine="{engine}"}} {int(has_engine_page)}\n'
         "# HELP rayfleet_sidecar_generations_total One-token generations asked of the engine.\n"
         "# TYPE rayfleet_sidecar_generations_total counter\n"
         f"{generations}"
     )
 
 
-def merged_page(own: str, engine: str) -> str:
-    """Return both pages as one that ends with a newline; an engine that claims one of our names cannot be merged and is left out."""
-    if not engine or "rayfleet_sidecar_" in engine:
-        return own
-    return own + engine.rstrip("\n").removesuffix("# EOF").rstrip("\n") + "\n"
+def usable_page(text: str) -> str:
+    """Return an engine's page as it may follow ours, with a newline at its end; empty when it would spoil the whole page.
+
+    Spoilt by a line that is no sample (TensorRT-LLM's ``/metrics`` is JSON, a page may be cut short) and by one of our own names.
+    """
+    lines = text.splitlines()
+    if any(line and not line.startswith("#") and _SAMPLE.fullmatch(line) is None for line in lines):
+        return ""
+    if any(line.removeprefix("# HELP ").removeprefix("# TYPE ").startswith(_OURS) for line in lines):
+        return ""
+    kept = [line for line in lines if line and line != "# EOF"]
+    return "\n".join(kept) + "\n" if kept else ""
 
 
 def _escaped(text: str) -> str:

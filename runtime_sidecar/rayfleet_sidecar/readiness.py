@@ -43,12 +43,15 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What ``/ready`` says: the reason, a sentence, and since when. ``has_answered``/``was_ready`` remember the past."""
+    """What ``/ready`` says: the reason, a sentence, and since when.
+
+    ``has_answered`` remembers this sidecar's whole life, ``was_ready`` only the engine's present one: it ends when the engine stops
+    answering, so that one that was started anew is loading and not failing.
+    """
 
     reason: Reason
     message: str
     since: datetime
-    judged_at: datetime
     has_answered: bool = False
     was_ready: bool = False
     is_proved: bool = False
@@ -66,7 +69,7 @@ class Judgement:
 
 def first_judgement(now: datetime) -> Judgement:
     """Return the judgement before anything was observed."""
-    return Judgement(reason=Reason.ENGINE_STARTING, message="the engine has not answered yet", since=now, judged_at=now)
+    return Judgement(reason=Reason.ENGINE_STARTING, message="the engine has not answered yet", since=now)
 
 
 def judged(before: Judgement, seen: Observation, expected_nodes: int, now: datetime) -> Judgement:
@@ -80,9 +83,8 @@ def judged(before: Judgement, seen: Observation, expected_nodes: int, now: datet
     after = replace(
         before,
         message=message,
-        judged_at=now,
         has_answered=has_answered,
-        was_ready=before.was_ready or reason is Reason.READY,
+        was_ready=before.was_ready and seen.answer is not Answer.NONE,
         is_proved=is_proved,
     )
     return _with_reason(after, reason, now)
@@ -108,12 +110,13 @@ def _with_reason(judgement: Judgement, reason: Reason, now: datetime) -> Judgeme
 
 
 def _reason(before: Judgement, seen: Observation, expected_nodes: int) -> tuple[Reason, str]:
+    """Return the cause that lies deepest: nodes that are known to be missing explain whatever the engine says."""
+    if expected_nodes and seen.alive_nodes is not None and seen.alive_nodes != expected_nodes:
+        return Reason.RAY_NODES_MISSING, f"{seen.alive_nodes}/{expected_nodes} Ray nodes are alive"
     if seen.answer is not Answer.OK:
         return _unwell(before, seen)
     if expected_nodes and seen.alive_nodes is None:
         return Reason.RAY_NODES_UNKNOWN, "Ray's view of its nodes cannot be had"
-    if expected_nodes and seen.alive_nodes != expected_nodes:
-        return Reason.RAY_NODES_MISSING, f"{seen.alive_nodes}/{expected_nodes} Ray nodes are alive"
     if before.is_proved:
         return Reason.READY, "ready"
     if before.reason is Reason.GENERATION_FAILED:

@@ -43,6 +43,10 @@ def _after(*steps: Observation | str, expected: int = 2) -> Judgement:
         ((Observation(answer=Answer.OK, alive_nodes=3),), Reason.RAY_NODES_MISSING),
         ((Observation(answer=Answer.OK, alive_nodes=None),), Reason.RAY_NODES_UNKNOWN),
         ((WELL, "", Observation(answer=Answer.OK, alive_nodes=1)), Reason.RAY_NODES_MISSING),
+        ((Observation(answer=Answer.NONE, alive_nodes=1),), Reason.RAY_NODES_MISSING),
+        ((WELL, "", Observation(answer=Answer.UNWELL, alive_nodes=1)), Reason.RAY_NODES_MISSING),
+        ((WELL, "", GONE, UNWELL), Reason.ENGINE_LOADING),
+        ((WELL, "", UNWELL, UNWELL), Reason.ENGINE_FAILING),
     ],
 )
 def test_each_observation_has_one_reason(steps: tuple[Observation | str, ...], reason: Reason) -> None:
@@ -65,7 +69,6 @@ def test_an_engine_that_is_not_on_ray_has_no_nodes_to_wait_for() -> None:
 
 def test_since_moves_only_with_the_reason() -> None:
     assert _after(WELL, "", WELL, WELL).since == T0 + timedelta(seconds=2)
-    assert _after(WELL, "", WELL, WELL).judged_at == T0 + timedelta(seconds=4)
 
 
 def test_the_message_says_what_the_engine_said() -> None:

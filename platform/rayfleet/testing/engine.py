@@ -1,18 +1,21 @@
 """A fake inference engine that speaks the real protocol, for speed and for faults.
 
-``/health``, ``/nodes``, ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions`` (plain and streamed), ``/metrics``. Its answers are shaped as
-vLLM's and llama.cpp's are; tests/e2e/test_sidecar_real_engine.py holds the sidecar to a real one beside it.
+``/health``, ``/nodes``, ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions`` (plain and streamed, ``stream_options.include_usage``),
+``/metrics``. Its answers are shaped as vLLM 0.32's are, and the real ``openai`` package reads them (tests/unit/test_testing_engine.py);
+tests/e2e/test_sidecar_real_engine.py holds the sidecar to a real engine as well.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Fault(StrEnum):
@@ -22,6 +25,7 @@ class Fault(StrEnum):
     LOADING = "loading"  # health says 503, as llama.cpp while it loads
     UNWELL = "unwell"  # health says 503, as vLLM after EngineDeadError
     HANGS = "hangs"  # health says 200 and no request is answered, as vLLM with a frozen node
+    FROZEN = "frozen"  # connections are taken and nothing at all is answered, as a stopped process
     BREAKS = "breaks"  # requests are answered with 500
     DIES_MID_STREAM = "dies-mid-stream"  # the connection breaks after the first token
     ERROR_IN_STREAM = "error-in-stream"  # an error event and then [DONE], as vLLM when a rank dies
@@ -29,13 +33,18 @@ class Fault(StrEnum):
 
 @dataclass(slots=True)
 class FakeEngine:
-    """Change ``fault`` and ``alive_nodes`` while it runs. ``requests`` counts generations asked for, ``aborted`` those left."""
+    """Change ``fault``, ``api_key`` and ``alive_nodes`` while it runs. ``requests`` counts generations asked for, ``aborted`` those left.
+
+    With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``. ``page`` is added to ``/metrics``.
+    """
 
     model: str = "fake"
     words: tuple[str, ...] = ("The ", "capital ", "of ", "France ", "is ", "Paris.")
     fault: Fault = Fault.NONE
     alive_nodes: tuple[str, ...] = ()
     token_seconds: float = 0.0
+    api_key: str = ""
+    page: str = ""
     url: str = ""
     requests: int = 0
     running: int = 0
@@ -44,7 +53,7 @@ class FakeEngine:
 
     def app(self) -> web.Application:
         """Return the application."""
-        app = web.Application()
+        app = web.Application(middlewares=[self._guarded])
         app.router.add_get("/health", self._health)
         app.router.add_get("/nodes", self._nodes)
         app.router.add_get("/metrics", self._metrics)
@@ -56,6 +65,15 @@ class FakeEngine:
     def release(self) -> None:
         """Let requests that hang end."""
         self._released.set()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.fault is Fault.FROZEN:
+            await self._released.wait()
+        is_stranger = self.api_key and request.headers.get("Authorization") != f"Bearer {self.api_key}"
+        if is_stranger and request.path.startswith("/v1/"):
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        return await handler(request)
 
     async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         if self.fault is Fault.LOADING:
@@ -71,7 +89,7 @@ class FakeEngine:
     async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
         return web.Response(
             text=f"# TYPE fake:requests_running gauge\nfake:requests_running {self.running}\n"
-            f"# TYPE fake:requests_total counter\nfake:requests_total {self.requests}\n"
+            f"# TYPE fake:requests_total counter\nfake:requests_total {self.requests}\n{self.page}"
         )
 
     async def _models(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
@@ -93,23 +111,22 @@ class FakeEngine:
                 await self._released.wait()
             if self.fault is Fault.BREAKS:
                 return web.json_response({"error": {"message": "EngineDeadError", "code": 500}}, status=500)
-            is_chat = request.path.endswith("/chat/completions")
-            words = self.words[: body.get("max_tokens") or len(self.words)]
+            answer = _Answer(engine=self, is_chat=request.path.endswith("/chat/completions"), body=body)
             if body.get("stream"):
-                return await self._streamed(request, words, is_chat=is_chat)
-            await asyncio.sleep(self.token_seconds * len(words))
-            return web.json_response(self._whole(words, is_chat=is_chat))
+                return await self._streamed(request, answer)
+            await asyncio.sleep(self.token_seconds * len(answer.words))
+            return web.json_response(answer.whole())
         except (asyncio.CancelledError, ConnectionResetError):
             self.aborted += 1
             raise
         finally:
             self.running -= 1
 
-    async def _streamed(self, request: web.Request, words: tuple[str, ...], *, is_chat: bool) -> web.StreamResponse:
+    async def _streamed(self, request: web.Request, answer: "_Answer") -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        for index, word in enumerate(words):
-            await response.write(_event(self._piece(word, is_chat=is_chat)))
+        for index, piece in enumerate(answer.pieces()):
+            await response.write(_event(piece))
             await asyncio.sleep(self.token_seconds)
             if index == 0 and self.fault is Fault.DIES_MID_STREAM and request.transport is not None:
                 request.transport.abort()
@@ -120,20 +137,49 @@ class FakeEngine:
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    def _whole(self, words: tuple[str, ...], *, is_chat: bool) -> dict[str, Any]:
-        text = "".join(words)
-        choice = {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
-        usage = {"prompt_tokens": 1, "completion_tokens": len(words), "total_tokens": 1 + len(words)}
-        kind = "chat.completion" if is_chat else "text_completion"
-        return self._envelope(kind, {"index": 0, "finish_reason": "stop", **choice}) | {"usage": usage}
 
-    def _piece(self, word: str, *, is_chat: bool) -> dict[str, Any]:
-        choice = {"delta": {"content": word}} if is_chat else {"text": word}
-        kind = "chat.completion.chunk" if is_chat else "text_completion"
-        return self._envelope(kind, {"index": 0, "finish_reason": None, **choice})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What is said to one request: the engine's words, as many as ``max_tokens`` lets through, one token each."""
 
-    def _envelope(self, kind: str, choice: dict[str, Any]) -> dict[str, Any]:
-        return {"id": "fake-1", "object": kind, "created": 0, "model": self.model, "choices": [choice]}
+    engine: FakeEngine
+    is_chat: bool
+    body: dict[str, Any]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        most = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
+        return self.engine.words[: most or len(self.engine.words)]
+
+    def whole(self) -> dict[str, Any]:
+        """Return the answer in one piece."""
+        text = "".join(self.words)
+        choice = {"message": {"role": "assistant", "content": text}} if self.is_chat else {"text": text}
+        kind = "chat.completion" if self.is_chat else "text_completion"
+        return self._envelope(kind, [{"index": 0, "finish_reason": self._finish_reason(), **choice}]) | self._usage()
+
+    def pieces(self) -> list[dict[str, Any]]:
+        """Return the events of a stream, without ``[DONE]``: one for each token, the finish reason in the last, then usage if wanted."""
+        kind = "chat.completion.chunk" if self.is_chat else "text_completion"
+        found = []
+        for index, word in enumerate(self.words):
+            role = {"role": "assistant"} if index == 0 else {}
+            choice: dict[str, Any] = {"delta": {**role, "content": word}} if self.is_chat else {"text": word}
+            reason = self._finish_reason() if index == len(self.words) - 1 else None
+            found.append(self._envelope(kind, [{"index": 0, "finish_reason": reason, **choice}]))
+        if (self.body.get("stream_options") or {}).get("include_usage"):
+            found.append(self._envelope(kind, []) | self._usage())
+        return found
+
+    def _finish_reason(self) -> str:
+        return "length" if len(self.words) < len(self.engine.words) else "stop"
+
+    def _usage(self) -> dict[str, Any]:
+        tokens = len(self.words)
+        return {"usage": {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1 + tokens}}
+
+    def _envelope(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"id": "fake-1", "object": kind, "created": 0, "model": self.engine.model, "choices": choices}
 
 
 @asynccontextmanager
