@@ -13,6 +13,7 @@ from rayfleet.kube.config import connect
 from rayfleet.local.node.agent import Agent, own_process_variables
 from rayfleet.local.node.cleanup import cleanup
 from rayfleet.local.node.folders import node_folders
+from rayfleet.local.node.processes import Children
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.local.node.slots import Slots
 from rayfleet.local.node.surroundings import Surroundings
@@ -58,7 +59,7 @@ async def _run(settings: NodeSettings) -> None:
             variables=own_process_variables(),
             resolve=agent.resolve,
             lookup_in=agent.lookup_in,
-            is_temp_dir_used=agent.is_temp_dir_used,
+            children=Children(takes_orphans=True),
         )
         running = asyncio.create_task(agent.run(around))
         stopping = asyncio.create_task(stop.wait())

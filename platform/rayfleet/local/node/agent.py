@@ -11,6 +11,7 @@ from typing import Any
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from rayfleet.kube.reflector import Reflector
+from rayfleet.local.node.cleanup import end_strangers, prune_pod_folders
 from rayfleet.local.node.environments import ConfigLookup
 from rayfleet.local.node.log_rotation import rotate_logs
 from rayfleet.local.node.loopback import PodNetwork
@@ -26,6 +27,8 @@ from rayfleet.model.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
 log = logging.getLogger(__name__)
 
 END_LIMIT = timedelta(seconds=8)
+AGAIN_SECONDS = 2.0
+PRUNE_SECONDS = 60.0
 
 
 class Agent:
@@ -42,6 +45,7 @@ class Agent:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._problems: dict[str, str] = {}
+        self._is_ending = False
         self._around: Surroundings | None = None
 
     async def run(self, around: Surroundings) -> None:
@@ -57,12 +61,15 @@ class Agent:
                     group.create_task(reflector.run())
                 for reflector in reflectors:
                     await reflector.synced()
+                await asyncio.to_thread(end_strangers, self._settings.folders, self._bound_uids())
+                group.create_task(self._prune_folders())
                 self._changed.set()
                 while True:
                     await self._changed.wait()
                     self._changed.clear()
-                    self._start_workers()
-                    await self._schedule()
+                    if not self._is_ending:
+                        self._start_workers()
+                        await self._schedule()
         finally:
             for task in self._tasks.values():
                 task.cancel()
@@ -70,6 +77,7 @@ class Agent:
 
     async def end_all(self) -> None:
         """End every container within a limit; the pods' objects stay and say so no more than a machine that is switched off."""
+        self._is_ending = True
         async with asyncio.TaskGroup() as group:
             for worker in self._workers.values():
                 group.create_task(worker.end(END_LIMIT))
@@ -96,24 +104,27 @@ class Agent:
             lambda name: self._config_maps.store.get(ObjectKey(namespace=namespace, name=name)),
         )
 
-    def is_temp_dir_used(self, temp_dir: str, besides: str) -> bool:
-        """Whether another pod than ``besides`` uses a Ray cluster's temporary folder."""
-        return any(
-            worker.network.temp_dir == temp_dir and uid != besides for uid, worker in list(self._workers.items())
-        )
+    def _bound(self) -> list[JsonObject]:
+        return [pod for pod in self._pods.store.list() if pod["spec"].get("nodeName") == self._settings.name]
+
+    def _bound_uids(self) -> frozenset[str]:
+        return frozenset(pod["metadata"]["uid"] for pod in self._bound())
+
+    async def _prune_folders(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            await asyncio.to_thread(
+                prune_pod_folders, self._settings.folders, self._bound_uids() | self._workers.keys()
+            )
 
     def _start_workers(self) -> None:
-        mine = {
-            pod["metadata"]["uid"]: pod
-            for pod in self._pods.store.list()
-            if pod["spec"].get("nodeName") == self._settings.name and not _is_over(pod)
-        }
-        for uid, pod in mine.items():
+        for pod in self._bound():
+            uid = pod["metadata"]["uid"]
             if uid in self._workers:
                 self._workers[uid].update(pod)
-            else:
+            elif not _is_over(pod):
                 self._start(uid, pod)
-        for uid in self._workers.keys() - mine.keys():
+        for uid in self._workers.keys() - self._bound_uids():
             self._workers[uid].vanish()  # deleted by force, or the store was put back
 
     def _start(self, uid: str, pod: JsonObject) -> None:
@@ -121,7 +132,8 @@ class Agent:
         try:
             worker = PodWorker(pod, self._around)
         except EnvironmentProblem as error:
-            log.error("cannot run a pod", extra={"pod": pod["metadata"]["name"], "reason": str(error)})
+            log.error("cannot run a pod; trying again", extra={"pod": pod["metadata"]["name"], "reason": str(error)})
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
             return
         worker.update(pod)
         self._workers[uid] = worker
@@ -134,7 +146,9 @@ class Agent:
         self._tasks.pop(uid, None)
         if not task.cancelled() and task.exception() is not None:
             log.error("a pod's worker failed; starting it again", exc_info=task.exception())
-        self._changed.set()
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
+        else:
+            self._changed.set()
 
     async def _schedule(self) -> None:
         schedule = planned_schedule(self._pods.store.list(), self._settings.accelerators)

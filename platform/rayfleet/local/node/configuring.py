@@ -34,6 +34,7 @@ class Configurator:
 
     def configured(self, raw: JsonObject, restart_count: int) -> Configured:
         """Return the container's command and probe target. Raises CannotConfigure, NotResolved."""
+        _check_support(self._pod, raw)
         _check_mounts(self._pod, raw)
         lookup = self._around.lookup_in(self._pod["metadata"]["namespace"])
         declared = container_environment(self._pod, raw, lookup, self._network.address)
@@ -59,6 +60,8 @@ class Configurator:
         target = ProbeTarget(
             address=self._network.address,
             port_of=lambda port: _real_port(raw, network, port),
+            words_of=lambda words: localized_words(list(words), declared, network, self._around.resolve),
+            children=self._around.children,
             environment=environment,
             folder=work,
             session=self._around.session,
@@ -82,6 +85,20 @@ def _real_port(raw: JsonObject, network: PodNetwork, port: int | str) -> int:
             return 0
         port = found
     return network.port_map.get(int(port), int(port))
+
+
+def _check_support(pod: JsonObject, raw: JsonObject) -> None:
+    """Refuse what would silently not happen. Raises CannotConfigure."""
+    name = raw["name"]
+    if raw in (pod["spec"].get("initContainers") or ()) and raw.get("restartPolicy") == "Always":
+        raise CannotConfigure(f"init container {name}: sidecars (restartPolicy Always) do not work on this machine")
+    if (raw.get("lifecycle") or {}).get("postStart"):
+        raise CannotConfigure(f"container {name}: postStart hooks do not work on this machine; use the command")
+    for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if "grpc" in (raw.get(kind) or {}):
+            raise CannotConfigure(
+                f"container {name}: {kind}: grpc does not work on this machine; use exec or tcpSocket"
+            )
 
 
 def _check_mounts(pod: JsonObject, raw: JsonObject) -> None:

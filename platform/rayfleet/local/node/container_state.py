@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from rayfleet.local.node.processes import Started
+from rayfleet.local.node.processes import ContainerProcess, Started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,12 @@ def read_state(folder: Path) -> ContainerState | None:
         )
     except (OSError, ValueError, KeyError):
         return None
+
+
+def running_state(folder: Path) -> ContainerState | None:
+    """Return the state of a container whose first process still runs, None when it does not."""
+    state = read_state(folder)
+    return state if state is not None and ContainerProcess(state.process).is_alive else None
 
 
 def forget_state(folder: Path) -> None:

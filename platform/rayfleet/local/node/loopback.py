@@ -7,7 +7,6 @@ Measured in Ray 2.60: GCS, node manager and object manager bind ``*``; socket pa
 """
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,8 @@ _SERVICE = re.compile(
     r"(?<![\w.-])([a-z][a-z0-9-]*)\.([a-z0-9][a-z0-9-]*)\.svc(?:\.[a-z0-9-]+)*(?::(\d+))?(?![\w-])", re.IGNORECASE
 )
 _SELF = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1):(\d+)(?!\d)")
+
+_WORD = re.compile(r"""(?:[^\s'"\\]|'[^']*'|"(?:\\.|[^"\\])*"|\\.)+""", re.DOTALL)
 
 # Flag of `ray start` -> (its default port, offset in the pod's block).
 _DAEMON_PORTS = {
@@ -75,9 +76,9 @@ def pod_network(pod: JsonObject, address: str, first_port: int, temp_dir: str) -
         return PodNetwork(address=address, first_port=first_port, port_map={})
     flags = _flags(command)
     ports = {
-        int(flags.get(flag) or default): first_port + offset
+        port: first_port + offset
         for flag, (default, offset) in _DAEMON_PORTS.items()
-        if int(flags.get(flag) or default)
+        if (port := _number(flags.get(flag, "")) or default)
     }
     return PodNetwork(address=address, first_port=first_port, temp_dir=temp_dir, port_map=ports)
 
@@ -105,7 +106,7 @@ def localized_ray_start(command: str, network: PodNetwork) -> str:
         flags["dashboard-host"] = network.address
         flags.setdefault("include-dashboard", "false")
     words = [f"--{flag}={value}" if value else f"--{flag}" for flag, value in flags.items()]
-    return shlex.join(["ray", "start", *words])
+    return " ".join(["ray start", *words])
 
 
 def localized_text(text: str, network: PodNetwork, resolve: Resolve) -> str:
@@ -158,15 +159,22 @@ def localized_words(
     return found
 
 
+def _number(text: str) -> int:
+    bare = text.strip("'\"")
+    return int(bare) if bare.isdigit() else 0
+
+
 def _gcs_port(address: str) -> str:
     return address.rpartition(":")[2] if ":" in address else ""
 
 
 def _flags(command: str) -> dict[str, str]:
-    """Return the flags of a ``ray start`` command in order; a flag without a value has an empty one."""
+    """Return the flags of a ``ray start`` command in order, values as they stand (the shell's quotes and references stay).
+
+    A flag without a value has an empty one.
+    """
     found: dict[str, str] = {}
-    words = shlex.split(command)
-    for word in words[2:]:
+    for word in _WORD.findall(command)[2:]:
         name, _, value = word.removeprefix("--").partition("=")
         found[name] = value
     return found

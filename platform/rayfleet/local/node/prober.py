@@ -3,24 +3,32 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from rayfleet.local.node.loopback import NotResolved
 from rayfleet.local.node.probes import ProbeKind, ProbeSpec, ProbeState, after_result
+from rayfleet.local.node.processes import Children, ContainerCommand
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeTarget:
-    """Where and how a container is asked. ``port_of`` takes a number or a port's name to the real port."""
+    """Where and how a container is asked.
+
+    ``port_of`` takes a number or a port's name to the real port, ``words_of`` a command to one with this machine's addresses.
+    """
 
     address: str
     port_of: Callable[[int | str], int]
+    words_of: Callable[[Sequence[str]], Sequence[str]]
+    children: Children
     environment: Mapping[str, str]
     folder: Path
     session: aiohttp.ClientSession
@@ -69,28 +77,22 @@ async def http_get(action: Mapping[str, Any], target: ProbeTarget) -> int:
         return response.status
 
 
-async def run_command(command: Any, target: ProbeTarget) -> bool:
+async def run_command(command: Sequence[str], target: ProbeTarget) -> bool:
     """Run a command as the container would, and return whether it ended with 0; it is killed with its caller."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=dict(target.environment),
-            cwd=target.folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
+        words = target.words_of(command)
+        run = ContainerCommand(
+            words=words, environment=target.environment, folder=target.folder, log_path=Path(os.devnull)
         )
-    except OSError as error:
+        process = target.children.start(run)
+    except (OSError, NotResolved) as error:
         log.info("command cannot be run", extra={"command": list(command)[:1], "reason": str(error)})
         return False
     try:
         return await process.wait() == 0
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        process.kill_group()
+        await process.wait()
 
 
 async def _http(action: Mapping[str, Any], target: ProbeTarget) -> bool:

@@ -1,16 +1,23 @@
 """Processes of containers: started in a session of their own, found again by a mark, ended to the last one.
 
-Ray's daemons start sessions of their own, so a process group does not hold a container together. Every process inherits the mark
-``RAYFLEET_CONTAINER_ID`` in its environment; ``/proc/*/environ`` finds them all. Ends are noticed through pidfds (pidfd_open(2)), which
-work for processes of an earlier node too.
+Ray's daemons start sessions of their own, so a process group does not hold a container together. What does:
+
+- Every process inherits the mark ``RAYFLEET_CONTAINER_ID`` in its environment, which ``/proc/*/environ`` shows.
+- A container's first process is a *child subreaper* (prctl(2)): as the first process of a pid namespace it becomes the parent of every
+  orphan of the container, so all that runs descends from it while it lives.
+- The node is a subreaper too: when a first process has died, what it leaves falls to the node (``end_orphans``).
+
+Ends are noticed through pidfds (pidfd_open(2)), which work for processes of an earlier node too.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +26,8 @@ from rayfleet.local.proc import parents, process_ids, start_ticks
 MARK = "RAYFLEET_CONTAINER_ID"
 STATE_MARK = "RAYFLEET_STATE"
 KILL_LIMIT_SECONDS = 5.0
+_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +40,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerCommand:
-    """What to start, and where its output goes (appended)."""
+    """What to start, and where its output goes (appended; /dev/null for one that nobody reads)."""
 
     words: Sequence[str]
     environment: Mapping[str, str]
@@ -39,16 +48,20 @@ class ContainerCommand:
     log_path: Path
 
 
-class ContainerProcess:
-    """The first process of a container; ``wait`` returns its exit code, or None when an earlier node started it."""
+class Children:
+    """The first processes that this node has started, so that orphans of dead containers can be told from them.
 
-    def __init__(self, started: Started, child: "subprocess.Popen[bytes] | None" = None) -> None:
-        self.started = started
-        self._child = child
+    ``takes_orphans`` makes this process a subreaper: every other child of it is then such an orphan, and is ended.
+    """
 
-    @classmethod
-    def start(cls, command: ContainerCommand) -> "ContainerProcess":
-        """Start a container. Raises OSError: no such program, not executable, no such folder."""
+    def __init__(self, *, takes_orphans: bool = False) -> None:
+        self._known: set[int] = set()
+        self._takes_orphans = takes_orphans
+        if takes_orphans:
+            become_subreaper()
+
+    def start(self, command: ContainerCommand) -> "ContainerProcess":
+        """Start a process. Raises OSError: no such program, not executable, no such folder."""
         command.log_path.parent.mkdir(parents=True, exist_ok=True)
         with command.log_path.open("ab") as output:
             child = subprocess.Popen(
@@ -59,8 +72,43 @@ class ContainerProcess:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=become_subreaper,  # noqa: PLW1509 - one system call, bound at import: no lock is taken
             )
-        return cls(Started(pid=child.pid, start_ticks=start_ticks(child.pid) or 0), child)
+        self._known.add(child.pid)
+        return ContainerProcess(Started(pid=child.pid, start_ticks=start_ticks(child.pid) or 0), child, self._known)
+
+    async def end_orphans(self) -> int:
+        """Kill and reap what dead containers left to this node; return how many there were."""
+        if not self._takes_orphans:
+            return 0
+        ended: set[int] = set()
+        deadline = asyncio.get_running_loop().time() + KILL_LIMIT_SECONDS
+        while orphans := {pid for pid, parent in parents().items() if parent == os.getpid()} - self._known:
+            kill_all(orphans)
+            for pid in orphans:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
+            ended |= orphans
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.01)
+        return len(ended)
+
+
+class ContainerProcess:
+    """The first process of a container; ``wait`` returns its exit code, or None when an earlier node started it."""
+
+    def __init__(
+        self, started: Started, child: "subprocess.Popen[bytes] | None" = None, known: "set[int] | None" = None
+    ) -> None:
+        self.started = started
+        self._child = child
+        self._known = known
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs; neither a zombie nor another process of the same number counts."""
+        return start_ticks(self.started.pid) == self.started.start_ticks
 
     async def wait(self) -> int | None:
         """Wait for the end; -N means signal N."""
@@ -72,23 +120,48 @@ class ContainerProcess:
         ended = asyncio.Event()
         loop.add_reader(descriptor, ended.set)
         try:
-            if (
-                start_ticks(self.started.pid) == self.started.start_ticks
-            ):  # else the pid is another's, or a zombie by now
+            if self.is_alive:
                 await ended.wait()
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
         return self._code()
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole process group of the first process."""
-        if start_ticks(self.started.pid) == self.started.start_ticks:
+    async def terminate(self, deadline: float) -> None:
+        """Send SIGTERM and wait until the loop's time ``deadline`` for the end. What is left then is the caller's to kill.
+
+        A first process that handles SIGTERM gets it alone, as from a container runtime: its children are its business. One that does
+        not (a shell without a trap) would die at once and take the engine with it, so the whole group gets it and is waited for.
+        """
+        if not self.is_alive:
+            return
+        is_alone = _catches(self.started.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            (os.kill if is_alone else os.killpg)(self.started.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self.wait()
+                while not is_alone and _has_group(self.started.pid):
+                    await asyncio.sleep(0.02)
+
+    def kill_group(self) -> None:
+        """Send SIGKILL to the process group of the first process."""
+        if self.is_alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.started.pid, number)
+                os.killpg(self.started.pid, signal.SIGKILL)
 
     def _code(self) -> int | None:
-        return None if self._child is None else self._child.wait(timeout=KILL_LIMIT_SECONDS)
+        if self._child is None:
+            return None
+        code = self._child.wait(timeout=KILL_LIMIT_SECONDS)
+        if self._known is not None:
+            self._known.discard(self.started.pid)
+        return code
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of all orphans among its descendants."""
+    _LIBC.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def marked_processes(mark: str, name: str = MARK) -> list[int]:
@@ -97,7 +170,12 @@ def marked_processes(mark: str, name: str = MARK) -> list[int]:
     Descendants count because a program may overwrite its own environment (setproctitle does). This process is never among them.
     """
     wanted = f"{name}={mark}".encode()
-    found = {pid for pid in process_ids() if wanted in _environment(pid).split(b"\0")}
+    return with_descendants(pid for pid in process_ids() if wanted in process_environment(pid).split(b"\0"))
+
+
+def with_descendants(pids: Iterable[int]) -> list[int]:
+    """Return these and all that descend from them, the living ones, without this process."""
+    found = set(pids)
     by_parent = parents()
     grown = True
     while grown:
@@ -109,14 +187,17 @@ def marked_processes(mark: str, name: str = MARK) -> list[int]:
 
 async def end_marked(mark: str, name: str = MARK) -> int:
     """Kill every process with the mark, and return how many there were; new ones that appear meanwhile are killed too."""
+    return await asyncio.to_thread(kill_marked, mark, name)
+
+
+def kill_marked(mark: str, name: str = MARK) -> int:
+    """As ``end_marked``, blocking, for some seconds at most."""
     ended: set[int] = set()
-    deadline = asyncio.get_running_loop().time() + KILL_LIMIT_SECONDS
-    while pids := await asyncio.to_thread(marked_processes, mark, name):
+    deadline = time.monotonic() + KILL_LIMIT_SECONDS
+    while (pids := marked_processes(mark, name)) and time.monotonic() < deadline:
         kill_all(pids)
         ended |= set(pids)
-        if asyncio.get_running_loop().time() > deadline:
-            break
-        await asyncio.sleep(0.02)
+        time.sleep(0.01)
     return len(ended)
 
 
@@ -127,8 +208,27 @@ def kill_all(pids: Collection[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _environment(pid: int) -> bytes:
+def process_environment(pid: int) -> bytes:
+    """Return the environment that a process started with, entries ended by zero bytes; empty when it cannot be read."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal. Source: proc_pid_status(5), SigCgt."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    mask = next((line.split()[1] for line in text.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def _has_group(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -11,37 +11,42 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.model.meta import JsonObject, ObjectKey
-from rayfleet.model.resources import LEASES, NODES
+from rayfleet.model.resources import LEASES, NAMESPACES, NODES
 
 log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 40
 RENEW_SECONDS = 10
+RENEWALS_PER_STATUS = 30  # five minutes, the kubelet's nodeStatusReportFrequency
 
 
 async def keep_registered(client: KubeClient, settings: NodeSettings) -> None:
-    """Write the Node and renew its Lease until cancelled."""
+    """Write the Node, renew its Lease until cancelled, and write the Node anew now and then, as a kubelet does."""
+    started_at = datetime.now(UTC)
+    renewals = 0
     while True:
         try:
-            await _register(client, settings)
+            if renewals % RENEWALS_PER_STATUS == 0:
+                await _register(client, settings, started_at)
             await _renew(client, settings.name)
         except ApiError as error:
             log.warning("cannot register the node; trying again", extra={"reason": error.message})
+            renewals = 0
             await asyncio.sleep(1)
             continue
+        renewals += 1
         await asyncio.sleep(RENEW_SECONDS)
 
 
-def node_status(settings: NodeSettings, now: datetime) -> JsonObject:
-    """Return the Node's status: capacity, addresses, Ready."""
+def node_status(settings: NodeSettings, now: datetime, ready_since: datetime) -> JsonObject:
+    """Return the Node's status: capacity, addresses, Ready. Pure but for the facts of the machine."""
     capacity = {
         "cpu": str(os.cpu_count() or 1),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 1024}Ki",
         "pods": "250",
         **{name: str(count) for name, count in settings.accelerators.items()},
     }
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "capacity": capacity,
         "allocatable": capacity,
@@ -55,8 +60,8 @@ def node_status(settings: NodeSettings, now: datetime) -> JsonObject:
                 "status": "True",
                 "reason": "NodeReady",
                 "message": "rayfleet's node is ready",
-                "lastHeartbeatTime": stamp,
-                "lastTransitionTime": stamp,
+                "lastHeartbeatTime": _time(now),
+                "lastTransitionTime": _time(ready_since),
             }
         ],
         "nodeInfo": {
@@ -74,12 +79,12 @@ def node_status(settings: NodeSettings, now: datetime) -> JsonObject:
     }
 
 
-async def _register(client: KubeClient, settings: NodeSettings) -> None:
+async def _register(client: KubeClient, settings: NodeSettings, started_at: datetime) -> None:
     labels = {"kubernetes.io/hostname": settings.name, "kubernetes.io/os": "linux"}
     node: JsonObject = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": settings.name, "labels": labels}}
     with contextlib.suppress(AlreadyExists):
         await client.create(NODES, node)
-    status = node_status(settings, datetime.now(UTC))
+    status = node_status(settings, datetime.now(UTC), started_at)
     await client.patch(NODES, ObjectKey(namespace="", name=settings.name), {"status": status}, subresource="status")
 
 
@@ -95,5 +100,11 @@ async def _renew(client: KubeClient, name: str) -> None:
     try:
         await client.patch(LEASES, ObjectKey(namespace=LEASE_NAMESPACE, name=name), {"spec": spec})
     except NotFound:
-        with contextlib.suppress(AlreadyExists, NotFound):
-            await client.create(LEASES, lease)
+        namespace: JsonObject = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
+        with contextlib.suppress(AlreadyExists):
+            await client.create(NAMESPACES, namespace)
+        await client.create(LEASES, lease)
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -32,11 +32,11 @@ def extended_resources(pod: JsonObject) -> dict[str, int]:
     """Return the extended resources (with a domain, as ``nvidia.com/gpu``) that a pod asks for: containers added up."""
     total: dict[str, int] = {}
     for container in pod["spec"].get("containers") or ():
-        resources = container.get("resources") or {}
-        asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        for name, quantity in asked.items():
-            if "/" in name:
-                total[name] = total.get(name, 0) + whole_quantity(quantity)
+        for name, count in _asked(container).items():
+            total[name] = total.get(name, 0) + count
+    for container in pod["spec"].get("initContainers") or ():
+        for name, count in _asked(container).items():
+            total[name] = max(total.get(name, 0), count)  # init containers run before, and one after the other
     return {name: count for name, count in total.items() if count}
 
 
@@ -62,8 +62,16 @@ def planned_schedule(pods: Iterable[JsonObject], capacity: Mapping[str, int]) ->
     return Schedule(bound=tuple(bound), waiting=tuple(waiting))
 
 
+def _asked(container: JsonObject) -> dict[str, int]:
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+    return {name: whole_quantity(quantity) for name, quantity in asked.items() if "/" in name}
+
+
 def _is_pending(pod: JsonObject) -> bool:
-    return not pod["spec"].get("nodeName") and "deletionTimestamp" not in pod["metadata"]
+    spec = pod["spec"]
+    is_gated = bool(spec.get("schedulingGates"))  # a queue (Kueue) has not let it in yet
+    return not spec.get("nodeName") and not is_gated and "deletionTimestamp" not in pod["metadata"]
 
 
 def _age(pod: JsonObject) -> tuple[str, str]:

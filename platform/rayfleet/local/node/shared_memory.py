@@ -1,6 +1,6 @@
 """Removes what killed processes leave in /dev/shm.
 
-Only segments that belong to this user, carry a name that Ray, Python, PyTorch or vLLM give, and that no living process has mapped or
+Only segments that belong to this user, were made during the pod's life, carry a name that Ray, Python, PyTorch or vLLM give, and that no living process has mapped or
 open (measured: vLLM on a CPU leaves ``*cpushm*``, killed OpenMP programs ``__KMP_REGISTERED_LIB_PID_UID``).
 """
 
@@ -8,15 +8,17 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from stat import S_ISREG
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - POSIX shared memory has this name
 _NAMES = re.compile(r"(.*cpushm.*|psm_.*|sem\.mp-.*|plasma.*|torch_.*|__KMP_REGISTERED_LIB_\d+_\d+|sem\.loky-.*)")
 
 
-def remove_orphaned_segments(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Remove orphaned segments and return their names."""
-    candidates = {path for path in _candidates(folder) if _NAMES.fullmatch(path.name)}
+def remove_orphaned_segments(folder: Path = FOLDER, *, since: datetime) -> tuple[str, ...]:
+    """Remove orphaned segments that were made after ``since`` (the start of the pod that has ended) and return their names."""
+    candidates = {path for path in _candidates(folder, since) if _NAMES.fullmatch(path.name)}
     if not candidates:
         return ()
     in_use = _in_use(folder)
@@ -29,11 +31,13 @@ def remove_orphaned_segments(folder: Path = FOLDER) -> tuple[str, ...]:
     return tuple(removed)
 
 
-def _candidates(folder: Path) -> Iterator[Path]:
+def _candidates(folder: Path, since: datetime) -> Iterator[Path]:
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             with contextlib.suppress(OSError):
-                if path.is_file() and path.stat().st_uid == os.getuid():
+                facts = path.stat()
+                # No time of birth in tmpfs; a change is never earlier than it.
+                if S_ISREG(facts.st_mode) and facts.st_uid == os.getuid() and facts.st_ctime >= since.timestamp() - 1:
                     yield path
 
 

@@ -8,7 +8,8 @@ import contextlib
 import fcntl
 import json
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +71,11 @@ class Slots:
                 if owner == (self._state, pod_uid):
                     self._path(number).unlink(missing_ok=True)
 
-    def give_back_all(self) -> None:
-        """Free every slot of this state folder."""
+    def give_back_all(self, besides: Collection[str] = ()) -> None:
+        """Free every slot of this state folder, but those of the pods in ``besides`` (uids)."""
         with self._locked():
-            for number, (state, _) in self._owners().items():
-                if state == self._state:
+            for number, (state, uid) in self._owners().items():
+                if state == self._state and uid not in besides:
                     self._path(number).unlink(missing_ok=True)
 
     def _owners(self) -> dict[int, tuple[str, str]]:
@@ -103,7 +104,12 @@ class Slots:
 
 
 def _is_free(slot: Slot) -> bool:
-    """Whether Ray's daemons could bind their ports now; they bind every address, so any listener is in the way."""
+    """Whether nobody listens on the address, and Ray's daemons could bind their ports now.
+
+    Ray's daemons bind every address, so any listener on one of these ports is in the way; another user's pod has the same address.
+    """
+    if slot.address in _listening_addresses():
+        return False
     for offset in range(_DAEMON_PORTS):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -112,3 +118,15 @@ def _is_free(slot: Slot) -> bool:
             except OSError:
                 return False
     return True
+
+
+def _listening_addresses() -> set[str]:
+    """Return the IPv4 addresses that sockets listen on now. Source: proc_pid_net(5), state 0A is LISTEN."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                number = int(fields[1].partition(":")[0], 16)
+                found.add(socket.inet_ntoa(number.to_bytes(4, sys.byteorder)))
+    return found

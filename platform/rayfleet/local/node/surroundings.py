@@ -7,9 +7,11 @@ from pathlib import Path
 import aiohttp
 
 from rayfleet.kube.client import KubeClient
+from rayfleet.local.node.cleanup import release
 from rayfleet.local.node.environments import ConfigLookup
 from rayfleet.local.node.folders import NodeFolders
 from rayfleet.local.node.loopback import Resolve
+from rayfleet.local.node.processes import Children
 from rayfleet.local.node.slots import Slots
 from rayfleet.model.engine import LocalEnvironment
 
@@ -28,4 +30,9 @@ class Surroundings:
     variables: Mapping[str, str]
     resolve: Resolve
     lookup_in: Callable[[str], ConfigLookup]
-    is_temp_dir_used: Callable[[str, str], bool]
+    children: Children
+
+    def release(self, folder_name: str, pod_uid: str) -> None:
+        """Remove what a pod whose processes have ended has on this machine. Blocking."""
+        release(self.folders, folder_name)
+        self.slots.give_back(pod_uid)

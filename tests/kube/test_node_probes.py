@@ -1,0 +1,111 @@
+"""Probes, hooks, accelerators and the Node object, against both API servers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import LEASES, NODES, PODS
+from rayfleet.testing.nodes import (
+    SERVE,
+    NodeProcess,
+    eventually,
+    exists,
+    first_status,
+    is_ready,
+    node_process,
+    pod_conditions,
+    run_pod,
+    shell_pod,
+)
+
+
+@pytest.fixture
+async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
+    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
+        yield running
+
+
+async def test_readiness_follows_its_probe_within_moments(
+    client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
+) -> None:
+    probe = {"exec": {"command": ["test", "-e", str(tmp_path / "well")]}, "periodSeconds": 1, "failureThreshold": 1}
+    watched = await run_pod(client, shell_pod(namespace, "probe", container={"readinessProbe": probe}), node)
+    found = await watched.until(lambda now: now["status"]["phase"] == "Running")
+    assert not is_ready(found)
+    (tmp_path / "well").touch()
+    await watched.until(is_ready, 3)
+    (tmp_path / "well").unlink()
+    found = await watched.until(lambda now: not is_ready(now), 3)
+    assert first_status(found)["restartCount"] == 0
+
+
+async def test_http_probe_with_headers_on_the_pods_address(
+    client: KubeClient, namespace: str, node: NodeProcess
+) -> None:
+    server = (
+        "import http.server, os\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200 if self.headers.get('X-Who') == 'node' else 403); self.end_headers()\n"
+        "    def log_message(self, *a): pass\n"
+        "http.server.HTTPServer((os.environ['POD_IP'], 8000), H).serve_forever()\n"
+    )
+    http = {"path": "/health", "port": "web", "httpHeaders": [{"name": "X-Who", "value": "node"}]}
+    container = {
+        "command": ["python", "-c", server],
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        "ports": [{"name": "web", "containerPort": 8000}],
+        "readinessProbe": {"httpGet": http, "periodSeconds": 1},
+    }
+    watched = await run_pod(client, shell_pod(namespace, "http", container=container), node)
+    await watched.until(is_ready)
+
+
+async def test_a_failing_liveness_probe_restarts_the_container(
+    client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
+) -> None:
+    probe = {"exec": {"command": ["test", "!", "-e", str(tmp_path / "ill")]}, "periodSeconds": 1, "failureThreshold": 1}
+    script = f"rm -f {tmp_path}/ill; {SERVE}"
+    watched = await run_pod(client, shell_pod(namespace, "live", script, container={"livenessProbe": probe}), node)
+    await watched.until(is_ready)
+    (tmp_path / "ill").touch()
+    found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
+    assert "bye" in node.logs(found)
+
+
+async def test_pre_stop_runs_before_sigterm(client: KubeClient, namespace: str, node: NodeProcess) -> None:
+    hook = {"preStop": {"exec": {"command": ["bash", "-c", "echo hooked > hook"]}}}
+    script = "trap 'echo saw $(cat hook); exit 0' TERM; while :; do sleep 0.1; done"
+    watched = await run_pod(client, shell_pod(namespace, "hook", script, container={"lifecycle": hook}), node)
+    found = await watched.until(is_ready)
+    await client.delete(PODS, watched.key)
+    await watched.gone()
+    assert "saw hooked" in node.logs(found)
+
+
+async def test_accelerators_are_counted_and_the_message_says_what_is_free(
+    client: KubeClient, namespace: str, node: NodeProcess
+) -> None:
+    two = {"resources": {"limits": {"nvidia.com/gpu": "2"}}}
+    first = await run_pod(client, shell_pod(namespace, "first", container=two))
+    await first.until(is_ready)
+    second = await run_pod(client, shell_pod(namespace, "second", container=two))
+    found = await second.until(lambda now: pod_conditions(now).get("PodScheduled") == "False")
+    condition = next(each for each in found["status"]["conditions"] if each["type"] == "PodScheduled")
+    assert condition["reason"] == "Unschedulable"
+    assert "asks for 2 nvidia.com/gpu" in condition["message"]
+    assert "0 of them are free" in condition["message"]
+    assert found["status"]["phase"] == "Pending"
+    await client.delete(PODS, first.key)
+    await second.until(is_ready)
+
+
+async def test_the_node_is_registered_with_its_lease(client: KubeClient, node: NodeProcess) -> None:
+    found = await client.get(NODES, node.name)
+    assert found["status"]["capacity"]["nvidia.com/gpu"] == "2"
+    assert {each["type"]: each["status"] for each in found["status"]["conditions"]}["Ready"] == "True"
+    lease = ObjectKey(namespace="kube-node-lease", name=node.name)
+    await eventually(lambda: exists(client, LEASES, lease))

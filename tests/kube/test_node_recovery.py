@@ -1,0 +1,122 @@
+"""Kills and restarts of the node under running pods, against both API servers."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.local.node.cleanup import cleanup
+from rayfleet.local.node.processes import MARK, STATE_MARK, marked_processes
+from rayfleet.model.resources import PODS
+from rayfleet.testing.nodes import (
+    NodeProcess,
+    container_processes,
+    eventually,
+    first_status,
+    is_ready,
+    node_process,
+    run_pod,
+    shell_pod,
+)
+
+
+@pytest.fixture
+async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
+    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
+        yield running
+
+
+async def test_a_killed_node_takes_its_pods_back(client: KubeClient, namespace: str, node: NodeProcess) -> None:
+    watched = await run_pod(client, shell_pod(namespace, "kept"), node)
+    before = await watched.until(is_ready)
+    pids = container_processes(before)
+    await node.end(signal.SIGKILL)
+    assert container_processes(before) == pids
+    await node.start()
+    marker = await run_pod(client, shell_pod(namespace, "next"), node)
+    await marker.until(is_ready)
+    after = await watched.until(is_ready)
+    assert pids[0] in container_processes(after)
+    assert after["status"]["startTime"] == before["status"]["startTime"]
+    assert first_status(after) == first_status(before)
+    assert after["status"]["conditions"] == before["status"]["conditions"]  # it never was unready
+    for pid in container_processes(after):
+        os.kill(pid, signal.SIGKILL)
+    found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
+    ended = first_status(found)["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
+    await client.delete(PODS, watched.key)
+    await watched.gone()
+    assert container_processes(found) == []
+
+
+async def test_a_container_that_died_without_a_node_is_restarted_and_counted(
+    client: KubeClient, namespace: str, node: NodeProcess
+) -> None:
+    watched = await run_pod(client, shell_pod(namespace, "lost"), node)
+    before = await watched.until(is_ready)
+    await node.end(signal.SIGKILL)
+    for pid in container_processes(before):
+        os.kill(pid, signal.SIGKILL)
+    await node.start()
+    found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
+    assert first_status(found)["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+
+
+async def test_processes_of_pods_that_are_gone_are_ended_at_the_next_start(
+    client: KubeClient, namespace: str, node: NodeProcess
+) -> None:
+    watched = await run_pod(client, shell_pod(namespace, "orphan"), node)
+    before = await watched.until(is_ready)
+    await node.end(signal.SIGKILL)
+    await client.delete(PODS, watched.key, grace_period_seconds=0)
+    assert container_processes(before)
+    await node.start()
+
+    async def is_gone() -> bool:
+        return not container_processes(before)
+
+    await eventually(is_gone)
+
+
+async def test_sigterm_ends_the_containers_unless_told_to_leave_them(
+    client: KubeClient, namespace: str, node: NodeProcess
+) -> None:
+    node.flags = (*node.flags, "--leave-running")
+    watched = await run_pod(client, shell_pod(namespace, "stays"), node)
+    before = await watched.until(is_ready)
+    await node.end(signal.SIGKILL)
+    await node.start()
+    await watched.until(is_ready)
+    await (await run_pod(client, shell_pod(namespace, "probe-1"), node)).until(is_ready)
+    assert await node.end() == 0
+    assert container_processes(before)
+    node.flags = node.flags[:-1]
+    await node.start()
+    await (await run_pod(client, shell_pod(namespace, "probe-2"), node)).until(is_ready)
+    assert await node.end() == 0
+    assert not container_processes(before)
+    assert "bye" in node.logs(before)
+
+
+async def test_cleanup_leaves_nothing(client: KubeClient, namespace: str, node: NodeProcess) -> None:
+    watched = await run_pod(client, shell_pod(namespace, "left"), node)
+    found = await watched.until(is_ready)
+    await node.end(signal.SIGKILL)
+    assert await asyncio.to_thread(cleanup, node.state) >= 1
+    assert marked_processes(str(node.state), STATE_MARK) == []
+    assert marked_processes(f"{found['metadata']['uid']}/main", MARK) == []
+
+
+async def test_a_missing_kubeconfig_is_one_line(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rayfleet.local.node", "--state", str(tmp_path), stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.decode().startswith("error: --kubeconfig is missing")
