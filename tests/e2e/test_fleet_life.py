@@ -61,6 +61,12 @@ def head_pods(machine: Machine) -> list[dict[str, Any]]:
     return [pod for pod in machine.get("pods", "-l", HEADS)["items"] if "deletionTimestamp" not in pod["metadata"]]
 
 
+def living_pods(machine: Machine) -> set[str]:
+    return {
+        pod["metadata"]["uid"] for pod in machine.get("pods")["items"] if "deletionTimestamp" not in pod["metadata"]
+    }
+
+
 @dataclass(slots=True)
 class Client:
     """Asks five times a second; what did not succeed is kept."""
@@ -194,7 +200,7 @@ def test_a_killed_worker_pod_turns_its_head_unready_and_comes_back(fleet: Machin
 
 @pytest.mark.parametrize("process", ["apiserver", "controllers", "node", "gateway"])
 def test_a_killed_process_is_started_again_and_nothing_is_doubled(fleet: Machine, process: str) -> None:
-    pods = {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}
+    pods = living_pods(fleet)
     before = fleet.record.processes[process]
     os.kill(before.identity.pid, signal.SIGKILL)
     wait_until(
@@ -207,11 +213,11 @@ def test_a_killed_process_is_started_again_and_nothing_is_doubled(fleet: Machine
     )
     wait_until(lambda: _answers(fleet), "the fleet answers", 60)
     wait_until(lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2, "both replicas are ready", 60)
-    assert {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]} == pods
+    assert living_pods(fleet) == pods
 
 
 def test_a_killed_supervisor_leaves_a_serving_fleet_that_the_next_up_takes_back(fleet: Machine) -> None:
-    pods = {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}
+    pods = living_pods(fleet)
     port = str(fleet.record.gateway_port)
     supervisor = fleet.record.supervisor
     os.kill(supervisor.pid, signal.SIGKILL)
@@ -221,7 +227,7 @@ def test_a_killed_supervisor_leaves_a_serving_fleet_that_the_next_up_takes_back(
     assert done.returncode == 0, done.stderr
     assert fleet.record.supervisor != supervisor
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "both replicas are ready", 60)
-    assert {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]} == pods
+    assert living_pods(fleet) == pods
 
 
 def test_a_deleted_fleet_takes_everything_with_it(fleet: Machine) -> None:
