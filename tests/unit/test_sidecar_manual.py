@@ -1,0 +1,38 @@
+"""The sidecar's README tells its reasons and metrics, all of them and no others."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+from rayfleet_sidecar.pages import own_page
+from rayfleet_sidecar.readiness import Reason, first_judgement
+from rayfleet_sidecar.settings import SidecarSettings
+
+README = Path(__file__).parents[2] / "runtime_sidecar" / "README.md"
+
+
+def first_cells() -> set[str]:
+    return set(re.findall(r"^\| `([^`]+)` \|", README.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_every_reason_is_told() -> None:
+    assert {cell for cell in first_cells() if cell[0].isupper()} == set(Reason)
+
+
+def test_every_metric_is_told() -> None:
+    judge = SimpleNamespace(
+        judgement=first_judgement(datetime.now(UTC)), transitions=0, errors=0, generations={"ok": 0, "failed": 0}
+    )
+    page = own_page(judge, SidecarSettings(), has_engine_page=True)
+    names = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
+    assert {cell for cell in first_cells() if cell.startswith("rayfleet_")} == names
+    assert set(re.findall(r"^(rayfleet_\w+)\{", page, re.MULTILINE)) == names
+
+
+def test_the_times_told_are_the_settings() -> None:
+    settings, text = SidecarSettings(), README.read_text(encoding="utf-8")
+    assert f"every {settings.judge_period.total_seconds()} s" in text
+    assert f"ends after {settings.answer_limit.total_seconds():g} s" in text
+    assert f"older than {settings.stale_after.total_seconds():g} s" in text
+    assert f"at most {settings.token_limit.total_seconds():g} s" in text
