@@ -1,0 +1,149 @@
+"""Ray's own view of its nodes over HTTP, and a wait for them. Runs in the engine's container.
+
+Its text is passed to ``python3 -c`` by the head script, because stock images hold no rayfleet: standard library and Ray alone.
+
+``serve HOST PORT``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head service is silent.
+``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
+
+``ray._raylet.GcsClient`` is private (Ray 2.60.0), but needs neither a driver nor the dashboard; Ray Serve reads nodes the same way.
+It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environment.
+"""
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+ALIVE = 0  # GcsNodeInfo.ALIVE of Ray's protocol
+ASK_SECONDS = 2
+REUSE_SECONDS = 0.5
+REPORT_SECONDS = 10.0
+
+
+class NodeInfo(Protocol):
+    """The fields of Ray's GcsNodeInfo that matter here."""
+
+    node_manager_address: str
+    state: int
+
+
+def membership(nodes: Iterable[NodeInfo]) -> dict[str, list[str]]:
+    """Return addresses, sorted: alive ones, and those that were once and are not now."""
+    found = list(nodes)
+    alive = {node.node_manager_address for node in found if node.state == ALIVE}
+    return {"alive": sorted(alive), "dead": sorted({node.node_manager_address for node in found} - alive)}
+
+
+class View:
+    """Asks Ray at most twice a second, whoever asks here; the client is made anew after a failure."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._client: Any = None
+        self._lock = threading.Lock()
+        self._known: dict[str, list[str]] = {}
+        self._known_until = 0.0
+
+    def read(self) -> dict[str, list[str]]:
+        """Return the membership; raises whatever Ray's client does."""
+        with self._lock:
+            if time.monotonic() >= self._known_until:
+                try:
+                    self._client = self._client or self._connect()
+                    self._known = membership(self._client.get_all_node_info(timeout=ASK_SECONDS).values())
+                except Exception:
+                    self._client = None
+                    raise
+                self._known_until = time.monotonic() + REUSE_SECONDS
+            return self._known
+
+
+def make_server(host: str, port: int, view: View) -> ThreadingHTTPServer:
+    """Return a bound server; port 0 takes a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            if self.path != "/nodes":
+                self._answer(HTTPStatus.NOT_FOUND, {"error": "there is only /nodes"})
+                return
+            try:
+                self._answer(HTTPStatus.OK, view.read())
+            except Exception as error:  # noqa: BLE001 - Ray's private client raises many kinds; each is told to who asks
+                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": f"{type(error).__name__}: {error}"})
+
+        def _answer(self, status: HTTPStatus, value: object) -> None:
+            body = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
+            """Stay silent: the sidecar asks every second."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    return Server((host, port), Handler)
+
+
+def wait_for_nodes(read: Callable[[], int], wanted: int, limit_seconds: float, tell: Callable[[str], None]) -> bool:
+    """Return whether ``wanted`` nodes were alive within the limit. ``read`` gives their number, -1 while Ray is silent."""
+    began = time.monotonic()
+    told, told_at = -2, began
+    while True:
+        alive = read()
+        now = time.monotonic()
+        if alive >= wanted:
+            tell(f"{alive} of {wanted} Ray nodes are alive after {now - began:.0f} s; starting vLLM")
+            return True
+        state = f"{alive} of {wanted} Ray nodes are alive" if alive >= 0 else "Ray's head service does not answer yet"
+        if now - began > limit_seconds:
+            tell(f"{state} after {limit_seconds:.0f} s; giving up (see the logs of the workers)")
+            return False
+        if alive != told or now - told_at >= REPORT_SECONDS:
+            tell(f"{state}; waiting, {now - began:.0f} s so far")
+            told, told_at = alive, now
+        time.sleep(0.5)
+
+
+def main(words: list[str]) -> int:
+    """Serve or wait; return the exit code."""
+    action, host, port = words[0], words[1], int(words[2])
+    if action == "wait":
+        url = f"http://{host}:{port}/nodes"
+        return 0 if wait_for_nodes(lambda: _count(url), int(words[3]), float(words[4]), _tell) else 1
+    make_server(host, port, View(_connect)).serve_forever()
+    return 1
+
+
+def _count(url: str) -> int:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by way of a proxy
+    try:
+        with opener.open(url, timeout=ASK_SECONDS + 3) as answer:
+            return len(json.load(answer)["alive"])
+    except (OSError, ValueError, KeyError):
+        return -1
+
+
+def _connect() -> Any:
+    return importlib.import_module("ray._raylet").GcsClient(address=os.environ["RAY_ADDRESS"])
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"rayfleet: {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
