@@ -97,3 +97,45 @@ def _listening() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield listener.getsockname()[1]
+
+
+_TEMPLATE = """\
+apiVersion: orchestration.aibrix.ai/v1alpha1
+kind: RayClusterFleet
+metadata: {{name: f}}
+spec:
+  selector: {{matchLabels: {{app: f}}}}
+  template:
+    metadata: {{labels: {{app: f}}, annotations: {{ray.io/overwrite-container-cmd: "true"}}}}
+    spec:
+      headGroupSpec:
+        rayStartParams: {{}}
+        template:
+          spec:
+            containers:
+              - name: ray-head
+                image: rayfleet.local/host
+                command: [/bin/bash, -c, "{script}"]
+                readinessProbe: {{tcpSocket: {{port: 6379}}}}
+                livenessProbe: {{tcpSocket: {{port: 6379}}, initialDelaySeconds: 300}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "limit", "expected"),
+    [
+        ("echo the engine is broken; exit 7", "60", ["exit code 7", "the engine is broken", "ray-head"]),
+        ("exec sleep 600", "8", ["not ready after 8 s", "--timeout"]),
+    ],
+)
+def test_an_engine_that_exits_at_once_is_told_from_one_that_never_gets_ready(
+    machine: Machine, tmp_path: Path, script: str, limit: str, expected: list[str]
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(_TEMPLATE.format(script=script))
+    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0", "--timeout", limit, limit=200)
+    assert done.returncode == 1, done.stderr
+    for word in expected:
+        assert word in done.stderr
+    assert machine.leftovers()["processes"] == []
+    assert (machine.root / "apiserver.sqlite").exists()

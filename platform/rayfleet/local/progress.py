@@ -10,7 +10,7 @@ from typing import Any
 JsonObject = Mapping[str, Any]
 
 # A container that ended this often is not starting slowly; it is broken.
-CRASHES_THAT_TELL = 3
+CRASHES_THAT_TELL = 2
 
 # Waiting reasons that no amount of waiting mends.
 _HOPELESS = {
