@@ -16,6 +16,7 @@ import click
 
 from rayfleet.cli.settings import read_cli_settings
 from rayfleet.local.folders import ClusterFolders, cluster_folders
+from rayfleet.local.supervisor.record import read_record
 from rayfleet.model.errors import RayfleetError, SettingsError, leaves
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class Target:
         if chosen is not None:
             return chosen
         if self.folders.kubeconfig.exists():
+            if read_record(self.folders.record) is None:
+                raise SettingsError(
+                    f"cluster {self.name!r} does not run on this machine, and KUBECONFIG is not set",
+                    way_out="Start it with `rayfleet up --detach`, or name another API server with --kubeconfig.",
+                )
             return self.folders.kubeconfig
         raise SettingsError(
             f"no API server to speak to: cluster {self.name!r} does not exist on this machine and KUBECONFIG is not set",
