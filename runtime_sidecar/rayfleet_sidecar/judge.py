@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
+import os
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -186,4 +188,8 @@ def _said(body: str) -> str:
 
 
 def _short(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        code = error.os_error.errno  # the event loop's own words repeat the address and lack the reason
+        reason = os.strerror(code) if code is not None and code in errno.errorcode else error.os_error.strerror
+        return f"cannot connect to {error.host}:{error.port}: {reason}"
     return (str(error) or type(error).__name__)[:_SAID_LIMIT]

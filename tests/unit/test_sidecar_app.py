@@ -108,7 +108,9 @@ async def test_a_generation_without_end_has_a_limit() -> None:
 async def test_nothing_listening_is_starting_not_an_error() -> None:
     engine = FakeEngine(url="http://127.0.0.1:9")
     async with sidecar(engine) as client:
-        content = await ready_state(client, _reason("EngineStarting"))
+        content = await ready_state(client, lambda _, content: "cannot connect" in content["message"])
+        assert content["reason"] == "EngineStarting"
+        assert content["message"].endswith(": cannot connect to 127.0.0.1:9: Connection refused")
         assert content["ready"] is False
         assert content["status"] == "not ready"
         assert await (await client.get("/healthz")).json() == {"status": "ok"}
