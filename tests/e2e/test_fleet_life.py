@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -144,6 +146,15 @@ def test_the_openai_package_works(fleet: Machine) -> None:
     with pytest.raises(openai.NotFoundError, match="smollm2"):
         client.chat.completions.create(model="smolm2", messages=messages)
     client.close()
+
+
+def test_the_examples_own_check_passes(fleet: Machine) -> None:
+    check = MANIFEST.with_name("check.py")
+    done = subprocess.run(
+        [sys.executable, str(check), fleet.url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Paris" in done.stdout
 
 
 def test_scaling_up_and_back_fails_no_request(fleet: Machine) -> None:
