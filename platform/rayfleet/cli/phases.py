@@ -21,9 +21,10 @@ class FinishedPhase:
 class Phases:
     """Prints to stderr, so that stdout holds results only."""
 
-    def __init__(self) -> None:
-        self._stream: TextIO = sys.stderr
+    def __init__(self, stream: TextIO | None = None, *, is_plain: bool = False) -> None:
+        self._stream: TextIO = stream or sys.stderr
         self._is_terminal = self._stream.isatty()
+        self._is_coloured = self._is_terminal and not is_plain
         self._name = ""
         self._detail = ""
         self._began = time.monotonic()
@@ -46,7 +47,7 @@ class Phases:
             self._stream.flush()
         elif detail and detail != self._detail:
             self._detail = detail
-            click.echo(f"    {self._name:<12} {detail}", err=True)
+            click.echo(f"    {self._name:<12} {detail}", self._stream)
 
     def end(self, detail: str = "") -> None:
         """End the running phase and print its line."""
@@ -55,8 +56,8 @@ class Phases:
         seconds = time.monotonic() - self._began
         if self._is_terminal:
             self._stream.write("\r\x1b[2K")
-        mark = click.style("✓", fg="green") if self._is_terminal else "-"
-        click.echo(f"  {mark} {self._name:<12} {seconds:6.1f} s  {detail or self._detail}".rstrip(), err=True)
+        line = f"  {self._mark('✓', '-', 'green')} {self._name:<12} {seconds:6.1f} s  {detail or self._detail}"
+        click.echo(line.rstrip(), self._stream)
         self.finished.append(FinishedPhase(name=self._name, seconds=seconds))
         self._name = ""
 
@@ -65,9 +66,15 @@ class Phases:
         if self._name and self._is_terminal:
             self._stream.write("\r\x1b[2K")
         if self._name:
-            mark = click.style("✗", fg="red") if self._is_terminal else "!"
-            click.echo(f"  {mark} {self._name:<12} {time.monotonic() - self._began:6.1f} s  {self._detail}", err=True)
+            seconds = time.monotonic() - self._began
+            line = f"  {self._mark('✗', '!', 'red')} {self._name:<12} {seconds:6.1f} s  {self._detail}"
+            click.echo(line.rstrip(), self._stream)
         self._name = ""
+
+    def _mark(self, on_terminal: str, elsewhere: str, colour: str) -> str:
+        if not self._is_terminal:
+            return elsewhere
+        return click.style(on_terminal, fg=colour) if self._is_coloured else on_terminal
 
     @property
     def total_seconds(self) -> float:

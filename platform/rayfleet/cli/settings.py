@@ -8,10 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CliSettings:
-    """``kubeconfig`` is None without ``$KUBECONFIG``; ``state_home`` as the XDG base directory specification has it."""
+    """``kubeconfig`` is None without ``$KUBECONFIG``; ``state_home`` as the XDG base directory specification has it.
+
+    ``is_plain``: ``$NO_COLOR`` is set (no-color.org).
+    """
 
     state_home: Path
     kubeconfig: Path | None
+    is_plain: bool = False
 
 
 def read_cli_settings(environment: Mapping[str, str] | None = None) -> CliSettings:
@@ -22,4 +26,5 @@ def read_cli_settings(environment: Mapping[str, str] | None = None) -> CliSettin
     return CliSettings(
         state_home=Path(state_home),
         kubeconfig=Path(kubeconfig.split(":")[0]) if kubeconfig else None,
+        is_plain=bool(variables.get("NO_COLOR")),
     )

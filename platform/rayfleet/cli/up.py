@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rayfleet.cli.phases import Phases
+from rayfleet.cli.settings import read_cli_settings
 from rayfleet.cli.target import Target, run
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.meta import JsonObject, ObjectKey
@@ -111,7 +112,7 @@ async def _up(wishes: _Wishes) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
-    phases = Phases()
+    phases = Phases(is_plain=read_cli_settings().is_plain)
     work = asyncio.create_task(_serve(wishes, phases, interrupted))
     stopping = asyncio.create_task(interrupted.wait())
     try:
