@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from rayfleet.local.apiserver.formats import is_of_format
-from rayfleet.local.apiserver.go_regex import NoGoRegexError, go_regex
-from rayfleet.local.apiserver.schema import apply_defaults, prune
-from rayfleet.local.apiserver.validation import validate
+from rayfleet.local.apiserver.custom.formats import is_of_format
+from rayfleet.local.apiserver.custom.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.custom.schema_rules import schema_problems
+from rayfleet.local.apiserver.custom.structural import apply_defaults, prune
+from rayfleet.local.apiserver.custom.validation import validate
 from rayfleet.model.meta import JsonObject
 
-RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "schema-cases.json").read_text("utf-8"))
+DATA = Path(__file__).parents[1] / "data" / "apiserver"
+RECORDED = json.loads((DATA / "schema-cases.json").read_text("utf-8"))
+DEFINITIONS = json.loads((DATA / "definition-cases.json").read_text("utf-8"))["cases"]
 SCHEMA: JsonObject = RECORDED["schema"]
 
 
@@ -112,3 +115,19 @@ def test_what_is_no_go_pattern_is_refused(pattern: str) -> None:
 def test_a_format_tells_right_from_wrong(name: str, right: str, wrong: str) -> None:
     assert is_of_format(right, name)
     assert not is_of_format(wrong, name)
+
+
+@pytest.mark.parametrize("case", DEFINITIONS, ids=lambda case: json.dumps(case["schema"])[:70])
+def test_a_definition_is_taken_or_refused_as_by_the_real_server(case: JsonObject) -> None:
+    found = schema_problems(case["schema"], "spec.validation.openAPIV3Schema")
+    causes = [{"reason": each.reason, "message": each.message, "field": each.field} for each in found]
+    assert sorted(causes, key=str) == sorted(case["causes"], key=str)
+
+
+def test_what_did_not_change_is_not_judged_again() -> None:
+    old = probe({"need": "n", "s": 1, "set": ["a", "a"], "map": [{"k": "a", "p": "x"}]})
+    same_flaws = probe(
+        {"need": "n", "s": 1, "set": ["a", "a"], "map": [{"k": "b", "p": 1}, {"k": "a", "p": "x"}], "i": 1}
+    )
+    assert validate(same_flaws, SCHEMA, old) == []
+    assert [each.field for each in validate(probe({"need": "n", "s": 2}), SCHEMA, old)] == ["spec.s"]

@@ -3,7 +3,7 @@
 import pytest
 
 from rayfleet.local.apiserver.label_grammar import label_key_problem, label_value_problem
-from rayfleet.local.apiserver.selectors import (
+from rayfleet.local.apiserver.selection import (
     BadSelector,
     FieldTerm,
     parse_field_selector,

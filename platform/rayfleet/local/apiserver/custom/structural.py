@@ -1,7 +1,7 @@
 """Custom objects by their structural schema: unknown fields go, defaults come. Pure.
 
 As ``apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting}`` of Kubernetes 1.36. The schema is one that
-``structural.schema_problems`` found nothing wrong with. ``metadata`` of the object itself is not looked at here.
+``definitions`` found nothing wrong with. ``metadata`` of the object itself is not looked at here.
 """
 
 import copy
@@ -10,9 +10,10 @@ from typing import Any
 
 from rayfleet.model.meta import JsonObject
 
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 _META_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
-_PRESERVE = "x-kubernetes-preserve-unknown-fields"
-_EMBEDDED = "x-kubernetes-embedded-resource"
+EMBEDDED = "x-kubernetes-embedded-resource"
 
 
 def prune(obj: JsonObject, schema: JsonObject) -> tuple[JsonObject, list[str]]:
@@ -21,8 +22,13 @@ def prune(obj: JsonObject, schema: JsonObject) -> tuple[JsonObject, list[str]]:
     An embedded resource keeps its apiVersion, kind and metadata as they are.
     """
     pruned: list[str] = []
-    kept = _pruned(obj, schema | {_EMBEDDED: True}, "", pruned)
+    kept = _pruned(obj, schema | {EMBEDDED: True}, "", pruned)
     return kept, sorted(pruned)
+
+
+def prune_default(value: Any, schema: JsonObject) -> Any:
+    """Return ``value``, a default of the field with ``schema``, without what the schema does not know."""
+    return _pruned(value, schema, "", [])
 
 
 def apply_defaults(obj: JsonObject, schema: JsonObject) -> JsonObject:
@@ -44,7 +50,7 @@ def child_schema(schema: JsonObject, name: str) -> JsonObject | None:
 def _pruned(value: Any, schema: JsonObject | None, path: str, pruned: list[str]) -> Any:
     if isinstance(value, list):
         items = (schema or {}).get("items")
-        if schema is not None and schema.get(_PRESERVE) and items is None:
+        if schema is not None and schema.get(PRESERVE) and items is None:
             return copy.deepcopy(value)
         return [_pruned(item, items, f"{path}[{index}]", pruned) for index, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -55,11 +61,11 @@ def _pruned(value: Any, schema: JsonObject | None, path: str, pruned: list[str])
 def _kept_fields(value: JsonObject, schema: JsonObject, path: str, pruned: list[str]) -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         below = f"{path}.{name}" if path else name
-        if schema.get(_EMBEDDED) and name in _META_FIELDS:
+        if schema.get(EMBEDDED) and name in _META_FIELDS:
             yield name, copy.deepcopy(inner)
         elif name in schema.get("properties", {}) or schema.get("additionalProperties"):
             yield name, _pruned(inner, child_schema(schema, name), below, pruned)
-        elif schema.get(_PRESERVE):
+        elif schema.get(PRESERVE):
             yield name, copy.deepcopy(inner)
         else:
             pruned.append(below)

@@ -7,12 +7,12 @@ Of alternatives that all fail, the first is told; the real server tells the one 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from rayfleet.local.apiserver.formats import is_of_format
-from rayfleet.local.apiserver.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.custom.formats import is_of_format
+from rayfleet.local.apiserver.custom.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.custom.structural import child_schema
 from rayfleet.local.apiserver.refusal import Cause
-from rayfleet.local.apiserver.schema import child_schema
 from rayfleet.model.meta import JsonObject
 
 _INT64 = (-(2**63), 2**63 - 1)
@@ -28,9 +28,37 @@ _TYPES: Mapping[type, str] = {
 }
 
 
-def validate(obj: JsonObject, schema: JsonObject) -> list[Cause]:
-    """Return what is wrong with ``obj`` (pruned and defaulted), in the order of the schema; no CEL rules here."""
-    return [*_problems(obj, schema, ""), *_list_problems(obj, schema, "")]
+class _Absent:
+    """Marks that there is no old value to compare with."""
+
+
+ABSENT: Final = _Absent()
+
+
+def validate(obj: JsonObject, schema: JsonObject, old: Any = ABSENT) -> list[Cause]:
+    """Return what is wrong with ``obj`` (pruned and defaulted), in the order of the schema; no CEL rules here.
+
+    On an update, with ``old``, a part that did not change is not judged again ("ratcheting"), so a schema that became stricter
+    does not hold up other changes.
+    """
+    found = [*_problems(obj, schema, "", old)]
+    repeated = [*_list_problems(obj, schema, "")]
+    was_repeated = repeated and old is not ABSENT and any(True for _ in _list_problems(old, schema, ""))
+    return found if was_repeated else found + repeated
+
+
+def problems_at(value: Any, schema: JsonObject) -> list[Cause]:
+    """Return what is wrong with ``value``, a part of an object such as a default; the fields begin there."""
+    return [*_problems(value, schema, ""), *_list_problems(value, schema, "")]
+
+
+def old_item(item: Any, schema: JsonObject, old: Any) -> Any:
+    """Return the old item that ``item`` of a list can be compared with: only lists of type map can tell; else ABSENT."""
+    if not isinstance(old, list) or schema.get("x-kubernetes-list-type") != "map" or not isinstance(item, dict):
+        return ABSENT
+    keys = schema.get("x-kubernetes-list-map-keys", ())
+    known = (each for each in old if isinstance(each, dict))
+    return next((each for each in known if all(each.get(key) == item.get(key) for key in keys)), ABSENT)
 
 
 def shown(value: Any) -> str:
@@ -43,7 +71,9 @@ def invalid(field: str, value: Any, text: str) -> Cause:
     return Cause(field=field or _NOWHERE, reason="FieldValueInvalid", message=f"Invalid value: {shown(value)}: {text}")
 
 
-def _problems(value: Any, schema: JsonObject, path: str) -> Iterator[Cause]:
+def _problems(value: Any, schema: JsonObject, path: str, old: Any = ABSENT) -> Iterator[Cause]:
+    if old is not ABSENT and is_same(value, old):
+        return
     type_problem = _type_problem(value, schema, path)
     if type_problem is not None:
         yield type_problem
@@ -54,11 +84,11 @@ def _problems(value: Any, schema: JsonObject, path: str) -> Iterator[Cause]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield from _number_problems(value, schema, path)
         elif isinstance(value, list):
-            yield from _array_problems(value, schema, path)
+            yield from _array_problems(value, schema, path, old)
     if "enum" in schema and not any(is_same(value, allowed) for allowed in schema["enum"]):
         yield _not_in_enum(value, schema["enum"], path)
     if isinstance(value, dict):
-        yield from _object_problems(value, schema, path)
+        yield from _object_problems(value, schema, path, old)
 
 
 def json_type(value: Any) -> str:
@@ -175,10 +205,10 @@ def _is_multiple(value: float, factor: float) -> bool:
     return (value / factor).is_integer()
 
 
-def _array_problems(value: list[Any], schema: JsonObject, path: str) -> Iterator[Cause]:
+def _array_problems(value: list[Any], schema: JsonObject, path: str, old: Any) -> Iterator[Cause]:
     if isinstance(items := schema.get("items"), dict):
         for index, item in enumerate(value):
-            yield from _problems(item, items, f"{path}[{index}]")
+            yield from _problems(item, items, f"{path}[{index}]", old_item(item, schema, old))
     if len(value) < schema.get("minItems", 0):
         yield invalid(path, len(value), f"{path} in body should have at least {schema['minItems']} items")
     if "maxItems" in schema and len(value) > schema["maxItems"]:
@@ -187,7 +217,7 @@ def _array_problems(value: list[Any], schema: JsonObject, path: str) -> Iterator
         yield invalid(path, "", f"{path} in body shouldn't contain duplicates")
 
 
-def _object_problems(value: JsonObject, schema: JsonObject, path: str) -> Iterator[Cause]:
+def _object_problems(value: JsonObject, schema: JsonObject, path: str, old: Any) -> Iterator[Cause]:
     if len(value) < schema.get("minProperties", 0):
         yield invalid(path, len(value), f"{path} in body should have at least {schema['minProperties']} properties")
     if "maxProperties" in schema and len(value) > schema["maxProperties"]:
@@ -195,7 +225,8 @@ def _object_problems(value: JsonObject, schema: JsonObject, path: str) -> Iterat
     for name, inner in value.items():
         inner_schema = child_schema(schema, name)
         if inner_schema is not None:
-            yield from _problems(inner, inner_schema, _below(path, name))
+            before = old.get(name, ABSENT) if isinstance(old, dict) else ABSENT
+            yield from _problems(inner, inner_schema, _below(path, name), before)
     required = [*schema.get("required", ())]
     if schema.get("x-kubernetes-embedded-resource"):
         required += ["apiVersion", "kind"]

@@ -51,7 +51,9 @@ def go_regex(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(parts), re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
-        raise NoGoRegexError(str(error)) from error
+        is_open = "unterminated character set" in str(error)
+        told = f"missing closing ]: `{pattern[pattern.rfind('[') :]}`" if is_open else str(error)
+        raise NoGoRegexError(told) from error
 
 
 def _translated(token: re.Match[str], end: str) -> str:

@@ -1,0 +1,1 @@
+"""Kinds that CustomResourceDefinitions bring: their schemas, rules, tables and the definitions themselves."""
