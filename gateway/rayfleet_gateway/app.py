@@ -4,32 +4,36 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import aiohttp
 import orjson
 from aiohttp import web
 
-from rayfleet.kube.client import KubeClient
 from rayfleet_gateway import errors
-from rayfleet_gateway.discovery import Discovery
-from rayfleet_gateway.exchange import REQUEST_ID, Forwarder, refusal_response
+from rayfleet_gateway.discovery import TableSource
+from rayfleet_gateway.exchange import Forwarder, refusal_response
+from rayfleet_gateway.headers import request_id
 from rayfleet_gateway.routes import RouteTable
 from rayfleet_gateway.settings import GatewaySettings
 from rayfleet_gateway.telemetry import Telemetry
+from rayfleet_gateway.upstream import open_upstreams
 
-DISCOVERY: web.AppKey[Discovery] = web.AppKey("discovery", Discovery)
+TABLES: web.AppKey[TableSource] = web.AppKey("tables", TableSource)
 FORWARDER: web.AppKey[Forwarder] = web.AppKey("forwarder", Forwarder)
 TELEMETRY: web.AppKey[Telemetry] = web.AppKey("telemetry", Telemetry)
+# Set when the watches have ended, which they do only by a fault: routes would grow old unseen.
+ENDED: web.AppKey[asyncio.Event] = web.AppKey("ended", asyncio.Event)
 SETTINGS: web.AppKey[GatewaySettings] = web.AppKey("settings", GatewaySettings)
 
 
-def make_app(settings: GatewaySettings, client: KubeClient) -> web.Application:
-    """Return the application; it watches through ``client``, which the caller opened and closes."""
+def make_app(settings: GatewaySettings, tables: TableSource) -> web.Application:
+    """Return the application; it runs ``tables`` as long as itself."""
     app = web.Application(client_max_size=settings.body_limit_bytes)
     app[SETTINGS] = settings
+    app[ENDED] = asyncio.Event()
     app[TELEMETRY] = Telemetry()
-    app[DISCOVERY] = Discovery(client, lambda table: _show_endpoints(app[TELEMETRY], table))
+    app[TABLES] = tables
     app.cleanup_ctx.append(_forwarding)
     app.cleanup_ctx.append(_discovering)
+    app.on_shutdown.append(_limit_drain)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
@@ -40,24 +44,22 @@ def make_app(settings: GatewaySettings, client: KubeClient) -> web.Application:
 
 
 async def _forwarding(app: web.Application) -> AsyncIterator[None]:
-    # Shorter than any engine keeps an idle connection (uvicorn, vLLM: 5 s): a request must not meet one that is just closing.
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=3)
-    async with aiohttp.ClientSession(
-        connector=connector,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-    ) as session:
-        app[FORWARDER] = Forwarder(app[SETTINGS], session, app[TELEMETRY])
+    async with open_upstreams(app[SETTINGS]) as upstreams:
+        app[FORWARDER] = Forwarder(app[SETTINGS], upstreams, app[TELEMETRY])
         yield
 
 
 async def _discovering(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[DISCOVERY].run())
+    task = asyncio.create_task(app[TABLES].run(lambda table: _show_endpoints(app[TELEMETRY], table)))
+    task.add_done_callback(lambda _: app[ENDED].set())
     yield
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+async def _limit_drain(app: web.Application) -> None:
+    asyncio.get_running_loop().call_later(app[SETTINGS].drain.total_seconds(), app[FORWARDER].cut)
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's signature
@@ -65,8 +67,8 @@ async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aioh
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if not request.app[DISCOVERY].is_synced:
-        return refusal_response(errors.not_synced(), request.headers.get(REQUEST_ID, ""))
+    if not request.app[TABLES].is_synced:
+        return refusal_response(errors.not_synced(), request_id(request.headers))
     return web.Response(text="ok\n")
 
 
@@ -76,22 +78,26 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _models(request: web.Request) -> web.Response:
-    table = request.app[DISCOVERY].table
+    if not request.app[TABLES].is_synced:
+        return refusal_response(errors.not_synced(), request_id(request.headers))
+    table = request.app[TABLES].table
     return _json({"object": "list", "data": [_described(table, name) for name in table.models]})
 
 
 async def _model(request: web.Request) -> web.Response:
-    table, name = request.app[DISCOVERY].table, request.match_info["model"]
+    if not request.app[TABLES].is_synced:
+        return refusal_response(errors.not_synced(), request_id(request.headers))
+    table, name = request.app[TABLES].table, request.match_info["model"]
     if name not in table.by_model:
-        return refusal_response(errors.model_not_found(name, table.models), request.headers.get(REQUEST_ID, ""))
+        return refusal_response(errors.model_not_found(name, table.models), request_id(request.headers))
     return _json(_described(table, name))
 
 
 async def _forward(request: web.Request) -> web.StreamResponse:
-    discovery = request.app[DISCOVERY]
-    if not discovery.is_synced:
-        return refusal_response(errors.not_synced(), request.headers.get(REQUEST_ID, ""))
-    return await request.app[FORWARDER].serve(request, discovery.table)
+    tables = request.app[TABLES]
+    if not tables.is_synced:
+        return refusal_response(errors.not_synced(), request_id(request.headers))
+    return await request.app[FORWARDER].serve(request, tables.table)
 
 
 def _described(table: RouteTable, name: str) -> dict[str, object]:

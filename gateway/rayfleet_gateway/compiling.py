@@ -39,7 +39,7 @@ class Objects:
 def compiled(objects: Objects) -> Compiled:
     """Return the route table of the objects."""
     compiler = _Compiler(objects)
-    rules = sorted((rule for route in objects.routes for rule in compiler.rules(route)), key=lambda rule: rule.rank)
+    rules = sorted((rule for route in objects.routes for rule in compiler.readable(route)), key=lambda rule: rule.rank)
     by_model: dict[str, list[Rule]] = {}
     for rule in rules:
         if rule.model is not None:
@@ -51,13 +51,13 @@ def compiled(objects: Objects) -> Compiled:
     return Compiled(table=table, problems=tuple(sorted(compiler.problems)))
 
 
-def parsed_duration(text: str) -> timedelta | None:
-    """Return a Gateway API duration (GEP-2257: ``120s``, ``1m30s``), None for zero, which means no limit. Raises ValueError."""
+def parsed_duration(text: str) -> timedelta:
+    """Return a Gateway API duration (GEP-2257: ``120s``, ``1m30s``); zero means no limit. Raises ValueError."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration such as 120s or 1m30s")
     total = sum(int(number) * _UNITS[unit] for number, unit in parts)
-    return timedelta(milliseconds=total) if total else None
+    return timedelta(milliseconds=total)
 
 
 class _Compiler:
@@ -72,6 +72,14 @@ class _Compiler:
             if name:
                 self._slices.setdefault((each["metadata"]["namespace"], name), []).append(each)
         self._grants = objects.grants
+
+    def readable(self, route: JsonObject) -> Sequence[Rule]:
+        """Return the rules of a route, none of one that is not made as its schema says: one bad object must not stop the others."""
+        try:
+            return tuple(self.rules(route))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self.problems.add(f"HTTPRoute {'/'.join(_key(route))}: is not readable: {type(error).__name__} {error}")
+            return ()
 
     def rules(self, route: JsonObject) -> Iterable[Rule]:
         """Yield a Rule for each match of each rule of a route."""

@@ -1,7 +1,9 @@
 """Every answer that is the gateway's own, in OpenAI's error shape. Pure.
 
 ``{"error": {"message", "type", "param", "code"}}``, so that the OpenAI clients raise the class they should (404 NotFoundError,
-400 BadRequestError, ...). Codes: model_not_found, model_not_ready, upstream_error, request_too_large, invalid_request_error.
+400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. Codes: model_not_found, model_not_ready, path_not_found,
+method_not_allowed, invalid_request_error, request_too_large, request_timeout, upstream_error, upstream_timeout, gateway_starting,
+gateway_stopping, internal_error.
 """
 
 import difflib
@@ -12,6 +14,10 @@ from http import HTTPStatus
 import orjson
 
 RETRY_AFTER_SECONDS = 2
+COMPARED_NAMES = 200  # each costs some 20 us, in the loop that all streams share
+QUOTED_CHARACTERS = 200
+_STATUSES = frozenset(HTTPStatus)
+NO_RETRY = {"x-should-retry": "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +34,11 @@ class Refusal:
         """Return the JSON body."""
         kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
         error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return orjson.dumps({"error": error})
+        try:
+            return orjson.dumps({"error": error})
+        except TypeError:  # a half of a surrogate pair, from an escape in the client's JSON
+            error["message"] = self.message.encode("utf-8", "replace").decode()
+            return orjson.dumps({"error": error})
 
     def event(self) -> bytes:
         """Return the server-sent event that ends a stream which began well; no ``[DONE]`` follows it."""
@@ -42,7 +52,7 @@ def bad_request(message: str, param: str | None = None) -> Refusal:
 
 def model_not_found(model: str, known: Sequence[str]) -> Refusal:
     """Return a 404 that names up to three models with names like ``model``."""
-    near = difflib.get_close_matches(model, known, n=3, cutoff=0.4)
+    near = nearest(model, known)
     hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/models lists the models."
     return Refusal(
         status=HTTPStatus.NOT_FOUND,
@@ -50,6 +60,14 @@ def model_not_found(model: str, known: Sequence[str]) -> Refusal:
         message=f"The model `{model[:200]}` does not exist.{hint}",
         param="model",
     )
+
+
+def nearest(model: str, known: Sequence[str]) -> list[str]:
+    """Return up to three of ``known`` with names like ``model``; of thousands only those of the same beginning are compared."""
+    candidates: Sequence[str] = known
+    if len(known) > COMPARED_NAMES:
+        candidates = [name for name in known if name[:1].lower() == model[:1].lower()][:COMPARED_NAMES]
+    return difflib.get_close_matches(model, candidates, n=3, cutoff=0.4)
 
 
 def path_not_found(path: str) -> Refusal:
@@ -91,9 +109,60 @@ def upstream_error(model: str, reason: str) -> Refusal:
 
 
 def upstream_timeout(model: str, what: str) -> Refusal:
-    """Return a 504."""
+    """Return a 504; clients should not ask the same for as long again of their own accord."""
     return Refusal(
-        status=HTTPStatus.GATEWAY_TIMEOUT, code="upstream_timeout", message=f"The model `{model}` gave {what}"
+        status=HTTPStatus.GATEWAY_TIMEOUT,
+        code="upstream_timeout",
+        message=f"The model `{model}` gave {what}.",
+        headers=NO_RETRY,
+    )
+
+
+def method_not_allowed(path: str, allowed: str) -> Refusal:
+    """Return a 405."""
+    return Refusal(
+        status=HTTPStatus.METHOD_NOT_ALLOWED,
+        code="method_not_allowed",
+        message=f"{path[:200]} takes {allowed}.",
+        headers={"Allow": allowed},
+    )
+
+
+def quoted_error(model: str, status: int, text: str, headers: Mapping[str, str]) -> Refusal:
+    """Return an engine's error that is not JSON as one that clients can read: its status, its first words, its Retry-After."""
+    words = " ".join(text.split())[:QUOTED_CHARACTERS]
+    return Refusal(
+        status=HTTPStatus(status) if status in _STATUSES else HTTPStatus.BAD_GATEWAY,
+        code="upstream_error",
+        message=f"The replica that served the model `{model}` answered {status}: {words or 'no text'}",
+        headers={name: value for name, value in headers.items() if name.lower() in {"retry-after", "retry-after-ms"}},
+    )
+
+
+def slow_request() -> Refusal:
+    """Return a 408."""
+    return Refusal(
+        status=HTTPStatus.REQUEST_TIMEOUT, code="request_timeout", message="The request's body did not come in time."
+    )
+
+
+def stopping() -> Refusal:
+    """Return the 503, or the last event, of a request that this gateway has no more time for."""
+    return Refusal(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code="gateway_stopping",
+        message="The gateway stopped before the answer was complete; ask again.",
+        headers={"Retry-After": "1", "retry-after-ms": "500", "Connection": "close"},
+    )
+
+
+def internal(request_id: str) -> Refusal:
+    """Return the 500 of a fault of ours; the log has the rest."""
+    return Refusal(
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        code="internal_error",
+        message=f"The gateway failed; its log tells more about request {request_id}.",
+        headers=NO_RETRY,
     )
 
 

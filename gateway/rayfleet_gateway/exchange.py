@@ -1,123 +1,163 @@
-"""One request through the gateway: read, route, pick, forward, stream back, count once.
+"""One request through the gateway: read, route, pick, ask, pass the answer on, count once.
 
-The only mutable thing is the number of requests in flight per endpoint. Bytes pass unchanged in both directions; hop-by-hop headers
-(RFC 9110, 7.6.1) do not. Another endpoint is tried only when the connection was refused or not made: nothing was processed then.
+The only mutable things are what runs now and the number of requests in flight per endpoint. Bytes pass unchanged in both directions.
+Another endpoint is asked only when no connection was made: nothing was processed then (and see upstream.py for stale connections).
+
+A client never takes a broken answer for a whole one. The head of an answer is held until its first byte, so whatever fails before it is
+an error with its own status. After it a stream of events ends with an error event and without ``[DONE]``; anything else, and a stream that
+broke within an event, ends with a cut connection. A stream of completions that ends well but without ``[DONE]`` is a broken one: engines
+always send it there (clients take its absence for success). Other paths have ends of their own and are not judged.
+
+Limits: the route's ``timeouts.request`` (or ``first_byte_timeout``) runs from the request's head to the first byte of the answer's body,
+over all attempts; then ``idle_timeout`` bounds each wait, for the engine as for the client.
 """
 
 import asyncio
 import logging
 import random
-import uuid
+import zlib
 from collections import Counter
-from collections.abc import Mapping
-from datetime import timedelta
 from http import HTTPStatus
 
 import aiohttp
-from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp import HttpVersion11, web
 
 from rayfleet_gateway import errors
+from rayfleet_gateway.bodies import BodyTooLargeError, plain_body
 from rayfleet_gateway.errors import Refusal
+from rayfleet_gateway.events import EventWatch
+from rayfleet_gateway.exchange_note import ExchangeNote, Phase
+from rayfleet_gateway.headers import forwarded_headers, joined_headers, returned_headers
 from rayfleet_gateway.model_read import UnreadableBody, chosen_model
 from rayfleet_gateway.picking import picked_backend, picked_endpoint
-from rayfleet_gateway.routes import MODEL_HEADER, Endpoint, RouteTable, Rule
+from rayfleet_gateway.routes import MODEL_HEADER, Endpoint, RouteTable, Rule, has_dot_segment
 from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.telemetry import Outcome, Telemetry
+from rayfleet_gateway.telemetry import Result, Telemetry
+from rayfleet_gateway.upstream import Ask, BrokeError, NotConnectedError, Upstreams, next_chunk
 
 log = logging.getLogger(__name__)
 
-REQUEST_ID = "X-Request-Id"
-UNKNOWN = "unknown"
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+_QUOTED_BYTES = 64 << 10  # of an engine's error that is no JSON
 
 
 class _Refused(Exception):  # noqa: N818 - carries an answer, not an error of ours
     """Ends an exchange with an answer of the gateway's own."""
 
-    def __init__(self, refusal: Refusal, result: str = "refused") -> None:
+    def __init__(self, refusal: Refusal, result: Result = Result.REFUSED) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
         self.result = result
 
 
 class Forwarder:
-    """Forwards requests over one client session; shared by all requests of a gateway."""
+    """Forwards requests; one for all requests of a gateway."""
 
-    def __init__(self, settings: GatewaySettings, session: aiohttp.ClientSession, telemetry: Telemetry) -> None:
+    def __init__(self, settings: GatewaySettings, upstreams: Upstreams, telemetry: Telemetry) -> None:
         self._settings = settings
-        self._session = session
+        self._upstreams = upstreams
         self._telemetry = telemetry
         self._in_flight: Counter[Endpoint] = Counter()
+        self._running: set[ExchangeNote] = set()
 
     async def serve(self, request: web.Request, table: RouteTable) -> web.StreamResponse:
         """Return the answer to one request, by the table as it is now; counts exactly one outcome, also when cancelled."""
-        exchange = _Exchange(request)
+        note = ExchangeNote(request)
+        self._running.add(note)
         try:
-            response = await self._served(exchange, table)
-        except _Refused as refused:
-            exchange.result = refused.result
-            response = refusal_response(refused.refusal, exchange.request_id)
-            exchange.status = response.status
+            return await self._answered(note, table)
         except (asyncio.CancelledError, ConnectionResetError):
-            exchange.result = "client_gone"
+            note.result = Result.CLIENT_GONE
             raise
         finally:
-            self._telemetry.count(exchange.outcome())
-        return response
+            self._running.discard(note)
+            self._telemetry.count(note.outcome())
 
-    async def _served(self, exchange: "_Exchange", table: RouteTable) -> web.StreamResponse:
-        request = exchange.request
+    def cut(self) -> None:
+        """End every exchange now, each with an error: the time to finish is over."""
+        for note in tuple(self._running):
+            note.cut()
+
+    async def _answered(self, note: ExchangeNote, table: RouteTable) -> web.StreamResponse:
+        """Turn every way in which an exchange may fail into an answer, or into the end of one that has begun."""
         try:
-            body = await request.read()
+            return await self._served(note, table)
+        except _Refused as refused:
+            refusal, note.result = refused.refusal, refused.result
+        except asyncio.CancelledError:
+            if not note.is_cut:
+                raise
+            note.uncancel()
+            refusal, note.result = errors.stopping(), Result.CUT
+        except BrokeError as error:
+            refusal, note.result = errors.upstream_error(note.model, str(error)), Result.UPSTREAM_ERROR
+        except ConnectionResetError:
+            raise
+        except Exception:
+            log.exception("request failed", extra={"request_id": note.request_id})
+            refusal, note.result = errors.internal(note.request_id), Result.FAILED
+        if note.response is not None:
+            return await _broken_off(note, note.response, refusal)
+        note.status = refusal.status
+        return refusal_response(refusal, note.request_id)
+
+    async def _served(self, note: ExchangeNote, table: RouteTable) -> web.StreamResponse:
+        body = await self._read(note.request)
+        rule, model = _routed(note.request, body, table, self._settings.body_limit_bytes)
+        note.rule_for(model, is_known=model in table.by_model)
+        allowed = self._settings.first_byte_timeout if rule.request_timeout is None else rule.request_timeout
+        ends_at = note.started + allowed.total_seconds() if allowed else None
+        try:
+            async with asyncio.timeout_at(ends_at) as limit:
+                upstream, endpoint = await self._connected(note, rule, body)
+                try:
+                    return await self._passed_on(note, upstream, limit)
+                finally:
+                    upstream.close()  # a client that is gone takes its upstream connection with it, so the engine stops
+                    self._leave(endpoint, note)
+        except TimeoutError:
+            raise _expired(note) from None
+
+    async def _read(self, request: web.Request) -> bytes:
+        limit = self._settings.body_limit_bytes
+        if (request.content_length or 0) > limit:
+            raise _Refused(errors.too_large(limit))
+        try:
+            async with asyncio.timeout(self._settings.idle_timeout.total_seconds()):
+                return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise _Refused(errors.too_large(self._settings.body_limit_bytes)) from None
-        rule, model = _routed(request, body, table)
-        exchange.model = model if model in table.by_model else UNKNOWN
-        upstream, endpoint = await self._connected(exchange, rule, model, body)
-        try:
-            return await self._streamed(exchange, upstream, model)
-        finally:
-            upstream.close()  # a client that is gone takes its upstream connection with it, so the engine stops
-            self._leave(endpoint, exchange)
+            raise _Refused(errors.too_large(limit)) from None
+        except web.RequestPayloadError as error:
+            raise _Refused(errors.bad_request("The request's body is not framed as its headers say.")) from error
+        except TimeoutError:
+            raise _Refused(errors.slow_request()) from None
 
-    async def _connected(
-        self, exchange: "_Exchange", rule: Rule, model: str, body: bytes
-    ) -> tuple[aiohttp.ClientResponse, Endpoint]:
-        """Return the upstream's answer (head read) and whose it is, already counted as in flight there."""
+    async def _connected(self, note: ExchangeNote, rule: Rule, body: bytes) -> tuple[aiohttp.ClientResponse, Endpoint]:
+        """Return an answer (head read) and whose it is, already counted as in flight there."""
+        request = note.request
+        ask = Ask(
+            method=request.method,
+            target=str(request.rel_url),
+            headers=forwarded_headers(request.headers, note.request_id),
+            body=body,
+        )
         tried: set[Endpoint] = set()
         failure = ""
         while len(tried) < self._settings.attempts and (endpoint := self._picked(rule, tried)) is not None:
             if tried:
-                self._telemetry.retries.labels(exchange.model).inc()
+                self._telemetry.retries.labels(note.label).inc()
             tried.add(endpoint)
-            self._enter(endpoint, exchange)
+            self._enter(endpoint, note)
             try:
-                return await self._asked(exchange, endpoint, rule, model, body), endpoint
-            except aiohttp.ClientConnectorError as error:
-                failure = f"no connection ({error.os_error.strerror or error})"
-                self._leave(endpoint, exchange)
-            except aiohttp.ConnectionTimeoutError:
-                failure = "no connection in time"
-                self._leave(endpoint, exchange)
+                return await self._upstreams.ask(endpoint, ask), endpoint
+            except NotConnectedError as error:
+                self._leave(endpoint, note)
+                failure = str(error)
             except BaseException:
-                self._leave(endpoint, exchange)
+                self._leave(endpoint, note)
                 raise
         if failure:
-            raise _Refused(errors.upstream_error(model, failure), result="upstream_error")
-        raise _Refused(errors.model_not_ready(model))
+            raise _Refused(errors.upstream_error(note.model, failure), Result.UPSTREAM_ERROR)
+        raise _Refused(errors.model_not_ready(note.model))
 
     def _picked(self, rule: Rule, tried: set[Endpoint]) -> Endpoint | None:
         backend = picked_backend(rule.backends, tried, random.random())  # noqa: S311 - spreads load, guards nothing
@@ -125,157 +165,135 @@ class Forwarder:
             return None
         return picked_endpoint(backend.endpoints, self._in_flight, tried, random.random())  # noqa: S311 - as above
 
-    async def _asked(
-        self, exchange: "_Exchange", endpoint: Endpoint, rule: Rule, model: str, body: bytes
-    ) -> aiohttp.ClientResponse:
-        """Send the request; failures after the connection stood are the client's to hear, those before are the caller's."""
-        try:
-            return await self._sent(exchange.request, endpoint, body, rule.request_timeout, exchange.request_id)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise
-        except TimeoutError:
-            refusal = errors.upstream_timeout(model, "no first byte in time")
-            raise _Refused(refusal, result="upstream_error") from None
-        except aiohttp.ClientError as error:
-            refusal = errors.upstream_error(model, str(error) or type(error).__name__)
-            raise _Refused(refusal, result="upstream_error") from error
-
-    async def _sent(
-        self, request: web.Request, endpoint: Endpoint, body: bytes, limit: timedelta | None, request_id: str
-    ) -> aiohttp.ClientResponse:
-        settings = self._settings
-        seconds = (limit or settings.first_byte_timeout).total_seconds()
-        async with asyncio.timeout(seconds):
-            return await self._session.request(
-                request.method,
-                f"http://{endpoint.address}:{endpoint.port}{request.rel_url}",
-                headers=forwarded_headers(request.headers, request_id),
-                data=body or None,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=settings.connect_timeout.total_seconds(),
-                    sock_read=settings.idle_timeout.total_seconds(),
-                ),
-            )
-
-    async def _streamed(
-        self, exchange: "_Exchange", upstream: aiohttp.ClientResponse, model: str
+    async def _passed_on(
+        self, note: ExchangeNote, upstream: aiohttp.ClientResponse, limit: asyncio.Timeout
     ) -> web.StreamResponse:
-        headers = returned_headers(upstream.headers)
-        headers[REQUEST_ID] = exchange.request_id
-        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-        exchange.status = upstream.status
-        is_events = upstream.content_type == "text/event-stream"
-        if upstream.content_length is None:
-            response.enable_chunked_encoding()
-        await response.prepare(exchange.request)
-        try:
-            async for chunk in upstream.content.iter_any():
-                exchange.note_byte()
-                await response.write(chunk)
-        except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError) as error:
-            exchange.result = "upstream_error"
-            await self._broken(exchange, response, is_events=is_events, model=model, error=error)
-            return response
-        exchange.result = "ok" if upstream.status < 400 else f"{upstream.status // 100}xx"
+        note.status = upstream.status
+        if _is_unreadable_error(upstream):
+            raise _Refused(await _quoted(note.model, upstream), _result_of(upstream.status))
+        chunk = await next_chunk(upstream)
+        watch = EventWatch() if _is_plain_event_stream(upstream) else None
+        response = await _begun(note, upstream, watch)
+        clock, idle_seconds = asyncio.get_running_loop().time, self._settings.idle_timeout.total_seconds()
+        while chunk:
+            if watch is not None:
+                watch.feed(chunk)
+            note.phase = Phase.WRITING
+            asked_by = clock() + 1
+            limit.reschedule(asked_by - 1 + idle_seconds)
+            await response.write(chunk)
+            if clock() > asked_by:  # the client took its time; the endpoint has its own
+                limit.reschedule(clock() + idle_seconds)
+            note.phase = Phase.READING
+            chunk = await next_chunk(upstream)
+        if (
+            watch is not None
+            and upstream.status == HTTPStatus.OK
+            and not watch.has_error
+            and _is_cut_short(note, watch)
+        ):
+            raise BrokeError("it ended before its answer did")
+        note.result = Result.ENGINE_ERROR if watch is not None and watch.has_error else _result_of(upstream.status)
         await response.write_eof()
         return response
 
-    async def _broken(
-        self, exchange: "_Exchange", response: web.StreamResponse, *, is_events: bool, model: str, error: Exception
-    ) -> None:
-        """End an answer that began well so that nobody takes it for whole: an error event, or a cut connection."""
-        reason = str(error) or type(error).__name__
-        log.warning("upstream ended early", extra={"model": model, "request_id": exchange.request_id, "reason": reason})
-        if is_events:
-            await response.write(b"\n\n" + errors.upstream_error(model, "it ended before its answer").event())
-            await response.write_eof()
-            return
-        if exchange.request.transport is not None:
-            exchange.request.transport.abort()
-
-    def _enter(self, endpoint: Endpoint, exchange: "_Exchange") -> None:
+    def _enter(self, endpoint: Endpoint, note: ExchangeNote) -> None:
         self._in_flight[endpoint] += 1
-        self._telemetry.in_flight.labels(exchange.model).inc()
+        self._telemetry.in_flight.labels(note.label).inc()
 
-    def _leave(self, endpoint: Endpoint, exchange: "_Exchange") -> None:
-        self._telemetry.in_flight.labels(exchange.model).dec()
+    def _leave(self, endpoint: Endpoint, note: ExchangeNote) -> None:
+        self._telemetry.in_flight.labels(note.label).dec()
         self._in_flight[endpoint] -= 1
         if not self._in_flight[endpoint]:
             del self._in_flight[endpoint]  # addresses come and go for years
 
 
-class _Exchange:
-    """What is noted about a request while it runs."""
-
-    def __init__(self, request: web.Request) -> None:
-        self.request = request
-        self.request_id = request.headers.get(REQUEST_ID) or uuid.uuid4().hex
-        self.model = UNKNOWN
-        self.status = 0
-        self.result = "failed"
-        self._started = asyncio.get_running_loop().time()
-        self._first_byte: float | None = None
-
-    def note_byte(self) -> None:
-        """Note the time of the first byte of the answer."""
-        if self._first_byte is None:
-            self._first_byte = asyncio.get_running_loop().time() - self._started
-
-    def outcome(self) -> Outcome:
-        """Return the accounting event."""
-        return Outcome(
-            model=self.model,
-            status=self.status,
-            result=self.result,
-            seconds=asyncio.get_running_loop().time() - self._started,
-            first_byte_seconds=self._first_byte,
-        )
-
-
 def refusal_response(refusal: Refusal, request_id: str) -> web.Response:
     """Return the HTTP answer for a refusal."""
-    headers = {**refusal.headers, REQUEST_ID: request_id}
+    headers = {**refusal.headers, "X-Request-Id": request_id}
     return web.Response(status=refusal.status, body=refusal.body(), content_type="application/json", headers=headers)
 
 
-def forwarded_headers(headers: Mapping[str, str], request_id: str) -> CIMultiDict[str]:
-    """Return what goes upstream: everything but hop-by-hop headers, Host and length (the client sets those). Pure."""
-    dropped = _HOP_BY_HOP | _named_by_connection(headers) | {"host", "content-length", "expect", REQUEST_ID.lower()}
-    kept = CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
-    kept[REQUEST_ID] = request_id
-    return kept
-
-
-def returned_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """Return what goes back to the client: everything but hop-by-hop headers. Pure."""
-    dropped = _HOP_BY_HOP | _named_by_connection(headers) | {REQUEST_ID.lower()}
-    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
-
-
-def _named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(word.strip().lower() for word in headers.get("Connection", "").split(",") if word.strip())
-
-
-def _routed(request: web.Request, body: bytes, table: RouteTable) -> tuple[Rule, str]:
+def _routed(request: web.Request, body: bytes, table: RouteTable, limit_bytes: int) -> tuple[Rule, str]:
     path = request.path
-    if not table.has_path(path):
+    if has_dot_segment(path) or not table.has_path(path):
         raise _Refused(errors.path_not_found(path))
     if request.method != "POST":
-        refusal = Refusal(
-            status=HTTPStatus.METHOD_NOT_ALLOWED,
-            code="method_not_allowed",
-            message=f"{path} takes POST.",
-            headers={"Allow": "POST"},
-        )
-        raise _Refused(refusal)
+        raise _Refused(errors.method_not_allowed(path, "POST"))
+    headers = joined_headers(request.headers)
+    if len(request.headers.getall(MODEL_HEADER, ())) > 1:
+        raise _Refused(errors.bad_request("The request has the header `model` twice.", param="model"))
     try:
-        model = chosen_model(request.headers.get(MODEL_HEADER), body)
-    except UnreadableBody as error:
+        model = chosen_model(headers.get(MODEL_HEADER), plain_body(body, headers.get("content-encoding"), limit_bytes))
+    except BodyTooLargeError:
+        raise _Refused(errors.too_large(limit_bytes)) from None
+    except (UnreadableBody, zlib.error) as error:
         raise _Refused(errors.bad_request(str(error), param="model")) from error
-    headers = {name.lower(): value for name, value in request.headers.items()}
     rule = table.rule_for(method=request.method, path=path, model=model, headers=headers)
     if rule is None:
         raise _Refused(errors.model_not_found(model, table.models))
     return rule, model
+
+
+async def _begun(note: ExchangeNote, upstream: aiohttp.ClientResponse, watch: EventWatch | None) -> web.StreamResponse:
+    """Send the head: the first byte, or the end of an answer without any, is there."""
+    headers = returned_headers(upstream.headers, note.request_id)
+    if watch is not None:
+        headers.popall("Content-Length", None)  # an error event may have to follow
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+    if "Content-Length" not in headers and note.request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    note.begin(response, watch)
+    await response.prepare(note.request)
+    return response
+
+
+async def _broken_off(note: ExchangeNote, response: web.StreamResponse, refusal: Refusal) -> web.StreamResponse:
+    """End an answer that began well so that nobody takes it for whole."""
+    facts = {"model": note.model, "request_id": note.request_id, "reason": refusal.message}
+    log.warning("answer broken off", extra=facts)
+    if note.watch is not None and note.watch.is_between_events and note.phase is not Phase.WRITING:
+        await response.write(refusal.event())
+        await response.write_eof()
+    elif note.request.transport is not None:
+        note.request.transport.abort()
+    return response
+
+
+def _expired(note: ExchangeNote) -> Exception:
+    match note.phase:
+        case Phase.ASKED:
+            return _Refused(errors.upstream_timeout(note.model, "no first byte in time"), Result.UPSTREAM_ERROR)
+        case Phase.READING:
+            return BrokeError("it was silent for too long")
+        case Phase.WRITING:
+            if note.request.transport is not None:
+                note.request.transport.abort()
+            return ConnectionResetError("the client took nothing for too long")
+
+
+def _is_plain_event_stream(upstream: aiohttp.ClientResponse) -> bool:
+    return upstream.content_type == "text/event-stream" and "Content-Encoding" not in upstream.headers
+
+
+def _is_cut_short(note: ExchangeNote, watch: EventWatch) -> bool:
+    return note.request.path.endswith("/completions") and not watch.is_done
+
+
+def _is_unreadable_error(upstream: aiohttp.ClientResponse) -> bool:
+    """Whether it is an error that OpenAI's clients cannot read: a proxy's page or a server's one word."""
+    is_readable = upstream.content_type.endswith("json") or upstream.content_type == "text/event-stream"
+    return upstream.status >= HTTPStatus.BAD_REQUEST and not is_readable and "Content-Encoding" not in upstream.headers
+
+
+async def _quoted(model: str, upstream: aiohttp.ClientResponse) -> Refusal:
+    found = b""
+    while len(found) < _QUOTED_BYTES and (chunk := await next_chunk(upstream)):
+        found += chunk
+    return errors.quoted_error(model, upstream.status, found.decode("utf-8", "replace"), upstream.headers)
+
+
+def _result_of(status: int) -> Result:
+    if status < HTTPStatus.BAD_REQUEST:
+        return Result.OK
+    return Result.ENGINE_4XX if status < HTTPStatus.INTERNAL_SERVER_ERROR else Result.ENGINE_5XX

@@ -12,7 +12,8 @@ from aiohttp import web
 from rayfleet.kube.config import connect
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError
-from rayfleet_gateway.app import make_app
+from rayfleet_gateway.app import ENDED, make_app
+from rayfleet_gateway.discovery import Discovery
 from rayfleet_gateway.settings import GatewaySettings
 
 
@@ -34,13 +35,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     Raises EnvironmentProblem when the port cannot be used.
     """
     async with await connect(settings.kubeconfig) as client:
-        runner = web.AppRunner(
-            make_app(settings, client),
-            access_log=None,
-            handler_cancellation=True,  # a client that goes away cancels its handler, which closes the upstream
-            shutdown_timeout=settings.drain.total_seconds(),
-            keepalive_timeout=75,
-        )
+        app = make_app(settings, Discovery(client))
+        runner = make_runner(app, settings)
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
@@ -51,8 +47,31 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
                 way_out="End what listens there, or choose another with --port.",
             ) from error
         logging.getLogger(__name__).info("listening on http://%s:%d", settings.host, settings.port)
-        await stop.wait()
-        await runner.cleanup()
+        await _first_of(stop, app[ENDED])
+        await runner.cleanup()  # raises what ended the watches
+
+
+def make_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:
+    """Return the application's runner, with the limits of ``settings``."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,  # a client that goes away cancels its handler, which closes the upstream
+        auto_decompress=False,  # packed bodies go on as they came
+        shutdown_timeout=settings.drain.total_seconds() + 1,  # the application itself ends what runs at the limit
+        keepalive_timeout=75,
+        max_line_size=settings.head_limit_bytes,
+        max_field_size=settings.head_limit_bytes,
+    )
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 def _run(settings: GatewaySettings) -> None:

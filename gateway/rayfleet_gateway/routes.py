@@ -19,7 +19,7 @@ class Endpoint:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}"
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One match of one rule of one route. ``rank`` sorts rules: the smallest wins (see ``rank_of``)."""
+    """One match of one rule of one route. ``rank`` sorts rules: the smallest wins (see ``rank_of``). ``request_timeout`` zero: no limit."""
 
     match: Match
     route: str
@@ -59,15 +59,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTable:
-    """All rules, best first, by the model they name; ``for_any`` name none."""
+    """All rules, best first, by the model they name; ``for_any`` name none. ``models`` are sorted; ``paths`` are each path once."""
 
     by_model: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     for_any: tuple[Rule, ...] = ()
+    models: tuple[str, ...] = field(init=False)
+    paths: frozenset[tuple[str, bool]] = field(init=False)
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Every routed model, sorted."""
-        return tuple(sorted(self.by_model))
+    def __post_init__(self) -> None:
+        rules = (*self.for_any, *(rule for rules in self.by_model.values() for rule in rules))
+        object.__setattr__(self, "models", tuple(sorted(self.by_model)))
+        object.__setattr__(self, "paths", frozenset((rule.match.path, rule.match.is_exact_path) for rule in rules))
 
     def rule_for(self, *, method: str, path: str, model: str, headers: Mapping[str, str]) -> Rule | None:
         """Return the rule that a request takes, None when there is none; header names in lower case."""
@@ -79,9 +81,7 @@ class RouteTable:
 
     def has_path(self, path: str) -> bool:
         """Whether any rule takes this path, whatever the model."""
-        return any(matches_path(rule.match, path) for rules in self.by_model.values() for rule in rules) or any(
-            matches_path(rule.match, path) for rule in self.for_any
-        )
+        return any(matches_path(Match(path=known, is_exact_path=is_exact), path) for known, is_exact in self.paths)
 
 
 def rank_of(match: Match, *, created: str, route: str, order: int) -> tuple[int | str, ...]:
@@ -103,6 +103,11 @@ def matches_path(match: Match, path: str) -> bool:
         return path == match.path
     prefix = match.path.rstrip("/")
     return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/")
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether a decoded path climbs: what lies at ``/v1/completions/../../metrics`` is not for a client to say."""
+    return "/." in path and any(segment in {".", ".."} for segment in path.split("/"))
 
 
 def _first(rules: tuple[Rule, ...], method: str, path: str, headers: Mapping[str, str]) -> Rule | None:

@@ -11,7 +11,9 @@ class GatewaySettings:
 
     ``connect_timeout``: a ready engine on the same network accepts at once. ``first_byte_timeout`` holds where the route says no
     ``timeouts.request``; that one, too, runs to the first byte of the answer, since cutting healthy streams is the most
-    reported fault of gateways. ``idle_timeout``: the longest silence within a stream. ``body_limit_bytes``: of a request.
+    reported fault of gateways; zero in a route means no limit, as Gateway API has it. ``idle_timeout``: the longest silence within a stream,
+    and the longest time for a client to send a body or to take bytes. ``stale_limit``: see upstream.py. ``drain``: how long answers may
+    go on after SIGTERM. ``body_limit_bytes``: of a request, unpacked too. ``head_limit_bytes``: of one header line.
     """
 
     kubeconfig: Path | None = None
@@ -20,6 +22,8 @@ class GatewaySettings:
     connect_timeout: timedelta = timedelta(seconds=2)
     first_byte_timeout: timedelta = timedelta(seconds=600)
     idle_timeout: timedelta = timedelta(seconds=300)
+    stale_limit: timedelta = timedelta(seconds=1)
     drain: timedelta = timedelta(seconds=10)
     body_limit_bytes: int = 32 << 20
+    head_limit_bytes: int = 64 << 10
     attempts: int = 3

@@ -1,21 +1,24 @@
 """One request through the gateway, with real sockets and a small upstream (rayfleet_gateway.exchange)."""
 
 import asyncio
+import gzip
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestServer, unused_port
+from multidict import CIMultiDict
+from yarl import URL
 
-from rayfleet_gateway.exchange import Forwarder, forwarded_headers
-from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, Rule
+from rayfleet_gateway.headers import forwarded_headers, joined_headers
+from rayfleet_gateway.routes import Endpoint
 from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.telemetry import Telemetry
+from rayfleet_gateway.testing import RunningGateway, running_gateway, table_for
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BODY = {"model": "m", "prompt": "x"}
@@ -23,55 +26,34 @@ CHUNKS = [b'data: {"choices": [{"text": "\xc3"}]}\n\n', b"data: odd spacing \r\n
 
 
 class Bench:
-    """A gateway in front of upstreams that a test writes."""
+    """A gateway in front of upstreams that a test writes, and a client of it."""
 
-    def __init__(self, client: "TestClient[web.Request, web.Application]", telemetry: Telemetry) -> None:
+    def __init__(self, gateway: RunningGateway, client: aiohttp.ClientSession) -> None:
         self.client = client
-        self.telemetry = telemetry
-
-    def counted(self) -> dict[tuple[str, str, str], float]:
-        """Return (model, status, result) -> number of requests."""
-        return {
-            (sample.labels["model"], sample.labels["status"], sample.labels["result"]): sample.value
-            for metric in self.telemetry.requests.collect()
-            for sample in metric.samples
-            if sample.name.endswith("_total")
-        }
+        self.counted = gateway.counted
+        self.in_flight = gateway.in_flight
 
 
 @asynccontextmanager
 async def bench(*handlers: Handler | None, settings: GatewaySettings | None = None) -> AsyncIterator[Bench]:
     """Yield a gateway whose model ``m`` is served by the handlers; None is a port on which nobody listens."""
-    servers = []
-    endpoints = []
-    for handler in handlers:
-        if handler is None:
-            endpoints.append(Endpoint(address="127.0.0.1", port=unused_port()))
-            continue
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handler)
-        server = TestServer(app)
-        await server.start_server()
-        servers.append(server)
-        endpoints.append(Endpoint(address="127.0.0.1", port=server.port or 0))
-    backend = Backend(service="default/s", weight=1, endpoints=tuple(endpoints))
-    match = Match(path="/v1/completions", headers={"model": "m"})
-    rule = Rule(match=match, route="default/r", rank=(), backends=(backend,), request_timeout=timedelta(seconds=2))
-    table = RouteTable(by_model={"m": (rule,)})
-    settings = settings or GatewaySettings()
-    telemetry = Telemetry()
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
-        forwarder = Forwarder(settings, session, telemetry)
-        gateway = web.Application(client_max_size=settings.body_limit_bytes)
-
-        async def serve(request: web.Request) -> web.StreamResponse:
-            return await forwarder.serve(request, table)
-
-        gateway.router.add_route("*", "/{path:.*}", serve)
-        async with TestClient(TestServer(gateway, handler_cancellation=True)) as client:
-            yield Bench(client, telemetry)
-    for server in servers:
-        await server.close()
+    async with AsyncExitStack() as stack:
+        endpoints = []
+        for handler in handlers:
+            if handler is None:
+                endpoints.append(Endpoint(address="127.0.0.1", port=unused_port()))
+                continue
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", handler)
+            server = TestServer(app)
+            await server.start_server(shutdown_timeout=0.1)
+            stack.push_async_callback(server.close)
+            endpoints.append(Endpoint(address="127.0.0.1", port=server.port or 0))
+        table = table_for("m", *endpoints, timeout=timedelta(seconds=2))
+        gateway = await stack.enter_async_context(running_gateway(table, settings))
+        session = aiohttp.ClientSession(gateway.url, auto_decompress=False)
+        yield Bench(gateway, await stack.enter_async_context(session))
+        assert gateway.in_flight() == 0
 
 
 async def _stream(request: web.Request) -> web.StreamResponse:
@@ -218,7 +200,31 @@ async def test_a_client_that_goes_away_takes_its_upstream_with_it() -> None:
             await began.wait()
             response.close()
             await gone.wait()
+            while not gateway.counted():
+                await asyncio.sleep(0.01)
         assert gateway.counted() == {("m", "200", "client_gone"): 1}
+
+
+async def test_a_client_that_goes_away_before_the_answer_takes_its_upstream_with_it() -> None:
+    began, gone = asyncio.Event(), asyncio.Event()
+
+    async def thinks(request: web.Request) -> web.StreamResponse:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:  # cancelled, or its connection is gone
+            gone.set()
+        return web.Response()
+
+    async with bench(thinks) as gateway:
+        asked = asyncio.create_task(gateway.client.post("/v1/completions", json=BODY))
+        async with asyncio.timeout(10):
+            await began.wait()
+            asked.cancel()
+            await gone.wait()
+            while not gateway.counted():
+                await asyncio.sleep(0.01)
+        assert gateway.counted() == {("m", "0", "client_gone"): 1}
 
 
 async def test_an_engines_own_error_passes_as_it_is() -> None:
@@ -243,8 +249,123 @@ async def test_an_engine_that_says_nothing_in_time_is_a_504() -> None:
         response = await gateway.client.post("/v1/completions", json=BODY)
         release.set()
         assert response.status == 504
+        assert response.headers["x-should-retry"] == "false"
+        assert gateway.counted() == {("m", "504", "upstream_error"): 1}
+
+
+async def test_the_request_timeout_ends_with_the_first_byte() -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(CHUNKS[0])
+        await asyncio.sleep(2.2)  # longer than the route's request timeout: the time itself is what is tested
+        await response.write(CHUNKS[2])
+        return response
+
+    async with bench(slow) as gateway:
+        response = await gateway.client.post("/v1/completions", json=BODY)
+        assert await response.read() == CHUNKS[0] + CHUNKS[2]
+
+
+async def test_a_stream_that_falls_silent_ends_with_an_error() -> None:
+    release = asyncio.Event()
+
+    async def stalls(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(CHUNKS[0])
+        await release.wait()
+        return response
+
+    async with bench(stalls, settings=GatewaySettings(idle_timeout=timedelta(seconds=0.2))) as gateway:
+        text = await (await gateway.client.post("/v1/completions", json=BODY)).read()
+        release.set()
+        assert "silent" in json.loads(text.rstrip().split(b"data: ")[-1])["error"]["message"]
+        assert gateway.counted() == {("m", "200", "upstream_error"): 1}
+
+
+async def test_packed_bytes_pass_in_both_directions() -> None:
+    packed = gzip.compress(json.dumps(BODY).encode())
+    seen = bytearray()
+
+    async def packs(request: web.Request) -> web.StreamResponse:
+        seen.extend(await request.read())
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+    async with bench(packs) as gateway:
+        response = await gateway.client.post("/v1/completions", data=packed, headers={"Content-Encoding": "gzip"})
+        assert (response.status, response.headers["Content-Encoding"]) == (200, "gzip")
+        assert await response.read() == packed
+    assert json.loads(seen) == BODY
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+async def test_a_body_that_cannot_be_unpacked_is_refused(coding: str) -> None:
+    async with bench(_echo) as gateway:
+        headers = {"Content-Encoding": coding, "model": "m"}
+        response = await gateway.client.post("/v1/completions", data=b"{}", headers=headers)
+        assert response.status == 400
+
+
+async def test_a_large_body_passes_whole() -> None:
+    body = json.dumps({"model": "m", "prompt": "x" * (8 << 20)}).encode()
+    async with bench(_length) as gateway:
+        response = await gateway.client.post("/v1/completions", data=io.BytesIO(body))
+        assert await response.json() == len(body)
+
+
+async def _length(request: web.Request) -> web.StreamResponse:
+    request._client_max_size = 0  # this upstream has no limit
+    return web.json_response(len(await request.read()))
+
+
+async def test_the_model_header_given_twice_is_refused() -> None:
+    async with bench(_echo) as gateway:
+        headers = CIMultiDict([("model", "m"), ("model", "m")])
+        response = await gateway.client.post("/v1/completions", json=BODY, headers=headers)
+        assert response.status == 400
+
+
+@pytest.mark.parametrize("path", ["/v1/completions/../../metrics", "/v1/completions/%2e%2e/x", "/v1/completions%2f.."])
+async def test_a_path_that_climbs_reaches_nothing(path: str) -> None:
+    async with bench(_echo) as gateway:
+        response = await gateway.client.post(URL(path, encoded=True), json=BODY)
+        assert (response.status, (await response.json())["error"]["code"]) == (404, "path_not_found")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "GET", "DELETE"])
+async def test_other_methods_are_refused_with_what_is_allowed(method: str) -> None:
+    async with bench(_echo) as gateway:
+        response = await gateway.client.request(method, "/v1/completions")
+        assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+async def test_half_a_surrogate_in_a_name_is_an_unknown_model() -> None:
+    async with bench(_echo) as gateway:
+        response = await gateway.client.post("/v1/completions", data=b'{"model": "\\ud800"}')
+        assert (response.status, (await response.json())["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_an_error_that_is_no_json_is_made_readable() -> None:
+    async def fails(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, text="Internal Server Error", headers={"Retry-After": "7"})
+
+    async with bench(fails) as gateway:
+        response = await gateway.client.post("/v1/completions", json=BODY)
+        error = (await response.json())["error"]
+        assert (response.status, error["code"], response.headers["Retry-After"]) == (500, "upstream_error", "7")
+        assert "Internal Server Error" in error["message"]
+        assert gateway.counted() == {("m", "500", "5xx"): 1}
 
 
 def test_hop_by_hop_headers_stay_here() -> None:
-    kept = forwarded_headers({"Host": "h", "TE": "trailers", "Content-Type": "application/json", "X-A": "1"}, "id")
-    assert dict(kept) == {"Content-Type": "application/json", "X-A": "1", "X-Request-Id": "id"}
+    headers = CIMultiDict(
+        [("Host", "h"), ("TE", "trailers"), ("Connection", "X-A"), ("Connection", "x-b"), ("X-A", "1"), ("X-B", "1")]
+    )
+    headers.extend({"Content-Type": "application/json", "X-C": "1", "Content-Length": "2"})
+    kept = forwarded_headers(headers, "id")
+    assert dict(kept) == {"Content-Type": "application/json", "X-C": "1", "X-Request-Id": "id"}
+
+
+def test_a_header_given_twice_is_one_for_a_match() -> None:
+    assert joined_headers(CIMultiDict([("X-Tier", "a"), ("x-tier", "b")])) == {"x-tier": "a, b"}

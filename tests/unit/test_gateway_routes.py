@@ -110,8 +110,22 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parsed_duration(text)
 
 
-def test_zero_is_no_limit() -> None:
-    assert parsed_duration("0s") is None
+def test_zero_is_kept_apart_from_no_timeout() -> None:
+    assert parsed_duration("0s") == timedelta()
+
+
+def test_a_route_that_is_not_readable_does_not_stop_the_others() -> None:
+    broken = _route("broken")
+    broken["spec"]["rules"][0]["backendRefs"][0] = {"port": 8000}
+    result = compiled(
+        Objects(routes=[broken, _route("whole")], services=[_service()], slices=[_slice(("127.0.0.1", True))])
+    )
+    assert [rule.route for rule in result.table.by_model["m"]] == ["default/whole"]
+    assert result.problems == ("HTTPRoute default/broken: is not readable: KeyError 'name'",)
+
+
+def test_an_address_of_the_sixth_version_stands_in_brackets() -> None:
+    assert str(Endpoint(address="fd00::1", port=80)) == "[fd00::1]:80"
 
 
 def test_the_least_busy_endpoint_is_picked_and_an_excluded_one_never() -> None:
