@@ -1,0 +1,168 @@
+"""The aiohttp application: authentication, discovery, health, and the resources. Edge: HTTP."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+from aiohttp import web
+
+from rayfleet.local.apiserver import discovery
+from rayfleet.local.apiserver.answers import answer, json_answer, refused
+from rayfleet.local.apiserver.calls import MOST_BODY_BYTES, Call
+from rayfleet.local.apiserver.cluster import Cluster
+from rayfleet.local.apiserver.negotiation import aggregated_discovery_version
+from rayfleet.local.apiserver.objects import Objects
+from rayfleet.local.apiserver.paths import ApiPath, parse_path
+from rayfleet.local.apiserver.podlogs import PodLogs
+from rayfleet.local.apiserver.refusal import Refusal, method_not_allowed, unknown_path
+from rayfleet.local.apiserver.subresources import Bindings, Scales
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+_OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+_VERSION = {
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.3+rayfleet",
+    "gitCommit": "",
+    "gitTreeState": "",
+    "buildDate": "1970-01-01T00:00:00Z",
+    "goVersion": "",
+    "compiler": "python",
+    "platform": "linux",
+}
+_DISCOVERY_KIND = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSettings:
+    """What an application needs beside the cluster."""
+
+    token: str
+    pods_folder: Path | None = None
+
+
+def build_app(cluster: Cluster, settings: AppSettings, stopping: asyncio.Event) -> web.Application:
+    """Return the application; set ``stopping`` before its clean-up, so that watches end."""
+    pages = _Pages(cluster, settings, stopping)
+    app = web.Application(middlewares=[_refusals, _authentication(settings.token)], client_max_size=MOST_BODY_BYTES)
+    for path in ("/healthz", "/livez", "/readyz"):
+        app.router.add_get(path, _healthy)
+    app.router.add_get("/version", _version)
+    app.router.add_route("*", "/{path:.*}", pages.answer)
+    app.on_shutdown.append(pages.end_watches)
+    return app
+
+
+class _Pages:
+    """Finds who answers a request."""
+
+    def __init__(self, cluster: Cluster, settings: AppSettings, stopping: asyncio.Event) -> None:
+        self._cluster = cluster
+        self._objects = Objects(cluster)
+        self._scales = Scales(cluster)
+        self._bindings = Bindings(cluster)
+        self._logs = PodLogs(cluster, settings.pods_folder, stopping)
+        self._stopping = stopping
+
+    async def end_watches(self, _app: web.Application) -> None:
+        """End what would keep the server from stopping."""
+        self._stopping.set()
+        self._objects.end_watches()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request. Raises Refusal."""
+        path = request.rel_url.raw_path.rstrip("/")
+        if path in ("/api", "/apis"):
+            return self._groups(request, is_core=path == "/api")
+        if path == "/openapi/v3":
+            return answer(self._cluster.openapi.index())
+        if path.startswith("/openapi/v3/"):
+            return answer(_present(self._cluster.openapi.document(path.removeprefix("/openapi/v3/"))))
+        if path.startswith("/apis/") and path.count("/") == 2:
+            return json_answer(_present(discovery.one_group(self._cluster.registry, path.removeprefix("/apis/"))))
+        found = _present(parse_path(path))
+        if not found.plural:
+            _only_get(request)
+            return json_answer(_present(discovery.resource_list(self._cluster.registry, found.group, found.version)))
+        return await self._resource(request, found)
+
+    async def _resource(self, request: web.Request, path: ApiPath) -> web.StreamResponse:
+        kind = self._cluster.registry.find(path.group, path.version, path.plural)
+        is_outside = bool(path.namespace) is not kind.is_namespaced and not (kind.is_namespaced and path.is_collection)
+        if is_outside or (path.subresource and path.subresource not in kind.subresources):
+            raise unknown_path()
+        call = Call(request=request, kind=kind, path=path)
+        match path.subresource:
+            case "":
+                return await (self._objects.collection(call) if path.is_collection else self._objects.single(call))
+            case "scale":
+                return await self._scales.answer(call)
+            case "binding":
+                return await self._bindings.answer(call)
+            case "log":
+                return await self._logs.answer(call)
+            case _:
+                return await self._objects.part(call)
+
+    def _groups(self, request: web.Request, *, is_core: bool) -> web.Response:
+        _only_get(request)
+        version = aggregated_discovery_version(request.headers.get("Accept", ""))
+        if version:
+            body = discovery.aggregated(self._cluster.registry, version, is_core=is_core)
+            return web.Response(body=orjson.dumps(body), headers={"Content-Type": _DISCOVERY_KIND.format(version)})
+        if is_core:
+            return json_answer(discovery.core_versions(request.host))
+        return json_answer(discovery.group_list(self._cluster.registry))
+
+
+def _present(found: T | None) -> T:
+    if found is None:
+        raise Refusal(404, "NotFound", "404 page not found", details={})
+    return found
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn refusals and failures into Status objects."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return refused(refusal)
+    except web.HTTPException as error:
+        return refused(Refusal(error.status, "NotFound" if error.status == 404 else "", error.reason))
+    except Exception as error:
+        log.exception("request failed", extra={"method": request.method, "path": request.path})
+        return refused(Refusal(500, "InternalError", f"Internal error occurred: {error}"))
+
+
+def _authentication(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    expected = f"Bearer {token}".encode()
+
+    @web.middleware
+    async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if request.path not in _OPEN_PATHS and not hmac.compare_digest(given, expected):
+            raise Refusal(401, "Unauthorized", "Unauthorized")
+        return await handler(request)
+
+    return authenticated
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+async def _version(_request: web.Request) -> web.Response:
+    return json_answer(_VERSION)
+
+
+def _only_get(request: web.Request) -> None:
+    if request.method != "GET":
+        raise method_not_allowed()

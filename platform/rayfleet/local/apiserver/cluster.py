@@ -1,0 +1,94 @@
+"""The server without HTTP: everything wired, namespaces that every cluster has. Edge: the storage."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rayfleet.local.apiserver.builtin.fields import MetadataFields
+from rayfleet.local.apiserver.builtin.kinds import builtin_kinds
+from rayfleet.local.apiserver.builtin.schemas import Schemas, load_schemas
+from rayfleet.local.apiserver.definitions import Definitions
+from rayfleet.local.apiserver.deletion import Deleter
+from rayfleet.local.apiserver.history import Stored
+from rayfleet.local.apiserver.kinds import Kind
+from rayfleet.local.apiserver.openapi import OpenApi
+from rayfleet.local.apiserver.refusal import Refusal
+from rayfleet.local.apiserver.registry import Registry
+from rayfleet.local.apiserver.storage import DEFAULT_WINDOW, Storage
+from rayfleet.local.apiserver.writing import NAMESPACES, WriteOptions, Writer
+
+_INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system", "rayfleet-system")
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """One cluster's objects and what may be done with them."""
+
+    storage: Storage
+    schemas: Schemas
+    registry: Registry
+    writer: Writer
+    deleter: Deleter
+    definitions: Definitions
+    openapi: OpenApi
+    now: Callable[[], datetime]
+
+    def close(self) -> None:
+        """Close the storage."""
+        self.storage.close()
+
+    def check_served(self, kind: Kind) -> None:
+        """Raise Refusal (405) for objects whose definition is being deleted."""
+        if self.definitions.is_terminating(kind):
+            message = "create not allowed while custom resource definition is terminating"
+            raise Refusal(
+                405, "MethodNotAllowed", f"create is not supported on resources of kind: {message}", details={}
+            )
+
+
+def open_cluster(path: Path, *, window: int = DEFAULT_WINDOW, now: Callable[[], datetime] = utc_now) -> Cluster:
+    """Open the cluster in the file ``path``, made when absent. Raises sqlite3.Error."""
+    storage = Storage(path, window=window)
+    schemas = load_schemas()
+
+    def service_addresses() -> list[str]:
+        services = storage.items("/services")
+        return [each.object["spec"].get("clusterIP") or "" for each in services]
+
+    registry = Registry(builtin_kinds(schemas, service_addresses))
+    definitions = Definitions(storage=storage, registry=registry, metadata=MetadataFields(schemas), now=now)
+
+    def settled(kind: Kind, stored: Stored) -> None:
+        definitions.settled(kind, stored, writer, deleter)
+
+    def gone(kind: Kind, stored: Stored) -> None:
+        definitions.gone(kind, stored, writer, deleter)
+
+    writer = Writer(storage=storage, now=now, settled=settled, gone=gone)
+    deleter = Deleter(storage=storage, writer=writer, now=now, gone=gone)
+    definitions.load()
+    cluster = Cluster(
+        storage=storage,
+        schemas=schemas,
+        registry=registry,
+        writer=writer,
+        deleter=deleter,
+        definitions=definitions,
+        openapi=OpenApi(registry, schemas),
+        now=now,
+    )
+    _make_namespaces(cluster)
+    return cluster
+
+
+def _make_namespaces(cluster: Cluster) -> None:
+    kind = cluster.registry.find("", "v1", "namespaces")
+    for name in _INITIAL_NAMESPACES:
+        if cluster.storage.get(NAMESPACES, ("", name)) is None:
+            cluster.writer.create(kind, "", {"metadata": {"name": name}}, WriteOptions())

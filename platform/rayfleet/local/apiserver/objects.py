@@ -1,0 +1,197 @@
+"""The verbs on kinds and their objects: get, list, watch, create, update, patch, delete. Edge: requests in, answers out."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
+
+from rayfleet.local.apiserver.answers import answer
+from rayfleet.local.apiserver.bodies import decode_object, duplicate_fields
+from rayfleet.local.apiserver.calls import Call, write_options
+from rayfleet.local.apiserver.cluster import Cluster
+from rayfleet.local.apiserver.deletion import DeleteOptions, decode_delete_options
+from rayfleet.local.apiserver.history import Stored
+from rayfleet.local.apiserver.lists import list_page, resource_version, selection_of
+from rayfleet.local.apiserver.negotiation import view_of
+from rayfleet.local.apiserver.patching import patcher
+from rayfleet.local.apiserver.refusal import bad_request, method_not_allowed, not_found, too_large_version
+from rayfleet.local.apiserver.views import Viewer
+from rayfleet.local.apiserver.watching import Watch, decode_watch, is_watch
+from rayfleet.local.apiserver.writing import Written
+from rayfleet.model.meta import JsonObject
+
+
+class Objects:
+    """Answers requests for kinds and objects, and for the parts that are written like them (``status``, ``finalize``)."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._watches: set[Watch] = set()
+
+    def end_watches(self) -> None:
+        """End all watches, so that the server can stop; clients come back with the version they have."""
+        for watch in tuple(self._watches):
+            watch.close()
+
+    async def collection(self, call: Call) -> web.StreamResponse:
+        """Answer a request for a kind. Raises Refusal."""
+        match call.request.method:
+            case "GET" if is_watch(call.query) and "watch" in call.kind.verbs:
+                return await self._watch(call)
+            case "GET":
+                return self._list(call)
+            case "POST" if call.path.namespace or not call.kind.is_namespaced:
+                return await self._create(call)
+            case "DELETE" if "deletecollection" in call.kind.verbs and (
+                call.path.namespace or not call.kind.is_namespaced
+            ):
+                return await self._delete_all(call)
+            case _:
+                raise method_not_allowed()
+
+    async def single(self, call: Call) -> web.StreamResponse:
+        """Answer a request for an object. Raises Refusal."""
+        match call.request.method:
+            case "GET" if is_watch(call.query):
+                return await self._watch(call)
+            case "GET":
+                return self.get(call)
+            case "PUT":
+                return await self.replace(call)
+            case "PATCH":
+                return await self.patch(call)
+            case "DELETE":
+                return await self._delete(call)
+            case _:
+                raise method_not_allowed()
+
+    async def part(self, call: Call) -> web.StreamResponse:
+        """Answer a request for the status or the finalizers of an object. Raises Refusal."""
+        match call.request.method:
+            case "GET" if "get" in call.kind.subresources[call.path.subresource]:
+                return self.get(call)
+            case "PUT":
+                return await self.replace(call)
+            case "PATCH" if "patch" in call.kind.subresources[call.path.subresource]:
+                return await self.patch(call)
+            case _:
+                raise method_not_allowed()
+
+    def get(self, call: Call) -> web.Response:
+        """Return the object. Raises Refusal: 404, 504."""
+        viewer = self._viewer(call)
+        asked = resource_version(call.query.get("resourceVersion", ""))
+        if asked > self._cluster.storage.version:
+            raise too_large_version(asked, self._cluster.storage.version)
+        return answer(viewer.stored(self._found(call)))
+
+    async def replace(self, call: Call) -> web.Response:
+        """Replace the object, or its part. Raises Refusal."""
+        viewer = self._viewer(call)
+        manifest, options = await call.manifest()
+        self._check_named(manifest, call)
+        written = self._cluster.writer.replace(call.kind, call.key, manifest, options, call.path.subresource)
+        return _written(viewer, written)
+
+    async def patch(self, call: Call) -> web.Response:
+        """Patch the object, or its part. Raises Refusal."""
+        viewer = self._viewer(call)
+        body = await call.body()
+        patched = patcher(call.kind, call.content_type, body)
+        options = write_options(call.query, duplicate_fields(body))
+        written = self._cluster.writer.patch(call.kind, call.key, patched, options, call.path.subresource)
+        return _written(viewer, written)
+
+    def _found(self, call: Call) -> Stored:
+        found = self._cluster.storage.get(call.kind.storage_name, call.key)
+        if found is None:
+            raise not_found(call.kind.group, call.kind.plural, call.path.name)
+        return found
+
+    def _viewer(self, call: Call, *, is_list: bool = False) -> Viewer:
+        view = view_of(call.accept, is_list=is_list)
+        return Viewer(call.kind, view, now=self._cluster.now, include=call.query.get("includeObject", ""))
+
+    def _list(self, call: Call) -> web.Response:
+        viewer = self._viewer(call, is_list=True)
+        selection = selection_of(call.kind, call.path.namespace, call.query)
+        page = list_page(self._cluster.storage, call.kind, selection, call.query)
+        metadata: JsonObject = {"resourceVersion": str(page.version)}
+        if page.token:
+            metadata["continue"] = page.token
+        if page.remaining is not None:
+            metadata["remainingItemCount"] = page.remaining
+        return answer(viewer.many(page.items, metadata))
+
+    async def _create(self, call: Call) -> web.Response:
+        viewer = self._viewer(call)
+        manifest, options = await call.manifest()
+        self._cluster.check_served(call.kind)
+        written = self._cluster.writer.create(call.kind, call.path.namespace, manifest, options)
+        return _written(viewer, written)
+
+    async def _delete(self, call: Call) -> web.Response:
+        viewer = self._viewer(call)
+        options = await _delete_options(call)
+        result = self._cluster.deleter.delete(call.kind, call.key, options)
+        if result["kind"] == "Status":
+            import orjson
+
+            return answer(orjson.dumps(result))
+        return answer(viewer.one(result))
+
+    async def _delete_all(self, call: Call) -> web.Response:
+        viewer = self._viewer(call, is_list=True)
+        selection = selection_of(call.kind, call.path.namespace, call.query)
+        options = await _delete_options(call)
+        page = list_page(self._cluster.storage, call.kind, selection, call.query)
+        for each in page.items:
+            if self._cluster.storage.get(call.kind.storage_name, each.key) is not None:
+                self._cluster.deleter.delete(call.kind, each.key, options)
+        return answer(viewer.many(page.items, {"resourceVersion": str(self._cluster.storage.version)}))
+
+    async def _watch(self, call: Call) -> web.StreamResponse:
+        query = dict(call.query)
+        if call.path.name:
+            query["fieldSelector"] = f"metadata.name={call.path.name}"
+        viewer = self._viewer(call, is_list=call.accept.find("List") > 0)
+        selection = selection_of(call.kind, call.path.namespace, query)
+        asked = decode_watch(query)
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
+        with self._open(lambda: Watch(self._cluster.storage, call.kind, selection, asked, viewer.event)) as watch:
+            await response.prepare(call.request)
+            async for chunk in watch.lines():
+                if chunk:
+                    await response.write(chunk)
+            await response.write_eof()
+        return response
+
+    @contextlib.contextmanager
+    def _open(self, make: Callable[[], Watch]) -> Iterator[Watch]:
+        watch = make()
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            watch.close()
+            self._watches.discard(watch)
+
+    @staticmethod
+    def _check_named(manifest: JsonObject, call: Call) -> None:
+        name = (manifest.get("metadata") or {}).get("name")
+        if not name:
+            raise bad_request(
+                f"the name of the object ({name or ''}) does not match the name on the URL ({call.path.name})"
+            )
+
+
+def _written(viewer: Viewer, written: Written) -> web.Response:
+    return answer(viewer.one(written.object), status=201 if written.is_new else 200, warnings=written.warnings)
+
+
+async def _delete_options(call: Call) -> DeleteOptions:
+    body = await call.body()
+    said = decode_object(body, "DeleteOptions") if body else {}
+    return decode_delete_options(said, dict(call.query))
