@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from rayfleet.kube.config import connect
 from rayfleet.logs import configure_logging
@@ -15,6 +16,17 @@ from rayfleet.model.errors import EnvironmentProblem, RayfleetError
 from rayfleet_gateway.app import ENDED, make_app
 from rayfleet_gateway.discovery import Discovery
 from rayfleet_gateway.settings import GatewaySettings
+
+
+class _OnlyOurFaults(logging.Filter):
+    """Drops the trace that aiohttp logs for each request which is no HTTP: the client is told, and anybody could fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record stays."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_ONLY_OURS = _OnlyOurFaults()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,8 +65,11 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 def make_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:
     """Return the application's runner, with the limits of ``settings``."""
+    logger = logging.getLogger("rayfleet_gateway.http")
+    logger.addFilter(_ONLY_OURS)
     return web.AppRunner(
         app,
+        logger=logger,
         access_log=None,
         handler_cancellation=True,  # a client that goes away cancels its handler, which closes the upstream
         auto_decompress=False,  # packed bodies go on as they came
