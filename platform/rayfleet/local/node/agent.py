@@ -14,7 +14,7 @@ from rayfleet.kube.reflector import Reflector
 from rayfleet.local.node.cleanup import end_strangers, prune_pod_folders
 from rayfleet.local.node.environments import ConfigLookup
 from rayfleet.local.node.log_rotation import rotate_logs
-from rayfleet.local.node.loopback import PodNetwork
+from rayfleet.local.node.loopback import PodNetwork, behind_service
 from rayfleet.local.node.pod import PodWorker
 from rayfleet.local.node.registration import keep_registered
 from rayfleet.local.node.scheduling import Unschedulable, planned_schedule
@@ -46,6 +46,7 @@ class Agent:
         self._changed = asyncio.Event()
         self._problems: dict[str, str] = {}
         self._is_ending = False
+        self._finished: set[str] = set()  # removed by us; the watch may not have shown it yet
         self._around: Surroundings | None = None
 
     async def run(self, around: Surroundings) -> None:
@@ -95,7 +96,7 @@ class Agent:
             and selector.items() <= (worker.pod["metadata"].get("labels") or {}).items()
         ]
         found.sort(key=lambda worker: ("deletionTimestamp" in worker.pod["metadata"], worker.key.name))
-        return found[0].network if found else None
+        return behind_service(found[0].network, found[0].pod, service or {}) if found else None
 
     def lookup_in(self, namespace: str) -> ConfigLookup:
         """Return how a pod of a namespace reads its Secrets and ConfigMaps."""
@@ -122,8 +123,9 @@ class Agent:
             uid = pod["metadata"]["uid"]
             if uid in self._workers:
                 self._workers[uid].update(pod)
-            elif not _is_over(pod):
+            elif not _is_over(pod) and uid not in self._finished:
                 self._start(uid, pod)
+        self._finished &= self._bound_uids()
         for uid in self._workers.keys() - self._bound_uids():
             self._workers[uid].vanish()  # deleted by force, or the store was put back
 
@@ -144,10 +146,13 @@ class Agent:
     def _worker_ended(self, uid: str, task: "asyncio.Task[None]") -> None:
         self._workers.pop(uid, None)
         self._tasks.pop(uid, None)
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             log.error("a pod's worker failed; starting it again", exc_info=task.exception())
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._changed.set)
         else:
+            self._finished.add(uid)
             self._changed.set()
 
     async def _schedule(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from rayfleet.local.node.container import Configured
 from rayfleet.local.node.environments import CannotConfigure, command_line, container_environment
 from rayfleet.local.node.images import base_environment, environment_of
-from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, localized_environment, localized_words
+from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, beside_ray, localized_environment, localized_words
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
 from rayfleet.local.node.surroundings import Surroundings
@@ -39,7 +39,7 @@ class Configurator:
         lookup = self._around.lookup_in(self._pod["metadata"]["namespace"])
         declared = container_environment(self._pod, raw, lookup, self._network.address)
         words = command_line(raw, declared)
-        network = self._network if RAY_COMMAND in declared else _without_ports(self._network)
+        network = self._network if RAY_COMMAND in declared else beside_ray(self._network)
         environment = {
             **self._base(raw),
             **localized_environment(declared, network, self._around.resolve),
@@ -71,11 +71,6 @@ class Configurator:
     def _base(self, raw: JsonObject) -> dict[str, str]:
         environment = environment_of(raw.get("image", ""), self._around.environments)
         return base_environment(environment, self._around.own_bin, self._around.cache, self._around.variables)
-
-
-def _without_ports(network: PodNetwork) -> PodNetwork:
-    """Return the network for a container that runs no Ray: port 8080 there is the sidecar's, not Ray's metrics port."""
-    return PodNetwork(address=network.address, first_port=network.first_port, temp_dir="", port_map={})
 
 
 def _real_port(raw: JsonObject, network: PodNetwork, port: int | str) -> int:

@@ -1,10 +1,13 @@
 """Where the node keeps what must be found again: pod folders in the cluster's state, short paths in a runtime folder."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from rayfleet.model.errors import EnvironmentProblem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,18 @@ class NodeFolders:
     def ray_temp(self, cluster_key: str) -> Path:
         """Return the temporary folder of a Ray cluster; short, because unix socket paths end at 107 bytes."""
         return self.runtime / "ray" / cluster_key
+
+    def make_runtime(self) -> None:
+        """Make the runtime folder, for this user alone. Raises EnvironmentProblem when somebody else has made it before."""
+        self.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+        facts = self.runtime.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+            raise EnvironmentProblem(
+                f"{self.runtime} belongs to somebody else",
+                way_out="Have it removed, or set XDG_RUNTIME_DIR to a folder of your own (20 characters at most).",
+            )
+        if stat.S_IMODE(facts.st_mode) != 0o700:
+            self.runtime.chmod(0o700)
 
     def container(self, pod_folder: str, container: str) -> Path:
         """Return the folder of a container's logs and state."""

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 10 << 20
 KEPT = 2
+KEPT_RUNS = 10  # of a container that restarts and restarts
 PERIOD_SECONDS = 10.0
 
 
@@ -21,6 +22,19 @@ async def rotate_logs(pods: Path) -> None:
     while True:
         await asyncio.sleep(PERIOD_SECONDS)
         await asyncio.to_thread(rotate_large_logs, pods)
+        await asyncio.to_thread(remove_old_runs, pods)
+
+
+def remove_old_runs(pods: Path, kept: int = KEPT_RUNS) -> int:
+    """Remove logs of all but a container's last runs, and return how many runs. Blocking."""
+    removed = 0
+    for container in pods.glob("*/*"):
+        runs = sorted((int(path.stem) for path in container.glob("*.log") if path.stem.isdigit()), reverse=True)
+        for run in runs[kept:]:
+            for path in container.glob(f"{run}.log*"):
+                path.unlink(missing_ok=True)
+            removed += 1
+    return removed
 
 
 def rotate_large_logs(pods: Path, limit_bytes: int = LIMIT_BYTES) -> int:

@@ -2,13 +2,13 @@
 
 Ray binds some of its ports to every address whatever ``--node-ip-address`` says, so each pod gets a block of ports for Ray's daemons, and
 everything that names one of Ray's usual ports on the pod or on its head Service is rewritten: the ``ray start`` command, addresses in the
-environment, commands and probes. The engine's and sidecar's own ports stay: they bind the pod's own address.
+environment, commands and probes. ``localhost``, 127.0.0.1 and 0.0.0.0 become the pod's own address, so that each pod has its port 8000.
 Measured in Ray 2.60: GCS, node manager and object manager bind ``*``; socket paths want a short ``--temp-dir``.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 JsonObject = Mapping[str, Any]
@@ -16,15 +16,24 @@ JsonObject = Mapping[str, Any]
 RAY_COMMAND = "KUBERAY_GEN_RAY_START_CMD"
 PORTS_PER_POD = 60
 _WORKER_OFFSET = 10
+_METRICS_OFFSET = 7
 # Ray wants 75 MB at least; the engines keep nothing large in the object store.
 OBJECT_STORE_BYTES = 80_000_000
 
 _SERVICE = re.compile(
     r"(?<![\w.-])([a-z][a-z0-9-]*)\.([a-z0-9][a-z0-9-]*)\.svc(?:\.[a-z0-9-]+)*(?::(\d+))?(?![\w-])", re.IGNORECASE
 )
-_SELF = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1):(\d+)(?!\d)")
+# "This pod" in the ways that texts say it; not a network such as 0.0.0.0/0.
+_SELF = re.compile(r"(?<![\w.@-])(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::(\d+))?(?![\w.-]|/\d)")
+# Lists of hosts to reach directly: nobody listens there.
+_LEFT_AS_IT_IS = frozenset({"NO_PROXY", "no_proxy"})
 
-_WORD = re.compile(r"""(?:[^\s'"\\]|'[^']*'|"(?:\\.|[^"\\])*"|\\.)+""", re.DOTALL)
+# A word of a shell command, quotes and escapes included; a separator ends it, an escaped line end does not.
+_WORD_TEXT = r"""(?:[^\s'"\\;&|<>]|'[^']*'|"(?:\\.|[^"\\])*"|\\[^\n])+"""
+_WORD = re.compile(_WORD_TEXT, re.DOTALL)
+_RAY_START = re.compile(rf"(?<![\w./-])ray start(?:(?:[ \t]|\\\n)+{_WORD_TEXT})+", re.DOTALL)
+# Ends every Ray process of the machine, those of other pods too. A container's own end with it anyway.
+_RAY_STOP = re.compile(r"(?<![\w./-])ray stop\b(?:[ \t]+-[\w=-]+)*")
 
 # Flag of `ray start` -> (its default port, offset in the pod's block).
 _DAEMON_PORTS = {
@@ -35,7 +44,7 @@ _DAEMON_PORTS = {
     "dashboard-agent-listen-port": (52365, 4),
     "dashboard-agent-grpc-port": (0, 5),
     "runtime-env-agent-port": (0, 6),
-    "metrics-export-port": (8080, 7),
+    "metrics-export-port": (8080, _METRICS_OFFSET),
     "ray-client-server-port": (10001, 8),
 }
 _HEAD_ONLY = frozenset({"port", "dashboard-port", "ray-client-server-port"})
@@ -83,6 +92,29 @@ def pod_network(pod: JsonObject, address: str, first_port: int, temp_dir: str) -
     return PodNetwork(address=address, first_port=first_port, temp_dir=temp_dir, port_map=ports)
 
 
+def beside_ray(network: PodNetwork) -> PodNetwork:
+    """Return the network for a container beside Ray: the usual metrics port, 8080, is the sidecar's there."""
+    ports = {port: real for port, real in network.port_map.items() if real != network.first_port + _METRICS_OFFSET}
+    return replace(network, port_map=ports)
+
+
+def behind_service(network: PodNetwork, pod: JsonObject, service: JsonObject) -> PodNetwork:
+    """Return a pod's network as a client of a Service sees it: the Service's ports lead to its target ports."""
+    named = {
+        port["name"]: int(port["containerPort"])
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports") or ()
+        if port.get("name")
+    }
+    ports = {}
+    for entry in service.get("spec", {}).get("ports") or ():
+        target = entry.get("targetPort") or entry["port"]
+        target = named.get(target, 0) if isinstance(target, str) and not target.isdigit() else int(target)
+        if target:
+            ports[int(entry["port"])] = network.port_map.get(target, target)
+    return replace(network, port_map={**network.port_map, **ports})
+
+
 def localized_ray_start(command: str, network: PodNetwork) -> str:
     """Return a ``ray start`` command with this pod's address, ports and temporary folder; other flags stay as they are."""
     flags = _flags(command)
@@ -110,7 +142,7 @@ def localized_ray_start(command: str, network: PodNetwork) -> str:
 
 
 def localized_text(text: str, network: PodNetwork, resolve: Resolve) -> str:
-    """Return ``text`` with names of Services and Ray's usual ports of this pod replaced. Raises NotResolved."""
+    """Return ``text`` with names of Services, this pod's own names and Ray's usual ports replaced. Raises NotResolved."""
 
     def of_service(match: re.Match[str]) -> str:
         name, namespace, port = match[1], match[2], match[3]
@@ -120,15 +152,18 @@ def localized_text(text: str, network: PodNetwork, resolve: Resolve) -> str:
         return target.address + (f":{target.port_map.get(int(port), int(port))}" if port else "")
 
     def of_self(match: re.Match[str]) -> str:
-        real = network.port_map.get(int(match[1]))
-        return match[0] if real is None else f"{network.address}:{real}"
+        port = match[1]
+        return network.address + (f":{network.port_map.get(int(port), int(port))}" if port else "")
 
     return _SELF.sub(of_self, _SERVICE.sub(of_service, text))
 
 
 def localized_environment(environment: Mapping[str, str], network: PodNetwork, resolve: Resolve) -> dict[str, str]:
     """Return a container's environment for this machine. Raises NotResolved."""
-    found = {name: localized_text(value, network, resolve) for name, value in environment.items()}
+    found = {
+        name: value if name in _LEFT_AS_IT_IS else localized_text(value, network, resolve)
+        for name, value in environment.items()
+    }
     if RAY_COMMAND in environment:
         found[RAY_COMMAND] = localized_ray_start(found[RAY_COMMAND], network)
         found.setdefault("RAY_AUTH_MODE", "disabled")  # else a token file in the home folder decides
@@ -148,15 +183,29 @@ def localized_words(
     In KubeRay's normal mode the start command stands in the arguments too, word for word.
     """
     command = environment.get(RAY_COMMAND, "")
+    if words[:2] == ["ray", "stop"]:
+        return ["true"]
     found = []
     for word in words:
         local = word
-        if command and command in word:
+        if command.strip() and command in word:
             local = word.replace(command, localized_ray_start(localized_text(command, network, resolve), network) + " ")
-        found.append(localized_text(local, network, resolve))
+        found.append(_RAY_STOP.sub("true", _own_ray_start(localized_text(local, network, resolve), network)))
     if found[0].endswith("bash") and found[1:2] == ["-lc"]:
         found[1] = "-c"  # a login shell would read this machine's profile, which sets PATH anew
     return found
+
+
+def _own_ray_start(text: str, network: PodNetwork) -> str:
+    """Return ``text`` with the ``ray start`` that a person wrote adapted; in a pod that KubeRay did not make nothing is known of it."""
+
+    def adapted(match: re.Match[str]) -> str:
+        flags = _flags(match[0])
+        if flags.get("node-ip-address") == network.address or not flags.keys() & {"head", "address"}:
+            return match[0]  # done already, or prose
+        return localized_ray_start(match[0], network)
+
+    return _RAY_START.sub(adapted, text) if network.temp_dir else text
 
 
 def _number(text: str) -> int:
@@ -174,7 +223,11 @@ def _flags(command: str) -> dict[str, str]:
     A flag without a value has an empty one.
     """
     found: dict[str, str] = {}
+    last = ""
     for word in _WORD.findall(command)[2:]:
-        name, _, value = word.removeprefix("--").partition("=")
-        found[name] = value
+        if not word.startswith("--"):  # `--port 6379`
+            found[last] = word
+            continue
+        last, _, value = word.removeprefix("--").partition("=")
+        found[last] = value
     return found

@@ -44,6 +44,7 @@ class Slots:
     """Takes and gives back slots for the pods of one state folder."""
 
     def __init__(self, folders: NodeFolders) -> None:
+        self._folders = folders
         self._folder = folders.slots
         self._state = str(folders.state)
 
@@ -97,7 +98,8 @@ class Slots:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folders.make_runtime()
+        self._folder.mkdir(exist_ok=True)
         with (self._folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -1,0 +1,197 @@
+"""Container states to pod status, restarts, probes, and what a new node recalls: pure."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rayfleet.local.node.container_state import ContainerState
+from rayfleet.local.node.pod_status import ContainerView, Ended, PodView, pod_status
+from rayfleet.local.node.probes import ProbeKind, ProbeState, after_result, probe_specs
+from rayfleet.local.node.processes import Started
+from rayfleet.local.node.recalling import recalled_view, status_entry
+from rayfleet.local.node.restarts import ends_in_a_row, is_restarted, restart_backoff
+
+T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
+T1 = T0 + timedelta(seconds=30)
+
+
+def ended(code: int) -> Ended:
+    return Ended(exit_code=code, reason="Completed" if code == 0 else "Error", started_at=T0, finished_at=T1)
+
+
+WAITING = ContainerView(name="a", image="i", waiting_reason="PodInitializing")
+RUNNING = replace(WAITING, started_at=T0, is_started=True)
+READY = replace(RUNNING, is_ready=True)
+DONE, FAILED = replace(WAITING, ended=ended(0)), replace(WAITING, ended=ended(3))
+
+
+def view(*containers: ContainerView, init: tuple[ContainerView, ...] = (), policy: str = "Always") -> PodView:
+    return PodView(
+        address="127.77.0.2", started_at=T0, init_containers=init, containers=containers, restart_policy=policy
+    )
+
+
+def conditions(status: dict[str, Any]) -> dict[str, str]:
+    return {each["type"]: each["status"] for each in status["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("pod", "phase"),
+    [
+        (view(WAITING), "Pending"),
+        (view(RUNNING), "Running"),
+        (view(RUNNING, WAITING), "Running"),
+        (view(WAITING, init=(RUNNING,)), "Pending"),
+        (view(WAITING, init=(FAILED,)), "Pending"),
+        (view(WAITING, init=(FAILED,), policy="Never"), "Failed"),
+        (view(READY, init=(DONE,)), "Running"),
+        (view(DONE), "Running"),  # it will be started again
+        (view(DONE, policy="Never"), "Succeeded"),
+        (view(DONE, policy="OnFailure"), "Succeeded"),
+        (view(FAILED, DONE, policy="Never"), "Failed"),
+        (view(READY, FAILED, policy="Never"), "Running"),
+        (view(replace(WAITING, waiting_reason="CrashLoopBackOff", last_ended=ended(1))), "Running"),
+    ],
+)
+def test_the_phase(pod: PodView, phase: str) -> None:
+    assert pod_status(pod, (), T0)["phase"] == phase
+
+
+def test_ready_means_every_container() -> None:
+    assert conditions(pod_status(view(READY, READY), (), T0)) == dict.fromkeys(
+        ("PodScheduled", "Initialized", "ContainersReady", "Ready"), "True"
+    )
+    status = pod_status(view(READY, RUNNING), (), T0)
+    assert conditions(status)["Ready"] == conditions(status)["ContainersReady"] == "False"
+    assert "['a']" in next(each["message"] for each in status["conditions"] if each["type"] == "Ready")
+
+
+def test_a_pod_that_is_deleted_is_not_ready_though_its_containers_are() -> None:
+    status = conditions(pod_status(replace(view(READY), is_terminating=True), (), T0))
+    assert (status["ContainersReady"], status["Ready"]) == ("True", "False")
+
+
+def test_a_transition_time_stays_until_the_condition_flips() -> None:
+    first = pod_status(view(RUNNING), (), T0)["conditions"]
+    second = pod_status(view(RUNNING), first, T1)["conditions"]
+    assert second == first
+    third = {each["type"]: each for each in pod_status(view(READY), second, T1)["conditions"]}
+    assert third["Ready"]["lastTransitionTime"] == "2026-11-01T12:00:30Z"
+    assert third["PodScheduled"]["lastTransitionTime"] == "2026-11-01T12:00:00Z"
+
+
+def test_a_container_shows_exactly_one_state() -> None:
+    for container, state in ((WAITING, "waiting"), (RUNNING, "running"), (FAILED, "terminated")):
+        found = pod_status(view(container), (), T0)["containerStatuses"][0]["state"]
+        assert list(found) == [state]
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "again"),
+    [
+        ("Always", 0, True),
+        ("Always", 1, True),
+        ("OnFailure", 0, False),
+        ("OnFailure", 1, True),
+        ("Never", 0, False),
+        ("Never", 1, False),
+    ],
+)
+def test_the_restart_policy(policy: str, code: int, again: bool) -> None:
+    assert is_restarted(policy, code) is again
+
+
+def test_the_first_restart_is_immediate_then_the_pause_doubles_to_five_minutes() -> None:
+    pauses = [restart_backoff(count).total_seconds() for count in range(1, 9)]
+    assert pauses == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert restart_backoff(10_000) == timedelta(minutes=5)
+
+
+def test_ten_quiet_minutes_forget_the_back_off() -> None:
+    assert ends_in_a_row(6, timedelta(minutes=9)) == 7
+    assert ends_in_a_row(6, timedelta(minutes=10)) == 1
+
+
+def states(results: str, **raw: int) -> list[bool | None]:
+    spec = probe_specs({"readinessProbe": {"tcpSocket": {"port": 1}, **raw}})[ProbeKind.READINESS]
+    state, found = ProbeState(), []
+    for result in results:
+        state = after_result(state, spec, result == "+")
+        found.append(state.is_passing)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("results", "raw", "expected"),
+    [
+        ("+", {}, [True]),
+        ("---", {}, [None, None, False]),
+        ("+--+---", {}, [True, True, True, True, True, True, False]),
+        ("+-", {"failureThreshold": 1}, [True, False]),
+        ("-+-++", {"successThreshold": 2}, [None, None, None, None, True]),
+    ],
+)
+def test_a_probe_flips_at_its_thresholds(results: str, raw: dict[str, int], expected: list[bool | None]) -> None:
+    assert states(results, **raw) == expected
+
+
+def test_probe_defaults_are_those_of_kubernetes() -> None:
+    spec = probe_specs({"livenessProbe": {"exec": {"command": ["true"]}}})[ProbeKind.LIVENESS]
+    seconds = [each.total_seconds() for each in (spec.initial_delay, spec.period, spec.timeout)]
+    assert (*seconds, spec.success_threshold, spec.failure_threshold) == (0, 10, 1, 1, 3)
+
+
+RAW = {"name": "a", "image": "i"}
+STILL = ContainerState(process=Started(pid=7, start_ticks=1), restart_count=2, started_at=T0)
+
+
+def entry(container: ContainerView) -> dict[str, Any]:
+    status = pod_status(view(container), (), T0)
+    return dict(status_entry({"status": status}, "a"))
+
+
+def test_a_new_pod_recalls_nothing() -> None:
+    assert recalled_view(RAW, {}, None, "Always") == WAITING
+
+
+def test_what_still_runs_goes_on_with_its_readiness() -> None:
+    running = replace(READY, restart_count=2, container_id="rayfleet://u/a/2", last_ended=ended(1))
+    found = recalled_view(RAW, entry(running), STILL, "Always")
+    assert (found.is_ready, found.is_started, found.restart_count) == (True, True, 2)
+    assert found.started_at == T0
+    assert found.container_id == "rayfleet://u/a/2"
+    assert found.last_ended is not None
+
+
+def test_the_readiness_of_an_earlier_run_is_not_that_of_this_one() -> None:
+    earlier = replace(READY, restart_count=1, container_id="rayfleet://u/a/1")
+    assert not recalled_view(RAW, entry(earlier), STILL, "Always").is_ready
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure"])
+def test_what_ran_and_is_gone_counts_as_a_restart(policy: str) -> None:
+    found = recalled_view(RAW, entry(replace(READY, restart_count=4, container_id="c")), None, policy)
+    assert found.restart_count == 5
+    assert found.last_ended is not None
+    assert (found.last_ended.exit_code, found.last_ended.reason) == (137, "ContainerStatusUnknown")
+
+
+def test_what_ran_and_must_not_run_again_has_failed() -> None:
+    found = recalled_view(RAW, entry(replace(READY, container_id="c")), None, "Never")
+    assert found.ended is not None
+    assert found.ended.exit_code == 137
+
+
+@pytest.mark.parametrize(("code", "policy"), [(0, "Never"), (3, "Never"), (0, "OnFailure")])
+def test_what_ended_for_good_stays_ended(code: int, policy: str) -> None:
+    found = recalled_view(RAW, entry(replace(WAITING, ended=ended(code), restart_count=1)), None, policy)
+    assert found.ended == ended(code)
+    assert found.restart_count == 1
+
+
+def test_what_waited_for_its_next_start_starts() -> None:
+    waiting = replace(WAITING, waiting_reason="CrashLoopBackOff", last_ended=ended(1), restart_count=3)
+    found = recalled_view(RAW, entry(waiting), None, "Always")
+    assert (found.ended, found.last_ended, found.restart_count) == (None, ended(1), 4)
