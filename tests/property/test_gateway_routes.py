@@ -1,0 +1,154 @@
+"""The route table against a slow reading of the Gateway API's precedence, and the picker against what it promises."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rayfleet_gateway.compiling import Objects, compiled
+from rayfleet_gateway.picking import picked_backend, picked_endpoint
+from rayfleet_gateway.routes import Backend, Endpoint
+
+MODELS, PATHS, TIERS, METHODS = (
+    ("a", "b"),
+    ("/", "/v1", "/v1/", "/v1/x", "/v1/xy", "/v1/x/y"),
+    ("gold", "tin"),
+    ("", "POST", "GET"),
+)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@st.composite
+def _matches(draw: st.DrawFn) -> dict[str, Any]:
+    headers = []
+    if model := draw(st.sampled_from([None, *MODELS])):
+        headers.append({"name": draw(st.sampled_from(["model", "Model"])), "value": model})
+    if tier := draw(st.sampled_from([None, *TIERS])):
+        headers.append({"name": "X-Tier", "value": tier})
+    path = {"type": draw(st.sampled_from(["PathPrefix", "Exact"])), "value": draw(st.sampled_from(PATHS))}
+    method = draw(st.sampled_from(METHODS))
+    return {"path": path, "headers": headers, **({"method": method} if method else {})}
+
+
+@st.composite
+def _routes(draw: st.DrawFn) -> list[dict[str, Any]]:
+    names = draw(st.lists(st.sampled_from("pqrst"), unique=True, max_size=4))
+    return [
+        {
+            "metadata": {
+                "name": name,
+                "namespace": draw(st.sampled_from(["n", "o"])),
+                "creationTimestamp": (START + timedelta(days=draw(st.integers(0, 1)))).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            },
+            "spec": {"rules": [{"matches": draw(st.lists(_matches(), min_size=1, max_size=3))} for _ in range(2)]},
+        }
+        for name in names
+    ]
+
+
+class _Found(NamedTuple):
+    match: dict[str, Any]
+    created: str
+    route: str
+    order: int
+
+
+def _is_match(match: dict[str, Any], method: str, path: str, headers: dict[str, str]) -> bool:
+    value = match["path"]["value"]
+    if match["path"]["type"] == "Exact":
+        is_path = path == value
+    else:  # element by element, a trailing slash aside
+        wanted = [part for part in value.split("/") if part]
+        is_path = [part for part in path.split("/") if part][: len(wanted)] == wanted
+    has_headers = all(headers.get(each["name"].lower()) == each["value"] for each in match["headers"])
+    return is_path and has_headers and match.get("method") in {None, method}
+
+
+def _reference(routes: list[dict[str, Any]], method: str, path: str, headers: dict[str, str]) -> tuple[str, int] | None:
+    """Filter all matches, one criterion after the other, as the specification of HTTPRouteRule lists them."""
+    found = []
+    for route in routes:
+        matches = [match for rule in route["spec"]["rules"] for match in rule["matches"]]
+        meta = route["metadata"]
+        for order, match in enumerate(matches, start=1):
+            if _is_match(match, method, path, headers):
+                found.append(_Found(match, meta["creationTimestamp"], f"{meta['namespace']}/{meta['name']}", order))
+    criteria: tuple[Callable[[_Found], Any], ...] = (
+        lambda each: each.match["path"]["type"] != "Exact",
+        lambda each: -len(each.match["path"]["value"].rstrip("/")),
+        lambda each: "method" not in each.match,
+        lambda each: -len(each.match["headers"]),
+        lambda each: each.created,
+        lambda each: each.route,
+        lambda each: each.order,
+    )
+    for criterion in criteria:
+        best = min(map(criterion, found), default=None)
+        found = [each for each in found if criterion(each) == best]
+    if not found:
+        return None
+    (best_one,) = found
+    return best_one.route, best_one.order
+
+
+@given(
+    routes=_routes(),
+    method=st.sampled_from(["GET", "POST"]),
+    path=st.sampled_from(["/", "/v1", "/v1/x", "/v1/xy", "/v1/x/y", "/v1/x/y/z", "/v2"]),
+    model=st.sampled_from([*MODELS, "c"]),
+    tier=st.sampled_from([None, *TIERS]),
+)
+def test_a_request_takes_the_rule_that_gateway_api_says(
+    routes: list[dict[str, Any]], method: str, path: str, model: str, tier: str | None
+) -> None:
+    headers = {"model": model} | ({"x-tier": tier} if tier else {})
+    table = compiled(Objects(routes=routes)).table
+    rule = table.rule_for(method=method, path=path, model=model, headers=headers)
+    expected = _reference(routes, method, path, headers)
+    assert (None if rule is None else (rule.route, rule.rank[-1])) == expected
+    if rule is not None:
+        assert table.has_path(path)
+
+
+_ENDPOINTS = st.integers(0, 7).map(lambda number: Endpoint(address=f"10.0.0.{number}", port=8000))
+_CHANCES = st.floats(0, 1, exclude_max=True)
+
+
+@given(
+    endpoints=st.lists(_ENDPOINTS, unique=True),
+    in_flight=st.dictionaries(_ENDPOINTS, st.integers(0, 5)),
+    excluded=st.sets(_ENDPOINTS),
+    chance=_CHANCES,
+)
+def test_the_pick_is_a_least_loaded_one_and_never_an_excluded_one(
+    endpoints: list[Endpoint], in_flight: dict[Endpoint, int], excluded: set[Endpoint], chance: float
+) -> None:
+    picked = picked_endpoint(endpoints, in_flight, excluded, chance)
+    left = set(endpoints) - excluded
+    assert (picked is None) == (not left)
+    if picked is not None:
+        assert picked in left
+        assert in_flight.get(picked, 0) == min(in_flight.get(each, 0) for each in left)
+
+
+@given(
+    backends=st.lists(
+        st.builds(
+            Backend,
+            service=st.just("n/s"),
+            weight=st.integers(0, 3),
+            endpoints=st.lists(_ENDPOINTS, max_size=3).map(tuple),
+        ),
+        max_size=4,
+    ),
+    excluded=st.sets(_ENDPOINTS),
+    chance=_CHANCES,
+)
+def test_a_backend_with_weight_and_an_endpoint_is_found_when_there_is_one(
+    backends: list[Backend], excluded: set[Endpoint], chance: float
+) -> None:
+    able = [each for each in backends if each.weight and set(each.endpoints) - excluded]
+    picked = picked_backend(backends, excluded, chance)
+    assert picked in able if able else picked is None
