@@ -5,6 +5,7 @@ rank per accelerator by a placement group; workers only run Ray. A lost rank end
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from types import MappingProxyType
 
 from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
@@ -12,7 +13,7 @@ from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
-from rayfleet_vllm.scripts import RAY_VERSION, Launch, head_script, worker_script
+from rayfleet_vllm.scripts import RAY_VERSION, Launch, Limits, head_script, worker_script
 
 # The stock images of 2026 ship no Ray any more, and the head script says so and ends: this default wants one that was built
 # `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in `spec.serving.image`.
@@ -59,6 +60,11 @@ _OF_THE_PLAN = frozenset(
 )
 _OTHER_WAYS_TO_SPREAD = frozenset({"--data-parallel-size", "-dp", "--nnodes", "-n", "--node-rank", "-r", "--headless"})
 
+# After the drain of --shutdown-timeout (vLLM's default: none) it ends within this time, or hangs.
+_END_SECONDS = 10
+# A pod is killed 60 s after it was told to end; the head waits for its gateways first, and Ray wants some seconds too.
+_MOST_DRAIN_SECONDS = 40
+
 
 class Vllm:
     """vLLM over the nodes of a Ray cluster."""
@@ -83,13 +89,16 @@ class Vllm:
             nodes_port=NODES_PORT,
             arguments=_engine_arguments(serving),
         )
+        limits = Limits(stop=(_drain_seconds(serving.arguments) or 0) + _END_SECONDS)
         environment = {**_ENVIRONMENT, **serving.environment}
         ray_start = _ray_start_params(serving)
         return LaunchPlan(
             image=serving.image or IMAGE,
             ray_version=serving.ray_version or RAY_VERSION,
-            head=NodeLaunch(script=head_script(launch), environment=environment, ray_start_params=ray_start),
-            worker=NodeLaunch(script=worker_script(launch), environment=environment, ray_start_params=ray_start),
+            head=NodeLaunch(script=head_script(launch, limits), environment=environment, ray_start_params=ray_start),
+            worker=NodeLaunch(
+                script=worker_script(launch, limits), environment=environment, ray_start_params=ray_start
+            ),
             probe=EngineProbe(port=PORT, nodes_port=NODES_PORT),
         )
 
@@ -158,3 +167,20 @@ def _argument_problems(serving: Serving) -> Iterator[FieldError]:
             message = f"{flag} would end the engine at once"
         if message:
             yield FieldError(path=f"spec.serving.args[{index}]", message=message)
+    drain = _drain_seconds(serving.arguments)
+    if drain is not None and drain > _MOST_DRAIN_SECONDS:
+        yield FieldError(
+            path="spec.serving.args",
+            message=f"--shutdown-timeout {drain} is more than {_MOST_DRAIN_SECONDS}, and the pod would be killed before it ends",
+        )
+
+
+def _drain_seconds(arguments: tuple[str, ...]) -> int | None:
+    """Return the last ``--shutdown-timeout``, whole seconds; None when there is none that can be read."""
+    found = None
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        flag, is_joined, joined = argument.partition("=")
+        value = joined if is_joined else following
+        if flag.replace("_", "-") == "--shutdown-timeout" and value.isdecimal():
+            found = int(value)
+    return found

