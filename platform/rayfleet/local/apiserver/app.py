@@ -3,13 +3,13 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from rayfleet.local.apiserver import discovery
 from rayfleet.local.apiserver.answers import answer, json_answer, refused
@@ -37,7 +37,6 @@ _VERSION = {
     "platform": "linux",
 }
 _DISCOVERY_KIND = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,7 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return refused(Refusal(500, "InternalError", f"Internal error occurred: {error}"))
 
 
-def _authentication(token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _authentication(token: str) -> Middleware:
     expected = f"Bearer {token}".encode()
 
     @web.middleware

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from rayfleet.local.apiserver.answers import answer
+from rayfleet.local.apiserver.answers import answer, json_answer
 from rayfleet.local.apiserver.bodies import decode_object, duplicate_fields
 from rayfleet.local.apiserver.calls import Call, write_options
 from rayfleet.local.apiserver.cluster import Cluster
@@ -35,16 +35,15 @@ class Objects:
 
     async def collection(self, call: Call) -> web.StreamResponse:
         """Answer a request for a kind. Raises Refusal."""
+        has_place = bool(call.path.namespace) or not call.kind.is_namespaced
         match call.request.method:
-            case "GET" if is_watch(call.query) and "watch" in call.kind.verbs:
+            case "GET" if is_watch(call.query):
                 return await self._watch(call)
             case "GET":
                 return self._list(call)
-            case "POST" if call.path.namespace or not call.kind.is_namespaced:
+            case "POST" if has_place:
                 return await self._create(call)
-            case "DELETE" if "deletecollection" in call.kind.verbs and (
-                call.path.namespace or not call.kind.is_namespaced
-            ):
+            case "DELETE" if has_place and "deletecollection" in call.kind.verbs:
                 return await self._delete_all(call)
             case _:
                 raise method_not_allowed()
@@ -55,11 +54,11 @@ class Objects:
             case "GET" if is_watch(call.query):
                 return await self._watch(call)
             case "GET":
-                return self.get(call)
+                return self._get(call)
             case "PUT":
-                return await self.replace(call)
+                return await self._replace(call)
             case "PATCH":
-                return await self.patch(call)
+                return await self._patch(call)
             case "DELETE":
                 return await self._delete(call)
             case _:
@@ -67,34 +66,32 @@ class Objects:
 
     async def part(self, call: Call) -> web.StreamResponse:
         """Answer a request for the status or the finalizers of an object. Raises Refusal."""
+        verbs = call.kind.subresources[call.path.subresource]
         match call.request.method:
-            case "GET" if "get" in call.kind.subresources[call.path.subresource]:
-                return self.get(call)
+            case "GET" if "get" in verbs:
+                return self._get(call)
             case "PUT":
-                return await self.replace(call)
-            case "PATCH" if "patch" in call.kind.subresources[call.path.subresource]:
-                return await self.patch(call)
+                return await self._replace(call)
+            case "PATCH" if "patch" in verbs:
+                return await self._patch(call)
             case _:
                 raise method_not_allowed()
 
-    def get(self, call: Call) -> web.Response:
-        """Return the object. Raises Refusal: 404, 504."""
+    def _get(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
         asked = resource_version(call.query.get("resourceVersion", ""))
         if asked > self._cluster.storage.version:
             raise too_large_version(asked, self._cluster.storage.version)
         return answer(viewer.stored(self._found(call)))
 
-    async def replace(self, call: Call) -> web.Response:
-        """Replace the object, or its part. Raises Refusal."""
+    async def _replace(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
         manifest, options = await call.manifest()
-        self._check_named(manifest, call)
+        _check_named(manifest, call)
         written = self._cluster.writer.replace(call.kind, call.key, manifest, options, call.path.subresource)
         return _written(viewer, written)
 
-    async def patch(self, call: Call) -> web.Response:
-        """Patch the object, or its part. Raises Refusal."""
+    async def _patch(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
         body = await call.body()
         patched = patcher(call.kind, call.content_type, body)
@@ -134,11 +131,7 @@ class Objects:
         viewer = self._viewer(call)
         options = await _delete_options(call)
         result = self._cluster.deleter.delete(call.kind, call.key, options)
-        if result["kind"] == "Status":
-            import orjson
-
-            return answer(orjson.dumps(result))
-        return answer(viewer.one(result))
+        return json_answer(result) if result["kind"] == "Status" else answer(viewer.one(result))
 
     async def _delete_all(self, call: Call) -> web.Response:
         viewer = self._viewer(call, is_list=True)
@@ -154,18 +147,20 @@ class Objects:
         query = dict(call.query)
         if call.path.name:
             query["fieldSelector"] = f"metadata.name={call.path.name}"
-        viewer = self._viewer(call, is_list=call.accept.find("List") > 0)
+        viewer = self._viewer(call)
         selection = selection_of(call.kind, call.path.namespace, query)
         asked = decode_watch(query)
-        response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-        )
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        response = web.StreamResponse(headers=headers)
         with self._open(lambda: Watch(self._cluster.storage, call.kind, selection, asked, viewer.event)) as watch:
-            await response.prepare(call.request)
-            async for chunk in watch.lines():
-                if chunk:
-                    await response.write(chunk)
-            await response.write_eof()
+            try:
+                await response.prepare(call.request)
+                async for chunk in watch.lines():
+                    if chunk:
+                        await response.write(chunk)
+                await response.write_eof()
+            except ConnectionError:
+                pass  # the client went; there is nobody to tell
         return response
 
     @contextlib.contextmanager
@@ -178,13 +173,10 @@ class Objects:
             watch.close()
             self._watches.discard(watch)
 
-    @staticmethod
-    def _check_named(manifest: JsonObject, call: Call) -> None:
-        name = (manifest.get("metadata") or {}).get("name")
-        if not name:
-            raise bad_request(
-                f"the name of the object ({name or ''}) does not match the name on the URL ({call.path.name})"
-            )
+
+def _check_named(manifest: JsonObject, call: Call) -> None:
+    if not (manifest.get("metadata") or {}).get("name"):
+        raise bad_request(f"the name of the object () does not match the name on the URL ({call.path.name})")
 
 
 def _written(viewer: Viewer, written: Written) -> web.Response:

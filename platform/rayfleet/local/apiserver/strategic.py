@@ -21,14 +21,14 @@ _ORDER = "$setElementOrder/"
 
 def strategic_patched(document: JsonObject, patch: JsonObject, rules: Rules) -> JsonObject:
     """Return ``document`` after ``patch``; ``rules`` tells how lists merge. Raises Refusal (400) for a wrong directive."""
-    result = _merged_map(copy.deepcopy(document), copy.deepcopy(patch), (), rules)
-    return result if isinstance(result, dict) else {}
+    return _merged_map(copy.deepcopy(document), copy.deepcopy(patch), (), rules)
 
 
 def _merged_map(document: JsonObject, patch: JsonObject, path: tuple[str, ...], rules: Rules) -> JsonObject:
     directive = patch.pop(_PATCH, "merge")
     if directive == "replace":
-        return _plain(patch)
+        plain: JsonObject = _plain(patch)
+        return plain
     if directive == "delete":
         return {}
     if directive != "merge":

@@ -1,4 +1,4 @@
-"""Subresources that are no plain part of their object: scale, binding, log. Edge: requests in, answers out."""
+"""Subresources that are no plain part of their object: scale and binding. Edge: requests in, answers out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from rayfleet.local.apiserver.durations import timestamp
 from rayfleet.local.apiserver.kinds import Kind
 from rayfleet.local.apiserver.patching import patcher
 from rayfleet.local.apiserver.refusal import (
-    Refusal,
+    bad_request,
     conflict,
     invalid,
     invalid_object,
@@ -34,6 +34,7 @@ class Scales:
 
     async def answer(self, call: Call) -> web.Response:
         """Return the scale, after a change of it when one is asked for. Raises Refusal."""
+        body = await call.body()
         found = self._cluster.storage.get(call.kind.storage_name, call.key)
         if found is None:
             raise not_found(call.kind.group, call.kind.plural, call.path.name)
@@ -42,9 +43,9 @@ class Scales:
                 return json_answer(scale_of(call.kind, found.object))
             case "PUT":
                 check_json(call.content_type)
-                wanted = decode_object(await call.body(), "Scale")
+                wanted = decode_object(body, "Scale")
             case "PATCH":
-                patched = patcher(call.kind, call.content_type, await call.body())
+                patched = patcher(call.kind, call.content_type, body)
                 wanted = patched(scale_of(call.kind, found.object))
             case _:
                 raise method_not_allowed()
@@ -102,11 +103,11 @@ def scale_of(kind: Kind, manifest: JsonObject) -> JsonObject:
 
 
 def _checked_scale(call: Call, wanted: JsonObject) -> JsonObject:
-    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    if wanted.get("kind") not in (None, "", "Scale") or wanted.get("apiVersion") not in (None, "", "autoscaling/v1"):
+        raise bad_request("the object is no Scale of autoscaling/v1")
+    replicas = (wanted.get("spec") or {}).get("replicas") or 0
     if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise Refusal(
-            400, "BadRequest", 'Scale in version "v1" cannot be handled as a Scale: spec.replicas is no whole number'
-        )
+        raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is no whole number')
     if replicas < 0:
         cause = invalid("spec.replicas", replicas, "should be a non-negative integer")
         raise invalid_object("autoscaling", "Scale", call.path.name, [cause])
@@ -129,6 +130,8 @@ def _scaled(kind: Kind, manifest: JsonObject, wanted: JsonObject) -> JsonObject:
 
 
 def _checked_node(binding: JsonObject, name: str) -> str:
+    if binding.get("kind") not in (None, "", "Binding"):
+        raise bad_request(f"{binding['kind']} cannot be handled as a Binding")
     target = binding.get("target") or {}
     node: str = target.get("name") or ""
     causes = []
@@ -158,8 +161,9 @@ def _check_bindable(pod: JsonObject, said: JsonObject) -> None:
 
 def _bound(pod: JsonObject, binding: JsonObject, node: str, now: str) -> JsonObject:
     pod["spec"]["nodeName"] = node
-    if annotations := (binding.get("metadata") or {}).get("annotations"):
-        pod["metadata"].setdefault("annotations", {}).update(annotations)
+    for field in ("annotations", "labels"):
+        if said := (binding.get("metadata") or {}).get(field):
+            pod["metadata"].setdefault(field, {}).update(said)
     status = pod.setdefault("status", {})
     others = [each for each in status.get("conditions") or () if each.get("type") != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}

@@ -8,7 +8,7 @@ from rayfleet.local.apiserver.builtin.printers import printers
 from rayfleet.local.apiserver.builtin.schemas import Schemas
 from rayfleet.local.apiserver.builtin.services import ClusterAddresses, default_service
 from rayfleet.local.apiserver.custom.definitions import DEFINITION_RULES, default_definition
-from rayfleet.local.apiserver.kinds import Kind, Rules
+from rayfleet.local.apiserver.kinds import ALL_VERBS, Kind, Rules
 from rayfleet.local.apiserver.names import (
     label_name_problem,
     service_name_problem,
@@ -169,12 +169,11 @@ class _Maker:
         short: tuple[str, ...] = (),
         categories: tuple[str, ...] = (),
         is_namespaced: bool = True,
-        verbs: tuple[str, ...] | None = None,
+        verbs: tuple[str, ...] = ALL_VERBS,
         subresources: Mapping[str, tuple[str, ...]] | None = None,
         fields: Mapping[str, Callable[[JsonObject], str]] | None = None,
     ) -> Kind:
         name = self._schemas.name_of(group, "v1", kind)
-        optional = {} if verbs is None else {"verbs": verbs}
         return Kind(
             group=group,
             version="v1",
@@ -190,7 +189,7 @@ class _Maker:
             categories=categories,
             subresources=subresources or {},
             field_labels=fields or {},
-            **optional,
+            verbs=verbs,
         )
 
 

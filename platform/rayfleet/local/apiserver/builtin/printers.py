@@ -15,6 +15,7 @@ from rayfleet.model.meta import JsonObject
 NAME = Column(name="Name", type="string", format="name", description="Name must be unique within a namespace.")
 AGE = Column(name="Age", type="string", description="Time since the object was created.")
 _NONE = "<none>"
+_OLD_ROLE = "kubernetes.io/role"
 Cells = Callable[[JsonObject, datetime], list[object]]
 
 
@@ -22,7 +23,7 @@ def printers() -> Mapping[str, Printer]:
     """Return the printer of each built-in kind."""
     return {
         "ConfigMap": _printer(["Data"], _config_map),
-        "CustomResourceDefinition": Printer(columns=(NAME, _text("Created At")), cells=_crd),
+        "CustomResourceDefinition": Printer(columns=(NAME, Column(name="Created At", type="date")), cells=_crd),
         "EndpointSlice": _printer(["AddressType", "Ports", "Endpoints"], _endpoint_slice),
         "Event": _event_printer(),
         "Lease": _printer(["Holder"], _lease),
@@ -36,7 +37,7 @@ def printers() -> Mapping[str, Printer]:
         "Pod": POD_PRINTER,
         "Secret": _printer(["Type", "Data"], _secret),
         "Service": _printer(["Type", "Cluster-IP", "External-IP", "Port(s)"], _service, wide=["Selector"]),
-        "ServiceAccount": Printer(columns=(NAME, Column(name="Secrets", type="string"), AGE), cells=_service_account),
+        "ServiceAccount": _printer([], _service_account),
     }
 
 
@@ -61,7 +62,7 @@ def _name(manifest: JsonObject) -> str:
 
 def _config_map(manifest: JsonObject, now: datetime) -> list[object]:
     count = len(manifest.get("data") or {}) + len(manifest.get("binaryData") or {})
-    return [_name(manifest), str(count), _age(manifest, now)]
+    return [_name(manifest), count, _age(manifest, now)]
 
 
 def _crd(manifest: JsonObject, _now: datetime) -> list[object]:
@@ -73,11 +74,11 @@ def _namespace(manifest: JsonObject, now: datetime) -> list[object]:
 
 
 def _secret(manifest: JsonObject, now: datetime) -> list[object]:
-    return [_name(manifest), manifest.get("type", ""), str(len(manifest.get("data") or {})), _age(manifest, now)]
+    return [_name(manifest), manifest.get("type", ""), len(manifest.get("data") or {}), _age(manifest, now)]
 
 
 def _service_account(manifest: JsonObject, now: datetime) -> list[object]:
-    return [_name(manifest), str(len(manifest.get("secrets") or ())), _age(manifest, now)]
+    return [_name(manifest), _age(manifest, now)]
 
 
 def _lease(manifest: JsonObject, now: datetime) -> list[object]:
@@ -91,20 +92,19 @@ def _node(manifest: JsonObject, now: datetime) -> list[object]:
     if manifest["spec"].get("unschedulable"):
         shown += ",SchedulingDisabled"
     prefix = "node-role.kubernetes.io/"
-    roles = sorted(
-        each.removeprefix(prefix) for each in manifest["metadata"].get("labels") or () if each.startswith(prefix)
-    )
+    labels: Mapping[str, str] = manifest["metadata"].get("labels") or {}
+    roles = {name.removeprefix(prefix) for name in labels if name.startswith(prefix)} | {labels.get(_OLD_ROLE, "")}
     info = status.get("nodeInfo") or {}
     return [
         _name(manifest),
         shown,
-        ",".join(roles) or _NONE,
+        ",".join(sorted(roles - {""})) or _NONE,
         _age(manifest, now),
         info.get("kubeletVersion", ""),
         _node_address(status, "InternalIP"),
         _node_address(status, "ExternalIP"),
         info.get("osImage") or "<unknown>",
-        info.get("kernelVersion") or "<unknown>",
+        (info.get("kernelVersion") or "<unknown>") + (f" ({info['architecture']})" if info.get("architecture") else ""),
         info.get("containerRuntimeVersion") or "<unknown>",
     ]
 
@@ -120,10 +120,16 @@ def _service(manifest: JsonObject, now: datetime) -> list[object]:
     if spec["type"] == "ExternalName":
         external = spec.get("externalName", "")
     elif spec["type"] == "LoadBalancer":
-        external = "<pending>"
+        external = _load_balancer(manifest, spec)
     ports = ",".join(_service_port(each) for each in spec.get("ports") or ()) or _NONE
     cluster = spec.get("clusterIP") or _NONE
     return [_name(manifest), spec["type"], cluster, external, ports, _age(manifest, now), _labels(spec.get("selector"))]
+
+
+def _load_balancer(manifest: JsonObject, spec: JsonObject) -> str:
+    ingress = ((manifest.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    found = [each.get("ip") or each.get("hostname") or "" for each in ingress] + [*(spec.get("externalIPs") or ())]
+    return ",".join(filter(None, found)) or "<pending>"
 
 
 def _service_port(port: JsonObject) -> str:
@@ -132,7 +138,7 @@ def _service_port(port: JsonObject) -> str:
 
 
 def _endpoint_slice(manifest: JsonObject, now: datetime) -> list[object]:
-    ports = [str(each.get("port", "*")) for each in manifest.get("ports") or ()]
+    ports = [str(each.get("port") or each.get("name") or "*") for each in manifest.get("ports") or ()]
     addresses = [address for each in manifest.get("endpoints") or () for address in each.get("addresses") or ()]
     return [
         _name(manifest),
@@ -181,11 +187,11 @@ def _event(manifest: JsonObject, now: datetime) -> list[object]:
         age_since(last, now),
         manifest.get("type", ""),
         manifest.get("reason", ""),
-        f"{about.get('kind', '').lower()}/{about.get('name', '')}",
+        "/".join(filter(None, (about.get("kind", "").lower(), about.get("name")))),
         about.get("fieldPath", ""),
-        f"{component}, {host}" if component and host else component or host,
+        f"{component}, {host}" if host else component,
         (manifest.get("message") or "").strip(),
         age_since(first, now),
-        str(count),
+        count,
         _name(manifest),
     ]
