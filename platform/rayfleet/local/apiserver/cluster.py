@@ -68,7 +68,7 @@ def open_cluster(path: Path, *, window: int = DEFAULT_WINDOW, now: Callable[[], 
         definitions.settled(kind, stored, writer, deleter)
 
     def gone(kind: Kind, stored: Stored) -> None:
-        definitions.gone(kind, stored, writer, deleter)
+        definitions.gone(kind, stored, writer)
 
     writer = Writer(storage=storage, now=now, settled=settled, gone=gone)
     deleter = Deleter(storage=storage, writer=writer, now=now, gone=gone)

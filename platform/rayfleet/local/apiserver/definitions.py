@@ -53,7 +53,7 @@ class Definitions:
         if is_established(stored.object):
             self._serve(stored.object)
 
-    def gone(self, kind: Kind, stored: Stored, writer: Writer, deleter: Deleter) -> None:
+    def gone(self, kind: Kind, stored: Stored, writer: Writer) -> None:
         """Act on a removal: of a definition, or of the last object of one that is being deleted."""
         if kind.storage_name == DEFINITIONS:
             self.registry.withdraw(stored.key[1])

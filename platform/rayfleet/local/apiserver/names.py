@@ -152,9 +152,11 @@ def label_problems(labels: Mapping[str, str], field: str) -> list[Cause]:
 def _common_problems(meta: JsonObject) -> list[Cause]:
     found: list[Cause] = []
     annotations = meta.get("annotations") or {}
-    for key in annotations:
-        if problem := qualified_name_problem(key.lower()):
-            found.append(invalid("metadata.annotations", key, problem))
+    found += [
+        invalid("metadata.annotations", key, problem)
+        for key in annotations
+        if (problem := qualified_name_problem(key.lower()))
+    ]
     if sum(len(key) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATION_BYTES:
         message = f"Too long: may not be more than {_ANNOTATION_BYTES} bytes"
         found.append(Cause(field="metadata.annotations", reason="FieldValueTooLong", message=message))

@@ -35,6 +35,10 @@ def _merged_map(document: JsonObject, patch: JsonObject, path: tuple[str, ...], 
         raise bad_request(f"Unknown patch type found: {directive}")
     if retained := patch.pop(_RETAIN, None):
         document = {key: value for key, value in document.items() if key in retained}
+    return _merged_fields(document, patch, path, rules)
+
+
+def _merged_fields(document: JsonObject, patch: JsonObject, path: tuple[str, ...], rules: Rules) -> JsonObject:
     orders = {key.removeprefix(_ORDER): patch.pop(key) for key in [*patch] if key.startswith(_ORDER)}
     removals = {key.removeprefix(_DELETE_PLAIN): patch.pop(key) for key in [*patch] if key.startswith(_DELETE_PLAIN)}
     for key, gone in removals.items():

@@ -221,29 +221,35 @@ def _container_problems(field: str, container: JsonObject, volumes: set[str]) ->
         found.append(required(f"{field}.image"))
     elif image != image.strip():
         found.append(invalid(f"{field}.image", image, "must not have leading or trailing whitespace"))
-    for index, port in enumerate(container.get("ports") or ()):
-        number = port.get("containerPort", 0)
-        if not number:
-            found.append(required(f"{field}.ports[{index}].containerPort"))
-        elif number not in _PORTS:
-            found.append(
-                invalid(f"{field}.ports[{index}].containerPort", number, "must be between 1 and 65535, inclusive")
-            )
+    found += _container_port_problems(field, container)
     for index, variable in enumerate(container.get("env") or ()):
         found += _variable_problems(f"{field}.env[{index}]", variable)
     for index, mount in enumerate(container.get("volumeMounts") or ()):
-        if mount.get("name") not in volumes:
-            found.append(
-                Cause(
-                    field=f"{field}.volumeMounts[{index}].name",
-                    reason="FieldValueNotFound",
-                    message=f'Not found: "{mount.get("name", "")}"',
-                )
-            )
-        if not mount.get("mountPath"):
-            found.append(required(f"{field}.volumeMounts[{index}].mountPath"))
+        found += _mount_problems(f"{field}.volumeMounts[{index}]", mount, volumes)
     for probe in _PROBES:
         found += _probe_problems(f"{field}.{probe}", container.get(probe))
+    return found
+
+
+def _container_port_problems(field: str, container: JsonObject) -> list[Cause]:
+    found: list[Cause] = []
+    for index, port in enumerate(container.get("ports") or ()):
+        number = port.get("containerPort", 0)
+        at = f"{field}.ports[{index}].containerPort"
+        if not number:
+            found.append(required(at))
+        elif number not in _PORTS:
+            found.append(invalid(at, number, "must be between 1 and 65535, inclusive"))
+    return found
+
+
+def _mount_problems(field: str, mount: JsonObject, volumes: set[str]) -> list[Cause]:
+    found: list[Cause] = []
+    if mount.get("name") not in volumes:
+        message = f'Not found: "{mount.get("name", "")}"'
+        found.append(Cause(field=f"{field}.name", reason="FieldValueNotFound", message=message))
+    if not mount.get("mountPath"):
+        found.append(required(f"{field}.mountPath"))
     return found
 
 

@@ -95,6 +95,9 @@ class ClusterAddresses:
             if old["spec"]["clusterIP"] == address:
                 return []
             return [invalid("spec.clusterIPs[0]", [address], "may not change once set")]
+        return self._new_address_problems(address)
+
+    def _new_address_problems(self, address: str) -> list[Cause]:
         try:
             number = ipaddress.IPv4Address(address)
         except ValueError:
