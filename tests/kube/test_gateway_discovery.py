@@ -1,0 +1,241 @@
+"""The gateway's route table follows what either API server shows, and outlives it."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import pytest
+import yaml
+from aiohttp.test_utils import unused_port
+
+from rayfleet.kube.client import ClientSettings, KubeClient
+from rayfleet.kube.config import read_address
+from rayfleet.kube.errors import NotFound
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import (
+    CRDS,
+    ENDPOINT_SLICES,
+    HTTP_ROUTES,
+    NAMESPACES,
+    REFERENCE_GRANTS,
+    SERVICES,
+    ResourceType,
+)
+from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries, gateway_api_crds
+from rayfleet_gateway.discovery import Discovery
+from rayfleet_gateway.routes import Endpoint, RouteTable
+
+LIMIT_SECONDS = 30
+GATEWAY_API = "gateway.networking.k8s.io"
+
+
+def route(namespace: str, model: str, *, backend_namespace: str = "") -> JsonObject:
+    match = {
+        "headers": [{"type": "Exact", "name": "model", "value": model}],
+        "path": {"type": "PathPrefix", "value": "/v1/completions"},
+    }
+    backend = {"name": "heads", "port": 8000} | ({"namespace": backend_namespace} if backend_namespace else {})
+    rule = {"matches": [match], "backendRefs": [backend], "timeouts": {"request": "120s"}}
+    meta = {"name": "fleet-router", "namespace": namespace}
+    spec = {"parentRefs": [{"name": "rayfleet"}], "rules": [rule]}
+    return {"apiVersion": f"{GATEWAY_API}/v1", "kind": "HTTPRoute", "metadata": meta, "spec": spec}
+
+
+def service(namespace: str) -> JsonObject:
+    # No selector: nobody but the test writes its endpoints.
+    spec = {"ports": [{"name": "serve", "port": 8000, "protocol": "TCP"}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "heads", "namespace": namespace}, "spec": spec}
+
+
+def endpoint_slice(namespace: str, **ready: bool) -> JsonObject:
+    """Return a slice with 192.0.2.N for each ``aN`` (a documentation network: a real API server takes no loopback address)."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "heads-1", "namespace": namespace, "labels": {"kubernetes.io/service-name": "heads"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "serve", "port": 8000, "protocol": "TCP"}],
+        "endpoints": [
+            {"addresses": [f"192.0.2.{name[1:]}"], "conditions": {"ready": is_ready}}
+            for name, is_ready in ready.items()
+        ],
+    }
+
+
+def grant(namespace: str, source: str) -> JsonObject:
+    spec = {
+        "from": [{"group": GATEWAY_API, "kind": "HTTPRoute", "namespace": source}],
+        "to": [{"group": "", "kind": "Service"}],
+    }
+    meta = {"name": "routes", "namespace": namespace}
+    return {"apiVersion": f"{GATEWAY_API}/v1beta1", "kind": "ReferenceGrant", "metadata": meta, "spec": spec}
+
+
+@asynccontextmanager
+async def discovering(client: KubeClient) -> AsyncIterator[Discovery]:
+    discovery = Discovery(client)
+    tables: list[RouteTable] = []
+    task = asyncio.create_task(discovery.run(tables.append))
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await discovery.synced()
+        yield discovery
+        assert tables[-1] is discovery.table
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def addresses(table: RouteTable, model: str) -> set[str] | None:
+    """Return the last numbers of the addresses behind a model, None when no route names it."""
+    if model not in table.by_model:
+        return None
+    (rule,) = table.by_model[model]
+    found: set[Endpoint] = {each for backend in rule.backends for each in backend.endpoints}
+    return {each.address.rsplit(".", 1)[1] for each in found}
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not claim():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def model() -> str:
+    return f"model-{uuid4().hex[:8]}"
+
+
+async def test_the_table_follows_routes_services_and_slices(client: KubeClient, namespace: str, model: str) -> None:
+    async with discovering(client) as discovery:
+
+        async def shows(expected: set[str] | None) -> None:
+            await until(lambda: addresses(discovery.table, model) == expected)
+
+        await client.create(HTTP_ROUTES, route(namespace, model))
+        await shows(set())
+        await client.create(SERVICES, service(namespace))
+        await client.create(ENDPOINT_SLICES, endpoint_slice(namespace, a1=True, a2=False))
+        await shows({"1"})
+        key = ObjectKey(namespace=namespace, name="heads-1")
+        both = {"endpoints": endpoint_slice(namespace, a1=True, a2=True)["endpoints"]}
+        await client.patch(ENDPOINT_SLICES, key, both)
+        await shows({"1", "2"})
+        await client.patch(ENDPOINT_SLICES, key, {"endpoints": endpoint_slice(namespace, a2=True)["endpoints"]})
+        await shows({"2"})
+        await client.delete(SERVICES, ObjectKey(namespace=namespace, name="heads"))
+        await shows(set())
+        await client.create(SERVICES, service(namespace))
+        await shows({"2"})
+        await client.delete(HTTP_ROUTES, ObjectKey(namespace=namespace, name="fleet-router"))
+        await shows(None)
+
+
+async def test_a_backend_in_another_namespace_serves_while_it_is_granted(
+    client: KubeClient, namespace: str, model: str
+) -> None:
+    other = f"{namespace}-routes"
+    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    await client.create(SERVICES, service(namespace))
+    await client.create(ENDPOINT_SLICES, endpoint_slice(namespace, a1=True))
+    await client.create(HTTP_ROUTES, route(other, model, backend_namespace=namespace))
+    async with discovering(client) as discovery:
+        assert addresses(discovery.table, model) == set()
+        await client.create(REFERENCE_GRANTS, grant(namespace, other))
+        await until(lambda: addresses(discovery.table, model) == {"1"})
+        await client.delete(REFERENCE_GRANTS, ObjectKey(namespace=namespace, name="routes"))
+        await until(lambda: addresses(discovery.table, model) == set())
+
+
+async def test_the_process_serves_models_and_stops_on_a_signal(
+    client: KubeClient, kubeconfig: Path, namespace: str, model: str
+) -> None:
+    await client.create(HTTP_ROUTES, route(namespace, model))
+    port = unused_port()
+    command = [sys.executable, "-m", "rayfleet_gateway", "--kubeconfig", str(kubeconfig), "--port", str(port)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            while await _status(session, "/readyz") != 200:
+                await asyncio.sleep(0.05)
+            listed = json.loads(await (await session.get("/v1/models")).read())
+            assert model in {each["id"] for each in listed["data"]}
+            answer = await session.post("/v1/completions", json={"model": model, "prompt": "x"})
+            assert (answer.status, (await answer.json())["error"]["code"]) == (503, "model_not_ready")
+            assert (
+                f'rayfleet_gateway_ready_endpoints{{model="{model}"}} 0.0'
+                in await (await session.get("/metrics")).text()
+            )
+            process.terminate()
+            _, errors = await process.communicate()
+        assert (process.returncode, b"Traceback" in errors) == (0, False)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _status(session: aiohttp.ClientSession, path: str) -> int:
+    try:
+        async with session.get(path) as response:
+            return response.status
+    except aiohttp.ClientConnectorError:
+        return 0
+
+
+@pytest.mark.realkube
+async def test_the_last_table_serves_while_the_api_server_is_away_and_is_renewed_when_it_is_back(
+    tmp_path: Path, model: str
+) -> None:
+    server = RealKubeServer(await asyncio.to_thread(ensure_binaries, default_cache(), progress=print), tmp_path)
+    try:
+        running = await asyncio.to_thread(server.start)
+        settings = ClientSettings(queries_per_second=1000, burst=2000)
+        async with KubeClient(await read_address(running.kubeconfig), settings) as client:
+            await _install_gateway_api(client)
+            for resource, made in _chain(model):
+                await client.create(resource, made)
+            async with discovering(client) as discovery:
+                await until(lambda: addresses(discovery.table, model) == {"1"})
+                await asyncio.to_thread(server.stop)
+                table = discovery.table
+                await asyncio.sleep(1)  # longer than the first attempts to watch again: time is what is tested
+                assert discovery.table is table
+                await asyncio.to_thread(server.start)
+                key = ObjectKey(namespace="default", name="heads-1")
+                await client.patch(ENDPOINT_SLICES, key, {"endpoints": endpoint_slice("default", a2=True)["endpoints"]})
+                await until(lambda: addresses(discovery.table, model) == {"2"})
+    finally:
+        await asyncio.to_thread(server.close)
+
+
+def _chain(model: str) -> list[tuple[ResourceType, JsonObject]]:
+    return [
+        (SERVICES, service("default")),
+        (ENDPOINT_SLICES, endpoint_slice("default", a1=True)),
+        (HTTP_ROUTES, route("default", model)),
+    ]
+
+
+async def _install_gateway_api(client: KubeClient) -> None:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for file in gateway_api_crds(default_cache(), progress=print):
+        if any(kind in file.name for kind in ("httproutes", "referencegrants")):
+            await client.create(CRDS, yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506 - both are safe
+    async with asyncio.timeout(LIMIT_SECONDS):
+        for resource in (HTTP_ROUTES, REFERENCE_GRANTS):
+            while not await _is_served(client, resource):
+                await asyncio.sleep(0.05)
+
+
+async def _is_served(client: KubeClient, resource: ResourceType) -> bool:
+    try:
+        await client.list(resource)
+    except NotFound:
+        return False
+    return True
