@@ -1,6 +1,11 @@
-"""JSON patch (RFC 6902) and JSON merge patch (RFC 7386). Pure: the document is never changed, the result shares no part with it."""
+"""JSON patch (RFC 6902) and JSON merge patch (RFC 7386). Pure: the document is never changed, the result shares no part with it.
+
+As lenient as kube-apiserver 1.36 (``json-patch`` v4): a missing value is null, ``replace`` may make a key, ``copy`` and ``test`` see null
+where an object lacks a key, -1 is the last place. Unlike there, a path without its first slash is refused.
+"""
 
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,12 +28,9 @@ def json_patched(document: JsonObject, operations: object) -> JsonObject:
         try:
             _apply(holder, operation)
         except _CannotApplyError as error:
-            raise Refusal(
-                422,
-                "Invalid",
-                "the server rejected our request due to an error in our request",
-                details={"causes": [{"message": str(error)}]},
-            ) from error
+            # The API server does not tell which operation failed, either.
+            message = "the server rejected our request due to an error in our request"
+            raise Refusal(422, "Invalid", message, details={}) from error
     if not isinstance(holder["root"], dict):
         raise bad_request("the patched document is no object")
     return holder["root"]
@@ -56,17 +58,16 @@ def _apply(holder: JsonObject, operation: JsonObject) -> None:
     path = _path(operation, "path")
     match name:
         case "add":
-            _add(holder, path, copy.deepcopy(_value(operation)))
+            _add(holder, path, copy.deepcopy(operation.get("value")))
         case "remove":
             _remove(holder, path)
         case "replace":
-            _at(holder, path)
-            _set(holder, path, copy.deepcopy(_value(operation)))
+            _set(holder, path, copy.deepcopy(operation.get("value")))
         case "test":
-            if not _same(_at(holder, path), _value(operation)):
+            if not _same(_at_or_null(holder, path), operation.get("value")):
                 raise _CannotApplyError(f"testing value {operation['path']} failed: test failed")
         case "copy":
-            _add(holder, path, copy.deepcopy(_at(holder, _path(operation, "from"))))
+            _add(holder, path, copy.deepcopy(_at_or_null(holder, _path(operation, "from"))))
         case "move":
             source = _path(operation, "from")
             value = _at(holder, source)
@@ -74,12 +75,6 @@ def _apply(holder: JsonObject, operation: JsonObject) -> None:
             _add(holder, path, value)
         case _:
             raise _CannotApplyError(f"Unexpected kind: {name}")
-
-
-def _value(operation: JsonObject) -> Any:
-    if "value" not in operation and operation.get("op") != "test":
-        raise _CannotApplyError(f"{operation.get('op')} operation has no value")
-    return operation.get("value")
 
 
 def _path(operation: JsonObject, field: str) -> list[str]:
@@ -96,11 +91,17 @@ def _at(holder: Any, path: Sequence[str]) -> Any:
     return found
 
 
+def _at_or_null(holder: Any, path: Sequence[str]) -> Any:
+    """Return what lies at ``path``; null for a key that an object lacks."""
+    parent = _at(holder, path[:-1])
+    return parent.get(path[-1]) if isinstance(parent, dict) else _at(holder, path)
+
+
 def _child(parent: Any, part: str, path: Sequence[str]) -> Any:
     if isinstance(parent, dict) and part in parent:
         return parent[part]
     if isinstance(parent, list):
-        return parent[_index(parent, part, path, last=len(parent) - 1)]
+        return parent[_index(parent, part, path, size=len(parent))]
     raise _CannotApplyError(f"doc is missing path: {_shown(path)}: missing value")
 
 
@@ -108,7 +109,7 @@ def _add(holder: Any, path: Sequence[str], value: Any) -> None:
     parent = _at(holder, path[:-1])
     if isinstance(parent, list):
         part = path[-1]
-        parent.insert(len(parent) if part == "-" else _index(parent, part, path, last=len(parent)), value)
+        parent.insert(len(parent) if part == "-" else _index(parent, part, path, size=len(parent) + 1), value)
     else:
         _set(holder, path, value)
 
@@ -116,7 +117,7 @@ def _add(holder: Any, path: Sequence[str], value: Any) -> None:
 def _set(holder: Any, path: Sequence[str], value: Any) -> None:
     parent = _at(holder, path[:-1])
     if isinstance(parent, list):
-        parent[_index(parent, path[-1], path, last=len(parent) - 1)] = value
+        parent[_index(parent, path[-1], path, size=len(parent))] = value
     elif isinstance(parent, dict):
         parent[path[-1]] = value
     else:
@@ -127,17 +128,18 @@ def _remove(holder: Any, path: Sequence[str]) -> None:
     _at(holder, path)
     parent = _at(holder, path[:-1])
     if isinstance(parent, list):
-        del parent[_index(parent, path[-1], path, last=len(parent) - 1)]
+        del parent[_index(parent, path[-1], path, size=len(parent))]
     else:
         del parent[path[-1]]
 
 
-def _index(parent: list[Any], part: str, path: Sequence[str], *, last: int) -> int:
-    if not part.isdigit() or int(part) > last:
+def _index(parent: list[Any], part: str, path: Sequence[str], *, size: int) -> int:
+    """Return the place that ``part`` names among ``size`` ones; negative places count from the end."""
+    if not re.fullmatch(r"[+-]?[0-9]+", part) or not -size <= int(part) < size:
         raise _CannotApplyError(
             f"{_shown(path)}: {part!r} is no index of a list of {len(parent)}: invalid index referenced"
         )
-    return int(part)
+    return int(part) % size
 
 
 def _shown(path: Sequence[str]) -> str:

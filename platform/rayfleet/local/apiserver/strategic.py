@@ -5,6 +5,7 @@ Knows the directives ``$patch: delete|replace|merge``, ``$retainKeys``, ``$delet
 """
 
 import copy
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,13 +33,16 @@ def _merged_map(document: JsonObject, patch: JsonObject, path: tuple[str, ...], 
     if directive == "delete":
         return {}
     if directive != "merge":
-        raise bad_request(f"Unknown patch type found: {directive}")
+        raise bad_request(f"unknown patch type: {directive}")
     if retained := patch.pop(_RETAIN, None):
+        if any(value is not None and key not in retained and not key.startswith("$") for key, value in patch.items()):
+            raise bad_request("invalid patch format of retainKeys")
         document = {key: value for key, value in document.items() if key in retained}
     return _merged_fields(document, patch, path, rules)
 
 
 def _merged_fields(document: JsonObject, patch: JsonObject, path: tuple[str, ...], rules: Rules) -> JsonObject:
+    before = dict(document)
     orders = {key.removeprefix(_ORDER): patch.pop(key) for key in [*patch] if key.startswith(_ORDER)}
     removals = {key.removeprefix(_DELETE_PLAIN): patch.pop(key) for key in [*patch] if key.startswith(_DELETE_PLAIN)}
     for key, gone in removals.items():
@@ -49,9 +53,13 @@ def _merged_fields(document: JsonObject, patch: JsonObject, path: tuple[str, ...
             document.pop(key, None)
         else:
             document[key] = _merged(document.get(key), value, (*path, key), rules)
-    for key, order in orders.items():
-        if isinstance(document.get(key), list):
-            document[key] = _ordered(document[key], order, rules((*path, key)))
+    for key, items in document.items():
+        named = orders.get(key, patch.get(key))
+        rule = rules((*path, key))
+        if isinstance(items, list) and isinstance(named, list) and rule is not None and "merge" in rule.strategies:
+            if key in orders:
+                _check_order(patch.get(key) or [], named, rule.key)
+            document[key] = _ordered(items, named, before.get(key) or [], rule.key)
     return document
 
 
@@ -91,23 +99,39 @@ def _merged_list(found: list[Any], patch: list[Any], path: tuple[str, ...], rule
     return result
 
 
-def _ordered(items: list[Any], order: list[Any], rule: MergeRule | None) -> list[Any]:
-    """Return ``items`` in the wanted order; those that it does not name keep their place after their predecessor."""
-    key = rule.key if rule else ""
+def _ordered(items: list[Any], named: list[Any], before: list[Any], key: str) -> list[Any]:
+    """Return ``items`` with those of ``named`` in that order; each other stands before the first that it stood before.
 
-    def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
-
-    wanted = [identity(each) for each in order]
-    named = sorted((each for each in items if identity(each) in wanted), key=lambda each: wanted.index(identity(each)))
+    So items that are new come first: [c] merged into [a, b] is [c, a, b].
+    """
+    wanted = [_identity(each, key) for each in named]
+    place = {_hashable(_identity(each, key)): index for index, each in reversed([*enumerate(before)])}
+    left = [item for item in items if _identity(item, key) not in wanted]
+    right = [item for item in items if _identity(item, key) in wanted]
+    right.sort(key=lambda item: wanted.index(_identity(item, key)))
+    left.sort(key=lambda item: place.get(_hashable(_identity(item, key)), len(before)))
     result: list[Any] = []
-    queue = iter(named)
-    for item in items:
-        if identity(item) not in wanted:
-            result.append(item)
-        else:
-            result.append(next(queue))
-    return result
+    while left and right:
+        here, there = (place.get(_hashable(_identity(side[0], key))) for side in (left, right))
+        is_left = here is not None and there is not None and here < there
+        result.append((left if is_left else right).pop(0))
+    return result + left + right
+
+
+def _check_order(patch: list[Any], order: list[Any], key: str) -> None:
+    """Raise Refusal (400) unless what the patch brings is named by ``order``, in the same order."""
+    brought = [_identity(item, key) for item in patch if not (isinstance(item, dict) and _PATCH in item)]
+    queue = iter([_identity(item, key) for item in order])
+    if not all(any(each == wanted for each in queue) for wanted in brought):
+        raise bad_request(f"The order in patch list:\n{patch}\n doesn't match {_ORDER.rstrip('/')} list:\n{order}\n")
+
+
+def _identity(item: Any, key: str) -> Any:
+    return item.get(key) if key and isinstance(item, dict) else item
+
+
+def _hashable(identity: Any) -> str:
+    return json.dumps(identity, sort_keys=True)
 
 
 def _plain(patch: Any) -> Any:
