@@ -29,6 +29,7 @@ from rayfleet.local.apiserver.refusal import (
     already_exists,
     bad_request,
     forbidden,
+    invalid,
     invalid_object,
     not_found,
     required,
@@ -134,13 +135,15 @@ class Writer:
             raise not_found(kind.group, kind.plural, key[1])
         before = shown_as(kind, found.object)
         changed = patched(before)
-        check_identity(kind, changed)
-        cleaned, warnings = self._cleaned(kind, changed, options)
+        cleaned, warnings = self._decoded_patch(kind, changed, options)
         new = placed(kind, cleaned, key[0])
         if new["metadata"].get("name") != key[1]:
             raise bad_request(
                 f"the name of the object ({new['metadata'].get('name', '')}) does not match the name on the URL ({key[1]})"
             )
+        if new["metadata"].get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+            cause = invalid("metadata.uid", new["metadata"]["uid"], "field is immutable")
+            raise invalid_object(kind.group, kind.kind, key[1], [cause])
         if before["metadata"].get("resourceVersion") and not new["metadata"].get("resourceVersion"):
             new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
         return self._change(kind, found, new, options, part=part, warnings=warnings)
