@@ -1,121 +1,103 @@
-"""``rayfleet-gateway``: one process, one listener."""
+"""``rayfleet-gateway``: the command line. Nothing heavy is imported before the arguments are read."""
 
 import argparse
 import asyncio
-import logging
-import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
-from aiohttp import web
-from aiohttp.http import HttpProcessingError
-
-from rayfleet.kube.config import connect
-from rayfleet.logs import configure_logging
-from rayfleet.model.errors import EnvironmentProblem, RayfleetError
-from rayfleet_gateway.app import ENDED, make_app
-from rayfleet_gateway.discovery import Discovery
+from rayfleet.model.errors import RayfleetError
 from rayfleet_gateway.settings import GatewaySettings
 
+_DESCRIPTION = """\
+Send OpenAI-compatible requests to the fleet that their model names.
 
-class _OnlyOurFaults(logging.Filter):
-    """Drops the trace that aiohttp logs for each request which is no HTTP: the client is told, and anybody could fill the log."""
+Routes are the HTTPRoutes of an API server (of any Gateway: parentRefs are not compared), endpoints the ready addresses of its
+EndpointSlices; both are watched. While the API server is away the last routes serve. The model is the header `model`, or else
+the body's; both, and different, is a 400. Of the ready endpoints the one with the fewest requests in flight is asked."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record stays."""
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+_EPILOG = """\
+paths of its own:
+  /healthz         the process runs          /readyz   the routes have been read
+  /metrics         Prometheus                /v1/models, /v1/models/NAME   what is routed
 
+time limits:
+  A route's timeouts.request runs to the first byte of the answer, never through it: streams may take as long as they bring bytes.
 
-_ONLY_OURS = _OnlyOurFaults()
+example:
+  rayfleet-gateway --kubeconfig ~/.kube/config --port 8000
+  curl http://127.0.0.1:8000/v1/models
+  curl http://127.0.0.1:8000/v1/completions -H 'content-type: application/json' -d '{"model": "NAME", "prompt": "Hello"}'
+
+SIGTERM: no new connections; running answers finish within --drain, what is left then ends with an error. Exit code 0."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     settings = _settings(arguments)
+    from rayfleet.logs import configure_logging
+    from rayfleet_gateway.serving import serve_until_signal
+
     configure_logging()
     try:
-        _run(settings)
+        import uvloop
+    except ImportError:
+        run = asyncio.run
+    else:
+        run = uvloop.run
+    try:
+        run(serve_until_signal(settings))
     except RayfleetError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
 
 
-async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set; then accept no more and let running answers finish within ``settings.drain``.
-
-    Raises EnvironmentProblem when the port cannot be used.
-    """
-    async with await connect(settings.kubeconfig) as client:
-        app = make_app(settings, Discovery(client))
-        runner = make_runner(app, settings)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise EnvironmentProblem(
-                f"--port {settings.port}: {settings.host}:{settings.port} cannot be used: {error.strerror or error}",
-                way_out="End what listens there, or choose another with --port.",
-            ) from error
-        logging.getLogger(__name__).info("listening on http://%s:%d", settings.host, settings.port)
-        await _first_of(stop, app[ENDED])
-        await runner.cleanup()  # raises what ended the watches
-
-
-def make_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:
-    """Return the application's runner, with the limits of ``settings``."""
-    logger = logging.getLogger("rayfleet_gateway.http")
-    logger.addFilter(_ONLY_OURS)
-    return web.AppRunner(
-        app,
-        logger=logger,
-        access_log=None,
-        handler_cancellation=True,  # a client that goes away cancels its handler, which closes the upstream
-        auto_decompress=False,  # packed bodies go on as they came
-        shutdown_timeout=settings.drain.total_seconds() + 1,  # the application itself ends what runs at the limit
-        keepalive_timeout=75,
-        max_line_size=settings.head_limit_bytes,
-        max_field_size=settings.head_limit_bytes,
-    )
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-
-
-def _run(settings: GatewaySettings) -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_until_signal(settings))
-    else:
-        uvloop.run(_until_signal(settings))
-
-
-async def _until_signal(settings: GatewaySettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)
-
-
 def _settings(arguments: list[str] | None) -> GatewaySettings:
+    plain = GatewaySettings()
     parser = argparse.ArgumentParser(
         prog="rayfleet-gateway",
-        description="Send OpenAI-compatible requests to the fleet that their model names, by the HTTPRoutes of an API server "
-        "(of any Gateway: parentRefs are not compared).",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--kubeconfig", type=Path, help="API server to watch (default: the pod's own)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    add = parser.add_argument
+    add("--kubeconfig", type=Path, metavar="FILE", help="API server to watch (default: the one of the pod it runs in)")
+    add("--host", default=plain.host, help="address to listen on; 0.0.0.0 for all (default: %(default)s)")
+    add("--port", type=_port, default=plain.port, help="port to listen on (default: %(default)s)")
+    for name, meaning in (
+        ("first_byte_timeout", "longest wait for an answer's first byte, where the route has no timeouts.request"),
+        ("idle_timeout", "longest silence within a stream, and longest wait for a client"),
+        ("drain", "how long running answers may go on after SIGTERM"),
+    ):
+        seconds: float = getattr(plain, name).total_seconds()
+        option = "--" + name.replace("_", "-")
+        add(option, type=_seconds, default=seconds, metavar="SECONDS", help=f"{meaning} (default: {seconds:g})")
     chosen = parser.parse_args(arguments)
-    return GatewaySettings(kubeconfig=chosen.kubeconfig, host=chosen.host, port=chosen.port)
+    return GatewaySettings(
+        kubeconfig=chosen.kubeconfig,
+        host=chosen.host,
+        port=chosen.port,
+        first_byte_timeout=timedelta(seconds=chosen.first_byte_timeout),
+        idle_timeout=timedelta(seconds=chosen.idle_timeout),
+        drain=timedelta(seconds=chosen.drain),
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1
+    if not 0 < found < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return found
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from rayfleet_gateway.app import FORWARDER, TELEMETRY, make_app
 from rayfleet_gateway.exchange import Forwarder
-from rayfleet_gateway.main import make_runner
 from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, Rule
+from rayfleet_gateway.serving import make_runner
 from rayfleet_gateway.settings import GatewaySettings
 from rayfleet_gateway.telemetry import Telemetry
 

@@ -30,7 +30,7 @@ from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_bina
 from rayfleet_gateway.discovery import Discovery
 from rayfleet_gateway.routes import Endpoint, RouteTable
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 GATEWAY_API = "gateway.networking.k8s.io"
 
 

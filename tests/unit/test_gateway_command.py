@@ -1,0 +1,34 @@
+"""The command ``rayfleet-gateway``: what it says, and what it does with bad arguments."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rayfleet_gateway.main import main
+
+
+def test_help_says_what_it_does_and_how_to_try_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    for word in ("--kubeconfig", "/readyz", "/v1/models", "curl", "SIGTERM", "--drain"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--port", "0"], ["--port", "x"], ["--drain", "-1"], ["--idle-timeout", "nan"], ["--prot", "1"]]
+)
+def test_bad_arguments_are_refused_with_the_option_named(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_help_needs_no_web_server() -> None:
+    code = "import sys, rayfleet_gateway.main; sys.exit('aiohttp' in sys.modules or 'kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
