@@ -199,6 +199,17 @@ class Writer:
         self.settled(kind, stored)
         return Written(object=stored.object, warnings=warnings)
 
+    def _decoded_patch(
+        self, kind: Kind, changed: JsonObject, options: WriteOptions
+    ) -> tuple[JsonObject, tuple[str, ...]]:
+        """Return the patched object as ``_cleaned`` does; what cannot be decoded is the patch's fault, and 422."""
+        try:
+            check_identity(kind, changed)
+            return self._cleaned(kind, changed, options)
+        except Refusal as refusal:
+            cause = Cause(field="patch", reason="FieldValueInvalid", message=f"Invalid value: {refusal.message}")
+            raise invalid_object("", "", "", [cause]) from refusal
+
     def _cleaned(self, kind: Kind, manifest: JsonObject, options: WriteOptions) -> tuple[JsonObject, tuple[str, ...]]:
         cleaned, unknown = kind.fields.clean(manifest)
         if options.validation is FieldValidation.IGNORE:
