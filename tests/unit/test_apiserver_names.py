@@ -10,6 +10,7 @@ from rayfleet.local.apiserver.builtin.kinds import builtin_kinds
 from rayfleet.local.apiserver.builtin.schemas import load_schemas
 from rayfleet.local.apiserver.deletion import DeleteOptions, decode_delete_options
 from rayfleet.local.apiserver.kinds import Kind
+from rayfleet.local.apiserver.label_grammar import label_key_problem
 from rayfleet.local.apiserver.metadata import (
     check_identity,
     check_update,
@@ -24,7 +25,6 @@ from rayfleet.local.apiserver.names import (
     label_name_problem,
     metadata_problems,
     path_segment_problem,
-    qualified_name_problem,
     service_name_problem,
     subdomain_problem,
 )
@@ -46,7 +46,7 @@ def kinds() -> Mapping[str, Kind]:
         (label_name_problem, ["a", "1a"], ["a.b", "a" * 64, "a-"]),
         (service_name_problem, ["a-1"], ["1a", "a.b"]),
         (path_segment_problem, ["A_b", "a:b"], [".", "..", "a/b", "a%b"]),
-        (qualified_name_problem, ["a", "x.io/A_b.c"], ["", "/a", "X.io/a", "a/", "_a", "a" * 64]),
+        (label_key_problem, ["a", "x.io/A_b.c"], ["", "/a", "X.io/a", "a/", "_a", "a" * 64]),
         (data_key_problem, ["a.B_c-d"], ["", "a/b", ".", "..", "a" * 254]),
     ],
 )

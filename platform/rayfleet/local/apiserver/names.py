@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rayfleet.local.apiserver.label_grammar import label_key_problem, label_value_problem
 from rayfleet.local.apiserver.refusal import Cause, forbidden_field, invalid, required
 from rayfleet.model.meta import JsonObject
 
@@ -14,8 +15,6 @@ NameRule = Callable[[str], str]
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_VALUE = rf"({_QUALIFIED})?"
 _ANNOTATION_BYTES = 256 * 1024
 _KEY = r"[-._a-zA-Z0-9]+"
 _STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
@@ -63,34 +62,6 @@ def path_segment_problem(name: str) -> str:
         return f"may not be '{name}'"
     found = next((part for part in ("/", "%") if part in name), "")
     return f"may not contain '{found}'" if found else ""
-
-
-def qualified_name_problem(name: str) -> str:
-    """Return what is wrong with ``[prefix/]name``, as label keys are."""
-    prefix, slash, last = name.rpartition("/")
-    if slash and not prefix:
-        return "prefix part must be non-empty"
-    if slash and (problem := subdomain_problem(prefix)):
-        return f"prefix part {problem}"
-    return _problem(
-        last,
-        _QUALIFIED,
-        63,
-        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-        ("MyName", "my.name", "123-abc"),
-    )
-
-
-def label_value_problem(value: str) -> str:
-    """Return what is wrong with a label's value."""
-    return _problem(
-        value,
-        _VALUE,
-        63,
-        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
-        "an alphanumeric character",
-        ("MyValue", "my_value", "12345"),
-    )
 
 
 def data_key_problem(key: str) -> str:
@@ -142,7 +113,7 @@ def label_problems(labels: Mapping[str, str], field: str) -> list[Cause]:
     """Return what is wrong with labels."""
     found: list[Cause] = []
     for key, value in labels.items():
-        if problem := qualified_name_problem(key):
+        if problem := label_key_problem(key):
             found.append(invalid(field, key, problem))
         if problem := label_value_problem(value):
             found.append(invalid(field, value, problem))
@@ -155,7 +126,7 @@ def _common_problems(meta: JsonObject) -> list[Cause]:
     found += [
         invalid("metadata.annotations", key, problem)
         for key in annotations
-        if (problem := qualified_name_problem(key.lower()))
+        if (problem := label_key_problem(key.lower()))
     ]
     if sum(len(key) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATION_BYTES:
         message = f"Too long: may not be more than {_ANNOTATION_BYTES} bytes"
@@ -170,7 +141,7 @@ def _common_problems(meta: JsonObject) -> list[Cause]:
         found.append(invalid("metadata.ownerReferences", controllers, detail))
     for index, finalizer in enumerate(meta.get("finalizers") or ()):
         field = f"metadata.finalizers[{index}]"
-        if problem := qualified_name_problem(finalizer):
+        if problem := label_key_problem(finalizer):
             found.append(invalid(field, finalizer, problem))
         elif "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             found.append(
@@ -195,7 +166,7 @@ def _owner_problems(owner: Mapping[str, Any], field: str, _index: int) -> list[C
 def _problem(text: str, pattern: str, longest: int, rule: str, examples: tuple[str, ...]) -> str:
     if len(text) > longest:
         return f"must be no more than {longest} bytes"
-    if re.fullmatch(pattern, text) and (text or pattern == _VALUE):
+    if re.fullmatch(pattern, text):
         return ""
     return _sentence(rule, pattern, examples)
 

@@ -7,7 +7,8 @@ serving pod can get wrong is here; security contexts, affinity and the many volu
 from collections.abc import Iterator
 from typing import Any
 
-from rayfleet.local.apiserver.names import label_name_problem, qualified_name_problem, subdomain_problem
+from rayfleet.local.apiserver.label_grammar import label_key_problem
+from rayfleet.local.apiserver.names import label_name_problem, subdomain_problem
 from rayfleet.local.apiserver.refusal import Cause, duplicate, forbidden_field, invalid, required
 from rayfleet.model.meta import JsonObject
 
@@ -80,7 +81,7 @@ def pod_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         found.append(invalid("spec.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], _NEGATIVE))
     for key, value in (spec.get("nodeSelector") or {}).items():
-        if problem := qualified_name_problem(key):
+        if problem := label_key_problem(key):
             found.append(invalid("spec.nodeSelector", key, problem))
         _ = value
     for key in ("hostname", "subdomain"):
