@@ -17,6 +17,7 @@ from rayfleet.local.apiserver.calls import MOST_BODY_BYTES, Call
 from rayfleet.local.apiserver.cluster import Cluster
 from rayfleet.local.apiserver.negotiation import aggregated_discovery_version
 from rayfleet.local.apiserver.objects import Objects
+from rayfleet.local.apiserver.openapi import EMPTY_V2, EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
 from rayfleet.local.apiserver.paths import ApiPath, parse_path
 from rayfleet.local.apiserver.podlogs import PodLogs
 from rayfleet.local.apiserver.refusal import Refusal, method_not_allowed, unknown_path
@@ -80,6 +81,8 @@ class _Pages:
         path = request.rel_url.raw_path.rstrip("/")
         if path in ("/api", "/apis"):
             return self._groups(request, is_core=path == "/api")
+        if path == "/openapi/v2":
+            return _openapi_v2(request)
         if path == "/openapi/v3":
             return answer(self._cluster.openapi.index())
         if path.startswith("/openapi/v3/"):
@@ -119,6 +122,14 @@ class _Pages:
         if is_core:
             return json_answer(discovery.core_versions(request.host))
         return json_answer(discovery.group_list(self._cluster.registry))
+
+
+def _openapi_v2(request: web.Request) -> web.Response:
+    """Return the old document, without definitions: kubectl asks for it about kinds that the new ones do not have (List)."""
+    accept = request.headers.get("Accept", "")
+    if OPENAPI_V2_PROTOBUF in accept:
+        return web.Response(body=EMPTY_V2_PROTOBUF, headers={"Content-Type": OPENAPI_V2_PROTOBUF.replace("@", ".")})
+    return json_answer(EMPTY_V2)
 
 
 def _present(found: T | None) -> T:

@@ -19,6 +19,16 @@ _WRITES = ("dryRun", "fieldManager", "fieldValidation")
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 _QUERY = {name: {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in _WRITES}
 
+OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+EMPTY_V2: JsonObject = {
+    "swagger": "2.0",
+    "info": {"title": "rayfleet", "version": "v1"},
+    "paths": {},
+    "definitions": {},
+}
+# The same as openapi.v2.Document: field 1 is swagger, field 2 info (1 title, 2 version), field 8 the paths; kubectl takes no JSON here.
+EMPTY_V2_PROTOBUF = b"\x0a\x032.0" + b"\x12\x0e" + b"\x0a\x08rayfleet" + b"\x12\x02v1" + b"\x42\x00"
+
 
 class OpenApi:
     """The documents, made when asked for and kept until the kinds change."""
