@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.model.resources import CONFIG_MAPS, PODS, SECRETS
+from rayfleet.model.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS
 from rayfleet.testing.nodes import (
     IMAGE,
     NodeProcess,
@@ -148,6 +148,7 @@ async def test_a_killed_container_restarts_at_once_then_backs_off(
     found = await watched.until(lambda now: "waiting" in first_status(now)["state"])
     assert first_status(found)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert pod_conditions(found)["Ready"] == "False"
+    await eventually(lambda: has_event(client, namespace, "BackOff", "back-off 10 s restarting container main"))
     await client.delete(PODS, watched.key)  # a back-off does not hold up the end
     await watched.gone(5)
 
@@ -241,3 +242,8 @@ async def test_unknown_images_and_mounts_say_the_way_out(client: KubeClient, nam
         lambda now: first_status(now)["state"]["waiting"]["reason"] == "CreateContainerConfigError"
     )
     assert "hostPath" in first_status(found)["state"]["waiting"]["message"]
+
+
+async def has_event(client: KubeClient, namespace: str, reason: str, message: str) -> bool:
+    found = (await client.list(EVENTS, namespace)).items
+    return any((each["reason"], each["message"]) == (reason, message) for each in found)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from rayfleet.kube.config import connect
+from rayfleet.kube.events import EventRecorder
 from rayfleet.local.node.agent import Agent, own_process_variables
 from rayfleet.local.node.cleanup import cleanup
 from rayfleet.local.node.folders import node_folders
@@ -17,6 +17,7 @@ from rayfleet.local.node.processes import Children
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.local.node.slots import Slots
 from rayfleet.local.node.surroundings import Surroundings
+from rayfleet.logs import configure_logging
 from rayfleet.model.errors import RayfleetError, SettingsError, leaves
 from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.registry import load
@@ -25,7 +26,7 @@ from rayfleet.plugin.registry import load
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGTERM or SIGINT; return the exit code."""
     chosen = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     if chosen.command == "cleanup":
         sys.stdout.write(f"ended {cleanup(chosen.state)} processes\n")
         return 0
@@ -60,6 +61,7 @@ async def _run(settings: NodeSettings) -> None:
             resolve=agent.resolve,
             lookup_in=agent.lookup_in,
             children=Children(takes_orphans=True),
+            events=EventRecorder(client, "rayfleet-node"),
         )
         running = asyncio.create_task(agent.run(around))
         stopping = asyncio.create_task(stop.wait())

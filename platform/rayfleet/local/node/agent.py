@@ -10,6 +10,7 @@ from typing import Any
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from rayfleet.kube.events import EventType
 from rayfleet.kube.reflector import Reflector
 from rayfleet.local.node.cleanup import end_strangers, prune_pod_folders
 from rayfleet.local.node.environments import ConfigLookup
@@ -58,6 +59,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(keep_registered(self._client, self._settings))
                 group.create_task(rotate_logs(self._settings.folders.pods))
+                group.create_task(around.events.run())
                 for reflector in reflectors:
                     group.create_task(reflector.run())
                 for reflector in reflectors:
@@ -191,6 +193,11 @@ class Agent:
         }
         key = ObjectKey(namespace=meta["namespace"], name=meta["name"])
         status = {"status": {"phase": "Pending", "conditions": [condition]}}
+        about = {"apiVersion": "v1", "kind": "Pod", "metadata": meta}
+        if self._around is not None:
+            self._around.events.record(
+                about, reason="FailedScheduling", message=waiting.message, type=EventType.WARNING
+            )
         with contextlib.suppress(ApiError):
             await self._client.patch(PODS, key, status, subresource="status")
             self._problems[meta["uid"]] = waiting.message

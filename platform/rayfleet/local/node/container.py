@@ -44,7 +44,8 @@ class Configured:
 class ContainerContext:
     """What a container's life depends on. ``configure`` may raise CannotConfigure and NotResolved; ``mark`` is in every process.
 
-    ``status`` is what the pod's status says of the container; ``grace`` is for ends that a probe brings about.
+    ``status`` is what the pod's status says of the container; ``grace`` is for ends that a probe brings about; ``tell`` takes
+    reason and message of an event, by the kubelet's names.
     """
 
     raw: JsonObject
@@ -56,6 +57,7 @@ class ContainerContext:
     children: Children
     configure: Callable[[int], Configured]
     on_change: Callable[[], None]
+    tell: Callable[[str, str], None]
 
 
 class Container:
@@ -110,6 +112,7 @@ class Container:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace.total_seconds()
         if process is not None:
+            self._context.tell("Killing", f"Stopping container {self.view.name}")
             await self._pre_stop(deadline)
             # As the kubelet: a preStop hook that used up the grace leaves a moment all the same.
             await process.terminate(max(deadline, loop.time() + (2 if grace else 0)))
@@ -155,6 +158,7 @@ class Container:
                 exit_code=128, reason="StartError", started_at=started_at, finished_at=started_at, message=message
             )
             self._show(ended=ended, is_ready=False)
+            self._context.tell("Failed", f"Container {self.view.name} cannot be started: {message}")
             return ended
         self._process = process
         count = self.view.restart_count
@@ -171,6 +175,7 @@ class Container:
             is_started=ProbeKind.STARTUP not in specs,
             is_ready=not specs.keys() & {ProbeKind.READINESS, ProbeKind.STARTUP},
         )
+        self._context.tell("Started", f"Started container {self.view.name}")
         return await self._lived(process, started_at, configured)
 
     async def _lived(self, process: ContainerProcess, started_at: datetime, configured: Configured | None) -> Ended:
@@ -205,9 +210,9 @@ class Container:
         last = self.view.ended or self.view.last_ended
         if pause:
             self._show(ended=None, last_ended=last)
-            self._wait(
-                "CrashLoopBackOff", f"back-off {pause.total_seconds():.0f} s restarting container {self.view.name}"
-            )
+            message = f"back-off {pause.total_seconds():.0f} s restarting container {self.view.name}"
+            self._wait("CrashLoopBackOff", message)
+            self._context.tell("BackOff", message)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause.total_seconds()):
                     await self._stopping.wait()
@@ -230,6 +235,8 @@ class Container:
                 group.create_task(run_probe(spec, target, self._on_probe))
 
     def _on_probe(self, kind: ProbeKind, is_passing: bool) -> None:
+        if not is_passing:
+            self._context.tell("Unhealthy", f"{kind.value} probe of container {self.view.name} failed")
         match kind, is_passing:
             case ProbeKind.READINESS, _:
                 self._show(is_ready=is_passing)
@@ -273,8 +280,11 @@ class Container:
             log.warning("preStop failed", extra=facts)
 
     def _wait(self, reason: str, message: str) -> None:
-        if (self.view.waiting_reason, self.view.waiting_message) != (reason, message):
-            self._show(waiting_reason=reason, waiting_message=message, started_at=None, ended=None, is_ready=False)
+        if (self.view.waiting_reason, self.view.waiting_message) == (reason, message):
+            return
+        self._show(waiting_reason=reason, waiting_message=message, started_at=None, ended=None, is_ready=False)
+        if reason in {"ErrImagePull", "CreateContainerConfigError"}:
+            self._context.tell("Failed", f"Error: {reason}: {message}")
 
     def _show(self, **changes: Any) -> None:
         self.view = replace(self.view, **changes)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
+from rayfleet.kube.events import EventType
 from rayfleet.local.node.configuring import Configurator
 from rayfleet.local.node.container import Container, ContainerContext
 from rayfleet.local.node.container_state import running_state
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 JsonObject = Mapping[str, Any]
 DEFAULT_GRACE_SECONDS = 30
 RETRY_SECONDS = 0.5
+_NORMAL_EVENTS = frozenset({"Started", "Killing"})
 # A pod whose object is gone is ended without the grace that nobody gave it.
 VANISHED_GRACE = timedelta(seconds=1)
 
@@ -195,8 +197,14 @@ class PodWorker:
                 children=self._around.children,
                 configure=lambda restart: self._configurator.configured(raw, restart),
                 on_change=self._changed.set,
+                tell=self._tell,
             )
         )
+
+    def _tell(self, reason: str, message: str) -> None:
+        kind = EventType.NORMAL if reason in _NORMAL_EVENTS else EventType.WARNING
+        about = {"apiVersion": "v1", "kind": "Pod", "metadata": self._meta}
+        self._around.events.record(about, reason=reason, message=message, type=kind)
 
     def _folder(self, raw: JsonObject) -> Any:
         return self._around.folders.container(self._folder_name, raw["name"])

@@ -24,18 +24,20 @@ RENEWALS_PER_STATUS = 30  # five minutes, the kubelet's nodeStatusReportFrequenc
 async def keep_registered(client: KubeClient, settings: NodeSettings) -> None:
     """Write the Node, renew its Lease until cancelled, and write the Node anew now and then, as a kubelet does."""
     started_at = datetime.now(UTC)
-    renewals = 0
+    renewals, said = 0, ""
     while True:
         try:
             if renewals % RENEWALS_PER_STATUS == 0:
                 await _register(client, settings, started_at)
             await _renew(client, settings.name)
         except ApiError as error:
-            log.warning("cannot register the node; trying again", extra={"reason": error.message})
+            if error.message != said:
+                log.warning("cannot register the node; trying again", extra={"reason": error.message})
+            said = error.message
             renewals = 0
             await asyncio.sleep(1)
             continue
-        renewals += 1
+        renewals, said = renewals + 1, ""
         await asyncio.sleep(RENEW_SECONDS)
 
 

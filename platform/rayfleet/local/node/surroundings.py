@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 
 from rayfleet.kube.client import KubeClient
+from rayfleet.kube.events import EventRecorder
 from rayfleet.local.node.cleanup import release
 from rayfleet.local.node.environments import ConfigLookup
 from rayfleet.local.node.folders import NodeFolders
@@ -31,6 +32,7 @@ class Surroundings:
     resolve: Resolve
     lookup_in: Callable[[str], ConfigLookup]
     children: Children
+    events: EventRecorder
 
     def release(self, folder_name: str, pod_uid: str) -> None:
         """Remove what a pod whose processes have ended has on this machine. Blocking."""
