@@ -81,12 +81,8 @@ class _Pages:
         path = request.rel_url.raw_path.rstrip("/")
         if path in ("/api", "/apis"):
             return self._groups(request, is_core=path == "/api")
-        if path == "/openapi/v2":
-            return _openapi_v2(request)
-        if path == "/openapi/v3":
-            return answer(self._cluster.openapi.index())
-        if path.startswith("/openapi/v3/"):
-            return answer(_present(self._cluster.openapi.document(path.removeprefix("/openapi/v3/"))))
+        if path.startswith("/openapi/"):
+            return self._openapi(request, path)
         if path.startswith("/apis/") and path.count("/") == 2:
             return json_answer(_present(discovery.one_group(self._cluster.registry, path.removeprefix("/apis/"))))
         found = _present(parse_path(path))
@@ -94,6 +90,13 @@ class _Pages:
             _only_get(request)
             return json_answer(_present(discovery.resource_list(self._cluster.registry, found.group, found.version)))
         return await self._resource(request, found)
+
+    def _openapi(self, request: web.Request, path: str) -> web.Response:
+        if path == "/openapi/v2":
+            return _openapi_v2(request)
+        if path == "/openapi/v3":
+            return answer(self._cluster.openapi.index())
+        return answer(_present(self._cluster.openapi.document(path.removeprefix("/openapi/v3/"))))
 
     async def _resource(self, request: web.Request, path: ApiPath) -> web.StreamResponse:
         kind = self._cluster.registry.find(path.group, path.version, path.plural)

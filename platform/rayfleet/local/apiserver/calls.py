@@ -9,6 +9,7 @@ from aiohttp import web
 from rayfleet.local.apiserver.bodies import check_json, decode_object, duplicate_fields
 from rayfleet.local.apiserver.kinds import Kind
 from rayfleet.local.apiserver.paths import ApiPath
+from rayfleet.local.apiserver.protobuf import PROTOBUF, decode_protobuf
 from rayfleet.local.apiserver.refusal import Refusal, bad_request, invalid_object, unsupported
 from rayfleet.local.apiserver.storage import Key
 from rayfleet.local.apiserver.writing import FieldValidation, WriteOptions
@@ -55,6 +56,8 @@ class Call:
 
     async def manifest(self) -> tuple[JsonObject, WriteOptions]:
         """Return the object of the body and the options of its write. Raises Refusal: 400, 413, 415, 422."""
+        if self.content_type == PROTOBUF:
+            return decode_protobuf(await self.body()), write_options(self.query, [])
         check_json(self.content_type)
         body = await self.body()
         manifest = decode_object(body, self.kind.kind)
