@@ -3,33 +3,37 @@
 The body is scanned by depth and never built: a prompt of a megabyte is one jump. Only the top level counts; a second ``model`` key,
 however it is escaped, is refused, because two parsers may choose differently (and the one that checks is not the one that serves).
 What lies below the top level is the engine's to check, except that it must end. Bodies made to be slow are refused: the scan runs in the
-loop that all streams share (1,000 keys: 5 ms; 200,000 nested values: some 60 ms).
+loop that all streams share (a megabyte of prose: 0.1 ms, of escapes: 5 ms; 200,000 nested values: 90 ms).
 """
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"'  # possessive: a string that does not end costs one pass
-_TOKEN = re.compile(rb"[ \t\r\n]*(?:(" + _STRING + rb")|([{}\[\]:,])|([^\s\"{}\[\]:,]+))")
-_INSIDE = re.compile(_STRING + rb'|[{}\[\]"]')
+_TOKEN = re.compile(rb"[ \t\r\n]*(?:([\"{}\[\]:,])|[^\s\"{}\[\]:,]+)")
+_STRUCTURE = re.compile(rb'[{}\[\]"]')
+# From within a string to its end. Possessive: one that does not end costs one pass.
+_STRING_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*\Z")
+_OPENERS = {b"{": b"}", b"[": b"]"}
+_QUICK_LOOKS = 4
 _MOST_KEYS = 1000
 _MOST_NESTED = 200_000
 _LONGEST_NAME = 512
-_OPENERS = {b"{": b"}", b"[": b"]"}
+_LONGEST_VALUE = 12 * _LONGEST_NAME + 2  # every character written as a surrogate pair of escapes
+_LONGEST_KEY = len(r'"\u006d\u006f\u0064\u0065\u006c"')
 
 
 class UnreadableBody(ValueError):  # noqa: N818 - what is wrong, in a word; it becomes a 400
     """The body does not say which model is asked for; the message is for the client."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Token:
-    text: bytes
+class _Token(NamedTuple):
+    """``kind`` is the punctuation itself, a quote for a whole string, empty for a number or word."""
+
+    kind: bytes
+    start: int
     end: int
-    is_string: bool
-    is_scalar: bool
 
 
 def chosen_model(header: str | None, body: bytes) -> str:
@@ -45,22 +49,22 @@ def chosen_model(header: str | None, body: bytes) -> str:
     if chosen is None:
         raise UnreadableBody("The request names no model: set `model` in the body, or the header `model`.")
     if len(chosen) > _LONGEST_NAME:
-        raise UnreadableBody(f"The name of the model is longer than {_LONGEST_NAME} characters.")
+        raise _long_name()
     return chosen
 
 
 def body_model(body: bytes) -> str | None:
     """Return the top-level ``model`` of a JSON object, None when it has none. Raises UnreadableBody."""
     token = _next(body, 0)
-    if token is None or token.text != b"{":
+    if token is None or token.kind != b"{":
         raise UnreadableBody("The request's body is not a JSON object.")
     models: list[str] = []
     at, keys = token.end, 0
     closing = _next(body, at)
-    if closing is not None and closing.text == b"}":
+    if closing is not None and closing.kind == b"}":
         _expect_end(body, closing.end)
         return None
-    while token.text != b"}":
+    while token.kind != b"}":
         token, named = _member(body, at)
         models += [] if named is None else [named]
         at, keys = token.end, keys + 1
@@ -75,63 +79,96 @@ def body_model(body: bytes) -> str | None:
 def _member(body: bytes, at: int) -> tuple[_Token, str | None]:
     """Read ``"key": value`` and what follows; return the comma or brace after it, and the value when the key is ``model``."""
     key = _next(body, at)
-    colon = _next(body, key.end) if key is not None and key.is_string else None
-    value = _next(body, colon.end) if colon is not None and colon.text == b":" else None
+    colon = _next(body, key.end) if key is not None and key.kind == b'"' else None
+    value = _next(body, colon.end) if colon is not None and colon.kind == b":" else None
     if key is None or value is None:
         raise _broken(at)
     after = _next(body, _skip(body, value))
-    if after is None or after.text not in {b",", b"}"}:
+    if after is None or after.kind not in {b",", b"}"}:
         raise _broken(value.end)
-    if _decoded(key) != "model":
+    if not _is_model(body, key):
         return after, None
-    if not value.is_string:
+    if value.kind != b'"':
         raise UnreadableBody("The request's `model` is not a string.")
-    return after, _decoded(value)
+    if value.end - value.start > _LONGEST_VALUE:
+        raise _long_name()
+    return after, _decoded(body[value.start : value.end])
 
 
 def _next(body: bytes, at: int) -> _Token | None:
     found = _TOKEN.match(body, at)
     if found is None:
         return None
-    kind = found.lastindex or 0
-    return _Token(text=found[kind], end=found.end(), is_string=kind == 1, is_scalar=kind == 3)
+    kind = found[1] or b""
+    if kind == b'"':
+        return _Token(kind, found.end() - 1, _string_end(body, found.end()))
+    return _Token(kind, found.start(), found.end())
+
+
+def _string_end(body: bytes, at: int) -> int:
+    """Return the place after the string that ``at`` lies in.
+
+    Prose has its quote found at the speed of memchr; text full of escapes (code, JSON) goes to the expression, at some 2 ns a byte.
+    """
+    for _ in range(_QUICK_LOOKS):
+        quote = body.find(b'"', at)
+        if quote < 0:
+            raise _broken(at)
+        if body[quote - 1] != 0x5C or quote == at:  # no backslash before it
+            return quote + 1
+        if body.find(b"\\", at, quote - 1) >= 0:
+            break  # which backslash escapes which is for the expression to say
+        at = quote + 1
+    found = _STRING_END.match(body, at)
+    if found is None:
+        raise _broken(at)
+    return found.end()
 
 
 def _skip(body: bytes, value: _Token) -> int:
     """Return where ``value`` ends; for an object or array its matching bracket is looked for."""
-    if value.is_string or value.is_scalar:
+    if value.kind in {b'"', b""}:
         return value.end
-    if value.text not in _OPENERS:
+    if value.kind not in _OPENERS:
         raise _broken(value.end)
-    expected = [_OPENERS[value.text]]
-    at = value.end
-    seen = 0
+    expected = [_OPENERS[value.kind]]
+    at, seen = value.end, 0
     while expected:
         seen += 1
         if seen > _MOST_NESTED:
             raise UnreadableBody(f"The request's body has more than {_MOST_NESTED} nested strings and brackets.")
-        found = _INSIDE.search(body, at)
-        if found is None or found[0] == b'"':  # a lone quote begins a string that does not end well
+        found = _STRUCTURE.search(body, at)
+        if found is None:
             raise _broken(at)
-        at = found.end()
-        closing = _OPENERS.get(found[0])
-        if closing is not None:
-            expected.append(closing)
-        elif found[0] in {b"}", b"]"} and expected.pop() != found[0]:
+        kind, at = found[0], found.end()
+        if kind == b'"':
+            at = _string_end(body, at)
+        elif kind in _OPENERS:
+            expected.append(_OPENERS[kind])
+        elif expected.pop() != kind:
             raise _broken(at)
     return at
 
 
-def _decoded(token: _Token) -> str:
+def _is_model(body: bytes, key: _Token) -> bool:
+    text = body[key.start : key.end]
+    return text == b'"model"' or (b"\\" in text and len(text) <= _LONGEST_KEY and _decoded(text) == "model")
+
+
+def _decoded(text: bytes) -> str:
     try:
-        return str(json.loads(token.text))
+        return str(json.loads(text.decode()))  # decoded first: json would guess UTF-16 from a zero byte
     except ValueError:
-        raise _broken(token.end) from None
+        raise UnreadableBody(f"The string {text[:40]!r} in the request's body is not valid JSON.") from None
 
 
 def _expect_end(body: bytes, at: int) -> None:
     if _SPACE.match(body, at) is None:
         raise UnreadableBody(f"The request's body goes on after its JSON object (byte {at}).")
+
+
+def _long_name() -> UnreadableBody:
+    return UnreadableBody(f"The name of the model is longer than {_LONGEST_NAME} characters.")
 
 
 def _broken(at: int) -> UnreadableBody:

@@ -58,3 +58,9 @@ def test_what_a_parser_accepts_and_the_scanner_accepts_is_the_same_model(body: s
     except ValueError:
         return  # the engine refuses it; what lies below the top level is not the scanner's to check
     assert found == parsed.get("model")
+
+
+@given(texts=st.lists(st.text(alphabet='\\"\n{]a', max_size=40), max_size=4), name=st.text(alphabet='\\"a', max_size=8))
+def test_strings_full_of_escapes_end_where_a_parser_ends_them(texts: list[str], name: str) -> None:
+    body = json.dumps({"a": texts, "b": "".join(texts), "model": name, "c": {"".join(texts): texts}})
+    assert body_model(body.encode()) == name

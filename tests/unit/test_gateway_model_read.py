@@ -78,3 +78,19 @@ def test_header_and_body_must_agree() -> None:
 def test_a_long_prompt_is_one_jump() -> None:
     body = b'{"prompt": "' + b"x \\n" * 500_000 + b'", "model": "a"}'
     assert body_model(body) == "a"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{" + b",".join(b'"k%d": 1' % number for number in range(2000)) + b"}", "1000 keys"),
+        (b'{"x": [' + b",".join([b"[]"] * 200_000) + b"]}", "nested"),
+        (b'{"model": "' + b"x" * 600 + b'"}', "512 characters"),
+        (b'{"model": "' + b"x" * 1_000_000 + b'"}', "512 characters"),
+        (b'{"model": "\x00m"}', "not valid JSON"),
+        (b'{"model": "\xff"}', "not valid JSON"),
+    ],
+)
+def test_bodies_made_to_be_slow_or_odd_are_refused(body: bytes, message: str) -> None:
+    with pytest.raises(UnreadableBody, match=message):
+        chosen_model(None, body)
