@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -9,9 +10,11 @@ import aiohttp
 import pytest
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
-from rayfleet_gateway.routes import Endpoint
+from rayfleet_gateway.app import ENDED, make_app
+from rayfleet_gateway.routes import Endpoint, RouteTable
+from rayfleet_gateway.serving import make_runner
 from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.testing import RunningGateway, running_gateway, table_for
+from rayfleet_gateway.testing import FixedTable, RunningGateway, running_gateway, table_for
 
 BODY = {"model": "m", "stream": True}
 
@@ -69,3 +72,19 @@ async def test_a_request_without_an_answer_at_the_limit_is_a_503() -> None:
         response = await asked
         assert (response.status, (await response.json())["error"]["code"]) == (503, "gateway_stopping")
         assert gateway.counted() == {("m", "503", "cut"): 1}
+
+
+class _BrokenTable(FixedTable):
+    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+        raise KeyError("metadata")
+
+
+async def test_watches_that_end_by_a_fault_are_noticed_and_end_the_process_with_it() -> None:
+    settings = GatewaySettings()
+    app = make_app(settings, _BrokenTable(RouteTable()))
+    runner = make_runner(app, settings)
+    await runner.setup()
+    async with asyncio.timeout(10):
+        await app[ENDED].wait()
+    with pytest.raises(KeyError):
+        await runner.cleanup()
