@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from rayfleet.model.meta import JsonObject
 from rayfleet.testing.realkube import RealKubeError, default_cache, ensure_kubectl
@@ -220,7 +221,13 @@ def test_describe_shows_objects_with_their_events(kubectl: Kubectl) -> None:
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": "web.1"},
-        "involvedObject": {"kind": "Pod", "name": "web", "namespace": kubectl.namespace, "uid": uid},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": "web",
+            "namespace": kubectl.namespace,
+            "uid": uid,
+        },
         "reason": "Tested",
         "message": "a test looked at it",
         "type": "Normal",
@@ -420,9 +427,11 @@ def test_wait_for_a_condition_and_for_a_value(kubectl: Kubectl) -> None:
 
 
 def test_auth_failure_is_told(kubectl: Kubectl, tmp_path: Path) -> None:
-    content = Path(kubectl.environment["KUBECONFIG"]).read_text()
+    content = yaml.safe_load(Path(kubectl.environment["KUBECONFIG"]).read_text())
+    for user in content["users"]:
+        user["user"] = {"token": "wrong"}
     wrong = tmp_path / "wrong"
-    wrong.write_text("\n".join("    token: wrong" if "token:" in line else line for line in content.splitlines()))
+    wrong.write_text(yaml.safe_dump(content))
     kubectl.environment["KUBECONFIG"] = str(wrong)
     assert "Unauthorized" in kubectl("get", "pods", fails=True)
 
