@@ -76,6 +76,7 @@ async def test_a_request_without_an_answer_at_the_limit_is_a_503() -> None:
 
 class _BrokenTable(FixedTable):
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+        on_table(self.table)
         raise KeyError("metadata")
 
 
