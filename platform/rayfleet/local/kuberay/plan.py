@@ -1,162 +1,105 @@
 """What to do for a Ray cluster now, and its status. Pure.
 
-Source: KubeRay ray-operator/controllers/ray/raycluster_controller.go (1.5): reconcilePods, shouldDeletePod, calculateStatus; its stickiness too
-(``state: ready`` and RayClusterProvisioned are never withdrawn), because what is built on it has to live with that.
+Source: KubeRay ray-operator/controllers/ray/raycluster_controller.go (1.6): rayClusterReconcile, reconcilePods, shouldDeletePod. Its flaws are
+kept (terminating pods count, head and workers are never restarted together), because what is built on it has to live with them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from rayfleet.local.kuberay.pods import PodOptions, build_head_pod, build_worker_pod
-from rayfleet.local.kuberay.sizes import desired_workers
-from rayfleet.local.kuberay.status import ClusterStatus, cluster_status
-
-JsonObject = dict[str, Any]
+from rayfleet.local.kuberay.groups import group_steps
+from rayfleet.local.kuberay.pods import PodOptions, build_head_pod
+from rayfleet.local.kuberay.refusals import Refusal, not_imitated, refusal
+from rayfleet.local.kuberay.status import Failure, Seen, next_status
+from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Step, Stop, is_spent, is_terminating, label_of
+from rayfleet.local.kuberay.suspension import Suspension, suspension_of
+from rayfleet.model.meta import JsonObject
 
 MANAGERS = ("", "ray.io/kuberay-operator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreatePod:
-    """Create a pod; ``role`` names the failure's reason (Head or Worker)."""
+class ObservedCluster:
+    """A RayCluster, the pods that it owns, and its head Services (one, unless somebody meddled)."""
 
-    manifest: JsonObject
-    role: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletePod:
-    """Delete a pod by name and UID."""
-
-    name: str
-    uid: str
-    role: str
-
-
-Action = CreatePod | DeletePod
+    cluster: JsonObject
+    pods: Sequence[JsonObject]
+    services: Sequence[JsonObject] = ()
+    options: PodOptions = field(default_factory=PodOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Writes to do, the status to show, and a sentence when the spec is invalid (then nothing else is done)."""
+    """Writes to do, in order, up to the first that fails; ``refusal``: only an Event. ``is_ours`` False: nothing at all."""
 
-    actions: tuple[Action, ...] = ()
-    status: JsonObject | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservedCluster:
-    """A RayCluster and the pods that it owns; ``failure`` is (reason, message) of the last rejected write, if any."""
-
-    cluster: JsonObject
-    pods: Sequence[JsonObject]
-    failure: tuple[str, str] | None = None
-    options: PodOptions = field(default_factory=PodOptions)
+    steps: tuple[Step, ...] = ()
+    refusal: Refusal | None = None
+    notice: str = ""
+    is_ours: bool = True
 
 
-def plan_ray_cluster(observed: ObservedCluster, now: datetime) -> Plan:
+def plan_ray_cluster(observed: ObservedCluster) -> Plan:
     """Return what to do now. A cluster that is being deleted, or is somebody else's, is left alone."""
     cluster = observed.cluster
-    if "deletionTimestamp" in cluster["metadata"] or (cluster["spec"].get("managedBy") or "") not in MANAGERS:
-        return Plan()
-    problem = spec_problem(cluster)
-    if problem:
-        return Plan(problem=problem)
-    status = cluster_status(ClusterStatus(cluster=cluster, pods=observed.pods, failure=observed.failure), now)
-    return Plan(actions=tuple(_actions(observed)), status=status)
+    if (cluster["spec"].get("managedBy") or "") not in MANAGERS:
+        return Plan(is_ours=False)
+    refused = refusal(cluster)
+    if refused is not None:
+        return Plan(refusal=refused)
+    if is_terminating(cluster):
+        return Plan(is_ours=False)
+    return Plan(steps=tuple(_steps(observed)), notice=not_imitated(cluster["spec"]))
 
 
-def spec_problem(cluster: JsonObject) -> str:
-    """Return why KubeRay would refuse the spec with an event and nothing else; empty when it would not."""
-    name = cluster["metadata"]["name"]
-    if len(name) > 53:
-        return f"RayCluster name should be no more than 53 characters; {name!r} has {len(name)}"
-    spec = cluster["spec"]
-    groups = [("headGroupSpec", spec["headGroupSpec"])]
-    groups += [(f"worker group {group.get('groupName')}", group) for group in spec.get("workerGroupSpecs") or ()]
-    for label, group in groups:
-        if not group["template"]["spec"].get("containers"):
-            return f"{label} should have at least one container"
-    names = [group.get("groupName") for _, group in groups[1:]]
-    if len(set(names)) != len(names):
-        return "worker group names must be unique"
-    for label, group in groups[1:]:
-        low, high = group.get("minReplicas", 0), group.get("maxReplicas", 2147483647)
-        if low < 0 or high < 0 or low > high:
-            return f"{label}: minReplicas {low} and maxReplicas {high} do not fit together"
-    return ""
+def status_after(observed: ObservedCluster, failure: Failure | None, now: datetime) -> JsonObject | None:
+    """Return the status to write after a pass over ``observed``, None when there is nothing to write.
+
+    ``failure``: what ended the pass early.
+    """
+    seen = Seen(cluster=observed.cluster, pods=observed.pods, services=observed.services, failure=failure)
+    return next_status(seen, now)
 
 
-def _actions(observed: ObservedCluster) -> list[Action]:
+def _steps(observed: ObservedCluster) -> list[Step]:
     cluster, pods = observed.cluster, observed.pods
-    if cluster["spec"].get("suspend") or _is_suspending(cluster):
-        return [_delete(pod) for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    actions: list[Action] = []
-    heads = [pod for pod in pods if _label(pod, "ray.io/node-type") == "head"]
-    if not heads:
-        actions.append(CreatePod(manifest=build_head_pod(cluster, observed.options), role="Head"))
-    actions += [_delete(pod) for pod in heads if _is_spent(pod)]
-    for group in cluster["spec"].get("workerGroupSpecs") or ():
-        actions += _group_actions(observed, group)
-    return actions
-
-
-def _group_actions(observed: ObservedCluster, group: JsonObject) -> list[Action]:
-    """As reconcilePods: spent pods and workersToDelete go first; terminating pods still count as existing."""
-    pods = [
-        pod
-        for pod in observed.pods
-        if _label(pod, "ray.io/node-type") == "worker" and _label(pod, "ray.io/group") == group["groupName"]
-    ]
-    named = set((group.get("scaleStrategy") or {}).get("workersToDelete") or ())
-    spent = [pod for pod in pods if _is_spent(pod)]
-    unwanted = [pod for pod in pods if pod["metadata"]["name"] in named and pod not in spent]
-    going = [_delete(pod) for pod in (*spent, *unwanted) if "deletionTimestamp" not in pod["metadata"]]
-    if going:
-        return list(going)
-    missing = desired_workers(group) - len(pods)
-    if missing > 0:
-        return [_created(observed, group, pods, index) for index in range(missing)]
-    if observed.cluster["spec"].get("enableInTreeAutoscaling"):
+    suspension = suspension_of(cluster)
+    if suspension is Suspension.GOING_ON:
+        return [DeletePod(pod=pod, role="All") for pod in pods if not is_terminating(pod)]
+    if suspension is Suspension.DONE or cluster["spec"].get("suspend"):
         return []
-    surplus = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]][: max(0, -missing)]
-    return [_delete(pod) for pod in surplus]
+    steps = _head_steps(observed, [pod for pod in pods if label_of(pod, "ray.io/node-type") == "head"])
+    for group in cluster["spec"].get("workerGroupSpecs") or ():
+        if any(isinstance(step, Stop) for step in steps):
+            return steps
+        mine = [
+            pod
+            for pod in pods
+            if label_of(pod, "ray.io/node-type") == "worker" and label_of(pod, "ray.io/group") == group["groupName"]
+        ]
+        steps += group_steps(cluster, group, mine, observed.options)
+    return steps
 
 
-def _created(observed: ObservedCluster, group: JsonObject, pods: Sequence[JsonObject], index: int) -> CreatePod:
-    hosts = int(group.get("numOfHosts") or 1)
-    host = None
-    if hosts > 1:
-        position = len(pods) + index
-        host = (f"{group['groupName']}-{position // hosts}", position % hosts)
-    return CreatePod(manifest=build_worker_pod(observed.cluster, group, observed.options, host), role="Worker")
+def _head_steps(observed: ObservedCluster, heads: Sequence[JsonObject]) -> list[Step]:
+    cluster = observed.cluster
+    if len(heads) > 1:
+        names = " ".join(pod["metadata"]["name"] for pod in heads)
+        return [Stop(message=f"{len(heads)} head pods found [{names}]. Please delete extra head pods")]
+    if not heads:
+        if _keeps_headless(cluster):
+            return [Stop(message="", is_failure=False)]
+        return [CreatePod(manifest=build_head_pod(cluster, observed.options), role="Head")]
+    if not is_spent(heads[0]):
+        return []
+    name, phase = heads[0]["metadata"]["name"], heads[0]["status"].get("phase")
+    stop = Stop(message=f"the head Pod {name} is {phase} and ended; it is deleted, a new one follows")
+    return [stop] if is_terminating(heads[0]) else [DeletePod(pod=heads[0], role="Head"), stop]
 
 
-def _is_spent(pod: JsonObject) -> bool:
-    """Whether KubeRay deletes the pod: it failed or finished, or its Ray container ended for good."""
-    status = pod.get("status") or {}
-    if status.get("phase") in {"Failed", "Succeeded"}:
-        return True
-    ray = pod["spec"]["containers"][0]["name"]
-    ended = any(
-        entry["name"] == ray and "terminated" in (entry.get("state") or {})
-        for entry in status.get("containerStatuses") or ()
-    )
-    return ended and pod["spec"].get("restartPolicy") == "Never"
-
-
-def _is_suspending(cluster: JsonObject) -> bool:
-    conditions: Sequence[Mapping[str, Any]] = (cluster.get("status") or {}).get("conditions") or ()
-    return any(entry["type"] == "RayClusterSuspending" and entry["status"] == "True" for entry in conditions)
-
-
-def _delete(pod: JsonObject) -> DeletePod:
-    role = "Head" if _label(pod, "ray.io/node-type") == "head" else "Worker"
-    return DeletePod(name=pod["metadata"]["name"], uid=pod["metadata"]["uid"], role=role)
-
-
-def _label(pod: JsonObject, name: str) -> str:
-    return str((pod["metadata"].get("labels") or {}).get(name, ""))
+def _keeps_headless(cluster: JsonObject) -> bool:
+    """Whether a cluster that was up once is to stay without a head."""
+    conditions = (cluster.get("status") or {}).get("conditions") or ()
+    was_up = any(entry["type"] == "RayClusterProvisioned" and entry["status"] == "True" for entry in conditions)
+    annotations = cluster["metadata"].get("annotations") or {}
+    return was_up and annotations.get("ray.io/disable-provisioned-head-restart") == "true"

@@ -1,135 +1,197 @@
-"""Carries out what the plan for a Ray cluster says. Reads from stores that show its own last writes; every write is safe to repeat."""
+"""Carries out what the plan for a Ray cluster says. Reads from stores that show its own last writes, so nothing is made twice.
 
-import logging
+Source: KubeRay raycluster_controller.go (1.6), rayClusterReconcile: Secret, Services, pods; the first failure ends the writing, the status is
+told all the same. Looks again 2 s after a change or a failure, else after 300 s.
+"""
+
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rayfleet.controllers.own_writes import AskedDeletion, OwnWrites, wrote
 from rayfleet.controllers.runtime import Controller, Watch, owner_key
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.reflector import Reflector
-from rayfleet.local.kuberay.plan import Action, CreatePod, DeletePod, ObservedCluster, plan_ray_cluster
-from rayfleet.local.kuberay.services import build_auth_secret, build_head_service
+from rayfleet.kube.store import key_of
+from rayfleet.local.kuberay.plan import ObservedCluster, Plan, plan_ray_cluster, status_after
+from rayfleet.local.kuberay.pods import PodOptions
+from rayfleet.local.kuberay.services import (
+    build_auth_secret,
+    build_head_service,
+    build_headless_service,
+    build_serve_service,
+    head_services,
+)
+from rayfleet.local.kuberay.status import Failure
+from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Stop
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, SECRETS, SERVICES, ResourceType
 
-log = logging.getLogger(__name__)
-
-REQUEUE_AFTER_ERROR = timedelta(seconds=2)
+LOOK_AGAIN = timedelta(seconds=2)
+UNCONDITIONALLY = timedelta(seconds=300)
+_TOKEN_BYTES = 32
 
 
 class RayClusterReconciler:
-    """One Ray cluster a pass: Secret, head Service, pods, status; the first error ends the writing, the status is still told."""
+    """One Ray cluster a pass."""
 
     def __init__(
-        self, client: KubeClient, reflectors: Mapping[ResourceType, Reflector], recorder: EventRecorder
+        self,
+        client: KubeClient,
+        reflectors: Mapping[ResourceType, Reflector],
+        recorder: EventRecorder,
+        options: PodOptions | None = None,
     ) -> None:
         self._client = client
-        self._clusters = reflectors[RAY_CLUSTERS].store
-        self._pods = reflectors[PODS].store
-        self._services = reflectors[SERVICES].store
-        self._secrets = reflectors[SECRETS].store
+        self._stores = {kind: reflectors[kind].store for kind in (RAY_CLUSTERS, PODS, SERVICES, SECRETS)}
         self._writes = OwnWrites(reflectors)
         self._recorder = recorder
+        self._options = options or PodOptions()
+        self._told: dict[ObjectKey, str] = {}
 
     def is_current(self, key: ObjectKey) -> bool:
         """Whether the stores show what earlier passes wrote (KubeRay's expectations, without their time-out)."""
         return self._writes.are_seen(key)
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
-        """Bring one Ray cluster a step nearer its spec."""
-        cluster = self._clusters.get(key)
+        """Bring one Ray cluster a step nearer its spec; return when to look again."""
+        cluster = self._stores[RAY_CLUSTERS].get(key)
         if cluster is None:
+            self._told.pop(key, None)
             return None
-        pods = sorted(self._pods.by_owner(cluster["metadata"]["uid"]), key=lambda pod: pod["metadata"]["name"])
-        plan = plan_ray_cluster(ObservedCluster(cluster=cluster, pods=pods), datetime.now(UTC))
-        if plan.problem:
-            self._recorder.record(cluster, reason="InvalidRayClusterSpec", message=plan.problem, type=EventType.WARNING)
+        observed = self._observe(cluster)
+        plan = plan_ray_cluster(observed)
+        self._tell_once(cluster, plan)
+        if plan.refusal is not None or not plan.is_ours:
             return None
-        if plan.status is None and not plan.actions and self._has_surroundings(cluster):
-            return None
-        failure = await self._written(key, cluster, plan.actions)
-        if failure is not None:
-            observed = ObservedCluster(cluster=cluster, pods=pods, failure=failure)
-            plan = plan_ray_cluster(observed, datetime.now(UTC))
-        if plan.status is not None:
-            stored = await self._client.patch(RAY_CLUSTERS, key, {"status": plan.status}, subresource="status")
-            self._writes.note(key, wrote(RAY_CLUSTERS, stored))
-        return REQUEUE_AFTER_ERROR if failure is not None else None
+        failure = await self._ensure_surroundings(key, cluster) or await self._take_steps(key, cluster, plan)
+        services = self._head_services(cluster)
+        status = status_after(replace(observed, services=services), failure, datetime.now(UTC))
+        if status is not None:
+            await self._write_status(key, cluster, status)
+        return UNCONDITIONALLY if failure is None and status is None else LOOK_AGAIN
 
-    def _has_surroundings(self, cluster: JsonObject) -> bool:
-        if "deletionTimestamp" in cluster["metadata"]:
-            return True
-        namespace = cluster["metadata"]["namespace"]
-        secret = build_auth_secret(cluster, "")
-        service = build_head_service(cluster)
-        return self._services.get(ObjectKey(namespace=namespace, name=service["metadata"]["name"])) is not None and (
-            secret is None
-            or self._secrets.get(ObjectKey(namespace=namespace, name=secret["metadata"]["name"])) is not None
+    def _observe(self, cluster: JsonObject) -> ObservedCluster:
+        pods = sorted(self._stores[PODS].by_owner(cluster["metadata"]["uid"]), key=lambda pod: str(key_of(pod)))
+        return ObservedCluster(cluster=cluster, pods=pods, options=self._options)
+
+    def _head_services(self, cluster: JsonObject) -> Sequence[JsonObject]:
+        return head_services(cluster, self._stores[SERVICES].list(cluster["metadata"]["namespace"]))
+
+    def _tell_once(self, cluster: JsonObject, plan: Plan) -> None:
+        """Record a refusal, or what is not imitated, once for each generation of the spec."""
+        if plan.refusal is not None:
+            reason, message = plan.refusal.reason, plan.refusal.message(cluster)
+        elif plan.notice:
+            reason, message = "NotImitated", plan.notice
+        else:
+            return
+        meta = cluster["metadata"]
+        said = f"{meta['uid']}/{meta.get('generation')}/{message}"
+        if self._told.get(key_of(cluster)) != said:
+            self._told[key_of(cluster)] = said
+            self._recorder.record(cluster, reason=reason, message=message, type=EventType.WARNING)
+
+    async def _ensure_surroundings(self, key: ObjectKey, cluster: JsonObject) -> Failure | None:
+        """Create what is absent; nothing of it is ever changed. Return why that did not work."""
+        head = None if self._head_services(cluster) else build_head_service(cluster)
+        wanted = (
+            (SECRETS, build_auth_secret(cluster, secrets.token_bytes(_TOKEN_BYTES))),
+            (SERVICES, head),
+            (SERVICES, build_headless_service(cluster)),
+            (SERVICES, build_serve_service(cluster)),
         )
-
-    async def _written(
-        self, key: ObjectKey, cluster: JsonObject, actions: tuple[Action, ...]
-    ) -> tuple[str, str] | None:
-        """Do the writes in order; return (reason, message) of the first that was refused."""
-        if "deletionTimestamp" in cluster["metadata"]:
-            return None
-        secret = build_auth_secret(cluster, secrets.token_hex(32))
-        for resource, manifest in ((SECRETS, secret), (SERVICES, build_head_service(cluster))):
-            if manifest is not None:
-                await self._ensure(key, resource, manifest)
-        for action in actions:
+        for resource, manifest in wanted:
+            if manifest is None or self._stores[resource].get(key_of(manifest)) is not None:
+                continue
             try:
-                await self._apply(key, cluster, action)
-            except (Forbidden, Invalid) as error:
-                verb = "FailedCreate" if isinstance(action, CreatePod) else "FailedDelete"
-                return f"{verb}{action.role}Pod", error.message
+                stored = await self._client.create(resource, manifest)
+            except ApiError as error:
+                if _is_passing(error):
+                    raise
+                self._warn(cluster, f"FailedToCreate{resource.kind}", f"Failed creating {key_of(manifest)}, {error}")
+                return Failure(reason="", message=error.message)
+            self._writes.note(key, wrote(resource, stored))
+            self._say(cluster, f"Created{resource.kind}", f"Created {resource.kind.lower()} {key_of(stored)}")
         return None
 
-    async def _apply(self, key: ObjectKey, cluster: JsonObject, action: Action) -> None:
-        match action:
-            case CreatePod(manifest=manifest, role=role):
-                stored = await self._client.create(PODS, manifest)
-                self._writes.note(key, wrote(PODS, stored))
-                name = stored["metadata"]["name"]
-                self._recorder.record(
-                    cluster, reason=f"Created{role}Pod", message=f"Created {role.lower()} pod {key.namespace}/{name}"
-                )
-            case DeletePod(name=name, uid=uid, role=role):
-                pod_key = ObjectKey(namespace=key.namespace, name=name)
-                try:
-                    await self._client.delete(PODS, pod_key, uid=uid)
-                except (NotFound, Conflict):
-                    return
-                self._writes.note(key, AskedDeletion(resource=PODS, key=pod_key, uid=uid))
-                self._recorder.record(
-                    cluster, reason=f"Deleted{role}Pod", message=f"Deleted {role.lower()} pod {key.namespace}/{name}"
-                )
+    async def _take_steps(self, key: ObjectKey, cluster: JsonObject, plan: Plan) -> Failure | None:
+        """Take the steps in order; return what ended them early."""
+        for step in plan.steps:
+            if isinstance(step, Stop):
+                return Failure(reason="", message=step.message) if step.is_failure else None
+            try:
+                await (self._create(key, cluster, step) if isinstance(step, CreatePod) else self._delete(key, step))
+            except ApiError as error:
+                if _is_passing(error):
+                    raise
+                reason = _failure_reason(step)
+                self._warn(cluster, reason.replace("Failed", "FailedTo", 1), f"{key}: {error.message}")
+                return Failure(reason=reason, message=f"{reason}\n{error.message}")
+            if isinstance(step, DeletePod):
+                self._say_deleted(cluster, step)
+        return None
 
-    async def _ensure(self, key: ObjectKey, resource: ResourceType, manifest: JsonObject) -> None:
-        meta = manifest["metadata"]
-        store = self._services if resource is SERVICES else self._secrets
-        if store.get(ObjectKey(namespace=meta["namespace"], name=meta["name"])) is not None:
-            return
+    async def _create(self, key: ObjectKey, cluster: JsonObject, step: CreatePod) -> None:
+        stored = await self._client.create(PODS, step.manifest)
+        self._writes.note(key, wrote(PODS, stored))
+        self._say(cluster, f"Created{step.role}Pod", f"Created {step.role.lower()} Pod {key_of(stored)}")
+
+    async def _delete(self, key: ObjectKey, step: DeletePod) -> None:
+        pod_key, uid = key_of(step.pod), step.pod["metadata"]["uid"]
         try:
-            stored = await self._client.create(resource, manifest)
-        except AlreadyExists:
+            await self._client.delete(PODS, pod_key, uid=uid)
+        except (NotFound, Conflict):
+            return  # gone, or a successor stands there
+        self._writes.note(key, AskedDeletion(resource=PODS, key=pod_key, uid=uid))
+
+    async def _write_status(self, key: ObjectKey, cluster: JsonObject, status: JsonObject) -> None:
+        """Replace the status whole, so that what is left out goes; raises Conflict when the cluster changed meanwhile."""
+        try:
+            stored = await self._client.replace(RAY_CLUSTERS, {**cluster, "status": status}, subresource="status")
+        except NotFound:
             return
-        except ApiError as error:
-            log.warning("cannot create", extra={"resource": resource.plural, "reason": error.message})
-            raise
-        self._writes.note(key, wrote(resource, stored))
+        self._writes.note(key, wrote(RAY_CLUSTERS, stored))
+
+    def _say_deleted(self, cluster: JsonObject, step: DeletePod) -> None:
+        if step.role == "All":
+            message = f"Deleted Pods for RayCluster {key_of(cluster)} due to suspension"
+            self._say(cluster, "DeletedPod", message)
+            return
+        phase = (step.pod.get("status") or {}).get("phase", "")
+        message = f"Deleted {step.role.lower()} Pod {key_of(step.pod)}; Pod status: {phase}"
+        self._say(cluster, f"Deleted{step.role}Pod", message)
+
+    def _say(self, cluster: JsonObject, reason: str, message: str) -> None:
+        self._recorder.record(cluster, reason=reason, message=message)
+
+    def _warn(self, cluster: JsonObject, reason: str, message: str) -> None:
+        self._recorder.record(cluster, reason=reason, message=message, type=EventType.WARNING)
 
 
 def ray_cluster_controller(
-    client: KubeClient, reflectors: Mapping[ResourceType, Reflector], recorder: EventRecorder
+    client: KubeClient,
+    reflectors: Mapping[ResourceType, Reflector],
+    recorder: EventRecorder,
+    options: PodOptions | None = None,
 ) -> Controller:
     """Return the controller, subscribed to the reflectors and not yet running."""
     owned = owner_key("RayCluster")
     watches = [Watch(reflector=reflectors[resource], keys=owned) for resource in (PODS, SERVICES, SECRETS)]
-    return Controller(
-        "kuberay-stand-in", reflectors[RAY_CLUSTERS], RayClusterReconciler(client, reflectors, recorder), watches
-    )
+    reconciler = RayClusterReconciler(client, reflectors, recorder, options)
+    return Controller("kuberay-stand-in", reflectors[RAY_CLUSTERS], reconciler, watches)
+
+
+def _is_passing(error: ApiError) -> bool:
+    """Whether the same call may go well soon, so that it is no fact about the cluster."""
+    return error.is_retryable
+
+
+def _failure_reason(step: CreatePod | DeletePod) -> str:
+    """Return ReplicaFailure's reason."""
+    if isinstance(step, CreatePod):
+        return f"FailedCreate{step.role}Pod"
+    return "FailedDeleteAllPods" if step.role == "All" else f"FailedDelete{step.role}Pod"

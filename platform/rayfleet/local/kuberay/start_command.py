@@ -1,82 +1,110 @@
-"""The ``ray start`` command that KubeRay generates. Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.5)."""
+"""The ``ray start`` command that KubeRay generates. Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6)."""
 
 import json
+import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
-from rayfleet.local.node.quantities import quantity_value, whole_quantity
+from rayfleet.local.kuberay.amounts import exact_value, rounded_up
 
 JsonObject = Mapping[str, Any]
 
 GCS_PORT = 6379
-# A flag with the value "false" is left out, except these, whose default is true or which take a word.
-_KEPT_FALSE = frozenset({"log-color", "include-dashboard", "include-log-monitor"})
+METRICS_PORT = 8080
+AGENT_PORT = 52365
+DASHBOARD_PORT = 8265
+# These keep their "true" and "false": they take a word.
+_WORD_FLAGS = frozenset({"log-color", "include-dashboard", "include-log-monitor"})
+_ACCELERATORS = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": "TPU"}
+_MIG = re.compile(r"nvidia\.com/mig-\d+g\.\d+gb$")
 
 
-def completed_start_params(
-    params: Mapping[str, str], container: JsonObject, *, is_head: bool, head_address: str, group: JsonObject
-) -> dict[str, str]:
-    """Return the group's rayStartParams with what KubeRay adds; ``head_address`` is ``fqdn:port`` (workers only)."""
-    found = dict(params)
+def complete_start_params(group: JsonObject, *, is_head: bool, head_address: str = "") -> dict[str, str]:
+    """Return a group's rayStartParams with all that KubeRay adds; ``head_address`` is ``fqdn:port`` (workers only)."""
+    found = dict(group.get("rayStartParams") or {})
+    found |= _group_resource_flags(group.get("resources") or {})
+    if group.get("labels"):
+        found["labels"] = ",".join(f"{key}={value}" for key, value in sorted(group["labels"].items()))
     if is_head:
         found.setdefault("dashboard-host", "0.0.0.0")
     else:
-        found["address"] = head_address
-    found.setdefault("metrics-export-port", "8080")
-    found.setdefault("dashboard-agent-listen-port", "52365")
+        found.setdefault("address", head_address)
+    found.setdefault("metrics-export-port", str(METRICS_PORT))
     found["block"] = "true"
-    for flag, value in _resource_flags(container, group).items():
-        found.setdefault(flag, value)
-    if group.get("labels"):
-        found["labels"] = ",".join(f"{key}={value}" for key, value in sorted(group["labels"].items()))
-    return found
+    found.setdefault("dashboard-agent-listen-port", str(AGENT_PORT))
+    return _with_container_resources(found, group["template"]["spec"]["containers"][0].get("resources") or {})
 
 
-def start_command(params: Mapping[str, str], *, is_head: bool) -> str:
-    """Return the command: flags sorted, ``true`` bare, ``false`` dropped, two spaces where KubeRay leaves two."""
+def ray_start_command(params: Mapping[str, str], *, is_head: bool) -> str:
+    """Return the command: flags sorted, ``true`` bare, ``false`` dropped, a space on each side of every flag."""
     flags = []
     for name, value in sorted(params.items()):
-        if value.lower() == "true":
-            flags.append(f" --{name} ")
-        elif value.lower() != "false" or name in _KEPT_FALSE:
+        if value.lower() not in {"true", "false"} or name in _WORD_FLAGS:
             flags.append(f" --{name}={value} ")
+        elif value.lower() == "true":
+            flags.append(f" --{name} ")
     return ("ray start --head " if is_head else "ray start ") + "".join(flags)
 
 
-def gcs_port(head_params: Mapping[str, str]) -> int:
+def gcs_port(cluster: JsonObject) -> str:
     """Return the port of the head's GCS."""
-    return int(head_params.get("port") or GCS_PORT)
+    params = cluster["spec"]["headGroupSpec"].get("rayStartParams") or {}
+    return str(params.get("port", GCS_PORT))
 
 
-def _resource_flags(container: JsonObject, group: JsonObject) -> dict[str, str]:
-    resources = container.get("resources") or {}
+def is_gpu(resource: str) -> bool:
+    """Whether a resource is a GPU or a slice of one."""
+    return resource.endswith("gpu") or _MIG.search(resource) is not None
+
+
+def _with_container_resources(params: Mapping[str, str], resources: JsonObject) -> dict[str, str]:
+    found = dict(params)
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    found: dict[str, str] = {}
-    cpu = limits.get("cpu") or requests.get("cpu")
+    cpu = next((each["cpu"] for each in (limits, requests) if exact_value(each.get("cpu", 0))), None)
     if cpu is not None:
-        found["num-cpus"] = str(whole_quantity(cpu))
-    if limits.get("memory") is not None:
-        found["memory"] = str(int(quantity_value(limits["memory"])))
-    gpu = next((name for name in limits if name.endswith("gpu") or name.startswith("nvidia.com/mig-")), None)
-    if gpu is not None and whole_quantity(limits[gpu]) > 0:
-        found["num-gpus"] = str(whole_quantity(limits[gpu]))
-    return found | _group_flags(group.get("resources") or {})
+        found.setdefault("num-cpus", str(rounded_up(cpu)))
+    if exact_value(limits.get("memory", 0)):
+        found.setdefault("memory", str(rounded_up(limits["memory"])))
+    for name, quantity in sorted(limits.items()):
+        if is_gpu(name) and exact_value(quantity):
+            found.setdefault("num-gpus", str(rounded_up(quantity)))
+    return found | _accelerator_flag(found, limits)
 
 
-def _group_flags(resources: Mapping[str, Any]) -> dict[str, str]:
-    """Return the flags of a group's own ``resources``, which win over the container's."""
+def _accelerator_flag(params: Mapping[str, str], limits: JsonObject) -> dict[str, str]:
+    """Return ``resources`` with the first accelerator that Ray knows by another name, unless the user named one."""
+    try:
+        custom: dict[str, float] = json.loads(params.get("resources", "{}").strip("'\"` "))
+    except json.JSONDecodeError:
+        return {}
+    if not set(_ACCELERATORS.values()).isdisjoint(custom):
+        return {}
+    for name, quantity in sorted(limits.items()):
+        if name in _ACCELERATORS and exact_value(quantity):
+            return {"resources": _quoted({**custom, _ACCELERATORS[name]: exact_value(quantity)})}
+    return {}
+
+
+def _group_resource_flags(resources: JsonObject) -> dict[str, str]:
+    """Return the flags of a group's own ``resources``; what is no quantity is skipped."""
     found: dict[str, str] = {}
-    custom: dict[str, float] = {}
+    custom: dict[str, Fraction] = {}
     for name, quantity in resources.items():
-        match name.lower():
-            case "cpu":
-                found["num-cpus"] = str(whole_quantity(quantity))
-            case "gpu":
-                found["num-gpus"] = str(whole_quantity(quantity))
-            case "memory":
-                found["memory"] = str(int(quantity_value(quantity)))
-            case _:
-                custom[name] = quantity_value(quantity)
-    if custom:
-        found["resources"] = f"'{json.dumps(custom)}'"
-    return found
+        try:
+            value = exact_value(quantity)
+        except ValueError:
+            continue
+        known = {"cpu": "num-cpus", "memory": "memory"}.get(name.lower())
+        if known is None and is_gpu(name.lower()):
+            known = "num-gpus"
+        if known is None:
+            custom[name] = value
+        else:
+            found[known] = str(rounded_up(quantity))
+    return found | ({"resources": _quoted(custom)} if custom else {})
+
+
+def _quoted(resources: Mapping[str, float | Fraction]) -> str:
+    numbers = {name: int(value) if value == int(value) else float(value) for name, value in resources.items()}
+    return f"'{json.dumps(numbers, separators=(',', ':'), sort_keys=True)}'"

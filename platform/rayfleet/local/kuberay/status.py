@@ -1,194 +1,211 @@
-"""A Ray cluster's status from its pods. Pure. Source: KubeRay raycluster_controller.go (1.5), calculateStatus; consistency.go."""
+"""A Ray cluster's status after a pass. Pure.
 
-from collections.abc import Sequence
+Source: KubeRay raycluster_controller.go calculateStatus, utils/util.go and consistency.go (1.6). ``state: ready`` and RayClusterProvisioned are
+never taken back when pods fail; HeadPodReady and the counts of ready and available workers are live. Zero counts are left out, as Go does.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from rayfleet.local.kuberay.services import build_head_service
-from rayfleet.local.kuberay.sizes import desired_workers
-from rayfleet.local.node.quantities import quantity_value
+from rayfleet.local.kuberay.amounts import exact_value, sum_of
+from rayfleet.local.kuberay.sizes import INT32_MAX, bounds_of, desired_workers, hosts_of
+from rayfleet.local.kuberay.start_command import is_gpu
+from rayfleet.local.kuberay.steps import label_of
+from rayfleet.local.kuberay.suspension import Suspension, put_suspension, suspension_of
+from rayfleet.model.meta import JsonObject
 
-JsonObject = dict[str, Any]
+_COUNTS = (
+    "readyWorkerReplicas",
+    "availableWorkerReplicas",
+    "desiredWorkerReplicas",
+    "minWorkerReplicas",
+    "maxWorkerReplicas",
+)
+_COMPARED = ("state", "reason", *_COUNTS, "endpoints", "head", "conditions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterStatus:
-    """What a status is made from."""
+class Failure:
+    """What ended a pass early; ``reason`` is ReplicaFailure's, empty when the condition does not tell of it."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a status is made from; ``services`` are the head's."""
 
     cluster: JsonObject
     pods: Sequence[JsonObject]
-    failure: tuple[str, str] | None = None
+    services: Sequence[JsonObject]
+    failure: Failure | None = None
 
 
-def cluster_status(seen: ClusterStatus, now: datetime) -> JsonObject | None:
-    """Return the new status, None when nothing but times and generation would change (KubeRay writes none then)."""
-    cluster = seen.cluster
-    before: JsonObject = cluster.get("status") or {}
-    status = {**before, **_counts(cluster, seen.pods), **_head(cluster, seen.pods)}
-    status["conditions"] = _conditions(seen, before, now)
-    status |= _state(cluster, seen.pods, status["conditions"])
-    quiet = {"lastUpdateTime", "observedGeneration"}
-    if {key: value for key, value in status.items() if key not in quiet} == {
-        key: value for key, value in before.items() if key not in quiet
-    }:
+def next_status(seen: Seen, now: datetime) -> JsonObject | None:
+    """Return the new status, None when KubeRay writes none.
+
+    That is: when there is not exactly one head Service or are several heads, and when nothing but times, generation and desired
+    resources would change.
+    """
+    heads = [pod for pod in seen.pods if label_of(pod, "ray.io/node-type") == "head"]
+    if len(seen.services) != 1 or len(heads) > 1:
         return None
-    if status.get("state") and status.get("state") != before.get("state"):
-        times = {**(before.get("stateTransitionTimes") or {}), status["state"]: _time(now)}
-        status["stateTransitionTimes"] = times
+    before: JsonObject = seen.cluster.get("status") or {}
+    status = {key: value for key, value in before.items() if key not in _COUNTS}
+    status |= {name: count for name, count in _counts(seen).items() if count}
+    status |= _desired_resources(seen.cluster["spec"])
+    status["conditions"] = _conditions(seen, before.get("conditions") or (), now)
+    status |= _state(seen)
+    status["endpoints"] = {**(before.get("endpoints") or {}), **_endpoints(seen.services[0])}
+    status["head"] = _head(seen)
+    if all(status.get(field) == before.get(field) for field in _COMPARED):
+        return None
+    if status.get("state") != before.get("state"):
+        status["stateTransitionTimes"] = {**(before.get("stateTransitionTimes") or {}), status["state"]: _time(now)}
     status["lastUpdateTime"] = _time(now)
-    status["observedGeneration"] = cluster["metadata"].get("generation", 0)
+    status["observedGeneration"] = seen.cluster["metadata"].get("generation", 0)
     return status
 
 
-def is_running_and_ready(pod: JsonObject) -> bool:
-    """Whether a pod runs and its Ready condition, when it has one, is True."""
-    status = pod.get("status") or {}
-    ready = next((entry for entry in status.get("conditions") or () if entry["type"] == "Ready"), None)
-    return status.get("phase") == "Running" and (ready is None or ready["status"] == "True")
+def _counts(seen: Seen) -> dict[str, int]:
+    groups = seen.cluster["spec"].get("workerGroupSpecs") or ()
+    bounds = [(bounds_of(group), hosts_of(group)) for group in groups if not group.get("suspend")]
+    workers = [pod for pod in seen.pods if label_of(pod, "ray.io/node-type") == "worker"]
+    running = [pod for pod in workers if (pod.get("status") or {}).get("phase") == "Running"]
+    found = (
+        sum(_ready_condition(pod).get("status") == "True" for pod in running),
+        len(running),
+        sum(desired_workers(group) for group in groups),
+        sum(low * hosts for (low, _), hosts in bounds),
+        min(INT32_MAX, sum(high * hosts for (_, high), hosts in bounds)),
+    )
+    return dict(zip(_COUNTS, found, strict=True))
 
 
-def _counts(cluster: JsonObject, pods: Sequence[JsonObject]) -> JsonObject:
-    groups = cluster["spec"].get("workerGroupSpecs") or ()
-    workers = [pod for pod in pods if _type(pod) == "worker"]
-    hosts = [int(group.get("numOfHosts") or 1) for group in groups]
-    found: JsonObject = {
-        "desiredWorkerReplicas": sum(desired_workers(group) for group in groups),
-        "minWorkerReplicas": sum(
-            (group.get("minReplicas") or 0) * host for group, host in zip(groups, hosts, strict=True)
-        ),
-        "maxWorkerReplicas": min(
-            2147483647,
-            sum(group.get("maxReplicas", 2147483647) * host for group, host in zip(groups, hosts, strict=True)),
-        ),
-        "readyWorkerReplicas": sum(is_running_and_ready(pod) for pod in workers),
-        "availableWorkerReplicas": sum((pod.get("status") or {}).get("phase") == "Running" for pod in workers),
-    }
-    specs = [(cluster["spec"]["headGroupSpec"], 1), *((group, desired_workers(group)) for group in groups)]
-    for field, name in (("desiredCPU", "cpu"), ("desiredMemory", "memory"), ("desiredGPU", "gpu")):
-        found[field] = _total(specs, name)
-    found["desiredTPU"] = "0"
-    return {key: value for key, value in found.items() if value not in (0, "") or not key.endswith("Replicas")}
-
-
-def _total(specs: Sequence[tuple[JsonObject, int]], name: str) -> str:
-    total = 0.0
-    for group, count in specs:
+def _desired_resources(spec: JsonObject) -> dict[str, str]:
+    """Return what all pods ask for, requests before limits, by ``replicas`` as written (not by what the bounds make of it)."""
+    found: dict[str, list[str]] = {}
+    groups = [
+        (group, int(group.get("replicas") or 0) * hosts_of(group))
+        for group in spec.get("workerGroupSpecs") or ()
+        if not group.get("suspend")
+    ]
+    for group, count in ((spec["headGroupSpec"], 1), *groups):
         for container in group["template"]["spec"].get("containers") or ():
             resources = container.get("resources") or {}
-            asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-            for key, quantity in asked.items():
-                if key == name or (name == "gpu" and key.endswith("gpu")):
-                    total += quantity_value(quantity) * count
-    if total == int(total):
-        return str(int(total))
-    return f"{round(total * 1000)}m"
+            for name, quantity in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items():
+                found.setdefault(name, []).extend([str(quantity)] * count)
+    gpus = [each for name, quantities in found.items() if is_gpu(name) for each in quantities if exact_value(each)]
+    return {
+        "desiredCPU": sum_of(found.get("cpu", ())),
+        "desiredMemory": sum_of(found.get("memory", ())),
+        "desiredGPU": sum_of(gpus),
+        "desiredTPU": sum_of(found.get("google.com/tpu", ())),
+    }
 
 
-def _head(cluster: JsonObject, pods: Sequence[JsonObject]) -> JsonObject:
-    head = next((pod for pod in pods if _type(pod) == "head"), None)
-    service = build_head_service(cluster)
-    address = ((head or {}).get("status") or {}).get("podIP", "")
-    found = {"serviceName": service["metadata"]["name"]}
-    if head is not None:
-        found["podName"] = head["metadata"]["name"]
-    if address:
-        found |= {"podIP": address, "serviceIP": address}
-    endpoints = {port["name"]: str(port["targetPort"]) for port in service["spec"]["ports"]}
-    return {"head": found, "endpoints": endpoints}
-
-
-def _state(cluster: JsonObject, pods: Sequence[JsonObject], conditions: Sequence[JsonObject]) -> JsonObject:
-    """Return ``state``: ready once everything was ready together, and from then on; suspended while suspended."""
-    if _is_true(conditions, "RayClusterSuspended"):
+def _state(seen: Seen) -> dict[str, str]:
+    """Return a new ``state``: ready once everything was there and well together, suspended without pods; else none."""
+    spec = seen.cluster["spec"]
+    if spec.get("suspend") and not seen.pods:
         return {"state": "suspended"}
-    before = (cluster.get("status") or {}).get("state", "")
-    if _are_all_ready(cluster, pods):
+    desired = 1 + sum(desired_workers(group) for group in spec.get("workerGroupSpecs") or ())
+    if seen.failure is None and len(seen.pods) == desired and _are_all_running(seen.pods):
         return {"state": "ready"}
-    return {"state": before} if before == "ready" else {}
+    return {}
 
 
-def _conditions(seen: ClusterStatus, before: JsonObject, now: datetime) -> list[JsonObject]:
-    found = {entry["type"]: entry for entry in before.get("conditions") or ()}
-    generation = seen.cluster["metadata"].get("generation", 0)
+def _conditions(seen: Seen, before: Sequence[JsonObject], now: datetime) -> list[JsonObject]:
+    found = {entry["type"]: entry for entry in before}
 
     def put(kind: str, status: str, reason: str, message: str = "") -> None:
-        old = found.get(kind)
-        if old is not None and (old["status"], old["reason"], old.get("message", "")) == (status, reason, message):
-            return
-        since = old["lastTransitionTime"] if old is not None and old["status"] == status else _time(now)
+        old = found.get(kind, {})
+        since = old.get("lastTransitionTime", "") if old.get("status") == status else _time(now)
         found[kind] = {
             "type": kind,
             "status": status,
             "reason": reason,
             "message": message,
             "lastTransitionTime": since,
-            "observedGeneration": generation,
         }
 
-    put("HeadPodReady", *_head_ready(seen.pods))
-    if seen.failure is not None:
-        put("ReplicaFailure", "True", *seen.failure)
-    else:
+    if seen.failure is None:
         found.pop("ReplicaFailure", None)
-    _put_suspension(seen, found, put)
-    if not _is_true(list(found.values()), "RayClusterProvisioned") and not seen.cluster["spec"].get("suspend"):
-        if _are_all_ready(seen.cluster, seen.pods):
-            message = "All Ray Pods are ready for the first time"
-            put("RayClusterProvisioned", "True", "AllPodRunningAndReadyFirstTime", message)
+    elif seen.failure.reason:
+        put("ReplicaFailure", "True", seen.failure.reason, seen.failure.message)
+    put("HeadPodReady", *_head_ready(seen.pods))
+    was_provisioned = found.get("RayClusterProvisioned", {}).get("status") == "True"
+    if not was_provisioned and suspension_of(seen.cluster) is not Suspension.DONE:
+        if _are_all_running(seen.pods):
+            first = "All Ray Pods are ready for the first time"
+            put("RayClusterProvisioned", "True", "AllPodRunningAndReadyFirstTime", first)
         else:
-            put(
-                "RayClusterProvisioned",
-                "False",
-                "RayClusterPodsProvisioning",
-                "RayCluster Pods are being provisioned for first time",
-            )
+            waiting = "RayCluster Pods are being provisioned for first time"
+            put("RayClusterProvisioned", "False", "RayClusterPodsProvisioning", waiting)
+    put_suspension(seen.cluster, has_pods=bool(seen.pods), put=put)
     return list(found.values())
 
 
-def _put_suspension(seen: ClusterStatus, found: dict[str, JsonObject], put: Any) -> None:
-    """Suspend is atomic: a suspension that began goes on to its end, whatever the spec says meanwhile."""
-    wanted = bool(seen.cluster["spec"].get("suspend"))
-    is_suspending = _is_true(list(found.values()), "RayClusterSuspending")
-    if is_suspending and not seen.pods:
-        put("RayClusterSuspending", "False", "RayClusterSuspending")
-        put("RayClusterSuspended", "True", "RayClusterSuspended")
-        put("RayClusterProvisioned", "False", "RayClusterPodsProvisioning")
-    elif wanted and not is_suspending and not _is_true(list(found.values()), "RayClusterSuspended"):
-        put("RayClusterSuspending", "True", "UserRequestedSuspend")
-    elif not wanted and _is_true(list(found.values()), "RayClusterSuspended"):
-        put("RayClusterSuspended", "False", "UserRequestedResume")
-
-
 def _head_ready(pods: Sequence[JsonObject]) -> tuple[str, str, str]:
-    head = next((pod for pod in pods if _type(pod) == "head"), None)
+    """Return status, reason and message: the pod's own Ready condition, with the first container's trouble if it has one."""
+    head = _head_pod(pods)
     if head is None:
         return "False", "HeadPodNotFound", "Head Pod not found"
-    if is_running_and_ready(head):
-        return "True", "HeadPodRunningAndReady", ""
-    for entry in (head.get("status") or {}).get("containerStatuses") or ():
-        state = entry.get("state") or {}
-        for kind in ("waiting", "terminated"):
-            if (state.get(kind) or {}).get("reason"):
-                message = f"{entry['name']}: {state[kind].get('message') or ''}".strip()
-                return "False", state[kind]["reason"], message
-    for entry in (head.get("status") or {}).get("conditions") or ():
-        if entry["type"] == "Ready" and entry["status"] != "True" and entry.get("reason"):
-            return "False", entry["reason"], entry.get("message") or ""
-    return "False", "Unknown", ""
+    ready = _ready_condition(head)
+    if not ready:
+        return "False", "Unknown", ""
+    status, reason, message = ready["status"], ready.get("reason") or "", ready.get("message") or ""
+    if reason == "ContainersNotReady":
+        for entry in head["status"].get("containerStatuses") or ():
+            state = entry.get("state") or {}
+            trouble = state.get("waiting") or state.get("terminated")
+            if trouble is not None:
+                told = f"{entry['name']}: {trouble.get('message') or ''}"
+                return status, trouble.get("reason") or "", f"{message}; {told}" if message else told
+    default = "HeadPodRunningAndReady" if status == "True" else "Unknown"
+    return status, reason or default, message
 
 
-def _are_all_ready(cluster: JsonObject, pods: Sequence[JsonObject]) -> bool:
-    desired = 1 + sum(desired_workers(group) for group in cluster["spec"].get("workerGroupSpecs") or ())
-    return len(pods) == desired and all(is_running_and_ready(pod) for pod in pods)
+def _head(seen: Seen) -> dict[str, str]:
+    head, service = _head_pod(seen.pods), seen.services[0]
+    address = ((head or {}).get("status") or {}).get("podIP", "")
+    cluster_ip = service["spec"].get("clusterIP", "")
+    found = {
+        "podIP": address,
+        "podName": head["metadata"]["name"] if head is not None else "",
+        "serviceIP": address if cluster_ip == "None" else cluster_ip,
+        "serviceName": service["metadata"]["name"],
+    }
+    return {key: value for key, value in found.items() if value}
 
 
-def _is_true(conditions: Sequence[JsonObject], kind: str) -> bool:
-    return any(entry["type"] == kind and entry["status"] == "True" for entry in conditions)
+def _endpoints(service: JsonObject) -> dict[str, str]:
+    """Return port name -> nodePort or targetPort."""
+    found: dict[str, str] = {}
+    for port in service["spec"].get("ports") or ():
+        target = port.get("nodePort") or port.get("targetPort") or port["port"]
+        if port.get("name"):
+            found[port["name"]] = str(target)
+    return found
 
 
-def _type(pod: JsonObject) -> str:
-    return str((pod["metadata"].get("labels") or {}).get("ray.io/node-type", ""))
+def _are_all_running(pods: Sequence[JsonObject]) -> bool:
+    """Whether there are pods, all run, and none says that it is not ready."""
+    return bool(pods) and all(
+        (pod.get("status") or {}).get("phase") == "Running" and _ready_condition(pod).get("status", "True") == "True"
+        for pod in pods
+    )
+
+
+def _head_pod(pods: Sequence[JsonObject]) -> JsonObject | None:
+    return next((pod for pod in pods if label_of(pod, "ray.io/node-type") == "head"), None)
+
+
+def _ready_condition(pod: JsonObject) -> Mapping[str, str]:
+    conditions: Sequence[Mapping[str, str]] = (pod.get("status") or {}).get("conditions") or ()
+    return next((entry for entry in conditions if entry["type"] == "Ready"), {})
 
 
 def _time(moment: datetime) -> str:

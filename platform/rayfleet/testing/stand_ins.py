@@ -1,0 +1,101 @@
+"""The stand-ins for KubeRay and the controller manager beside a test, and a kubelet reduced to what they look at: pod status."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.store import key_of
+from rayfleet.local.controllers import run_stand_ins
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import PODS, RAY_CLUSTERS
+
+_MARK = "rayfleet.local/test"
+
+
+@asynccontextmanager
+async def running_stand_ins(client: KubeClient) -> AsyncIterator[None]:
+    """Run all stand-ins for the length of the block."""
+    task = asyncio.create_task(run_stand_ins(client))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    if not task.cancelled():
+        task.result()
+
+
+async def put_pod_status(client: KubeClient, pod: JsonObject, *, address: str, is_ready: bool = True) -> JsonObject:
+    """Say that a pod runs at ``address``, and whether it is ready, as a kubelet does; return it as stored."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ready = {"type": "Ready", "status": "True" if is_ready else "False", "lastTransitionTime": now}
+    if not is_ready:
+        ready |= {"reason": "ContainersNotReady", "message": "containers with unready status"}
+    status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]}
+    return await client.patch(PODS, key_of(pod), {"status": status}, subresource="status")
+
+
+async def put_pod_phase(client: KubeClient, pod: JsonObject, phase: str) -> JsonObject:
+    """Say that a pod is in another phase; return it as stored."""
+    return await client.patch(PODS, key_of(pod), {"status": {"phase": phase}}, subresource="status")
+
+
+async def pods_of(client: KubeClient, cluster: JsonObject) -> dict[str, list[JsonObject]]:
+    """Return a Ray cluster's pods by node type, oldest first, terminating ones among them."""
+    meta = cluster["metadata"]
+    found = await client.list(PODS, meta["namespace"], label_selector=f"ray.io/cluster={meta['name']}")
+    pods: dict[str, list[JsonObject]] = {"head": [], "worker": []}
+    for pod in sorted(found.items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])):
+        pods[pod["metadata"]["labels"]["ray.io/node-type"]].append(pod)
+    return pods
+
+
+async def status_of(client: KubeClient, cluster: JsonObject) -> JsonObject:
+    """Return a Ray cluster's status, empty when there is none."""
+    key = key_of(cluster)
+    status: JsonObject = (await client.get(RAY_CLUSTERS, key.name, key.namespace)).get("status") or {}
+    return status
+
+
+def condition(status: JsonObject, kind: str) -> tuple[str, str]:
+    """Return status and reason of a condition; empty when it is not there."""
+    found = {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
+    return found.get(kind, ("", ""))
+
+
+def ray_cluster(namespace: str, name: str, *, workers: int = 1, **spec: object) -> JsonObject:
+    """Return a small RayCluster; ``spec`` replaces fields of its spec."""
+
+    def template(container: str) -> JsonObject:
+        return {
+            "metadata": {"labels": {_MARK: name}},
+            "spec": {
+                # No plugin of the real server's admission may wait for an account.
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": container, "image": "example/engine:1"}],
+            },
+        }
+
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "rayVersion": "2.60.0",
+            "headGroupSpec": {"rayStartParams": {}, "template": template("ray-head")},
+            "workerGroupSpecs": [
+                {
+                    "groupName": "workers",
+                    "replicas": workers,
+                    "minReplicas": 0,
+                    "maxReplicas": 10,
+                    "rayStartParams": {},
+                    "template": template("ray-worker"),
+                }
+            ],
+            **spec,
+        },
+    }
