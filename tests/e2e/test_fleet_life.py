@@ -222,6 +222,7 @@ def test_a_killed_process_is_started_again_and_nothing_is_doubled(fleet: Machine
         f"{process} runs again",
         30,
     )
+    wait_until(fleet.is_reachable, "the API server answers", 30)
     wait_until(lambda: _answers(fleet), "the fleet answers", 60)
     wait_until(lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2, "both replicas are ready", 60)
     assert living_pods(fleet) == pods

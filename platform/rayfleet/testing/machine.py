@@ -59,6 +59,13 @@ class Machine:
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}\n{done.stdout}"
         return done.stdout
 
+    def is_reachable(self) -> bool:
+        """Whether the API server answers now."""
+        try:
+            return self.kubectl("get", "--raw", "/readyz", limit=5).strip() == "ok"
+        except (AssertionError, subprocess.TimeoutExpired):
+            return False
+
     def get(self, *words: str) -> Any:
         """Return what ``kubectl get ... -o json`` shows."""
         return json.loads(self.kubectl("get", *words, "-o", "json"))
