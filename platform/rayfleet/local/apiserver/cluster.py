@@ -13,7 +13,7 @@ from rayfleet.local.apiserver.deletion import Deleter
 from rayfleet.local.apiserver.history import Stored
 from rayfleet.local.apiserver.kinds import Kind
 from rayfleet.local.apiserver.openapi import OpenApi
-from rayfleet.local.apiserver.refusal import Refusal
+from rayfleet.local.apiserver.refusal import forbidden
 from rayfleet.local.apiserver.registry import Registry
 from rayfleet.local.apiserver.storage import DEFAULT_WINDOW, Storage
 from rayfleet.local.apiserver.writing import NAMESPACES, WriteOptions, Writer
@@ -43,13 +43,11 @@ class Cluster:
         """Close the storage."""
         self.storage.close()
 
-    def check_served(self, kind: Kind) -> None:
-        """Raise Refusal (405) for objects whose definition is being deleted."""
+    def check_served(self, kind: Kind, name: str) -> None:
+        """Raise Refusal (403) for a new object whose definition is being deleted."""
         if self.definitions.is_terminating(kind):
-            message = "create not allowed while custom resource definition is terminating"
-            raise Refusal(
-                405, "MethodNotAllowed", f"create is not supported on resources of kind: {message}", details={}
-            )
+            why = "create not allowed while custom resource definition is terminating"
+            raise forbidden(kind.group, kind.plural, name, why)
 
 
 def open_cluster(path: Path, *, window: int = DEFAULT_WINDOW, now: Callable[[], datetime] = utc_now) -> Cluster:

@@ -20,6 +20,7 @@ from rayfleet.local.apiserver.refusal import (
     forbidden_field,
     invalid_object,
     too_large_version,
+    unsupported,
 )
 from rayfleet.local.apiserver.selection import (
     BadSelector,
@@ -165,6 +166,8 @@ def _check_options(query: Mapping[str, str], match: str) -> None:
         causes.append(
             forbidden_field("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
         )
+    if match not in ("", "Exact", "NotOlderThan"):
+        causes.append(unsupported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
     if match and query.get("continue"):
         causes.append(
             forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")

@@ -16,9 +16,12 @@ _LONGEST_BASE = 58  # of a generated name, before its 5 letters
 
 
 def check_identity(kind: Kind, manifest: JsonObject) -> None:
-    """Raise Refusal (400) when the object says to be of another kind; saying nothing is allowed."""
-    version, name = manifest.get("apiVersion"), manifest.get("kind")
-    if version not in (None, "", kind.api_version) or name not in (None, "", kind.kind):
+    """Raise Refusal (400, 422) when the object says to be of another kind; of a built-in kind, saying nothing is allowed."""
+    version, name = manifest.get("apiVersion") or "", manifest.get("kind") or ""
+    if kind.is_custom:
+        _check_custom_identity(kind, manifest, version, name)
+        return
+    if version not in ("", kind.api_version) or name not in ("", kind.kind):
         raise bad_request(
             f'{name} in version "{version}" cannot be handled as a {kind.kind}: no kind "{name}" is registered for version '
             f'"{version}" on this path'
@@ -101,6 +104,21 @@ def should_go(kind: Kind, new: JsonObject) -> bool:
     if kind.storage_name == "/namespaces" and new["spec"].get("finalizers"):
         return False
     return not meta.get("deletionGracePeriodSeconds")
+
+
+def _check_custom_identity(kind: Kind, manifest: JsonObject, version: str, name: str) -> None:
+    """Custom resources are decoded by what they say, so they have to say it."""
+    if not name:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind.kind}): Object 'Kind' is missing"
+        )
+    if version != kind.api_version:
+        raise bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
+        )
+    if name != kind.kind:
+        named = (manifest.get("metadata") or {}).get("name", "")
+        raise invalid_object(kind.group, name, named, [invalid("kind", name, f"must be {kind.kind}")])
 
 
 def _without(manifest: JsonObject, keys: tuple[str, ...]) -> JsonObject:

@@ -72,7 +72,7 @@ def aggregated_discovery_version(accept: str) -> str:
 
 
 def _is_json(each: MediaType) -> bool:
-    return each.name in (JSON, "application/*", "*/*")
+    return each.name in (JSON, "*/*")  # as the API server, which does not take application/* either
 
 
 def _quality(each: MediaType) -> float:

@@ -123,7 +123,7 @@ class Objects:
     async def _create(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
         manifest, options = await call.manifest()
-        self._cluster.check_served(call.kind)
+        self._cluster.check_served(call.kind, (manifest.get("metadata") or {}).get("name", ""))
         written = self._cluster.writer.create(call.kind, call.path.namespace, manifest, options)
         return _written(viewer, written)
 
@@ -156,6 +156,8 @@ class Objects:
             try:
                 await response.prepare(call.request)
                 async for chunk in watch.lines():
+                    if call.request.transport is None:
+                        break
                     if chunk:
                         await response.write(chunk)
                 await response.write_eof()

@@ -18,6 +18,7 @@ from aiohttp import web
 from rayfleet.local.apiserver.app import AppSettings, build_app
 from rayfleet.local.apiserver.certificates import ensure_credentials, server_tls, write_kubeconfig
 from rayfleet.local.apiserver.cluster import open_cluster
+from rayfleet.local.apiserver.expiry import keep_expiring
 from rayfleet.local.apiserver.storage import DEFAULT_WINDOW
 from rayfleet.model.errors import EnvironmentProblem
 
@@ -66,12 +67,15 @@ async def running_server(settings: ServerSettings) -> AsyncIterator[RunningApiSe
             app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await runner.setup()
+        expiry = asyncio.ensure_future(keep_expiring(cluster))
         try:
             port = await _listen(runner, settings.port, server_tls(state))
             url = f"https://{HOST}:{port}"
             kubeconfig = write_kubeconfig(state, url, token)
             yield RunningApiServer(url=url, token=token, ca_file=state / "ca.crt", kubeconfig=kubeconfig)
         finally:
+            expiry.cancel()
+            await asyncio.wait([expiry])
             await runner.cleanup()
             cluster.close()
 

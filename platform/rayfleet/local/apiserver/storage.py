@@ -24,7 +24,7 @@ Key = tuple[str, str]
 """Namespace (empty for a cluster's object) and name."""
 Listener = Callable[[Change], None]
 
-DEFAULT_WINDOW = 8192  # changes that are kept; more than the pods of a machine change in an hour
+DEFAULT_WINDOW = 4096  # changes that are kept: an hour of a machine's pods, some 10 kB of memory each
 FIRST_VERSION = 100  # clients say 1 for "from the beginning of time", which no server's history reaches back to
 _PRUNE_EVERY = 512
 _SCHEMA = """
@@ -134,8 +134,13 @@ class Storage:
         for kind, namespace, name, version, body in self._database.execute("SELECT * FROM objects"):
             self._table(kind).put((namespace, name), Stored(object=orjson.loads(body), body=body, version=version))
         rows = self._database.execute("SELECT * FROM changes WHERE version > ? ORDER BY version", (self.oldest,))
+        states = {each.version: each for table in self._tables.values() for each in table.objects.values()}
         for version, kind, before_version, before, after in rows:
-            change = Change(version=version, before=_stored(before_version, before), after=_stored(version, after))
+            change = Change(
+                version=version,
+                before=_stored(before_version, before, states),
+                after=_stored(version, after, states),
+            )
             self._history.append((kind, change))
 
     @contextmanager
@@ -154,7 +159,8 @@ class Storage:
                 self._prune(change.version - self._window)
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # a full disk has ended it already
+                self._database.execute("ROLLBACK")
             raise
         self.version = change.version
 
@@ -197,7 +203,10 @@ class _Table:
         return [self.objects[key] for key in self._order[first:last]]
 
 
-def _stored(version: int | None, body: bytes | None) -> Stored | None:
+def _stored(version: int | None, body: bytes | None, states: dict[int, Stored]) -> Stored | None:
+    """Return one state of an object; ``states`` are those that were met before, for a state is the next change's old one."""
     if version is None or body is None:
         return None
-    return Stored(object=orjson.loads(body), body=body, version=version)
+    if version not in states:
+        states[version] = Stored(object=orjson.loads(body), body=body, version=version)
+    return states[version]

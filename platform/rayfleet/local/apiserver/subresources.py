@@ -50,7 +50,13 @@ class Scales:
             case _:
                 raise method_not_allowed()
         options = write_options(call.query, [])
-        checked = _checked_scale(call, wanted)
+        try:
+            checked = _checked_scale(call, wanted)
+        except Refusal as refusal:
+            if call.request.method != "PATCH" or refusal.code != 400:
+                raise
+            cause = invalid("patch", "", refusal.message)  # what cannot be decoded is the patch's fault
+            raise invalid_object("", "", "", [cause]) from refusal
         written = self._cluster.writer.patch(
             call.kind, call.key, lambda manifest: _scaled(call.kind, manifest, checked), options
         )

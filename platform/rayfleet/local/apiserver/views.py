@@ -64,8 +64,16 @@ class Viewer:
         else:
             kind, version = self._kind.list_kind, self._kind.api_version
         head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
-        bodies = b",".join(self.stored(each) for each in items)
+        bodies = b",".join(self._item(each) for each in items)
         return head[:-1] + b',"items":[' + bodies + b"]}"
+
+    def _item(self, stored: Stored) -> bytes:
+        """Return an item; those of built-in kinds do not repeat what the list says of all."""
+        body = self.stored(stored)
+        if self._view is View.METADATA or self._kind.is_custom:
+            return body
+        said = b'{"apiVersion":"%s","kind":"%s",' % (self._kind.api_version.encode(), self._kind.kind.encode())
+        return b"{" + body.removeprefix(said) if body.startswith(said) else body
 
     def _shown(self, manifest: JsonObject) -> JsonObject:
         if self._view is View.METADATA:

@@ -108,7 +108,10 @@ class Watch:
         self._wake.set()
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Yield chunks of whole lines until the time is over or the watch is closed."""
+        """Yield chunks of whole lines until the time is over or the watch is closed.
+
+        An empty chunk comes now and then, for the caller to see whether its client is still there.
+        """
         yield b"".join(self._first)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._request.timeout_seconds
@@ -118,9 +121,8 @@ class Watch:
                 yield b"".join(self._pending())
                 continue
             self._wake.clear()
-            until = min(end, bookmark) if self._request.wants_bookmarks else end
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(min(end, bookmark)):
                     await self._wake.wait()
             except TimeoutError:
                 if loop.time() >= end:
@@ -128,7 +130,7 @@ class Watch:
                 if self._waiting:
                     continue  # it came with the timeout; a bookmark would promise that it was sent
                 bookmark = loop.time() + _BOOKMARK_SECONDS
-                yield self._bookmark()
+                yield self._bookmark() if self._request.wants_bookmarks else b""
 
     def _beginning(self) -> list[bytes]:
         """Return the first lines: what is there, or what happened since the version asked for."""

@@ -207,6 +207,8 @@ class Writer:
             check_identity(kind, changed)
             return self._cleaned(kind, changed, options)
         except Refusal as refusal:
+            if refusal.code != 400:
+                raise
             cause = Cause(field="patch", reason="FieldValueInvalid", message=f"Invalid value: {refusal.message}")
             raise invalid_object("", "", "", [cause]) from refusal
 

@@ -11,7 +11,6 @@ from rayfleet.local.apiserver.custom.definitions import DEFINITION_RULES, defaul
 from rayfleet.local.apiserver.kinds import ALL_VERBS, Kind, Rules
 from rayfleet.local.apiserver.names import (
     label_name_problem,
-    service_name_problem,
     subdomain_problem,
 )
 from rayfleet.model.meta import JsonObject
@@ -108,7 +107,7 @@ def builtin_kinds(schemas: Schemas, service_addresses: Callable[[], Iterable[str
             Rules(
                 prepare=addresses.prepare,
                 problems=addresses.problems,
-                name_problem=service_name_problem,
+                name_problem=label_name_problem,
                 returns_deleted=True,
                 creates_on_update=True,
             ),

@@ -35,7 +35,7 @@ def default_pod(pod: JsonObject) -> None:
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("securityContext", {})
-    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec["terminationGracePeriodSeconds"] = _grace(spec.get("terminationGracePeriodSeconds"))
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("enableServiceLinks", True)
     if spec.get("serviceAccountName"):
@@ -78,8 +78,6 @@ def pod_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
         if container.get("name") in names:
             found.append(duplicate(f"{field}.name", container["name"]))
         names.add(container.get("name", ""))
-    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
-        found.append(invalid("spec.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], _NEGATIVE))
     for key, value in (spec.get("nodeSelector") or {}).items():
         if problem := label_key_problem(key):
             found.append(invalid("spec.nodeSelector", key, problem))
@@ -95,6 +93,13 @@ def pod_grace_seconds(pod: JsonObject) -> int:
     if not pod["spec"].get("nodeName") or pod.get("status", {}).get("phase") in ("Failed", "Succeeded"):
         return 0
     return int(pod["spec"].get("terminationGracePeriodSeconds") or 0)
+
+
+def _grace(seconds: int | None) -> int:
+    """Return the grace period to store; a negative one counts as the shortest."""
+    if seconds is None:
+        return 30
+    return max(seconds, 1) if seconds < 0 else seconds
 
 
 _NEGATIVE = "must be greater than or equal to 0"

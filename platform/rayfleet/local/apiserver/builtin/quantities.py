@@ -1,7 +1,8 @@
 """Resource quantities in the one form that the API server writes. Pure.
 
 Source: apimachinery ``resource.Quantity`` (v1.36): no precision is lost, no fraction is shown, the suffix is as large as
-possible: 0.5 is 500m, 1000m is 1, 1024Ki is 1Mi, 1.5Gi is 1536Mi. What is finer than a nano-unit is rounded up.
+possible: 0.5 is 500m, 1000m is 1, 1024Ki is 1Mi, 1.5Gi is 1536Mi. What is finer than a
+milli-unit is rounded up, as the defaults of every list of resources do.
 """
 
 import re
@@ -9,7 +10,8 @@ from decimal import ROUND_CEILING, Decimal
 
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+_DECIMAL = ("m", "", "k", "M", "G", "T", "P", "E")
+_SCALES = {"n": -3, "u": -2} | {suffix: place - 1 for place, suffix in enumerate(_DECIMAL)}
 
 
 def canonical_quantity(text: str) -> str:
@@ -25,7 +27,7 @@ def canonical_quantity(text: str) -> str:
         return _decimal(amount)
     if suffix[:1] in ("e", "E") and len(suffix) > 1:
         return _exponent(number * Decimal(10) ** int(suffix[1:]))
-    return _decimal(number * Decimal(1000) ** (_DECIMAL.index(suffix) - 3))
+    return _decimal(number * Decimal(1000) ** _SCALES[suffix])
 
 
 def _binary(amount: int) -> str:
@@ -36,7 +38,7 @@ def _binary(amount: int) -> str:
 
 
 def _decimal(amount: Decimal) -> str:
-    whole = int((amount * Decimal(10) ** 9).to_integral_value(rounding=ROUND_CEILING))
+    whole = int((amount * Decimal(10) ** 3).to_integral_value(rounding=ROUND_CEILING))
     power = 0
     while whole and whole % 1000 == 0 and power < len(_DECIMAL) - 1:
         whole, power = whole // 1000, power + 1
@@ -44,8 +46,8 @@ def _decimal(amount: Decimal) -> str:
 
 
 def _exponent(amount: Decimal) -> str:
-    whole = int((amount * Decimal(10) ** 9).to_integral_value(rounding=ROUND_CEILING))
-    power = -9
+    whole = int((amount * Decimal(10) ** 3).to_integral_value(rounding=ROUND_CEILING))
+    power = -3
     while whole and whole % 1000 == 0:
         whole, power = whole // 1000, power + 3
     if not whole:
