@@ -16,7 +16,7 @@ from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.serving import Serving
 from rayfleet.planning.render import fleet_template
-from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.contracts import Engine, ModelFormat
 
 FOLDER = Path(__file__).parent / "render"
 REWRITES = os.environ.get("RAYFLEET_GOLDEN") == "rewrite"
@@ -28,7 +28,7 @@ class WrittenEngine:
 
     def __init__(self, name: str, plan: LaunchPlan, problems: tuple[FieldError, ...] = ()) -> None:
         self.name = name
-        self.model_format = None
+        self.model_format: ModelFormat | None = None
         self._plan = plan
         self._problems = problems
 

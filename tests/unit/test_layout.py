@@ -19,7 +19,9 @@ def test_a_source_root_holds_no_module_of_its_own(root: str) -> None:
 
 def test_the_standard_library_keeps_its_platform_module() -> None:
     code = "import platform; print(platform.__file__)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
     assert Path(found.stdout.strip()).name == "platform.py"
     assert platform.python_version()
 

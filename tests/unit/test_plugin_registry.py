@@ -11,6 +11,7 @@ import pytest
 
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.model.errors import PluginError
+from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.plugin.registry import load
 
@@ -20,6 +21,7 @@ OURS = ("llamacpp", "vllm", "models")
 class Engine:
     def __init__(self, name: Any = "toy") -> None:
         self.name = name
+        self.model_format: ModelFormat | None = None
 
     def problems(self, _: Any) -> tuple[()]:
         return ()
