@@ -8,10 +8,11 @@ What it does not do, and how it says so:
 
 - server-side apply: 415; protobuf, CBOR and YAML: 406 for answers, 415 for bodies (but ``kubectl create namespace|secret|configmap|
   serviceaccount|service``, which speaks protobuf only, is understood); ``/openapi/v2`` is there without definitions
-- exec, attach, port-forward, proxy, eviction, resize, ephemeral containers, tokens: 404, and discovery does not list them
+- exec, attach, port-forward, proxy, eviction, resize, ephemeral containers, tokens: 404 that says so, and
+  discovery does not list them
 - webhooks, aggregation, RBAC, quotas, priority classes and other groups: their paths are 404; the one token may do everything
 - conversion webhooks and rules with functions that the CEL library lacks: the definition is refused (422)
-- log times (``--since``, ``--timestamps``): 501
+- log times (``--since``, ``--timestamps``): 400
 - ``managedFields`` are not kept
 
 Deliberate differences: EndpointSlices may hold loopback addresses, because those are the pods' addresses on one machine; a definition is

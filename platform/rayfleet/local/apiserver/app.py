@@ -15,6 +15,7 @@ from rayfleet.local.apiserver import discovery
 from rayfleet.local.apiserver.answers import answer, json_answer, refused
 from rayfleet.local.apiserver.calls import MOST_BODY_BYTES, Call
 from rayfleet.local.apiserver.cluster import Cluster
+from rayfleet.local.apiserver.kinds import Kind
 from rayfleet.local.apiserver.negotiation import aggregated_discovery_version
 from rayfleet.local.apiserver.objects import Objects
 from rayfleet.local.apiserver.openapi import EMPTY_V2, EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
@@ -25,6 +26,9 @@ from rayfleet.local.apiserver.subresources import Bindings, Scales
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+_NOT_OFFERED = frozenset(
+    {"attach", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize", "token"}
+)
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 _VERSION = {
     "major": "1",
@@ -101,8 +105,10 @@ class _Pages:
     async def _resource(self, request: web.Request, path: ApiPath) -> web.StreamResponse:
         kind = self._cluster.registry.find(path.group, path.version, path.plural)
         is_outside = bool(path.namespace) is not kind.is_namespaced and not (kind.is_namespaced and path.is_collection)
-        if is_outside or (path.subresource and path.subresource not in kind.subresources):
+        if is_outside:
             raise unknown_path()
+        if path.subresource and path.subresource not in kind.subresources:
+            raise _not_offered(kind, path) if path.subresource in _NOT_OFFERED else unknown_path()
         call = Call(request=request, kind=kind, path=path)
         match path.subresource:
             case "":
@@ -125,6 +131,12 @@ class _Pages:
         if is_core:
             return json_answer(discovery.core_versions(request.host))
         return json_answer(discovery.group_list(self._cluster.registry))
+
+
+def _not_offered(kind: Kind, path: ApiPath) -> Refusal:
+    """Return the answer for what a real server has and this one has not: a user should not search for a typing error."""
+    message = f"{kind.plural}/{path.subresource} is not offered by rayfleet's embedded API server"
+    return Refusal(404, "NotFound", message, details={"kind": kind.plural, "name": path.name})
 
 
 def _openapi_v2(request: web.Request) -> web.Response:

@@ -16,7 +16,7 @@ from rayfleet.local.apiserver.calls import Call
 from rayfleet.local.apiserver.cluster import Cluster
 from rayfleet.local.apiserver.history import Stored
 from rayfleet.local.apiserver.lists import whole_number
-from rayfleet.local.apiserver.refusal import Refusal, bad_request, method_not_allowed, not_found
+from rayfleet.local.apiserver.refusal import bad_request, method_not_allowed, not_found
 from rayfleet.model.meta import JsonObject
 
 _CHUNK_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ class PodLogs:
         self._stopping = stopping
 
     async def answer(self, call: Call) -> web.StreamResponse:
-        """Stream the log. Raises Refusal: 400, 404, 501."""
+        """Stream the log. Raises Refusal: 400, 404."""
         if call.request.method != "GET":
             raise method_not_allowed()
         pod = self._cluster.storage.get(call.kind.storage_name, call.key)
@@ -54,19 +54,21 @@ class PodLogs:
         path = log_file(self._folder, pod.object, options)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         ended = asyncio.Event()
-        watcher = asyncio.ensure_future(self._watch_end(pod, options, ended))
+        watcher = asyncio.ensure_future(self._watch_end(call, pod, options, ended))
         try:
             await response.prepare(call.request)
             async for chunk in log_chunks(path, options, ended):
                 await response.write(chunk)
             await response.write_eof()
+        except ConnectionError:
+            pass  # the reader went; there is nobody to tell
         finally:
             watcher.cancel()
         return response
 
-    async def _watch_end(self, pod: Stored, options: LogOptions, ended: asyncio.Event) -> None:
-        """Set ``ended`` when the followed container ended, its pod went, or the server stops."""
-        while not self._stopping.is_set():
+    async def _watch_end(self, call: Call, pod: Stored, options: LogOptions, ended: asyncio.Event) -> None:
+        """Set ``ended`` when the followed container ended, its pod went, the reader went, or the server stops."""
+        while not self._stopping.is_set() and call.request.transport is not None:
             found = self._cluster.storage.get("/pods", pod.key)
             is_gone = found is None or found.object["metadata"]["uid"] != pod.object["metadata"]["uid"]
             if is_gone or found is None or _is_over(found, options):
@@ -76,10 +78,10 @@ class PodLogs:
 
 
 def decode_log_options(query: Mapping[str, str]) -> LogOptions:
-    """Return the options of a query. Raises Refusal: 400, 501. Pure."""
+    """Return the options of a query. Raises Refusal: 400. Pure."""
     for name in ("sinceTime", "sinceSeconds", "timestamps"):
         if query.get(name, "") not in ("", "false"):
-            raise Refusal(501, "NotImplemented", f"{name} is not offered: the log's lines carry no time")
+            raise bad_request(f"{name} is not offered: the log's lines carry no time")
     tail, limit = query.get("tailLines", ""), query.get("limitBytes", "")
     return LogOptions(
         container=query.get("container", ""),
@@ -96,7 +98,7 @@ def log_file(folder: Path | None, pod: JsonObject, options: LogOptions) -> Path:
     meta = pod["metadata"]
     name = meta["name"]
     if folder is None:
-        raise Refusal(501, "NotImplemented", "this API server was started without --pods-folder: it knows no logs")
+        raise bad_request("this API server was started without --pods-folder: it knows no logs")
     logs = folder / f"{meta['namespace']}_{name}_{meta['uid']}" / container
     restarts = sorted(int(found[1]) for each in _entries(logs) if (found := _RESTART.fullmatch(each.name)))
     wanted = restarts[:-1] if options.is_previous else restarts
