@@ -5,6 +5,7 @@ Our client hides what a conformance test is about, so this one hides nothing: no
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -13,6 +14,7 @@ import aiohttp
 import orjson
 
 from rayfleet.kube.address import KubeAddress, tls_context
+from rayfleet.kube.sockets import Sockets
 from rayfleet.model.meta import JsonObject
 
 JSON: Final = "application/json"
@@ -54,10 +56,11 @@ class RawApi:
 
     def __init__(self, address: KubeAddress) -> None:
         self.address = address
+        self._sockets = Sockets()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=tls_context(self.address) or True)
+        connector = aiohttp.TCPConnector(ssl=tls_context(self.address) or True, socket_factory=self._sockets.make)
         timeout = aiohttp.ClientTimeout(total=_LIMIT_SECONDS)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self
@@ -65,6 +68,7 @@ class RawApi:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+            await self._sockets.closed()
 
     async def call(
         self,
@@ -76,7 +80,8 @@ class RawApi:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a request; ``body`` is encoded as JSON unless it is bytes. The token goes along unless headers say otherwise."""
-        data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        encoded = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        data = None if encoded is None else io.BytesIO(encoded)  # aiohttp warns of large plain bytes
         async with self._opened.request(
             method,
             self.address.url + path,

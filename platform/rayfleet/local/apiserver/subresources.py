@@ -15,6 +15,7 @@ from rayfleet.local.apiserver.durations import timestamp
 from rayfleet.local.apiserver.kinds import Kind
 from rayfleet.local.apiserver.patching import patcher
 from rayfleet.local.apiserver.refusal import (
+    Refusal,
     bad_request,
     conflict,
     invalid,
