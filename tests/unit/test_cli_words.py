@@ -1,6 +1,7 @@
 """The command line: words, help, hints (rayfleet.cli)."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -58,7 +59,7 @@ def test_an_age_is_short(seconds: int, text: str) -> None:
 
 def test_a_description_ends_with_the_events_oldest_first() -> None:
     found = {"kind": "Pod", "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}}
-    events = [
+    events: list[dict[str, Any]] = [
         {"metadata": {}, "type": "Normal", "reason": "Second", "lastTimestamp": "2026-01-01T00:00:09Z", "count": 3},
         {"metadata": {}, "type": "Normal", "reason": "First", "lastTimestamp": "2026-01-01T00:00:01Z"},
     ]
@@ -69,7 +70,7 @@ def test_a_description_ends_with_the_events_oldest_first() -> None:
 
 
 def test_models_are_read_from_routes() -> None:
-    route = {"spec": {"rules": [{"matches": [{"headers": [{"name": "model", "value": "m"}]}]}]}}
+    route: dict[str, object] = {"spec": {"rules": [{"matches": [{"headers": [{"name": "model", "value": "m"}]}]}]}}
     assert models_of_routes([route, {}]) == ["m"]
 
 

@@ -31,6 +31,7 @@ def test_nothing_is_imported_by_the_name_of_a_source_root() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in _python_files()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
         for name in _imported(node)
         if name.split(".")[0] in {"gateway", "runtime_sidecar", "plugins"} or name.startswith("platform.")
     ]
@@ -51,7 +52,7 @@ def _python_files() -> list[Path]:
     return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
 
 
-def _imported(node: ast.AST) -> list[str]:
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names]

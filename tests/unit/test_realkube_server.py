@@ -95,7 +95,7 @@ async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> No
 
     async with asyncio.timeout(30):
         task = asyncio.create_task(use())
-        while not (work / "kube-apiserver.pid").exists():
+        while not ((work / "kube-apiserver.pid").exists() and (work / "etcd.pid").exists()):
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
