@@ -15,7 +15,9 @@ from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import Reflector
 from rayfleet.local.endpoints.reconciler import endpoint_slice_controller
-from rayfleet.local.garbage.collector import COLLECTED, GarbageCollector
+from rayfleet.local.garbage.collector import GarbageCollector
+from rayfleet.local.garbage.namespaces import namespace_controller
+from rayfleet.local.garbage.nodes import COLLECTED
 from rayfleet.local.kuberay.reconciler import ray_cluster_controller
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import RayfleetError, leaves
@@ -32,6 +34,7 @@ async def run_stand_ins(client: KubeClient) -> None:
         ray_cluster_controller(client, reflectors, recorder),
         endpoint_slice_controller(client, reflectors),
         GarbageCollector(client, reflectors),
+        namespace_controller(client, reflectors),
     )
     async with asyncio.TaskGroup() as group:
         for part in parts:

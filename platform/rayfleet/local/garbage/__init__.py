@@ -1,1 +1,1 @@
-"""A stand-in for the garbage collector and the namespace controller."""
+"""A stand-in for the garbage collector and the namespace controller of kube-controller-manager."""

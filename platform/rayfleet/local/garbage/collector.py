@@ -1,166 +1,178 @@
-"""Watches every kind that the embedded cluster has and carries out what the pure plan says."""
+"""Watches every kind that the embedded cluster has and carries out what the pure plan says.
+
+A store may lag behind, so the server is asked before anything irrevocable: an owner is gone only if a GET says so, and an object is let go
+only if lists say that nothing is left that it waits for.
+"""
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from rayfleet.kube.client import KubeClient, PatchForm, Propagation
 from rayfleet.kube.errors import ApiError, Conflict, Invalid, NotFound
 from rayfleet.kube.reflector import Reflector
+from rayfleet.local.garbage.nodes import COLLECTED, changes_the_graph, node_of
 from rayfleet.local.garbage.planning import (
+    FOREGROUND,
     Action,
     Delete,
+    DropOwners,
     Node,
     OwnerRef,
-    RemoveFinalizer,
-    RemoveOwner,
+    Release,
+    Unblock,
+    blocks,
     planned_collection,
+    refers_to,
 )
-from rayfleet.model import resources
-from rayfleet.model.meta import JsonObject, ObjectKey
-from rayfleet.model.resources import NAMESPACES, ResourceType
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import ResourceType
 
 log = logging.getLogger(__name__)
 
-# Kinds that own or are owned here. An owner of any other kind is looked up by its reference before a dependent is touched.
-COLLECTED: tuple[ResourceType, ...] = (
-    resources.FLEETS,
-    resources.REPLICA_SETS,
-    resources.RAY_CLUSTERS,
-    resources.PODS,
-    resources.SERVICES,
-    resources.ENDPOINT_SLICES,
-    resources.SECRETS,
-    resources.CONFIG_MAPS,
-    resources.HTTP_ROUTES,
-    resources.GATEWAYS,
-    resources.REFERENCE_GRANTS,
-)
-SETTLE_SECONDS = 0.01
+SETTLE_SECONDS = 0.01  # many objects go at once; one look for all of them
 RETRY_SECONDS = 1.0
 
 
 class GarbageCollector:
-    """``reflectors`` hold at least COLLECTED and Namespaces."""
+    """``reflectors`` hold at least COLLECTED."""
 
     def __init__(self, client: KubeClient, reflectors: Mapping[ResourceType, Reflector]) -> None:
         self._client = client
         self._reflectors = {resource: reflectors[resource] for resource in COLLECTED}
-        self._namespaces = reflectors[NAMESPACES]
         self._changed = asyncio.Event()
-        self._done: set[tuple[str, str]] = set()  # deletions asked for, until the store shows them
-        for reflector in (*self._reflectors.values(), self._namespaces):
-            reflector.subscribe(self._note)
+        self._asked: set[str] = set()  # UIDs whose deletion was asked for and the store does not show yet
+        for reflector in self._reflectors.values():
+            reflector.subscribe(self._hear)
 
     async def run(self) -> None:
         """Collect until cancelled."""
-        for reflector in (*self._reflectors.values(), self._namespaces):
+        for reflector in self._reflectors.values():
             await reflector.synced()
         self._changed.set()
         while True:
             await self._changed.wait()
             await asyncio.sleep(SETTLE_SECONDS)
             self._changed.clear()
-            try:
-                await self._collect()
-            except ApiError as error:
-                log.warning("collection failed; trying again", extra={"reason": error.message})
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._changed.set)
+            await self._collect()
 
-    def _note(self, old: JsonObject | None, new: JsonObject | None) -> None:
-        concerned = new or old
-        if concerned is None:
-            return
-        meta = concerned["metadata"]
-        if new is None or meta.get("ownerReferences") or "deletionTimestamp" in meta:
+    def _hear(self, old: JsonObject | None, new: JsonObject | None) -> None:
+        if changes_the_graph(old, new):
             self._changed.set()
 
     async def _collect(self) -> None:
-        nodes = [_node(resource, raw) for resource, each in self._reflectors.items() for raw in each.store.list()]
-        living = {node.uid for node in nodes if not node.is_deleting}
-        self._done = {entry for entry in self._done if entry[0] in living}
+        nodes = [node_of(kind, raw) for kind, reflector in self._reflectors.items() for raw in reflector.store.list()]
+        self._asked &= {node.uid for node in nodes if not node.is_deleting}
+        look = _Look(self._client)
         for action in planned_collection(nodes):
-            with contextlib.suppress(NotFound, Conflict):
-                await self._apply(action)
-        for namespace in self._namespaces.store.list():
-            if "deletionTimestamp" in namespace["metadata"]:
-                await self._empty_namespace(namespace, nodes)
+            try:
+                await self._apply(action, look)
+            except (NotFound, Conflict):
+                continue  # gone or changed meanwhile: the watch says so too
+            except ApiError as error:
+                node = action.node
+                log.warning(
+                    "collection failed, trying again",
+                    extra={"kind": node.resource.kind, "object": str(node.key), "error": error.message},
+                )
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._changed.set)
 
-    async def _apply(self, action: Action) -> None:
+    async def _apply(self, action: Action, look: "_Look") -> None:
         match action:
-            case Delete(node=node, is_foreground=is_foreground, is_orphaned=is_orphaned):
-                if (node.uid, "delete") in self._done or (is_orphaned and await self._has_living_owner(node)):
-                    return
-                propagation = Propagation.FOREGROUND if is_foreground else Propagation.BACKGROUND
-                await self._client.delete(node.resource, node.key, uid=node.uid, propagation=propagation)
-                self._done.add((node.uid, "delete"))
-            case RemoveFinalizer(node=node, finalizer=finalizer):
-                await self._without(node, "finalizers", lambda entry: entry == finalizer)
-            case RemoveOwner(node=node, owner_uid=owner_uid):
-                await self._without(node, "ownerReferences", lambda entry: entry["uid"] == owner_uid)
+            case Delete(node=node, policy=policy):
+                if node.uid not in self._asked and await look.is_kept_by_nobody(node):
+                    propagation = Propagation(policy.value)
+                    await self._client.delete(node.resource, node.key, uid=node.uid, propagation=propagation)
+                    self._asked.add(node.uid)
+            case Release(node=node, finalizer=finalizer):
+                if await look.has_nothing_to_wait_for(node, finalizer):
+                    await self._edit(node, "finalizers", lambda found: [each for each in found if each != finalizer])
+            case DropOwners(node=node, uids=uids, dangling=dangling):
+                lost = frozenset([uid for uid in uids if uid not in dangling or await look.is_gone(node, uid)])
+                await self._edit(
+                    node, "ownerReferences", lambda found: [each for each in found if each["uid"] not in lost]
+                )
+            case Unblock(node=node):
+                await self._edit(
+                    node, "ownerReferences", lambda found: [{**each, "blockOwnerDeletion": False} for each in found]
+                )
+            case _:
+                assert_never(action)
 
-    async def _has_living_owner(self, node: Node) -> bool:
-        """Ask the server, since a store may lag behind and an owner may be of a kind that is not watched here."""
-        raw = await self._client.get(node.resource, node.key.name, node.key.namespace)
-        if raw["metadata"]["uid"] != node.uid:
-            return True
-        for reference in raw["metadata"].get("ownerReferences") or ():
-            resource = _resource_of(reference)
-            if resource is None:
-                return True  # a kind unknown here is not ours to judge
-            with contextlib.suppress(NotFound):
-                owner = await self._client.get(resource, reference["name"], node.key.namespace)
-                if owner["metadata"]["uid"] == reference["uid"]:
-                    return True
-        return False
-
-    async def _without(self, node: Node, field: str, is_removed: Callable[[Any], bool]) -> None:
-        """Remove entries of a list in metadata, guarded by UID and resourceVersion."""
+    async def _edit(self, node: Node, field: str, change: Callable[[list[Any]], list[Any]]) -> None:
+        """Change a list in metadata, guarded by UID and resourceVersion."""
         raw = await self._client.get(node.resource, node.key.name, node.key.namespace)
         meta = raw["metadata"]
-        if meta["uid"] != node.uid:
+        before = meta.get(field) or []
+        after = change(before)
+        if meta["uid"] != node.uid or after == before:
             return
-        kept = [entry for entry in meta.get(field) or () if not is_removed(entry)]
         patch: list[JsonObject] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
-            {"op": "replace", "path": f"/metadata/{field}", "value": kept},
+            {"op": "replace", "path": f"/metadata/{field}", "value": after},
         ]
-        with contextlib.suppress(Invalid):  # the test failed: somebody was faster, the watch brings us back
+        try:
             await self._client.patch(node.resource, node.key, patch, form=PatchForm.JSON)
-
-    async def _empty_namespace(self, namespace: JsonObject, nodes: list[Node]) -> None:
-        name = namespace["metadata"]["name"]
-        left = [node for node in nodes if node.key.namespace == name]
-        for node in left:
-            if not node.is_deleting:
-                with contextlib.suppress(NotFound, Conflict):
-                    await self._client.delete(node.resource, node.key, uid=node.uid)
-        if left or not (namespace.get("spec") or {}).get("finalizers"):
-            return
-        finalized = {**namespace, "spec": {"finalizers": []}}
-        with contextlib.suppress(NotFound, Conflict):
-            await self._client.replace(NAMESPACES, finalized, subresource="finalize")
+        except Invalid as error:
+            # The test failed: somebody was faster (the watch brings us back), or the patch is refused (then we try again).
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._changed.set)
+            log.debug("not edited", extra={"object": str(node.key), "error": error.message})
 
 
-def _node(resource: ResourceType, raw: JsonObject) -> Node:
-    meta = raw["metadata"]
-    return Node(
-        resource=resource,
-        key=ObjectKey(namespace=meta.get("namespace") or "", name=meta["name"]),
-        uid=meta["uid"],
-        owners=tuple(
-            OwnerRef(uid=entry["uid"], blocks=bool(entry.get("blockOwnerDeletion")))
-            for entry in meta.get("ownerReferences") or ()
-        ),
-        finalizers=tuple(meta.get("finalizers") or ()),
-        is_deleting="deletionTimestamp" in meta,
-    )
+class _Look:
+    """What the server says during one pass; an answer holds for the pass."""
 
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._owners: dict[tuple[str, str], Node | None] = {}
+        self._living: dict[str, tuple[Node, ...]] = {}
 
-def _resource_of(reference: JsonObject) -> ResourceType | None:
-    known = (*COLLECTED, resources.NODES, NAMESPACES)
-    return next(
-        (each for each in known if (each.api_version, each.kind) == (reference["apiVersion"], reference["kind"])), None
-    )
+    async def is_kept_by_nobody(self, node: Node) -> bool:
+        """Whether the object, as it is now, has owners and none of them is there without waiting for it to go."""
+        raw = await self._client.get(node.resource, node.key.name, node.key.namespace)
+        now = node_of(node.resource, raw)
+        if now.uid != node.uid or not now.owners:
+            return False
+        for reference in now.owners:
+            if reference.resource is None:
+                return False  # a kind unknown here is not ours to judge
+            owner = await self._owner(node, reference)
+            if owner is not None and not owner.is_waiting:
+                return False
+        return True
+
+    async def is_gone(self, node: Node, owner_uid: str) -> bool:
+        """Whether one of the object's owners is gone."""
+        reference = next((each for each in node.owners if each.uid == owner_uid), None)
+        return reference is not None and await self._owner(node, reference) is None
+
+    async def has_nothing_to_wait_for(self, node: Node, finalizer: str) -> bool:
+        """Whether nothing is left that the finalizer is there for."""
+        waits_for = blocks if finalizer == FOREGROUND else refers_to
+        return not any(waits_for(each, node.uid) for each in await self._in_namespace(node.key.namespace))
+
+    async def _owner(self, node: Node, reference: OwnerRef) -> Node | None:
+        if reference.resource is None:
+            return None
+        namespace = node.key.namespace if reference.resource.is_namespaced else ""
+        known = (reference.uid, namespace)
+        if known not in self._owners:
+            self._owners[known] = None
+            with contextlib.suppress(NotFound):
+                raw = await self._client.get(reference.resource, reference.name, namespace or None)
+                if raw["metadata"]["uid"] == reference.uid:
+                    self._owners[known] = node_of(reference.resource, raw)
+        return self._owners[known]
+
+    async def _in_namespace(self, namespace: str) -> tuple[Node, ...]:
+        """Return all that there is in a namespace, or everywhere for a cluster-scoped owner (empty)."""
+        if namespace not in self._living:
+            found: list[Node] = []
+            for resource in COLLECTED:
+                if resource.is_namespaced or not namespace:
+                    listed = await self._client.list(resource, namespace or None)
+                    found += [node_of(resource, raw) for raw in listed.items]
+            self._living[namespace] = tuple(found)
+        return self._living[namespace]

@@ -1,12 +1,14 @@
 """What the garbage collector does, given every object's identity. Pure.
 
-Source: Kubernetes, "Garbage Collection" and "Use Cascading Deletion". An owner is found by UID. An object all of whose owners are gone is
-deleted in the background; one whose owner waits in foreground deletion is deleted too (in the foreground when it has dependents of its
-own that block); an owner that waits is let go when nothing that blocks it is left; an owner that orphans has its references removed first.
+Source: Kubernetes v1.36 pkg/controller/garbagecollector, attemptToDeleteItem and processDeletingDependentsItem. An owner is *solid* (there), *waiting* (in
+foreground deletion) or *dangling* (gone). A solid owner keeps a dependent, which loses its other references. Without one it is deleted: in the
+foreground when a waiting owner is to see the dependent's own dependents gone first, else by its own finalizers, else in the background. An owner
+waits until nothing that blocks it is left; one that orphans, until nothing refers to it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
@@ -15,12 +17,22 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 
+class Policy(StrEnum):
+    """How an object is deleted; the values are the API's."""
+
+    BACKGROUND = "Background"
+    FOREGROUND = "Foreground"
+    ORPHAN = "Orphan"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerRef:
-    """``blocks``: the owner's foreground deletion waits for this dependent."""
+    """``resource`` is None for a kind that is unknown here: such an owner is never judged. ``blocks``: its foreground deletion waits."""
 
     uid: str
-    blocks: bool
+    name: str
+    resource: ResourceType | None
+    blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,37 +46,49 @@ class Node:
     finalizers: tuple[str, ...] = ()
     is_deleting: bool = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is in foreground deletion."""
+        return self.is_deleting and FOREGROUND in self.finalizers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """Delete an object; ``is_foreground`` when it has dependents that block."""
+    """Delete an object that no owner keeps; check with the server that this is so."""
 
     node: Node
-    is_foreground: bool
-    is_orphaned: bool = False
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveFinalizer:
-    """Take a finalizer off an object that waits for nothing any more."""
+class Release:
+    """Take a finalizer off an object; check with the server that nothing is left that it waits for."""
 
     node: Node
     finalizer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveOwner:
-    """Take an owner's reference off a dependent that is to live on."""
+class DropOwners:
+    """Take references off a dependent that lives on. ``dangling``: those of them whose owners are to be checked to be gone."""
 
     node: Node
-    owner_uid: str
+    uids: frozenset[str]
+    dangling: frozenset[str] = frozenset()
 
 
-Action = Delete | RemoveFinalizer | RemoveOwner
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unblock:
+    """Let an object's owners no longer wait for it: it is part of a circle."""
+
+    node: Node
+
+
+Action = Delete | Release | DropOwners | Unblock
 
 
 def planned_collection(nodes: Sequence[Node]) -> tuple[Action, ...]:
-    """Return what to do now. ``is_orphaned`` deletions are of objects whose owners were not seen: verify with the server first."""
+    """Return what to do now."""
     by_uid = {node.uid: node for node in nodes}
     dependents: dict[str, list[Node]] = {}
     for node in nodes:
@@ -72,39 +96,62 @@ def planned_collection(nodes: Sequence[Node]) -> tuple[Action, ...]:
             dependents.setdefault(owner.uid, []).append(node)
     actions: list[Action] = []
     for node in nodes:
-        actions += _owner_actions(node, dependents)
-        if not node.is_deleting and node.owners:
-            actions += _dependent_actions(node, by_uid, dependents)
+        if node.is_deleting:
+            actions += _deleting_actions(node, dependents.get(node.uid, ()))
+        elif node.owners:
+            actions += _dependent_actions(node, by_uid, dependents.get(node.uid, ()))
     return tuple(actions)
 
 
-def _owner_actions(node: Node, dependents: Mapping[str, Sequence[Node]]) -> list[Action]:
-    if not node.is_deleting:
-        return []
-    mine = dependents.get(node.uid, ())
+def blocks(node: Node, owner_uid: str) -> bool:
+    """Whether an object is a dependent that its owner's foreground deletion waits for."""
+    return any(owner.uid == owner_uid and owner.blocks for owner in node.owners)
+
+
+def refers_to(node: Node, owner_uid: str) -> bool:
+    """Whether an object is a dependent."""
+    return any(owner.uid == owner_uid for owner in node.owners)
+
+
+def _deleting_actions(node: Node, mine: Sequence[Node]) -> list[Action]:
     if ORPHAN in node.finalizers:
-        if mine:
-            return [RemoveOwner(node=each, owner_uid=node.uid) for each in mine]
-        return [RemoveFinalizer(node=node, finalizer=ORPHAN)]
-    if FOREGROUND in node.finalizers and not any(_blocks(each, node.uid) for each in mine):
-        return [RemoveFinalizer(node=node, finalizer=FOREGROUND)]
+        if not mine:
+            return [Release(node=node, finalizer=ORPHAN)]
+        return [DropOwners(node=each, uids=frozenset({node.uid})) for each in mine]
+    if node.is_waiting and not any(blocks(each, node.uid) for each in mine):
+        return [Release(node=node, finalizer=FOREGROUND)]
     return []
 
 
-def _dependent_actions(
-    node: Node, by_uid: Mapping[str, Node], dependents: Mapping[str, Sequence[Node]]
-) -> list[Action]:
-    owners = [by_uid.get(owner.uid) for owner in node.owners]
-    present = [owner for owner in owners if owner is not None]
-    waiting = [owner for owner in present if owner.is_deleting and FOREGROUND in owner.finalizers]
-    solid = [owner for owner in present if owner not in waiting]
-    has_blockers = any(_blocks(each, node.uid) for each in dependents.get(node.uid, ()))
-    if solid:
-        return []
-    if waiting:
-        return [Delete(node=node, is_foreground=has_blockers)]
-    return [Delete(node=node, is_foreground=False, is_orphaned=True)]
+def _dependent_actions(node: Node, by_uid: Mapping[str, Node], mine: Sequence[Node]) -> list[Action]:
+    dangling, waiting, is_kept = set(), set(), False
+    for reference in node.owners:
+        owner = _owner(node, reference, by_uid)
+        if owner is None and reference.resource is not None:
+            dangling.add(reference.uid)
+        elif owner is not None and owner.is_waiting:
+            waiting.add(reference.uid)
+        else:
+            is_kept = True
+    if is_kept:
+        lost = frozenset(dangling | waiting)
+        return [DropOwners(node=node, uids=lost, dangling=frozenset(dangling))] if lost else []
+    if waiting and mine:
+        actions: list[Action] = [Delete(node=node, policy=Policy.FOREGROUND)]
+        is_circle = any(each.is_waiting for each in mine) and any(owner.blocks for owner in node.owners)
+        return [Unblock(node=node), *actions] if is_circle else actions
+    return [Delete(node=node, policy=_own_policy(node))]
 
 
-def _blocks(node: Node, owner_uid: str) -> bool:
-    return any(owner.uid == owner_uid and owner.blocks for owner in node.owners)
+def _owner(node: Node, reference: OwnerRef, by_uid: Mapping[str, Node]) -> Node | None:
+    """Return the owner if it is what the reference says: an owner in another namespace is none."""
+    owner = by_uid.get(reference.uid)
+    if owner is None or owner.resource != reference.resource or owner.key.name != reference.name:
+        return None
+    return owner if owner.key.namespace in {"", node.key.namespace} else None
+
+
+def _own_policy(node: Node) -> Policy:
+    if ORPHAN in node.finalizers:
+        return Policy.ORPHAN
+    return Policy.FOREGROUND if FOREGROUND in node.finalizers else Policy.BACKGROUND
