@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _NOT_OFFERED = frozenset(
     {"attach", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize", "token"}
 )
+_SLASH = "{_:/?}"  # the official Python client asks for /version/
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 _VERSION = {
     "major": "1",
@@ -57,8 +58,8 @@ def build_app(cluster: Cluster, settings: AppSettings, stopping: asyncio.Event) 
     pages = _Pages(cluster, settings, stopping)
     app = web.Application(middlewares=[_refusals, _authentication(settings.token)], client_max_size=MOST_BODY_BYTES)
     for path in ("/healthz", "/livez", "/readyz"):
-        app.router.add_get(path, _healthy)
-    app.router.add_get("/version", _version)
+        app.router.add_get(path + _SLASH, _healthy)
+    app.router.add_get("/version" + _SLASH, _version)
     app.router.add_route("*", "/{path:.*}", pages.answer)
     app.on_shutdown.append(pages.end_watches)
     return app
@@ -173,7 +174,7 @@ def _authentication(token: str) -> Middleware:
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if request.path not in _OPEN_PATHS and not hmac.compare_digest(given, expected):
+        if request.path.rstrip("/") not in _OPEN_PATHS and not hmac.compare_digest(given, expected):
             raise Refusal(401, "Unauthorized", "Unauthorized")
         return await handler(request)
 
