@@ -1,4 +1,4 @@
-"""Keeps each Service's EndpointSlice equal to its ready pods."""
+"""Keeps each Service's EndpointSlice equal to its pods. A pod's change of readiness is in the slice two round trips later."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -8,9 +8,12 @@ from rayfleet.controllers.runtime import Controller, Watch, owner_key
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, NotFound
 from rayfleet.kube.reflector import Reflector
-from rayfleet.local.endpoints.slices import endpoint_slice, is_same_slice
+from rayfleet.kube.store import key_of
+from rayfleet.local.endpoints.slices import endpoint_slice, is_same_slice, selects
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, PODS, SERVICES, ResourceType
+
+_LOOK_AGAIN = timedelta(milliseconds=100)
 
 
 class EndpointSliceReconciler:
@@ -28,32 +31,28 @@ class EndpointSliceReconciler:
         return self._writes.are_seen(key)
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
-        """Write the slice of one Service if it has changed."""
+        """Write the slice of one Service if it has changed. Raises Conflict when somebody else wrote it meanwhile."""
         service = self._services.get(key)
         if service is None or "deletionTimestamp" in service["metadata"]:
             return None
         wanted = endpoint_slice(service, self._pods.list(key.namespace))
         if wanted is None:
             return None
-        slice_key = ObjectKey(namespace=key.namespace, name=wanted["metadata"]["name"])
-        old = self._slices.get(slice_key)
+        old = self._slices.get(key_of(wanted))
         if old is not None and is_same_slice(old, wanted):
             return None
-        stored = await self._write(slice_key, old, wanted)
-        if stored is not None:
-            self._writes.note(key, wrote(ENDPOINT_SLICES, stored))
+        try:
+            stored = await self._write(old, wanted)
+        except (AlreadyExists, NotFound):  # the slice of a Service of the same name, that is just going or just gone
+            return _LOOK_AGAIN
+        self._writes.note(key, wrote(ENDPOINT_SLICES, stored))
         return None
 
-    async def _write(self, key: ObjectKey, old: JsonObject | None, wanted: JsonObject) -> JsonObject | None:
+    async def _write(self, old: JsonObject | None, wanted: JsonObject) -> JsonObject:
         if old is None:
-            try:
-                return await self._client.create(ENDPOINT_SLICES, wanted)
-            except AlreadyExists:
-                return await self._client.patch(ENDPOINT_SLICES, key, wanted)
-        try:
-            return await self._client.patch(ENDPOINT_SLICES, key, wanted)
-        except NotFound:
-            return None
+            return await self._client.create(ENDPOINT_SLICES, wanted)
+        wanted["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        return await self._client.replace(ENDPOINT_SLICES, wanted)
 
 
 def endpoint_slice_controller(client: KubeClient, reflectors: Mapping[ResourceType, Reflector]) -> Controller:
@@ -63,9 +62,8 @@ def endpoint_slice_controller(client: KubeClient, reflectors: Mapping[ResourceTy
     def services_of_pod(pod: JsonObject) -> Iterable[ObjectKey]:
         labels = pod["metadata"].get("labels") or {}
         for service in services.list(pod["metadata"]["namespace"]):
-            selector = (service.get("spec") or {}).get("selector") or {}
-            if selector and selector.items() <= labels.items():
-                yield ObjectKey(namespace=pod["metadata"]["namespace"], name=service["metadata"]["name"])
+            if selects(service, labels):
+                yield key_of(service)
 
     watches = [
         Watch(reflector=reflectors[PODS], keys=services_of_pod),
