@@ -46,5 +46,14 @@ def test_one_model_over_two_nodes_answers_and_everything_ends(environment: dict[
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
         output, told = process.communicate(timeout=END_SECONDS)
-    assert process.returncode == 0, f"{output}\n{told}"
+    assert process.returncode == 0, f"{output}\n{told}\n{logs(Path(environment['XDG_STATE_HOME']))}"
     assert "Paris" in output
+
+
+def logs(state: Path) -> str:
+    """Return the ends of all logs, for the message of a failure."""
+    parts = []
+    for path in sorted(state.rglob("*.log")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+        parts.append("\n".join((f"== {path.relative_to(state)}", *lines)))
+    return "\n".join(parts)
