@@ -1,0 +1,226 @@
+"""The life of a definition: names, conditions, versions, deletion."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rayfleet.model.meta import JsonObject
+from rayfleet.testing.raw_api import RawApi
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def definition(group: str, **spec: Any) -> JsonObject:
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object"}}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    whole = {
+        "group": group,
+        "scope": "Namespaced",
+        "names": {"plural": "things", "kind": "Thing"},
+        "versions": [version],
+        **spec,
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{whole['names']['plural']}.{group}"},
+        "spec": whole,
+    }
+
+
+async def established(api: RawApi, name: str) -> JsonObject:
+    async with asyncio.timeout(20):
+        while True:
+            found: JsonObject = (await api.get(f"{DEFINITIONS}/{name}")).json
+            conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or ()}
+            if conditions.get("Established") == "True":
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def answers(api: RawApi, path: str, status: int) -> None:
+    async with asyncio.timeout(20):
+        while (await api.get(path)).status != status:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_definition_gets_names_and_conditions(api: RawApi, ns: str) -> None:
+    name = f"things.{ns}.io"
+    made = await api.post(DEFINITIONS, definition(f"{ns}.io"))
+    assert made.status == 201
+    assert made.json["spec"]["names"] == {
+        "plural": "things",
+        "singular": "thing",
+        "kind": "Thing",
+        "listKind": "ThingList",
+    }
+    assert made.json["spec"]["conversion"] == {"strategy": "None"}
+    found = await established(api, name)
+    assert found["status"]["storedVersions"] == ["v1"]
+    assert found["status"]["acceptedNames"]["kind"] == "Thing"
+    reasons = {each["type"]: each["reason"] for each in found["status"]["conditions"]}
+    assert reasons == {"NamesAccepted": "NoConflicts", "Established": "InitialNamesAccepted"}
+    await api.delete(f"{DEFINITIONS}/{name}")
+
+
+async def test_a_definition_goes_with_its_objects(api: RawApi, ns: str) -> None:
+    name, path = f"things.{ns}.io", f"/apis/{ns}.io/v1/namespaces/{ns}/things"
+    await api.post(DEFINITIONS, definition(f"{ns}.io"))
+    await established(api, name)
+    await answers(api, path, 200)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    async with asyncio.timeout(20):
+        while (await api.post(path, thing)).status != 201:
+            await asyncio.sleep(0.05)
+    answer = await api.delete(f"{DEFINITIONS}/{name}")
+    assert answer.json["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+    await answers(api, f"{DEFINITIONS}/{name}", 404)
+    await answers(api, path, 404)
+    await api.post(DEFINITIONS, definition(f"{ns}.io"))
+    await established(api, name)
+    await answers(api, path, 200)
+    assert (await api.get(path)).json["items"] == []
+    await api.delete(f"{DEFINITIONS}/{name}")
+
+
+async def test_an_object_with_a_finalizer_holds_its_definition(api: RawApi, ns: str) -> None:
+    name, path = f"things.{ns}.io", f"/apis/{ns}.io/v1/namespaces/{ns}/things"
+    await api.post(DEFINITIONS, definition(f"{ns}.io"))
+    await established(api, name)
+    await answers(api, path, 200)
+    meta = {"name": "t", "finalizers": ["x.io/a"]}
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": meta}
+    async with asyncio.timeout(20):
+        while (await api.post(path, thing)).status != 201:
+            await asyncio.sleep(0.05)
+    await api.delete(f"{DEFINITIONS}/{name}")
+    async with asyncio.timeout(20):
+        while "deletionTimestamp" not in (await api.get(f"{path}/t")).json["metadata"]:
+            await asyncio.sleep(0.05)
+    found = (await api.get(f"{DEFINITIONS}/{name}")).json
+    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
+    assert conditions["Terminating"] == "True"
+    late = await api.post(path, {**thing, "metadata": {"name": "late"}})
+    assert (late.status, late.reason) == (403, "Forbidden")
+    await api.patch(f"{path}/t", {"metadata": {"finalizers": None}})
+    await answers(api, f"{DEFINITIONS}/{name}", 404)
+
+
+def version(**more: Any) -> JsonObject:
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    return {"name": "v1", "served": True, "storage": True, "schema": schema, **more}
+
+
+def with_schema(**properties: JsonObject) -> JsonObject:
+    return {"versions": [version(schema={"openAPIV3Schema": {"type": "object", "properties": properties}})]}
+
+
+REFUSED: dict[str, JsonObject] = {
+    "no scope": {"scope": ""},
+    "wrong scope": {"scope": "World"},
+    "no version": {"versions": []},
+    "two storage versions": {"versions": [version(), version(name="v2")]},
+    "no schema": {"versions": [version(schema=None)]},
+    "no type": with_schema(a={"description": "x"}),
+    "wrong type": with_schema(a={"type": "text"}),
+    "list without items": with_schema(a={"type": "array"}),
+    "reference": with_schema(a={"$ref": "#/x"}),
+    "root is no object": {"versions": [version(schema={"openAPIV3Schema": {"type": "string"}})]},
+    "rule is no expression": with_schema(
+        a={"type": "object", "x-kubernetes-validations": [{"rule": "self.", "message": "x"}]}
+    ),
+    "rule with unknown function": with_schema(
+        a={"type": "string", "x-kubernetes-validations": [{"rule": "nothing(self)", "message": "x"}]}
+    ),
+    "default of wrong type": with_schema(a={"type": "integer", "default": "x"}),
+    "list map without keys": with_schema(
+        a={"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"}
+    ),
+    "kind with space": {"names": {"plural": "things", "kind": "A Thing"}},
+    "no kind": {"names": {"plural": "things"}},
+    "short name": {"names": {"plural": "things", "kind": "Thing", "shortNames": ["T_"]}},
+}
+
+
+@pytest.mark.parametrize("spec", REFUSED.values(), ids=REFUSED.keys())
+async def test_a_wrong_definition_is_refused(api: RawApi, ns: str, spec: JsonObject) -> None:
+    answer = await api.post(DEFINITIONS, definition(f"{ns}.io", **spec))
+    assert (answer.status, answer.reason) == (422, "Invalid"), answer.body
+
+
+async def test_a_definition_is_named_after_its_kind(api: RawApi, ns: str) -> None:
+    body = definition(f"{ns}.io")
+    body["metadata"]["name"] = "other.io"
+    answer = await api.post(DEFINITIONS, body)
+    assert answer.status == 422
+    assert ("metadata.name", "FieldValueInvalid") in answer.causes
+
+
+async def test_a_kind_that_is_taken_is_not_accepted(api: RawApi, ns: str) -> None:
+    await api.post(DEFINITIONS, definition(f"{ns}.io"))
+    await established(api, f"things.{ns}.io")
+    await api.post(
+        DEFINITIONS, definition(f"{ns}.io", names={"plural": "others", "kind": "Thing", "singular": "other"})
+    )
+    name = f"others.{ns}.io"
+    async with asyncio.timeout(20):
+        while True:
+            found = (await api.get(f"{DEFINITIONS}/{name}")).json
+            conditions = {each["type"]: each for each in found["status"].get("conditions") or ()}
+            if "NamesAccepted" in conditions:
+                break
+            await asyncio.sleep(0.05)
+    assert conditions["NamesAccepted"]["status"] == "False"
+    assert conditions["Established"]["status"] == "False"
+    await api.delete(f"{DEFINITIONS}/{name}")
+    await api.delete(f"{DEFINITIONS}/things.{ns}.io")
+
+
+async def test_versions_show_the_same_objects(api: RawApi, ns: str) -> None:
+    name = f"things.{ns}.io"
+    await api.post(DEFINITIONS, definition(f"{ns}.io", versions=[version(), version(name="v2", storage=False)]))
+    await established(api, name)
+    old, new = (f"/apis/{ns}.io/{each}/namespaces/{ns}/things" for each in ("v1", "v2"))
+    await answers(api, new, 200)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    async with asyncio.timeout(20):
+        while (await api.post(old, thing)).status != 201:
+            await asyncio.sleep(0.05)
+    assert (await api.get(f"{new}/t")).json["apiVersion"] == f"{ns}.io/v2"
+    assert (await api.get(new)).json["items"][0]["apiVersion"] == f"{ns}.io/v2"
+    changed = await api.patch(f"{new}/t", {"metadata": {"labels": {"a": "b"}}})
+    assert changed.json["apiVersion"] == f"{ns}.io/v2"
+    assert (await api.get(f"{old}/t")).json["metadata"]["labels"] == {"a": "b"}
+    await api.delete(f"{DEFINITIONS}/{name}")
+
+
+async def test_a_cluster_wide_kind_has_no_namespace(api: RawApi, ns: str) -> None:
+    name, path = f"things.{ns}.io", f"/apis/{ns}.io/v1/things"
+    await api.post(DEFINITIONS, definition(f"{ns}.io", scope="Cluster"))
+    await established(api, name)
+    await answers(api, path, 200)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
+    async with asyncio.timeout(20):
+        while (await api.post(path, thing)).status != 201:
+            await asyncio.sleep(0.05)
+    assert "namespace" not in (await api.get(f"{path}/t")).json["metadata"]
+    assert (await api.get(f"/apis/{ns}.io/v1/namespaces/{ns}/things")).status == 404
+    await api.delete(f"{DEFINITIONS}/{name}")
+
+
+async def test_without_a_status_subresource_status_is_a_field(api: RawApi, ns: str) -> None:
+    name, path = f"things.{ns}.io", f"/apis/{ns}.io/v1/namespaces/{ns}/things"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    await api.post(DEFINITIONS, definition(f"{ns}.io", versions=[version(schema={"openAPIV3Schema": schema})]))
+    await established(api, name)
+    await answers(api, path, 200)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}, "status": {"a": 1}, "top": 1}
+    async with asyncio.timeout(20):
+        while (made := await api.post(path, thing)).status != 201:
+            await asyncio.sleep(0.05)
+    assert (made.json["status"], made.json["top"]) == ({"a": 1}, 1)
+    changed = (await api.patch(f"{path}/t", {"status": {"a": 2}})).json
+    assert (changed["status"], changed["metadata"]["generation"]) == ({"a": 2}, 2)
+    assert (await api.get(f"{path}/t/status")).status == 404
+    await api.delete(f"{DEFINITIONS}/{name}")
