@@ -115,7 +115,8 @@ class RayClusterReconciler:
                 self._warn(cluster, f"FailedToCreate{resource.kind}", f"Failed creating {key_of(manifest)}, {error}")
                 return Failure(reason="", message=error.message)
             self._writes.note(key, wrote(resource, stored))
-            self._say(cluster, f"Created{resource.kind}", f"Created {resource.kind.lower()} {key_of(stored)}")
+            if resource is SERVICES:  # KubeRay tells of no Secret
+                self._say(cluster, "CreatedService", f"Created service {key_of(stored)}")
         return None
 
     async def _take_steps(self, key: ObjectKey, cluster: JsonObject, plan: Plan) -> Failure | None:

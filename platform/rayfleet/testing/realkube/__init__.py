@@ -9,7 +9,14 @@
 Nothing is downloaded, built or started by an import. ``python -m rayfleet.testing.realkube build`` fills the cache.
 """
 
-from rayfleet.testing.realkube.build import ETCD_VERSION, KUBERNETES_VERSION, Binaries, ensure_binaries
+from rayfleet.testing.realkube.build import (
+    ETCD_VERSION,
+    KUBERAY_VERSION,
+    KUBERNETES_VERSION,
+    Binaries,
+    ensure_binaries,
+    ensure_kuberay_operator,
+)
 from rayfleet.testing.realkube.crds import gateway_api_crds, kuberay_crds
 from rayfleet.testing.realkube.errors import RealKubeError, ServerStartError
 from rayfleet.testing.realkube.kubectl import ensure_kubectl
@@ -18,6 +25,7 @@ from rayfleet.testing.realkube.settings import default_cache
 
 __all__ = [
     "ETCD_VERSION",
+    "KUBERAY_VERSION",
     "KUBERNETES_VERSION",
     "Binaries",
     "RealKubeError",
@@ -27,6 +35,7 @@ __all__ = [
     "default_cache",
     "ensure_binaries",
     "ensure_kubectl",
+    "ensure_kuberay_operator",
     "gateway_api_crds",
     "kuberay_crds",
     "real_kube_apiserver",

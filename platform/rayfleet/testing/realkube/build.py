@@ -1,6 +1,6 @@
-"""etcd and kube-apiserver, built once from pinned Go modules.
+"""etcd, kube-apiserver and the KubeRay operator, built once from pinned Go modules.
 
-``go/etcd`` and ``go/kubernetes`` beside this file hold each program's ``go.mod`` and ``go.sum``, which fix every byte
+``go/etcd``, ``go/kubernetes`` and ``go/kuberay`` beside this file hold each program's ``go.mod`` and ``go.sum``, which fix every byte
 of the source. A program is built under another name, asked for its version, and only then gets its own name: what lies
 in the cache works. The first build takes three to five minutes of two cores and some 4 GB of Go's own caches.
 
@@ -28,6 +28,7 @@ from rayfleet.testing.realkube.toolchain import find_go
 
 KUBERNETES_VERSION = "v1.36.3"
 ETCD_VERSION = "v3.6.16"
+KUBERAY_VERSION = "v1.6.0"
 
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
 _BUILD_LIMIT = timedelta(minutes=45)
@@ -54,6 +55,7 @@ class _Program:
     module: str  # the folder below go/
     package: str
     link_flags: str
+    proof: str = "--version"  # what it must understand
 
 
 _PROGRAMS = (
@@ -75,6 +77,15 @@ _PROGRAMS = (
     ),
 )
 
+_OPERATOR = _Program(
+    name="kuberay-operator",
+    version=KUBERAY_VERSION,
+    module="kuberay",
+    package="github.com/ray-project/kuberay/ray-operator",
+    link_flags="-s -w",
+    proof="--help",
+)
+
 
 def binaries_folder(cache: Path) -> Path:
     """Return where the programs lie in ``cache``, by their versions."""
@@ -89,29 +100,40 @@ def ensure_binaries(cache: Path, *, progress: Progress) -> Binaries:
     """
     assets = kubebuilder_assets()
     if assets is not None:
-        missing = _missing(assets)
+        missing = _missing(assets, _PROGRAMS)
         if not missing:
             return _binaries_in(assets)
         progress(f"KUBEBUILDER_ASSETS={assets} lacks {', '.join(p.name for p in missing)}: taking our own build")
     folder = binaries_folder(cache)
-    if _missing(folder):
-        with exclusive_lock(folder / ".lock", what="real Kubernetes", progress=progress):
-            _build_missing(folder, cache=cache, progress=progress)
+    _ensure(folder, _PROGRAMS, what="real Kubernetes", cache=cache, progress=progress)
     return _binaries_in(folder)
+
+
+def ensure_kuberay_operator(cache: Path, *, progress: Progress) -> Path:
+    """Return the KubeRay operator, building it if ``cache`` lacks it: 1.5 to 6 minutes. Raises ``RealKubeError``."""
+    folder = cache.absolute() / "kuberay" / KUBERAY_VERSION
+    _ensure(folder, (_OPERATOR,), what="the KubeRay operator", cache=cache, progress=progress)
+    return folder / _OPERATOR.name
+
+
+def _ensure(folder: Path, programs: tuple[_Program, ...], *, what: str, cache: Path, progress: Progress) -> None:
+    if _missing(folder, programs):
+        with exclusive_lock(folder / ".lock", what=what, progress=progress):
+            _build_missing(folder, programs, cache=cache, progress=progress)
 
 
 def _binaries_in(folder: Path) -> Binaries:
     return Binaries(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver")
 
 
-def _missing(folder: Path) -> tuple[_Program, ...]:
-    return tuple(program for program in _PROGRAMS if not is_program(folder / program.name))
+def _missing(folder: Path, programs: tuple[_Program, ...]) -> tuple[_Program, ...]:
+    return tuple(program for program in programs if not is_program(folder / program.name))
 
 
-def _build_missing(folder: Path, *, cache: Path, progress: Progress) -> None:
+def _build_missing(folder: Path, programs: tuple[_Program, ...], *, cache: Path, progress: Progress) -> None:
     for left in folder.glob("*.partial"):  # of a build that was killed; the lock is ours
         left.unlink()
-    missing = _missing(folder)
+    missing = _missing(folder, programs)
     if not missing:
         return  # built by the process that we waited for
     go = find_go(cache, progress=progress)
@@ -141,7 +163,7 @@ def _build(program: _Program, *, go: Path, folder: Path, report: _Report) -> Non
     try:
         code = _run_logged(command, folder=Path(__file__).parent / "go" / program.module, log=log, report=report)
         if code == 0:
-            code = _run_logged([str(unproved), "--version"], folder=folder, log=log, report=report)
+            code = _run_logged([str(unproved), program.proof], folder=folder, log=log, report=report)
         if code != 0:
             raise _build_failure(program, code, log)
         unproved.rename(folder / program.name)

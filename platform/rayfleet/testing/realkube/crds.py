@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from rayfleet.testing.realkube.build import KUBERAY_VERSION
 from rayfleet.testing.realkube.errors import RealKubeError
 from rayfleet.testing.realkube.files import Progress, exclusive_lock, new_folder
 from rayfleet.testing.realkube.toolchain import downloaded_module, find_go
@@ -28,8 +29,8 @@ _GATEWAY_API = _CrdModule(
 _KUBERAY = _CrdModule(
     name="kuberay",
     module="github.com/ray-project/kuberay/ray-operator",
-    version="v1.5.0",
-    checksum="h1:KCjCQ7PSsvs9Ke+90CZbbs498nuaIJ/JkXk4vd54EVg=",
+    version=KUBERAY_VERSION,
+    checksum="h1:1hs7Di2U/vm09ot7MIU8jUqEo7gHDc4gkbv1eFvqCsQ=",
     folder="config/crd/bases",
 )
 

@@ -1,0 +1,261 @@
+"""The KubeRay stand-in held against the real operator: the same RayClusters on the same real API server, every field compared.
+
+First the operator (built from its pinned module) has its turn, then the stand-in; between the two the test plays the node in the same way.
+What differs on purpose stands in ``known_difference``.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+import yaml
+
+from rayfleet.kube.client import ClientSettings, KubeClient
+from rayfleet.kube.config import connect
+from rayfleet.kube.store import key_of
+from rayfleet.manifest.crds import fleet_crds, foreign_crds
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import CRDS, EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
+from rayfleet.testing.nodes import eventually
+from rayfleet.testing.realkube import (
+    default_cache,
+    ensure_binaries,
+    ensure_kuberay_operator,
+    kuberay_crds,
+    real_kube_apiserver,
+)
+from rayfleet.testing.stand_ins import condition, pods_of, put_pod_status, running_stand_ins, status_of
+
+pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "kuberay"
+NAMES = ("overwritten-command", "generated-command")
+LIMIT_SECONDS = 60.0
+# Of the server, of random names and of time.
+_FLEETING = frozenset({"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "lastUpdateTime"})
+_TIMES = frozenset({"lastTransitionTime", "stateTransitionTimes"})
+_SUFFIX = re.compile(r"^(.*-(?:head|worker)-)[a-z0-9]{5}$")
+_CLUSTER_IP = re.compile(r"^10\.0\.\d+\.\d+$")  # of the server's own range
+_NODE_PORT = re.compile(r"^3[0-2]\d{3}$")
+_REPLICA = re.compile(r"^(Slice)-[a-z0-9]{5}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that was seen of one cluster: objects by a name for them, statuses by stage, reasons of Events."""
+
+    objects: dict[str, JsonObject]
+    statuses: dict[str, JsonObject]
+    reasons: frozenset[str]
+
+
+def known_difference(path: str, theirs: Any, ours: Any) -> bool:
+    """Whether a difference is one that we want."""
+    if path.endswith("annotations/ray.io/upgrade-strategy-recreate-hash"):
+        return True  # a hash of Go's own encoding of its types; ours hashes what the user wrote
+    if path.endswith("/data/auth_token"):
+        return len(theirs) == len(ours)  # random
+    if "/args/" in path and isinstance(theirs, str) and isinstance(ours, str):
+        # From the operator's main branch (August 2026), after 1.6: the limit can be set.
+        return theirs == ours.replace("ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}", "ulimit -n 65536")
+    return False
+
+
+def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in sorted({*theirs, *ours}):
+            yield from differences(theirs.get(key), ours.get(key), f"{path}/{key}")
+    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        for number, (one, other) in enumerate(zip(theirs, ours, strict=True)):
+            yield from differences(one, other, f"{path}/{number}")
+    elif theirs != ours and not known_difference(path, theirs, ours):
+        yield f"{path}: KubeRay {theirs!r}, ours {ours!r}"
+
+
+def lasting(value: Any) -> Any:
+    """Return what of an object is the writer's."""
+    if isinstance(value, dict):
+        kept = {key: lasting(each) for key, each in value.items() if key not in _FLEETING}
+        return {key: "a time" if key in _TIMES and each else each for key, each in kept.items()}
+    if isinstance(value, list):
+        return [lasting(each) for each in value]
+    if isinstance(value, str):
+        found = _REPLICA.sub(r"\1-?????", _SUFFIX.sub(r"\1?????", value))
+        return _NODE_PORT.sub("a node's port", _CLUSTER_IP.sub("a cluster's address", found))
+    return "a node's port" if isinstance(value, int) and _NODE_PORT.match(str(value)) else value
+
+
+def without_namespace(value: JsonObject, namespace: str) -> JsonObject:
+    found: JsonObject = orjson.loads(orjson.dumps(value).replace(namespace.encode(), b"NAMESPACE"))
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Story, Story]]:
+    """Both stories of each cluster; one API server for all."""
+    binaries = await asyncio.to_thread(ensure_binaries, default_cache(), progress=print)
+    operator = await asyncio.to_thread(ensure_kuberay_operator, default_cache(), progress=print)
+    folder = tmp_path_factory.mktemp("operator")
+    async with real_kube_apiserver(binaries, folder) as server:
+        settings = ClientSettings(queries_per_second=1000, burst=2000)
+        async with await connect(server.kubeconfig, settings=settings) as client:
+            await install_crds(client)
+            async with running_operator(operator, server.kubeconfig, folder):
+                theirs = await all_told(client, "by-kuberay")
+            async with running_stand_ins(client):
+                ours = await all_told(client, "by-us")
+    return {name: (theirs[name], ours[name]) for name in NAMES}
+
+
+@asynccontextmanager
+async def running_operator(program: Path, kubeconfig: Path, folder: Path) -> AsyncIterator[None]:
+    flags = ("--metrics-addr", "0", "--health-probe-bind-address", "0", "--enable-leader-election=false")
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    with (folder / "operator.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(program, *flags, stdout=log, stderr=log, env=environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 15)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def install_crds(client: KubeClient) -> None:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for file in kuberay_crds(default_cache(), progress=print):
+        await client.create(CRDS, yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506 - both are safe
+    for crd in (*fleet_crds(), *foreign_crds()):  # the stand-ins watch these kinds too
+        if crd["spec"]["group"] != "ray.io":
+            await client.create(CRDS, crd)
+
+    async def are_served() -> bool:
+        found = await client.list(CRDS)
+        return all(
+            any(
+                each["type"] == "Established" and each["status"] == "True" for each in crd["status"]["conditions"] or ()
+            )
+            for crd in found.items
+        )
+
+    await eventually(are_served, LIMIT_SECONDS)
+
+
+async def all_told(client: KubeClient, namespace: str) -> dict[str, Story]:
+    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    return {name: await told(client, namespace, name) for name in NAMES}
+
+
+async def told(client: KubeClient, namespace: str, name: str) -> Story:
+    """Create one cluster, play its node, and note what becomes of it."""
+    manifest = yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text(encoding="utf-8"))
+    manifest["metadata"].pop("uid")
+    manifest["metadata"]["namespace"] = namespace
+    cluster = await client.create(RAY_CLUSTERS, manifest)
+    workers = cluster["spec"]["workerGroupSpecs"][0]
+    count = workers["replicas"] * workers.get("numOfHosts", 1)
+    statuses: dict[str, JsonObject] = {}
+
+    async def note(stage: str, claim: Callable[[JsonObject], Any]) -> None:
+        statuses[stage] = await until_status(client, cluster, claim)
+
+    pods = await until_pods(client, cluster, 1, count)
+    await note("made", lambda found: found.get("head", {}).get("podName"))
+    objects = {
+        **{f"head {number}": pod for number, pod in enumerate(pods["head"])},
+        **{f"worker {number}": pod for number, pod in enumerate(sorted(pods["worker"], key=seat))},
+        **{
+            f"{kind.kind} {each['metadata']['name']}": each
+            for kind in (SERVICES, SECRETS)
+            for each in (await client.list(kind, namespace)).items
+            if each["metadata"].get("ownerReferences", [{}])[0].get("uid") == cluster["metadata"]["uid"]
+        },
+    }
+    for number, pod in enumerate([*pods["head"], *pods["worker"]]):
+        await put_pod_status(client, pod, address=f"10.77.0.{number + 2}")
+    await note("ready", lambda found: found.get("state") == "ready" and found.get("readyWorkerReplicas") == count)
+    for pod in pods["worker"]:
+        await put_pod_status(client, pod, address="10.77.0.9", is_ready=False)
+    await note("workers not ready", lambda found: not found.get("readyWorkerReplicas"))
+    await put_pod_status(client, pods["head"][0], address="10.77.0.2", is_ready=False)
+    await note("head not ready", lambda found: condition(found, "HeadPodReady")[0] == "False")
+    await client.patch(RAY_CLUSTERS, key_of(cluster), {"spec": {"suspend": True}})
+    await note("suspended", lambda found: found.get("state") == "suspended" and not found["head"].get("podName"))
+    await client.patch(RAY_CLUSTERS, key_of(cluster), {"spec": {"suspend": False}})
+    await until_pods(client, cluster, 1, count)
+    await note(
+        "resumed",
+        lambda found: found.get("head", {}).get("podName") and condition(found, "RayClusterSuspended")[0] == "False",
+    )
+    reasons = {each["reason"] for each in await events_of(client, cluster)}
+    return Story(
+        objects={key: lasting(without_namespace(each, namespace)) for key, each in objects.items()},
+        statuses={key: lasting(without_namespace(each, namespace)) for key, each in statuses.items()},
+        reasons=frozenset(reasons),
+    )
+
+
+def seat(pod: JsonObject) -> tuple[str, str]:
+    labels = pod["metadata"]["labels"]
+    return labels["ray.io/worker-group-replica-index"], labels.get("ray.io/replica-host-index", "")
+
+
+async def events_of(client: KubeClient, cluster: JsonObject) -> list[JsonObject]:
+    found = await client.list(EVENTS, cluster["metadata"]["namespace"])
+    return [each for each in found.items if each["involvedObject"].get("uid") == cluster["metadata"]["uid"]]
+
+
+async def until_pods(client: KubeClient, cluster: JsonObject, heads: int, workers: int) -> dict[str, list[JsonObject]]:
+    async def look() -> dict[str, list[JsonObject]] | None:
+        found = await pods_of(client, cluster)
+        return found if (len(found["head"]), len(found["worker"])) == (heads, workers) else None
+
+    pods: dict[str, list[JsonObject]] = await reached(look, lambda: f"{heads} heads and {workers} workers")
+    return pods
+
+
+async def until_status(client: KubeClient, cluster: JsonObject, claim: Callable[[JsonObject], Any]) -> JsonObject:
+    last: JsonObject = {}
+
+    async def look() -> JsonObject | None:
+        nonlocal last
+        last = await status_of(client, cluster)
+        return last if claim(last) else None
+
+    status: JsonObject = await reached(look, lambda: str(last))
+    return status
+
+
+async def reached(look: Callable[[], Awaitable[Any]], said: Callable[[], str]) -> Any:
+    with suppress(TimeoutError):
+        return await eventually(look, LIMIT_SECONDS)
+    raise AssertionError(f"not reached: {said()}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_our_objects_are_kuberays(stories: dict[str, tuple[Story, Story]], name: str) -> None:
+    theirs, ours = stories[name]
+    assert list(differences(theirs.objects, ours.objects)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_our_statuses_are_kuberays_at_every_stage(stories: dict[str, tuple[Story, Story]], name: str) -> None:
+    theirs, ours = stories[name]
+    assert list(differences(theirs.statuses, ours.statuses)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_our_events_have_kuberays_reasons(stories: dict[str, tuple[Story, Story]], name: str) -> None:
+    theirs, ours = stories[name]
+    assert ours.reasons == theirs.reasons
