@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import aiohttp
 
 from rayfleet.model.errors import EnvironmentProblem
+
+log = logging.getLogger(__name__)
+
+ASK_AGAIN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +29,26 @@ class Answer:
 async def ask(url: str, model: str, question: str, limit: timedelta) -> Answer:
     """Return the answer of ``model`` behind the gateway at ``url``.
 
-    Raises EnvironmentProblem with what the gateway or the engine said, also when the stream ends without ``[DONE]``.
+    A gateway that has not yet seen a replica that is just ready (503) is asked again within ``limit``. Raises EnvironmentProblem
+    with what the gateway or the engine said, also when the stream ends without ``[DONE]``.
     """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit.total_seconds()
+    while True:
+        try:
+            return await _asked(url, model, question, timedelta(seconds=deadline - loop.time()))
+        except _NotReadyYet as error:
+            if loop.time() + ASK_AGAIN_SECONDS > deadline:
+                raise
+            log.info("not ready yet, asking again", extra={"model": model, "said": error.message})
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
+class _NotReadyYet(EnvironmentProblem):
+    """The gateway said 503."""
+
+
+async def _asked(url: str, model: str, question: str, limit: timedelta) -> Answer:
     body = {
         "model": model,
         "messages": [{"role": "user", "content": question}],
@@ -42,7 +65,8 @@ async def ask(url: str, model: str, question: str, limit: timedelta) -> Answer:
         ):
             if response.status != 200:
                 said = (await response.text())[:500]
-                raise EnvironmentProblem(f"the gateway answered {response.status}: {said}")
+                problem = _NotReadyYet if response.status == 503 else EnvironmentProblem
+                raise problem(f"the gateway answered {response.status}: {said}")
             return await _read(response, started)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise EnvironmentProblem(f"no answer from {url}: {str(error) or type(error).__name__}") from error
