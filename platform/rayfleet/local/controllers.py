@@ -64,9 +64,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run(kubeconfig: Path) -> None:
+    """Work until a signal; one that comes while the API server is still waited for counts too."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(_work(kubeconfig))
+        await stop.wait()
+        work.cancel()
+
+
+async def _work(kubeconfig: Path) -> None:
     engines = registry.load(disabled=disabled_plugins()).engines
     settings = ControllerSettings(kubeconfig=kubeconfig)
     # On one machine nobody else needs the API server's patience.
@@ -74,13 +82,8 @@ async def _run(kubeconfig: Path) -> None:
     async with await connect(kubeconfig, settings=limits) as client:
         await check_kinds(client, limit=settings.start_limit)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(run_controllers(client, settings, engines)),
-                group.create_task(run_stand_ins(client)),
-            ]
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
+            group.create_task(run_controllers(client, settings, engines))
+            group.create_task(run_stand_ins(client))
 
 
 if __name__ == "__main__":
