@@ -1,155 +1,16 @@
 """The garbage collector and the namespace controller towards an API server that has neither."""
 
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import pytest
 
-from rayfleet.kube.client import KubeClient, Propagation
-from rayfleet.kube.store import key_of
-from rayfleet.model.meta import JsonObject
-from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
-from rayfleet.testing.nodes import eventually, exists
+from rayfleet.kube.client import KubeClient
 from rayfleet.testing.stand_ins import running_stand_ins
-
-LIMIT_SECONDS = 20.0
-
-
-@pytest.fixture(autouse=True)
-async def stand_ins(client: KubeClient) -> AsyncIterator[None]:
-    async with running_stand_ins(client):
-        yield
+from rayfleet.testing.suites.garbage import GarbageCollectorSuite
 
 
-def config_map(namespace: str, name: str, *owners: JsonObject, blocks: bool = True) -> JsonObject:
-    references = [
-        {
-            "apiVersion": "v1",
-            "kind": each["kind"],
-            "name": each["metadata"]["name"],
-            "uid": each["metadata"]["uid"],
-            "blockOwnerDeletion": blocks,
-        }
-        for each in owners
-    ]
-    meta = {"name": name, "namespace": namespace, "ownerReferences": references}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
-
-
-async def until_gone(client: KubeClient, *manifests: JsonObject) -> None:
-    async def are_gone() -> bool:
-        return not any([await exists(client, CONFIG_MAPS, key_of(each)) for each in manifests])
-
-    await eventually(are_gone, LIMIT_SECONDS)
-
-
-async def hold(client: KubeClient, manifest: JsonObject, *, is_held: bool) -> None:
-    finalizers = ["rayfleet.test/hold"] if is_held else None
-    await client.patch(CONFIG_MAPS, key_of(manifest), {"metadata": {"finalizers": finalizers}})
-
-
-async def test_dependents_of_a_deleted_owner_go_down_to_the_last(client: KubeClient, namespace: str) -> None:
-    top = await client.create(CONFIG_MAPS, config_map(namespace, "top"))
-    middle = await client.create(CONFIG_MAPS, config_map(namespace, "middle", top))
-    leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", middle))
-    free = await client.create(CONFIG_MAPS, config_map(namespace, "free"))
-    await client.delete(CONFIG_MAPS, key_of(top))
-    await until_gone(client, top, middle, leaf)
-    assert await exists(client, CONFIG_MAPS, key_of(free))
-
-
-async def test_an_owner_with_the_same_name_and_another_uid_keeps_nothing(client: KubeClient, namespace: str) -> None:
-    first = await client.create(CONFIG_MAPS, config_map(namespace, "owner"))
-    leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", first))
-    await client.delete(CONFIG_MAPS, key_of(first))
-    second = await client.create(CONFIG_MAPS, config_map(namespace, "owner"))
-    await until_gone(client, leaf)
-    assert await exists(client, CONFIG_MAPS, key_of(second))
-
-
-async def test_foreground_waits_for_what_blocks_and_for_no_more(client: KubeClient, namespace: str) -> None:
-    top = await client.create(CONFIG_MAPS, config_map(namespace, "top"))
-    middle = await client.create(CONFIG_MAPS, config_map(namespace, "middle", top))
-    leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", middle))
-    idle = await client.create(CONFIG_MAPS, config_map(namespace, "idle", top, blocks=False))
-    await hold(client, leaf, is_held=True)
-    await hold(client, idle, is_held=True)
-    await client.delete(CONFIG_MAPS, key_of(top), propagation=Propagation.FOREGROUND)
-
-    async def is_leaf_marked() -> bool:
-        found = await client.get(CONFIG_MAPS, "leaf", namespace)
-        return "deletionTimestamp" in found["metadata"]
-
-    await eventually(is_leaf_marked, LIMIT_SECONDS)
-    assert await exists(client, CONFIG_MAPS, key_of(top))
-    assert await exists(client, CONFIG_MAPS, key_of(middle))
-    await hold(client, leaf, is_held=False)
-    await until_gone(client, top, middle, leaf)
-    assert await exists(client, CONFIG_MAPS, key_of(idle))
-    await hold(client, idle, is_held=False)
-    await until_gone(client, idle)
-
-
-async def test_orphaned_dependents_live_on_without_their_owner(client: KubeClient, namespace: str) -> None:
-    top = await client.create(CONFIG_MAPS, config_map(namespace, "top"))
-    leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", top))
-    await client.delete(CONFIG_MAPS, key_of(top), propagation=Propagation.ORPHAN)
-    await until_gone(client, top)
-    assert not (await client.get(CONFIG_MAPS, "leaf", namespace))["metadata"].get("ownerReferences")
-    assert await exists(client, CONFIG_MAPS, key_of(leaf))
-
-
-async def test_a_second_owner_keeps_a_dependent(client: KubeClient, namespace: str) -> None:
-    one = await client.create(CONFIG_MAPS, config_map(namespace, "one"))
-    two = await client.create(CONFIG_MAPS, config_map(namespace, "two"))
-    leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", one, two))
-    await client.delete(CONFIG_MAPS, key_of(one), propagation=Propagation.FOREGROUND)
-    await until_gone(client, one)
-
-    async def has_one_owner() -> bool:
-        found = await client.get(CONFIG_MAPS, "leaf", namespace)
-        return [each["uid"] for each in found["metadata"]["ownerReferences"]] == [two["metadata"]["uid"]]
-
-    await eventually(has_one_owner, LIMIT_SECONDS)
-    await client.delete(CONFIG_MAPS, key_of(two))
-    await until_gone(client, leaf)
-
-
-async def test_an_owner_of_an_unknown_kind_is_left_to_others(client: KubeClient, namespace: str) -> None:
-    stranger = {"kind": "Stranger", "metadata": {"name": "s", "uid": str(uuid4())}}
-    manifest = config_map(namespace, "foreign", stranger)
-    manifest["metadata"]["ownerReferences"][0]["apiVersion"] = "example.com/v1"
-    foreign = await client.create(CONFIG_MAPS, manifest)
-    gone = {"kind": "ConfigMap", "metadata": {"name": "never", "uid": str(uuid4())}}
-    orphan = await client.create(CONFIG_MAPS, config_map(namespace, "orphan", gone))
-    await until_gone(client, orphan)
-    assert await exists(client, CONFIG_MAPS, key_of(foreign))
-
-
-async def test_a_deleted_namespace_goes_with_all_that_is_in_it(client: KubeClient) -> None:
-    name = f"test-{uuid4().hex[:10]}"
-    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    meta = {"name": "x", "namespace": name}
-    held = await client.create(CONFIG_MAPS, config_map(name, "held"))
-    await hold(client, held, is_held=True)
-    await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": meta})
-    await client.create(LEASES, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta})
-    about = {"kind": "ConfigMap", "name": "held", "namespace": name}
-    event = {"apiVersion": "v1", "kind": "Event", "metadata": meta, "involvedObject": about, "reason": "Test"}
-    await client.create(EVENTS, event)
-    ports = {"ports": [{"port": 80}], "selector": {"a": "b"}, "clusterIP": "None"}
-    await client.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": ports})
-    key = key_of({"metadata": {"name": name}})
-    await client.delete(NAMESPACES, key)
-
-    async def is_nearly_empty() -> bool:
-        return not any([await exists(client, kind, key_of({"metadata": meta})) for kind in (SECRETS, LEASES, SERVICES)])
-
-    await eventually(is_nearly_empty, LIMIT_SECONDS)
-    assert await exists(client, NAMESPACES, key)
-    await hold(client, held, is_held=False)
-
-    async def is_gone() -> bool:
-        return not await exists(client, NAMESPACES, key)
-
-    await eventually(is_gone, LIMIT_SECONDS)
+class TestStandIn(GarbageCollectorSuite):
+    @pytest.fixture(autouse=True)
+    async def stand_ins(self, client: KubeClient) -> AsyncIterator[None]:
+        async with running_stand_ins(client):
+            yield

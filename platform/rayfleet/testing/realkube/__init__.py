@@ -15,6 +15,7 @@ from rayfleet.testing.realkube.build import (
     KUBERNETES_VERSION,
     Binaries,
     ensure_binaries,
+    ensure_controller_manager,
     ensure_kuberay_operator,
 )
 from rayfleet.testing.realkube.crds import gateway_api_crds, kuberay_crds
@@ -34,6 +35,7 @@ __all__ = [
     "ServerStartError",
     "default_cache",
     "ensure_binaries",
+    "ensure_controller_manager",
     "ensure_kubectl",
     "ensure_kuberay_operator",
     "gateway_api_crds",

@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver and the KubeRay operator, built once from pinned Go modules.
+"""etcd, kube-apiserver, kube-controller-manager and the KubeRay operator, built once from pinned Go modules.
 
 ``go/etcd``, ``go/kubernetes`` and ``go/kuberay`` beside this file hold each program's ``go.mod`` and ``go.sum``, which fix every byte
 of the source. A program is built under another name, asked for its version, and only then gets its own name: what lies
@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from os import getpid, killpg
@@ -77,6 +77,9 @@ _PROGRAMS = (
     ),
 )
 
+_MANAGER = replace(
+    _PROGRAMS[1], name="kube-controller-manager", package="k8s.io/kubernetes/cmd/kube-controller-manager"
+)
 _OPERATOR = _Program(
     name="kuberay-operator",
     version=KUBERAY_VERSION,
@@ -107,6 +110,13 @@ def ensure_binaries(cache: Path, *, progress: Progress) -> Binaries:
     folder = binaries_folder(cache)
     _ensure(folder, _PROGRAMS, what="real Kubernetes", cache=cache, progress=progress)
     return _binaries_in(folder)
+
+
+def ensure_controller_manager(cache: Path, *, progress: Progress) -> Path:
+    """Return kube-controller-manager, building it if ``cache`` lacks it: one to four minutes. Raises ``RealKubeError``."""
+    folder = binaries_folder(cache)
+    _ensure(folder, (_MANAGER,), what="kube-controller-manager", cache=cache, progress=progress)
+    return folder / _MANAGER.name
 
 
 def ensure_kuberay_operator(cache: Path, *, progress: Progress) -> Path:

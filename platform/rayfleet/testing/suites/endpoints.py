@@ -1,0 +1,165 @@
+"""What an endpoint slice controller does, as tests: for the real one and for what stands in for it. The node is played by the test."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import AlreadyExists
+from rayfleet.kube.store import key_of
+from rayfleet.model.meta import JsonObject
+from rayfleet.model.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from rayfleet.testing.nodes import eventually
+from rayfleet.testing.stand_ins import put_pod_status
+
+LIMIT_SECONDS = 20.0
+ADDRESS = "10.77.0.2"  # the real server refuses loopback addresses in slices, the embedded one must take them
+NODE = "rayfleet-suite"  # Kubernetes leaves out pods whose node is not there
+PROMPT_SECONDS = 1.0  # measured: 25 ms, of which 20 are this test's own waiting; other work may run beside
+
+
+class EndpointSliceSuite:
+    """Subclass it with a fixture that runs an endpoint slice controller (and a garbage collector)."""
+
+    async def test_a_pods_readiness_is_in_the_slice_at_once(self, client: KubeClient, namespace: str) -> None:
+        """Readiness moves addresses in and out, promptly."""
+        await client.create(SERVICES, _service(namespace, "web"))
+        await _until_slice(client, namespace, "web", _is_without_ready)
+        made = await _made_pod(client, _pod(namespace, "one", "web"))
+        delays = []
+        for is_ready in (True, False, True, False):
+            began = time.monotonic()
+            await put_pod_status(client, made, address=ADDRESS, is_ready=is_ready)
+            await _until_slice(client, namespace, "web", _ready_addresses if is_ready else _is_without_ready)
+            delays.append(time.monotonic() - began)
+        assert min(delays) < PROMPT_SECONDS
+
+    async def test_a_slice_says_exactly_this(self, client: KubeClient, namespace: str) -> None:
+        """A headless Service that publishes pods that are not ready, with a named target port."""
+        manifest = _service(namespace, "web")
+        manifest["metadata"]["labels"] = {"team": "a"}
+        ports = [{"name": "serve", "port": 80, "targetPort": "http", "appProtocol": "http"}]
+        manifest["spec"] |= {"publishNotReadyAddresses": True, "ports": ports}
+        service = await client.create(SERVICES, manifest)
+        manifest = _pod(namespace, "one", "web")
+        manifest["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 8123}]
+        made = await _made_pod(client, manifest)
+        await put_pod_status(client, made, address=ADDRESS, is_ready=False)
+        found = await _until_slice(client, namespace, "web", _ready_addresses)
+        target = {"kind": "Pod", "namespace": namespace, "name": "one", "uid": made["metadata"]["uid"]}
+        conditions = {"ready": True, "serving": False, "terminating": False}
+        assert found["endpoints"] == [
+            {"addresses": [ADDRESS], "conditions": conditions, "targetRef": target, "nodeName": NODE}
+        ]
+        assert found["ports"] == [{"name": "serve", "port": 8123, "protocol": "TCP", "appProtocol": "http"}]
+        assert found["addressType"] == "IPv4"
+        assert found["metadata"]["labels"] == {
+            "team": "a",
+            "kubernetes.io/service-name": "web",
+            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+            "service.kubernetes.io/headless": "",
+        }
+        owner = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": service["metadata"]["uid"]}
+        assert found["metadata"]["ownerReferences"] == [{**owner, "controller": True, "blockOwnerDeletion": True}]
+        assert found["metadata"]["name"].startswith("web-")
+
+    async def test_a_terminating_pod_is_not_ready_but_still_there(self, client: KubeClient, namespace: str) -> None:
+        """Terminating pods serve what they have, and get nothing new."""
+        await client.create(SERVICES, _service(namespace, "web"))
+        manifest = _pod(namespace, "one", "web")
+        manifest["metadata"]["finalizers"] = ["rayfleet.test/hold"]
+        made = await _made_pod(client, manifest)
+        await put_pod_status(client, made, address=ADDRESS)
+        await _until_slice(client, namespace, "web", _ready_addresses)
+        await client.delete(PODS, key_of(made), grace_period_seconds=0)
+        found = await _until_slice(client, namespace, "web", _is_without_ready)
+        said = found["endpoints"][0]["conditions"]
+        assert (said["serving"], said["terminating"]) == (True, True)
+        await client.patch(PODS, key_of(made), {"metadata": {"finalizers": None}})
+        await _until_slice(client, namespace, "web", lambda found: not found.get("endpoints"))
+
+    async def test_a_pod_moves_with_its_labels_and_a_service_with_its_selector(
+        self, client: KubeClient, namespace: str
+    ) -> None:
+        """Selection is by labels now, not when the pod was made."""
+        await client.create(SERVICES, _service(namespace, "blue"))
+        await client.create(SERVICES, _service(namespace, "green"))
+        made = await _made_pod(client, _pod(namespace, "one", "blue"))
+        await put_pod_status(client, made, address=ADDRESS)
+        await _until_slice(client, namespace, "blue", _ready_addresses)
+        await client.patch(PODS, key_of(made), {"metadata": {"labels": {"app": "green"}}})
+        await _until_slice(client, namespace, "green", _ready_addresses)
+        await _until_slice(client, namespace, "blue", _is_without_ready)
+        key = key_of(_service(namespace, "blue"))
+        await client.patch(SERVICES, key, {"spec": {"selector": {"app": "green"}}})
+        await _until_slice(client, namespace, "blue", _ready_addresses)
+
+    async def test_a_slice_goes_with_its_service_and_comes_back_with_it(
+        self, client: KubeClient, namespace: str
+    ) -> None:
+        """A slice belongs to one Service, by UID."""
+        made = await _made_pod(client, _pod(namespace, "one", "web"))
+        await put_pod_status(client, made, address=ADDRESS)
+        first = await client.create(SERVICES, _service(namespace, "web"))
+        await _until_slice(client, namespace, "web", _ready_addresses)
+        await client.delete(SERVICES, key_of(first))
+        second = await client.create(SERVICES, _service(namespace, "web"))
+
+        def is_of_the_second(found: JsonObject) -> bool:
+            return bool(found["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"])
+
+        await _until_slice(client, namespace, "web", is_of_the_second)
+        await client.delete(SERVICES, key_of(second))
+
+        async def is_gone() -> bool:
+            found = await client.list(ENDPOINT_SLICES, namespace, label_selector="kubernetes.io/service-name=web")
+            return not found.items
+
+        await eventually(is_gone, LIMIT_SECONDS)
+
+    async def test_a_slice_that_somebody_spoils_is_mended(self, client: KubeClient, namespace: str) -> None:
+        """A slice is what the pods say, whatever is written into it."""
+        await client.create(SERVICES, _service(namespace, "web"))
+        made = await _made_pod(client, _pod(namespace, "one", "web"))
+        await put_pod_status(client, made, address=ADDRESS)
+        found = await _until_slice(client, namespace, "web", _ready_addresses)
+        await client.patch(ENDPOINT_SLICES, key_of(found), {"endpoints": []})
+        await _until_slice(client, namespace, "web", _ready_addresses)
+        await client.delete(ENDPOINT_SLICES, key_of(found))
+        await _until_slice(client, namespace, "web", _ready_addresses)
+
+
+def _service(namespace: str, name: str) -> JsonObject:
+    spec = {"selector": {"app": name}, "clusterIP": "None", "ports": [{"name": "serve", "port": 8000}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def _pod(namespace: str, name: str, app: str) -> JsonObject:
+    meta = {"name": name, "namespace": namespace, "labels": {"app": app}}
+    containers = [{"name": "main", "image": "example/engine:1"}]
+    spec = {"automountServiceAccountToken": False, "nodeName": NODE, "containers": containers}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+async def _made_pod(client: KubeClient, manifest: JsonObject) -> JsonObject:
+    with contextlib.suppress(AlreadyExists):
+        await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+    return await client.create(PODS, manifest)
+
+
+async def _until_slice(client: KubeClient, namespace: str, name: str, claim: Callable[[JsonObject], Any]) -> JsonObject:
+    async def look() -> JsonObject | None:
+        found = await client.list(ENDPOINT_SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")
+        return found.items[0] if len(found.items) == 1 and claim(found.items[0]) else None
+
+    result: JsonObject = await eventually(look, LIMIT_SECONDS)
+    return result
+
+
+def _ready_addresses(found: JsonObject) -> list[str]:
+    return [each["addresses"][0] for each in found.get("endpoints") or () if each["conditions"]["ready"]]
+
+
+def _is_without_ready(found: JsonObject) -> bool:
+    return not _ready_addresses(found)

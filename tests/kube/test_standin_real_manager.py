@@ -1,0 +1,71 @@
+"""The suites of the stand-ins held against the real kube-controller-manager: what they ask of ours, the real one does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from rayfleet.kube.client import ClientSettings, KubeClient
+from rayfleet.kube.config import connect
+from rayfleet.model.resources import NAMESPACES
+from rayfleet.testing.realkube import (
+    default_cache,
+    ensure_binaries,
+    ensure_controller_manager,
+    real_kube_apiserver,
+)
+from rayfleet.testing.suites.endpoints import EndpointSliceSuite
+from rayfleet.testing.suites.garbage import GarbageCollectorSuite
+
+pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
+
+CONTROLLERS = "garbage-collector-controller,namespace-controller,endpointslice-controller"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def managed_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """A real API server of its own: the real manager would work beside the stand-ins of other tests."""
+    binaries = await asyncio.to_thread(ensure_binaries, default_cache(), progress=print)
+    program = await asyncio.to_thread(ensure_controller_manager, default_cache(), progress=print)
+    folder = tmp_path_factory.mktemp("manager")
+    async with real_kube_apiserver(binaries, folder) as server:
+        flags = (
+            *("--kubeconfig", str(server.kubeconfig), "--controllers", CONTROLLERS, "--leader-elect=false"),
+            *("--bind-address", "127.0.0.1", "--secure-port", "0", "--cert-dir", str(folder)),
+        )
+        with (folder / "manager.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(program, *flags, stdout=log, stderr=log)
+        try:
+            yield server.kubeconfig
+        finally:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 15)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+@pytest.fixture
+async def client(managed_kubeconfig: Path) -> AsyncIterator[KubeClient]:
+    settings = ClientSettings(queries_per_second=1000, burst=2000)
+    async with await connect(managed_kubeconfig, settings=settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def namespace(client: KubeClient) -> str:
+    name = f"test-{uuid4().hex[:10]}"
+    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name
+
+
+class TestRealGarbageCollector(GarbageCollectorSuite):
+    pass
+
+
+class TestRealEndpointSliceController(EndpointSliceSuite):
+    pass
