@@ -12,7 +12,9 @@ from rayfleet.testing.realkube import (
     RealKubeServer,
     default_cache,
     ensure_binaries,
+    ensure_controller_manager,
     ensure_kubectl,
+    ensure_kuberay_operator,
     gateway_api_crds,
     kuberay_crds,
 )
@@ -24,7 +26,10 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=default_cache(), help="default: %(default)s")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
-        ("build", "build etcd and kube-apiserver, and print where they are"),
+        (
+            "build",
+            "build etcd, kube-apiserver, kube-controller-manager and the KubeRay operator, and print where they are",
+        ),
         ("kubectl", "fetch the real kubectl, and print where it is"),
         ("crds", "fetch the CRDs of Gateway API and KubeRay, and print where they are"),
         ("run", "run an API server until Ctrl-C, and print its kubeconfig"),
@@ -45,7 +50,9 @@ def _carry_out(command: str, cache: Path) -> None:
     match command:
         case "build":
             binaries = ensure_binaries(cache, progress=_tell)
-            _show(binaries.etcd, binaries.kube_apiserver)
+            manager = ensure_controller_manager(cache, progress=_tell)
+            operator = ensure_kuberay_operator(cache, progress=_tell)
+            _show(binaries.etcd, binaries.kube_apiserver, manager, operator)
         case "kubectl":
             _show(ensure_kubectl(cache, progress=_tell))
         case "crds":
