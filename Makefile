@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/python -m uv
 ARGS ?=
+# These wait more than they compute: three side by side keep two cores busy.
+FAST_TESTS := $(BIN)/python -m pytest -q -n 3 tests/unit tests/golden tests/property
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 .PHONY: help up test check unit engines bench golden format clean environment
@@ -45,10 +47,10 @@ check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, golden, property: un
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pytest -q tests/unit tests/golden tests/property
+	@$(FAST_TESTS)
 
 unit: $(VENV)/dev-ok ## The fast tests alone
-	@$(BIN)/python -m pytest -q tests/unit tests/golden tests/property $(ARGS)
+	@$(FAST_TESTS) $(ARGS)
 
 engines: $(VENV)/dev-ok ## Real vLLM over two Ray nodes: makes its environment once (minutes), then runs example 02
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install

@@ -13,10 +13,12 @@ import pytest
 
 from rayfleet.testing.realkube import Binaries, RealKubeServer, ServerStartError, real_kube_apiserver
 
-_SHORT = timedelta(seconds=0.3)
+_SHORT = timedelta(seconds=2)
 _RUN_FOREVER = (
     'echo $$ > "$(basename "$0").pid.new"; mv "$(basename "$0").pid.new" "$(basename "$0").pid"; exec sleep 600'
 )
+
+_AFTER_ETCD = "while [ ! -e etcd.pid ]; do sleep 0.02; done"
 
 
 def _binaries(folder: Path, *, etcd: str = _RUN_FOREVER, apiserver: str = _RUN_FOREVER) -> Binaries:
@@ -36,7 +38,7 @@ def _is_gone(pid_file: Path) -> bool:
 
 
 def test_a_server_that_ends_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    binaries = _binaries(tmp_path / "bin", apiserver="echo 'unknown flag: --colour' >&2; exit 3")
+    binaries = _binaries(tmp_path / "bin", apiserver=f"{_AFTER_ETCD}; echo 'unknown flag: --colour' >&2; exit 3")
     server = RealKubeServer(binaries, tmp_path / "work", apiserver_flags=("--colour",))
     with pytest.raises(ServerStartError) as caught:
         server.start()
