@@ -1,0 +1,18 @@
+"""The gateway's README names every metric that there is, and no other."""
+
+import re
+from pathlib import Path
+
+from rayfleet_gateway.telemetry import Result, Telemetry
+
+README = Path(__file__).parents[2] / "gateway" / "README.md"
+
+
+def test_the_readme_names_the_metrics_and_results() -> None:
+    text = README.read_text(encoding="utf-8")
+    told = set(re.findall(r"`(rayfleet_gateway_\w+)\{", text))
+    found = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in Telemetry().registry.collect()
+    }
+    assert told == found
+    assert all(result.value in text for result in Result)
