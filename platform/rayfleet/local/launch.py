@@ -46,7 +46,7 @@ async def launch(settings: SupervisorSettings) -> Launched:
     """
     folders = ClusterFolders(root=settings.root)
     _check_free(folders)
-    _check_space(settings.root)
+    check_space(settings.root)
     await end_leftovers(folders.record)
     settings = replace(
         settings,
@@ -142,12 +142,13 @@ def _check_free(folders: ClusterFolders) -> None:
         )
 
 
-def _check_space(root: Path) -> None:
+def check_space(root: Path, least_bytes: int = LEAST_FREE_BYTES) -> None:
+    """Raise EnvironmentProblem when the disk of ``root`` (which need not exist yet) has less than ``least_bytes`` free."""
     existing = next(path for path in (root, *root.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    if free < LEAST_FREE_BYTES:
+    if free < least_bytes:
         raise EnvironmentProblem(
-            f"{existing} has {free / 2**20:.0f} MiB free; at least {LEAST_FREE_BYTES / 2**20:.0f} MiB are needed",
+            f"{existing} has {free / 2**20:.0f} MiB free; at least {least_bytes / 2**20:.0f} MiB are needed",
             way_out="Free some space, or set XDG_STATE_HOME to a folder with more.",
         )
 
