@@ -139,3 +139,14 @@ def test_an_engine_that_exits_at_once_is_told_from_one_that_never_gets_ready(
         assert word in done.stderr
     assert machine.leftovers()["processes"] == []
     assert (machine.root / "apiserver.sqlite").exists()
+
+
+def test_the_peers_manifest_is_taken_as_it_is_and_says_what_is_missing_here(machine: Machine) -> None:
+    seed = Path(__file__).parents[3] / "shared" / "data" / "manifests" / "seed-fleet.yaml"
+    if not seed.exists():
+        pytest.skip("the manifest of the document that this product implements is not here (../shared)")
+    done = machine.rayfleet("up", "--once", "-f", str(seed), "--gateway-port", "0", "--timeout", "60", limit=200)
+    assert done.returncode == 1, done.stderr
+    assert "made namespace aibrix-system" in done.stderr
+    assert "head" in done.stderr
+    assert "asks for 1 nvidia.com/gpu, the node has 0" in done.stderr

@@ -41,13 +41,20 @@ async def apply_command(files: tuple[str, ...], target: Target) -> None:
     rayfleet apply -f examples/01-quickstart/fleet.yaml
     """
     from rayfleet.kube.apply import apply_object
+    from rayfleet.kube.errors import NotFound
 
     documents = read_manifests(files)
     check_fleets(documents)
     async with target.client() as client:
         for document in documents:
             placed = in_namespace(document, target.namespace or "default")
-            applied, _ = await apply_object(client, placed)
+            try:
+                applied, _ = await apply_object(client, placed)
+            except NotFound as error:
+                space = placed["metadata"].get("namespace")
+                raise SettingsError(
+                    f"{_spoken(placed)}: {error.message}", way_out=f"Make it first: `kubectl create namespace {space}`."
+                ) from error
             click.echo(f"{_spoken(placed)} {applied}")
 
 

@@ -19,7 +19,7 @@ from rayfleet.cli.settings import read_cli_settings
 from rayfleet.cli.target import Target, run
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.meta import JsonObject, ObjectKey
-from rayfleet.model.resources import FLEETS
+from rayfleet.model.resources import FLEETS, NAMESPACES
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -196,13 +196,27 @@ async def _applied(client: "KubeClient", documents: Sequence[JsonObject]) -> lis
     from rayfleet.cli.objects import in_namespace
     from rayfleet.kube.apply import apply_object
 
+    placed = [in_namespace(document, "default") for document in documents]
+    await _ensure_namespaces(client, placed)
     applied = []
-    for document in documents:
-        _, stored = await apply_object(client, in_namespace(document, "default"))
+    for document in placed:
+        _, stored = await apply_object(client, document)
         applied.append(stored)
     if not documents:
         return list((await client.list(FLEETS)).items)
     return [stored for stored in applied if stored["kind"] == FLEETS.kind]
+
+
+async def _ensure_namespaces(client: "KubeClient", documents: Sequence[JsonObject]) -> None:
+    """Make the namespaces that the documents lie in: on one machine nobody else has made them before."""
+    from rayfleet.kube.errors import AlreadyExists
+
+    names = {str(document["metadata"].get("namespace") or "") for document in documents} - {""}
+    made = {document["metadata"]["name"] for document in documents if document.get("kind") == NAMESPACES.kind}
+    for name in sorted(names - made):
+        with contextlib.suppress(AlreadyExists):
+            await client.create(NAMESPACES, {"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": {"name": name}})
+            click.echo(f"made namespace {name}", err=True)
 
 
 async def _fetch_models(fleets: Sequence[JsonObject], phases: Phases) -> None:
