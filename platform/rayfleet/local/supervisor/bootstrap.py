@@ -1,6 +1,7 @@
 """What must exist in a new embedded cluster before anything else: CRDs and the Gateway that routes name. Safe to repeat."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import CRDS
 
 READY_LIMIT = timedelta(seconds=20)
+# A process that died this often before it ever answered will not start by waiting.
+DEATHS_THAT_TELL = 3
 
 GATEWAY_MANIFEST: JsonObject = {
     "apiVersion": "gateway.networking.k8s.io/v1",
@@ -33,11 +36,19 @@ GATEWAY_MANIFEST: JsonObject = {
 }
 
 
-async def wait_for_api_server(kubeconfig: Path, log_path: Path) -> KubeClient:
-    """Return an opened client when ``/readyz`` answers; EnvironmentProblem with the end of the log when it does not in time."""
+async def wait_for_api_server(kubeconfig: Path, log_path: Path, deaths: Callable[[], int]) -> KubeClient:
+    """Return an opened client when ``/readyz`` answers.
+
+    Raises EnvironmentProblem with the end of the log when it does not in time, or when the process keeps dying (``deaths`` so far).
+    """
     try:
         async with asyncio.timeout(READY_LIMIT.total_seconds()):
             while True:
+                if deaths() >= DEATHS_THAT_TELL:
+                    raise EnvironmentProblem(
+                        "the embedded API server does not start; the end of its log:\n" + log_tail(log_path),
+                        way_out=f"The whole log is {log_path}.",
+                    )
                 if kubeconfig.exists():
                     client = await (await connect(kubeconfig)).__aenter__()
                     try:

@@ -54,7 +54,13 @@ class Supervisor:
         await end_leftovers(self._folders.record)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._api_server.run())]
-            client = await wait_for_api_server(self._folders.kubeconfig, self._api_server.spec.log_path)
+            try:
+                client = await wait_for_api_server(
+                    self._folders.kubeconfig, self._api_server.spec.log_path, lambda: self._api_server.restarts
+                )
+            except EnvironmentProblem:
+                await self._api_server.stop()
+                raise
             try:
                 await bootstrap(client)
                 tasks += [group.create_task(child.run()) for child in self._children[1:]]
