@@ -23,12 +23,14 @@ import pytest
 
 from rayfleet.local.proc import start_ticks
 from rayfleet.testing.machine import QUESTION, Machine, wait_until
+from rayfleet.testing.realkube import default_cache, ensure_kubectl
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 MANIFEST = Path(__file__).parents[2] / "examples" / "01-quickstart" / "fleet.yaml"
 FLEET = "rcf/smollm2"
 HEADS = "ray.io/node-type=head"
+SLICES = "kubernetes.io/service-name=smollm2"
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +51,54 @@ def ready_replicas(machine: Machine) -> int:
 
 
 def ready_endpoints(machine: Machine) -> set[str]:
-    slices = machine.get("endpointslices", "-l", "kubernetes.io/service-name=smollm2")["items"]
+    slices = machine.get("endpointslices", "-l", SLICES)["items"]
+    return {address for each in slices for address in ready_addresses(each)}
+
+
+def ready_addresses(endpoint_slice: dict[str, Any]) -> set[str]:
     return {
         address
-        for each in slices
-        for endpoint in each.get("endpoints") or ()
+        for endpoint in endpoint_slice.get("endpoints") or ()
         if endpoint["conditions"]["ready"]
         for address in endpoint["addresses"]
     }
+
+
+class SliceHistory:
+    """Every state of the fleet's slice, by a watch: a replica may be back before a question about now is answered."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.states: list[set[str]] = []
+        self._process = process
+
+    def read(self) -> None:
+        assert self._process.stdout is not None
+        decoder, text = json.JSONDecoder(), ""
+        for line in self._process.stdout:
+            text += line
+            with contextlib.suppress(ValueError):
+                found, _ = decoder.raw_decode(text)
+                text = ""
+                self.states.append(ready_addresses(found))
+
+    def has_been_without(self, address: str) -> bool:
+        return any(address not in state for state in self.states)
+
+
+@contextlib.contextmanager
+def slice_history(machine: Machine) -> Iterator[SliceHistory]:
+    command = [str(ensure_kubectl(default_cache())), "get", "endpointslices", "-l", SLICES, "-w", "-o", "json"]
+    environment = {**os.environ, "KUBECONFIG": str(machine.root / "kubeconfig")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        history = SliceHistory(process)
+        reader = threading.Thread(target=history.read)
+        reader.start()
+        try:
+            wait_until(lambda: history.states, "the watch shows the slice", 20)
+            yield history
+        finally:
+            process.terminate()
+            reader.join(timeout=20)
 
 
 def head_pods(machine: Machine) -> list[dict[str, Any]]:
@@ -188,9 +230,10 @@ def test_a_killed_actor_leaves_the_slice_and_comes_back(fleet: Machine) -> None:
     head = head_pods(fleet)[0]
     address = head["status"]["podIP"]
     servers = json.loads(_get(f"http://{address}:8000/health")[1])["servers"]
-    os.kill(servers[1]["pid"], signal.SIGKILL)
-    wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 2)
-    wait_until(lambda: address not in ready_endpoints(fleet), "its endpoint leaves the slice", 10)
+    with slice_history(fleet) as history:
+        os.kill(servers[1]["pid"], signal.SIGKILL)
+        wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 2)
+        wait_until(lambda: history.has_been_without(address), "its endpoint leaves the slice", 10)
     assert "Paris" in fleet.ask()
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 60)
 
@@ -200,11 +243,12 @@ def test_a_killed_worker_pod_turns_its_head_unready_and_comes_back(fleet: Machin
     address, cluster = head["status"]["podIP"], head["metadata"]["labels"]["ray.io/cluster"]
     selector = f"ray.io/cluster={cluster},ray.io/node-type=worker"
     (worker,) = fleet.get("pods", "-l", selector)["items"]
-    for pid in _processes_of(worker):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 10)
-    wait_until(lambda: address not in ready_endpoints(fleet), "its endpoint leaves the slice", 10)
+    with slice_history(fleet) as history:
+        for pid in _processes_of(worker):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 10)
+        wait_until(lambda: history.has_been_without(address), "its endpoint leaves the slice", 10)
     assert "Paris" in fleet.ask()
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 90)
 
