@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
 from aiohttp import web
 
 from rayfleet.local.apiserver.bodies import check_json, decode_object, duplicate_fields
@@ -82,12 +81,3 @@ def check_metadata(manifest: JsonObject, kind: str) -> None:
     """Raise Refusal (400) when metadata is no object. Pure."""
     if not isinstance(manifest.get("metadata") or {}, dict):
         raise bad_request(f"{kind} cannot be handled as a {kind}: json: cannot unmarshal metadata into an object")
-
-
-def decode_json(body: bytes) -> object:
-    """Return any JSON. Raises Refusal (400). Pure."""
-    try:
-        found: object = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"error decoding the body: {error}") from error
-    return found

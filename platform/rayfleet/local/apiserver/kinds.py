@@ -129,7 +129,6 @@ class Kind:
     field_labels: Mapping[str, Callable[[JsonObject], str]] = field(default_factory=dict)
     scale: ScalePaths | None = None
     is_custom: bool = False
-    is_storage_version: bool = True
 
     @property
     def api_version(self) -> str:

@@ -77,21 +77,10 @@ def duplicate(field: str, value: object) -> Cause:
     return Cause(field=field, reason="FieldValueDuplicate", message=f"Duplicate value: {_shown(value)}")
 
 
-def too_many(field: str, found: int, most: int) -> Cause:
-    """Return the cause for a list or map beyond its limit."""
-    return Cause(field=field, reason="FieldValueTooMany", message=f"Too many: {found}: must have at most {most} items")
-
-
 def too_long(field: str, limit: int, unit: str = "bytes") -> Cause:
     """Return the cause for a text beyond its limit."""
     message = f"Too long: may not be more than {limit} {unit}"
     return Cause(field=field, reason="FieldValueTooLong", message=message)
-
-
-def wrong_type(field: str, wanted: str, found: str) -> Cause:
-    """Return the cause for a value of another type than the schema's."""
-    message = f'Invalid value: "{found}": {field} in body must be of type {wanted}: "{found}"'
-    return Cause(field=field, reason="FieldValueTypeInvalid", message=message)
 
 
 def not_found(group: str, plural: str, name: str) -> Refusal:

@@ -4,11 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from rayfleet.plugin.cache import cache_folder
+
 
 def default_cache() -> Path:
     """Return the folder for what is built or downloaded once: ``$RAYFLEET_CACHE``, else ``~/.cache/rayfleet``."""
-    configured = os.environ.get("RAYFLEET_CACHE")
-    return Path(configured).expanduser().absolute() if configured else Path.home() / ".cache" / "rayfleet"
+    return cache_folder()
 
 
 def kubebuilder_assets() -> Path | None:

@@ -160,7 +160,6 @@ def _kind(spec: JsonObject, names: JsonObject, version: JsonObject, metadata: Me
         field_labels={path.lstrip("."): _reader(path) for path in selectable},
         scale=scale,
         is_custom=True,
-        is_storage_version=bool(version.get("storage")),
     )
 
 
