@@ -13,10 +13,11 @@ from rayfleet.cli.kinds import kind_words, resource_named, split_reference
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.meta import JsonObject, ObjectKey
-from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
+from rayfleet.model.resources import FLEETS, NAMESPACES, REPLICA_SETS, ResourceType
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
+    from rayfleet.kube.errors import NotFound
 
 _FILES = click.option(
     "-f",
@@ -51,10 +52,7 @@ async def apply_command(files: tuple[str, ...], target: Target) -> None:
             try:
                 applied, _ = await apply_object(client, placed)
             except NotFound as error:
-                space = placed["metadata"].get("namespace")
-                raise SettingsError(
-                    f"{_spoken(placed)}: {error.message}", way_out=f"Make it first: `kubectl create namespace {space}`."
-                ) from error
+                raise SettingsError(f"{_spoken(placed)}: {error.message}", way_out=_missing(placed, error)) from error
             click.echo(f"{_spoken(placed)} {applied}")
 
 
@@ -188,6 +186,13 @@ def _resource_of(document: JsonObject) -> ResourceType:
 
 def _spoken(document: JsonObject) -> str:
     return f"{_resource_of(document).plural}/{document['metadata']['name']}"
+
+
+def _missing(document: JsonObject, error: "NotFound") -> str:
+    """Return what to do when the API server lacks the namespace that a document names, or else its whole kind."""
+    if error.details.get("kind") == NAMESPACES.plural:
+        return f"Make it first: `kubectl create namespace {document['metadata']['namespace']}`."
+    return f"This API server does not serve {document['kind']} of {document['apiVersion']}; install its CRD first."
 
 
 def _texts(name: str) -> list[tuple[str, str]]:
