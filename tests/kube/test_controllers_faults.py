@@ -86,6 +86,22 @@ async def test_storms_of_every_fault_double_and_leak_nothing(client: KubeClient,
     assert len(await world.names(SERVICES)) == len(await world.names(HTTP_ROUTES)) == 1
 
 
+async def test_a_world_whose_part_ends_says_so_at_once(client: KubeClient, namespace: str) -> None:
+    def fails(_name: str) -> bool:
+        raise ValueError("a fault in the simulator")
+
+    async def run_it() -> None:
+        async with world.running():
+            await client.create(FLEETS, fleet_manifest(namespace))
+            await wait(lambda: world.is_complete(2), limit_seconds=60)
+
+    world = FleetWorld(client, namespace)
+    world.simulator.is_ready = fails
+    with pytest.raises(RuntimeError, match="ended on its own") as raised:
+        await run_it()
+    assert isinstance(raised.value.__cause__, ExceptionGroup | ValueError)
+
+
 def _new_image() -> JsonObject:
     pod = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.61.0"}]}}
     return {"spec": {"template": {"spec": {"headGroupSpec": {"template": pod}}}}}

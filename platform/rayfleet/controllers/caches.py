@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.reflector import Reflector, ReflectorSettings
 from rayfleet.kube.store import Store
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 
@@ -12,11 +12,13 @@ WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
 
 
 class Caches:
-    """One reflector a kind, in one namespace or in all (None)."""
+    """One reflector a kind, in one namespace or in all (None); ``settings`` are the reflectors'."""
 
-    def __init__(self, client: KubeClient, namespace: str | None = None) -> None:
+    def __init__(
+        self, client: KubeClient, namespace: str | None = None, settings: ReflectorSettings | None = None
+    ) -> None:
         self.reflectors: Mapping[ResourceType, Reflector] = {
-            resource: Reflector(client, resource, namespace) for resource in WATCHED
+            resource: Reflector(client, resource, namespace, settings=settings) for resource in WATCHED
         }
 
     def store(self, resource: ResourceType) -> Store:

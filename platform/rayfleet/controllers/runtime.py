@@ -48,11 +48,15 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSettings:
-    """``resync`` looks at every primary object again, in case an event was lost in our own code; spread by jitter."""
+    """``resync`` looks at every primary object again, in case an event was lost in our own code; spread by jitter.
+
+    ``longest_backoff`` bounds how long a key waits that fails again and again.
+    """
 
     workers: int = 4
     resync: timedelta = timedelta(minutes=10)
     pass_limit: timedelta = timedelta(minutes=2)
+    longest_backoff: timedelta = timedelta(seconds=60)
 
 
 def own_key(manifest: JsonObject) -> Iterable[ObjectKey]:
@@ -84,13 +88,13 @@ class Controller:
         settings: RuntimeSettings | None = None,
     ) -> None:
         self.name = name
-        self.queue = WorkQueue()
+        self._settings = settings or RuntimeSettings()
+        self.queue = WorkQueue(longest_backoff=self._settings.longest_backoff)
         self.passes = 0
         self.failed_passes = 0
         self._primary = primary
         self._reconciler = reconciler
         self._reflectors = (primary, *(watch.reflector for watch in watches))
-        self._settings = settings or RuntimeSettings()
         for watch in (Watch(reflector=primary, keys=own_key), *watches):
             watch.reflector.subscribe(self._listener(watch.keys))
 

@@ -7,6 +7,7 @@ limit.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Self, TypeVar
 
 from rayfleet.controllers.caches import Caches
@@ -14,6 +15,7 @@ from rayfleet.controllers.run import controllers
 from rayfleet.controllers.runtime import RuntimeSettings
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.reflector import ReflectorSettings
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.plugin.contracts import Engine
@@ -21,6 +23,8 @@ from rayfleet.testing.ray_clusters import RayClusterSimulator
 
 Found = TypeVar("Found")
 _POLL_SECONDS = 0.02
+# A storm of faults can fail the same key or watch ten times in a row; with the back-off of a year's work, a test would wait minutes.
+_LONGEST_BACKOFF = timedelta(milliseconds=500)
 
 
 async def wait(claim: Callable[[], Awaitable[Found]], limit_seconds: float = 30) -> Found:
@@ -87,9 +91,10 @@ class FleetWorld:
     @asynccontextmanager
     async def controlled(self) -> AsyncIterator[None]:
         """Run the controllers alone; leaving the block kills them, entering it again starts new ones."""
-        caches = Caches(self._controller_client, self.namespace)
+        caches = Caches(self._controller_client, self.namespace, ReflectorSettings(longest_backoff=_LONGEST_BACKOFF))
         recorder = EventRecorder(self._controller_client, "fleet-world")
-        made = controllers(caches, self._controller_client, recorder, self._engines, lambda: True, RuntimeSettings())
+        settings = RuntimeSettings(longest_backoff=_LONGEST_BACKOFF)
+        made = controllers(caches, self._controller_client, recorder, self._engines, lambda: True, settings)
         async with _background([caches.run, recorder.run, *(controller.run for controller in made)]):
             yield
 
@@ -134,14 +139,31 @@ class FleetWorld:
 
 @asynccontextmanager
 async def _background(work: Sequence[Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
-    """Run ``work`` for the length of the block; what it raised on its own is raised when the block is left."""
+    """Run ``work`` for the length of the block; what ends on its own meanwhile ends the block, with its error."""
+    block = asyncio.current_task()
+    assert block is not None, "a block runs in a task"
     tasks = [asyncio.ensure_future(each()) for each in work]
+    ended: list[asyncio.Future[None]] = []
+
+    def stop(task: asyncio.Future[None]) -> None:
+        if not ended:
+            block.cancel()
+        ended.append(task)
+
+    for task in tasks:
+        task.add_done_callback(stop)
     try:
         yield
+    except asyncio.CancelledError:
+        if not ended or block.uncancel():
+            raise
+        raise RuntimeError("what a test runs in the background ended on its own") from _error_of(ended[0])
     finally:
         for task in tasks:
+            task.remove_done_callback(stop)
             task.cancel()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _error_of(task: "asyncio.Future[None]") -> BaseException | None:
+    return None if task.cancelled() else task.exception()
