@@ -95,7 +95,8 @@ class Judge:
             health = group.create_task(self._health())
             nodes = group.create_task(self._alive_nodes())
         answer, said = health.result()
-        return Observation(answer=answer, said=said, alive_nodes=nodes.result())
+        alive, are_late = nodes.result()
+        return Observation(answer=answer, said=said, alive_nodes=alive, are_nodes_late=are_late)
 
     async def _health(self) -> tuple[Answer, str]:
         limit = self._settings.answer_limit.total_seconds()
@@ -107,16 +108,17 @@ class Judge:
             ):
                 body = await _text(response, self._settings.most_bytes)
         except TimeoutError:
-            return Answer.NONE, f"no answer within {limit:g} s"
+            return Answer.LATE, f"no answer within {limit:g} s"
         except aiohttp.ClientError as error:
             return Answer.NONE, _short(error)
         if response.status // 100 == 2:
             return Answer.OK, ""
         return Answer.UNWELL, _said(body) or f"status {response.status}"
 
-    async def _alive_nodes(self) -> int | None:
+    async def _alive_nodes(self) -> tuple[int | None, bool]:
+        """Return how many nodes Ray shows alive, None when that cannot be had, and whether that is for want of time."""
         if not self._settings.expected_nodes:
-            return None
+            return None, False
         try:
             async with (
                 asyncio.timeout(self._settings.answer_limit.total_seconds()),
@@ -124,9 +126,11 @@ class Judge:
             ):
                 text = await _text(response, self._settings.most_bytes)
             alive = json.loads(text).get("alive") if response.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
-            return None
-        return len(alive) if isinstance(alive, list) else None
+        except TimeoutError:
+            return None, True
+        except (aiohttp.ClientError, ValueError, AttributeError):
+            return None, False
+        return (len(alive) if isinstance(alive, list) else None), False
 
     async def _generate(self) -> None:
         """Ask for one token; on failure wait a moment, so that a broken engine is not asked in a tight loop."""

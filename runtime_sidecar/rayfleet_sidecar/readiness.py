@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+_FORGIVEN_LOOKS = 1  # in a row; on a crowded machine one late answer is no news, and traffic should not flap with it
+
 
 class Reason(StrEnum):
     """Why an engine is not ready, or that it is; the value is part of ``/ready``'s answer."""
@@ -29,16 +31,21 @@ class Answer(StrEnum):
 
     OK = "ok"
     UNWELL = "unwell"
-    NONE = "none"
+    LATE = "late"  # none in time: frozen, or only busy
+    NONE = "none"  # none at all: refused, reset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One look. ``alive_nodes`` is None when Ray's view could not be had; ``said`` is the engine's own word on its state."""
+    """One look. ``alive_nodes`` is None when Ray's view could not be had, with ``are_nodes_late`` when not in time.
+
+    ``said`` is the engine's own word on its state.
+    """
 
     answer: Answer
     said: str = ""
     alive_nodes: int | None = None
+    are_nodes_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +53,7 @@ class Judgement:
     """What ``/ready`` says: the reason, a sentence, and since when.
 
     ``has_answered`` remembers this sidecar's whole life, ``was_ready`` only the engine's present one: it ends when the engine stops
-    answering, so that one that was started anew is loading and not failing.
+    answering, so that one that was started anew is loading and not failing. ``late_looks`` in a row brought no answer in time.
     """
 
     reason: Reason
@@ -55,6 +62,7 @@ class Judgement:
     has_answered: bool = False
     was_ready: bool = False
     is_proved: bool = False
+    late_looks: int = 0
 
     @property
     def is_ready(self) -> bool:
@@ -75,17 +83,24 @@ def first_judgement(now: datetime) -> Judgement:
 def judged(before: Judgement, seen: Observation, expected_nodes: int, now: datetime) -> Judgement:
     """Return the judgement after an observation; ``expected_nodes`` 0 means that the engine does not run on Ray.
 
-    A proof by generation holds only as long as everything else holds without a break.
+    A proof by generation holds only as long as everything else holds without a break. One late answer of a ready engine is no
+    break, two in a row are.
     """
-    has_answered = before.has_answered or seen.answer is not Answer.NONE
+    is_late = seen.answer is Answer.LATE or (seen.answer is Answer.OK and bool(expected_nodes) and seen.are_nodes_late)
+    late_looks = before.late_looks + 1 if is_late else 0
+    if is_late and before.is_ready and late_looks <= _FORGIVEN_LOOKS and not _are_nodes_missing(seen, expected_nodes):
+        return replace(before, late_looks=late_looks)
+    is_silent = seen.answer in {Answer.LATE, Answer.NONE}
+    has_answered = before.has_answered or not is_silent
     reason, message = _reason(before, seen, expected_nodes)
     is_proved = before.is_proved and reason is Reason.READY
     after = replace(
         before,
         message=message,
         has_answered=has_answered,
-        was_ready=before.was_ready and seen.answer is not Answer.NONE,
+        was_ready=before.was_ready and not is_silent,
         is_proved=is_proved,
+        late_looks=late_looks,
     )
     return _with_reason(after, reason, now)
 
@@ -111,7 +126,7 @@ def _with_reason(judgement: Judgement, reason: Reason, now: datetime) -> Judgeme
 
 def _reason(before: Judgement, seen: Observation, expected_nodes: int) -> tuple[Reason, str]:
     """Return the cause that lies deepest: nodes that are known to be missing explain whatever the engine says."""
-    if expected_nodes and seen.alive_nodes is not None and seen.alive_nodes != expected_nodes:
+    if _are_nodes_missing(seen, expected_nodes):
         return Reason.RAY_NODES_MISSING, f"{seen.alive_nodes}/{expected_nodes} Ray nodes are alive"
     if seen.answer is not Answer.OK:
         return _unwell(before, seen)
@@ -122,6 +137,10 @@ def _reason(before: Judgement, seen: Observation, expected_nodes: int) -> tuple[
     if before.reason is Reason.GENERATION_FAILED:
         return Reason.GENERATION_FAILED, before.message
     return Reason.WARMING, "healthy; waiting for a first token"
+
+
+def _are_nodes_missing(seen: Observation, expected_nodes: int) -> bool:
+    return bool(expected_nodes) and seen.alive_nodes is not None and seen.alive_nodes != expected_nodes
 
 
 def _unwell(before: Judgement, seen: Observation) -> tuple[Reason, str]:

@@ -33,7 +33,9 @@ ENGINE_PORT, SIDECAR_PORT = 18741, 18742
 MODEL = "smollm2"
 BUDGET_MIB = 45
 START_CPU_SECONDS = 0.5
-WITHIN_SECONDS = 2.0  # from a fault to a refusal: a look every 0.4 s, whose questions end after 1 s
+WITHIN_SECONDS = (
+    2.0  # from a fault to a refusal: a look every 0.4 s, whose questions end after 1 s; the second late one counts
+)
 LIMIT_SECONDS = 30.0
 
 _ENGINE = """

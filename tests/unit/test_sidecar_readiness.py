@@ -10,6 +10,8 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 WELL = Observation(answer=Answer.OK, alive_nodes=2)
 GONE = Observation(answer=Answer.NONE, said="refused")
 UNWELL = Observation(answer=Answer.UNWELL, said="Loading model")
+LATE = Observation(answer=Answer.LATE, said="no answer within 1 s", alive_nodes=2)
+NODES_LATE = Observation(answer=Answer.OK, are_nodes_late=True)
 
 
 def _after(*steps: Observation | str, expected: int = 2) -> Judgement:
@@ -47,6 +49,17 @@ def _after(*steps: Observation | str, expected: int = 2) -> Judgement:
         ((WELL, "", Observation(answer=Answer.UNWELL, alive_nodes=1)), Reason.RAY_NODES_MISSING),
         ((WELL, "", GONE, UNWELL), Reason.ENGINE_LOADING),
         ((WELL, "", UNWELL, UNWELL), Reason.ENGINE_FAILING),
+        ((LATE,), Reason.ENGINE_STARTING),
+        ((WELL, LATE), Reason.ENGINE_UNREACHABLE),
+        ((WELL, "", LATE), Reason.READY),
+        ((WELL, "", LATE, WELL, LATE), Reason.READY),
+        ((WELL, "", LATE, LATE), Reason.ENGINE_UNREACHABLE),
+        ((WELL, "", LATE, GONE), Reason.ENGINE_UNREACHABLE),
+        ((WELL, "", NODES_LATE), Reason.READY),
+        ((WELL, "", NODES_LATE, NODES_LATE), Reason.RAY_NODES_UNKNOWN),
+        ((WELL, "", LATE, NODES_LATE), Reason.RAY_NODES_UNKNOWN),
+        ((WELL, "", Observation(answer=Answer.LATE, alive_nodes=1)), Reason.RAY_NODES_MISSING),
+        ((WELL, "", Observation(answer=Answer.UNWELL, are_nodes_late=True)), Reason.ENGINE_FAILING),
     ],
 )
 def test_each_observation_has_one_reason(steps: tuple[Observation | str, ...], reason: Reason) -> None:

@@ -166,11 +166,12 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> JsonObject:
         "env": _environment({}),
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness.
+        # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word is always
+        # there at once, so three seconds without one are a dead sidecar and not a busy machine.
         "readinessProbe": {
             "httpGet": {"path": "/ready", "port": SIDECAR_PORT},
             "periodSeconds": 1,
-            "timeoutSeconds": 1,
+            "timeoutSeconds": 3,
             "failureThreshold": 1,
         },
         "livenessProbe": {
