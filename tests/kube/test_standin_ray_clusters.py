@@ -7,7 +7,7 @@ import pytest
 
 from rayfleet.kube.client import KubeClient, Propagation
 from rayfleet.kube.errors import NotFound
-from rayfleet.kube.store import key_of
+from rayfleet.kube.store import controller_uid, key_of
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import EVENTS, PODS, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.testing.nodes import eventually
@@ -72,6 +72,24 @@ async def event_messages(client: KubeClient, cluster: JsonObject, reason: str) -
     return [
         each["message"] for each in found.items if (each["reason"], each["involvedObject"].get("uid")) == (reason, uid)
     ]
+
+
+async def test_a_successor_of_the_same_name_waits_for_its_own_token(client: KubeClient, namespace: str) -> None:
+    first = await client.create(RAY_CLUSTERS, ray_cluster(namespace, "again", authOptions={"mode": "token"}))
+    await until_pods(client, first, 1, 1)
+    await client.delete(RAY_CLUSTERS, key_of(first), propagation=Propagation.BACKGROUND)
+    second = await client.create(RAY_CLUSTERS, ray_cluster(namespace, "again", authOptions={"mode": "token"}))
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+
+    async def pods_of_second() -> list[JsonObject] | None:
+        found = (await client.list(PODS, namespace)).items
+        mine = [pod for pod in found if controller_uid(pod) == second["metadata"]["uid"]]
+        return mine if len(mine) == 2 else None
+
+    pods: list[JsonObject] = await eventually(pods_of_second, LIMIT_SECONDS)
+    token = await client.get(SECRETS, second["metadata"]["name"], namespace)
+    assert controller_uid(token) == second["metadata"]["uid"]
+    assert all(int(token["metadata"]["resourceVersion"]) < int(pod["metadata"]["resourceVersion"]) for pod in pods)
 
 
 async def test_a_cluster_becomes_pods_and_a_headless_service(client: KubeClient, namespace: str) -> None:

@@ -43,6 +43,16 @@ def auth_secret_name(cluster: JsonObject) -> str:
     return str(options.get("secretName") or checked_name(cluster["metadata"]["name"]))
 
 
+def is_of_predecessor(manifest: JsonObject, cluster: JsonObject) -> bool:
+    """Whether an object belongs to a Ray cluster that had the name before: its garbage collection is a matter of time."""
+    name, uid = cluster["metadata"]["name"], cluster["metadata"]["uid"]
+    return any(
+        (owner.get("kind"), owner.get("name")) == ("RayCluster", name) and owner.get("uid") != uid
+        for owner in manifest["metadata"].get("ownerReferences") or ()
+        if owner.get("controller")
+    )
+
+
 def owner_reference(cluster: JsonObject) -> JsonObject:
     """Return the controller reference to a RayCluster; it blocks the owner's foreground deletion."""
     return {

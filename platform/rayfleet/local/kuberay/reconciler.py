@@ -16,6 +16,7 @@ from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.reflector import Reflector
 from rayfleet.kube.store import key_of
+from rayfleet.local.kuberay.names import is_of_predecessor
 from rayfleet.local.kuberay.plan import ObservedCluster, Plan, plan_ray_cluster, status_after
 from rayfleet.local.kuberay.pods import PodOptions
 from rayfleet.local.kuberay.services import (
@@ -96,7 +97,11 @@ class RayClusterReconciler:
             self._recorder.record(cluster, reason=reason, message=message, type=EventType.WARNING)
 
     async def _ensure_surroundings(self, key: ObjectKey, cluster: JsonObject) -> Failure | None:
-        """Create what is absent; nothing of it is ever changed. Return why that did not work."""
+        """Create what is absent; nothing of it is ever changed. Return why that did not work.
+
+        Raises Conflict while something of a deleted predecessor of the same name is still there: a head that took its token would not
+        let in workers with ours. KubeRay does not look, and its pods then wait for a Secret that is gone or refuse each other.
+        """
         head = None if self._head_services(cluster) else build_head_service(cluster)
         wanted = (
             (SECRETS, build_auth_secret(cluster, secrets.token_bytes(_TOKEN_BYTES))),
@@ -105,7 +110,10 @@ class RayClusterReconciler:
             (SERVICES, build_serve_service(cluster)),
         )
         for resource, manifest in wanted:
-            if manifest is None or self._stores[resource].get(key_of(manifest)) is not None:
+            found = None if manifest is None else self._stores[resource].get(key_of(manifest))
+            if found is not None and is_of_predecessor(found, cluster):
+                raise Conflict(f"{resource.kind} {key_of(found)} of a deleted Ray cluster is not gone yet")
+            if manifest is None or found is not None:
                 continue
             try:
                 stored = await self._client.create(resource, manifest)
