@@ -144,9 +144,10 @@ async def _background(work: Sequence[Callable[[], Awaitable[None]]]) -> AsyncIte
     assert block is not None, "a block runs in a task"
     tasks = [asyncio.ensure_future(each()) for each in work]
     ended: list[asyncio.Future[None]] = []
+    is_left = False
 
     def stop(task: asyncio.Future[None]) -> None:
-        if not ended:
+        if not ended and not is_left:
             block.cancel()
         ended.append(task)
 
@@ -159,10 +160,13 @@ async def _background(work: Sequence[Callable[[], Awaitable[None]]]) -> AsyncIte
             raise
         raise RuntimeError("what a test runs in the background ended on its own") from _error_of(ended[0])
     finally:
+        is_left = True
         for task in tasks:
-            task.remove_done_callback(stop)
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+    for answer in answers:  # what ended in the very moment of leaving
+        if isinstance(answer, Exception):
+            raise answer
 
 
 def _error_of(task: "asyncio.Future[None]") -> BaseException | None:
