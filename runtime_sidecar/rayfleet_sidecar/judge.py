@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import time
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ class Judge:
         self._headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
         self._token: asyncio.Task[None] | None = None
         self._looked_at = time.monotonic()
+        self._lost_at = -math.inf
         self.judgement: Judgement = first_judgement(datetime.now(UTC))
         self.transitions = 0
         self.errors = 0
@@ -76,12 +78,15 @@ class Judge:
             ended, self._token = self._token, None
             if not ended.cancelled():
                 ended.result()  # an unexpected error is the loop's to log
-        if self.judgement.wants_token and self._token is None:
+        is_held = time.monotonic() - self._lost_at < self._settings.shortest_refusal.total_seconds()
+        if self.judgement.wants_token and self._token is None and not is_held:
             self._token = asyncio.create_task(self._generate())
         elif not self.judgement.wants_token and not self.judgement.is_ready and self._token is not None:
             self._token.cancel()  # asked an engine that has become unwell: its answer would prove nothing
 
     def _take(self, judgement: Judgement) -> None:
+        if self.judgement.is_ready and not judgement.is_ready:
+            self._lost_at = time.monotonic()
         if judgement.reason is not self.judgement.reason:
             self.transitions += 1
             log.info(

@@ -14,7 +14,8 @@ class SidecarSettings:
     """``expected_nodes`` 0: the engine does not run on Ray, and ``nodes_url`` is not asked.
 
     ``judge_period`` plus ``answer_limit`` is how old a verdict can be; ``token_limit`` is for a first generation, which compiles and
-    allocates. ``stale_after``: a judge that stood still this long judges nothing. ``most_bytes`` and ``most_page_bytes`` bound what is
+    allocates. ``shortest_refusal``: an engine that was ready and is not stays so for longer than a readiness probe's period of 1 s, so that
+    no probe misses it. ``stale_after``: a judge that stood still this long judges nothing. ``most_bytes`` and ``most_page_bytes`` bound what is
     read of an answer and of the engine's metrics. ``api_key`` is what the engine wants to see as a bearer token.
     """
 
@@ -30,6 +31,7 @@ class SidecarSettings:
     judge_period: timedelta = timedelta(seconds=0.4)
     answer_limit: timedelta = timedelta(seconds=1)
     token_limit: timedelta = timedelta(seconds=120)
+    shortest_refusal: timedelta = timedelta(seconds=1.5)
     stale_after: timedelta = timedelta(seconds=2)
     most_bytes: int = 256 << 10
     most_page_bytes: int = 4 << 20
