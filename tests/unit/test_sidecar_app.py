@@ -144,6 +144,18 @@ async def test_a_frozen_engine_turns_ready_into_503_and_ready_itself_is_answered
         assert engine.requests == 2
 
 
+async def test_a_refusal_after_being_ready_is_held_so_that_a_probe_sees_it() -> None:
+    async with fake_engine() as engine, sidecar(engine, shortest_refusal=timedelta(hours=1)) as client:
+        await ready_state(client, _reason("Ready"))  # the first time nothing is held
+        engine.fault = Fault.UNWELL
+        await ready_state(client, _reason("EngineFailing"))
+        engine.fault = Fault.NONE
+        await ready_state(client, _reason("Warming"))
+        await asyncio.sleep(0.2)  # ten looks
+        assert (await client.get("/ready")).status == 503
+        assert engine.requests == 1
+
+
 async def test_a_token_asked_for_before_a_fault_proves_nothing_after_it() -> None:
     async with fake_engine(FakeEngine(fault=Fault.HANGS)) as engine, sidecar(engine) as client:
         await ready_state(client, _reason("Warming"))
