@@ -1,4 +1,4 @@
-"""``python -m rayfleet.local.controllers`` as the process that it is: makes nothing twice, survives being killed, ends at SIGTERM."""
+"""``python -m rayfleet.local.manager`` as the process that it is: makes nothing twice, survives being killed, ends at SIGTERM."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ LIMIT_SECONDS = 30.0
 
 @contextlib.asynccontextmanager
 async def controllers(kubeconfig: Path, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = ("-m", "rayfleet.local.controllers", "--kubeconfig", str(kubeconfig))
+    command = ("-m", "rayfleet.local.manager", "--kubeconfig", str(kubeconfig))
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=output, stderr=output)
     try:
@@ -151,7 +151,7 @@ async def catches_sigterm(process_id: int) -> bool:
 async def test_the_command_explains_itself(flags: tuple[str, ...], code: int, words: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "rayfleet.local.controllers", *flags),
+        *("-m", "rayfleet.local.manager", *flags),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

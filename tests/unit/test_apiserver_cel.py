@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from rayfleet.local.apiserver.custom.cel_source import with_optionals
-from rayfleet.local.apiserver.custom.rules import RuleSet
-from rayfleet.local.apiserver.custom.schema_rules import schema_problems
-from rayfleet.local.apiserver.custom.structural import apply_defaults, prune
-from rayfleet.local.apiserver.custom.validation import validate
-from rayfleet.local.apiserver.refusal import Cause
+from rayfleet.local.apiserver.grammar.refusal import Cause
+from rayfleet.local.apiserver.schema.cel_rules import RuleSet
+from rayfleet.local.apiserver.schema.cel_source import with_optionals
+from rayfleet.local.apiserver.schema.schema_rules import schema_problems
+from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
+from rayfleet.local.apiserver.schema.validation import validate
 from rayfleet.manifest.crds import all_crds
 from rayfleet.manifest.schema import ONE_SOURCE_MESSAGE
 from rayfleet.model.meta import JsonObject

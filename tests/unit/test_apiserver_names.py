@@ -6,20 +6,8 @@ from typing import Any
 
 import pytest
 
-from rayfleet.local.apiserver.builtin.kinds import builtin_kinds
-from rayfleet.local.apiserver.builtin.schemas import load_schemas
-from rayfleet.local.apiserver.deletion import DeleteOptions, decode_delete_options
-from rayfleet.local.apiserver.kinds import Kind
-from rayfleet.local.apiserver.label_grammar import label_key_problem
-from rayfleet.local.apiserver.metadata import (
-    check_identity,
-    check_update,
-    keep_servers_own,
-    placed,
-    raise_generation,
-    stamp_new,
-)
-from rayfleet.local.apiserver.names import (
+from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem
+from rayfleet.local.apiserver.grammar.names import (
     changed_metadata_problems,
     data_key_problem,
     label_name_problem,
@@ -28,7 +16,19 @@ from rayfleet.local.apiserver.names import (
     service_name_problem,
     subdomain_problem,
 )
-from rayfleet.local.apiserver.refusal import Refusal
+from rayfleet.local.apiserver.grammar.refusal import Refusal
+from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.schemas import load_schemas
+from rayfleet.local.apiserver.writes.deletion import DeleteOptions, decode_delete_options
+from rayfleet.local.apiserver.writes.metadata import (
+    check_identity,
+    check_update,
+    keep_servers_own,
+    placed,
+    raise_generation,
+    stamp_new,
+)
 from rayfleet.model.meta import JsonObject
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from rayfleet.local.apiserver.builtin.kinds import builtin_kinds
-from rayfleet.local.apiserver.builtin.schemas import load_schemas
-from rayfleet.local.apiserver.kinds import Kind
-from rayfleet.local.apiserver.patches import json_patched, merge_patched
-from rayfleet.local.apiserver.refusal import Refusal
-from rayfleet.local.apiserver.strategic import strategic_patched
+from rayfleet.local.apiserver.grammar.refusal import Refusal
+from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.schemas import load_schemas
+from rayfleet.local.apiserver.writes.json_patch import json_patched, merge_patched
+from rayfleet.local.apiserver.writes.strategic_patch import strategic_patched
 from rayfleet.model.meta import JsonObject
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "patch-cases.json").read_text("utf-8"))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rayfleet.local.apiserver.builtin.quantities import canonical_quantity
-from rayfleet.local.apiserver.negotiation import View, aggregated_discovery_version, media_types, view_of
-from rayfleet.local.apiserver.paths import ApiPath, parse_path
-from rayfleet.local.apiserver.refusal import Refusal
+from rayfleet.local.apiserver.grammar.quantities import canonical_quantity
+from rayfleet.local.apiserver.grammar.refusal import Refusal
+from rayfleet.local.apiserver.wire.negotiation import View, aggregated_discovery_version, media_types, view_of
+from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
 QUANTITIES = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "quantities.json").read_text("utf-8"))
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"

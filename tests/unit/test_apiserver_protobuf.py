@@ -2,8 +2,8 @@
 
 import pytest
 
-from rayfleet.local.apiserver.protobuf import decode_protobuf
-from rayfleet.local.apiserver.refusal import Refusal
+from rayfleet.local.apiserver.grammar.refusal import Refusal
+from rayfleet.local.apiserver.wire.protobuf import decode_protobuf
 
 
 def field(number: int, value: bytes | int) -> bytes:

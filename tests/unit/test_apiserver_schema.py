@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rayfleet.local.apiserver.custom.formats import is_of_format
-from rayfleet.local.apiserver.custom.go_regex import NoGoRegexError, go_regex
-from rayfleet.local.apiserver.custom.schema_rules import schema_problems
-from rayfleet.local.apiserver.custom.structural import apply_defaults, prune
-from rayfleet.local.apiserver.custom.validation import validate
+from rayfleet.local.apiserver.grammar.formats import is_of_format
+from rayfleet.local.apiserver.grammar.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.schema.schema_rules import schema_problems
+from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
+from rayfleet.local.apiserver.schema.validation import validate
 from rayfleet.model.meta import JsonObject
 
 DATA = Path(__file__).parents[1] / "data" / "apiserver"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rayfleet.local.apiserver.label_grammar import label_key_problem, label_value_problem
-from rayfleet.local.apiserver.selection import (
+from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem, label_value_problem
+from rayfleet.local.apiserver.reads.selection import (
     BadSelector,
     FieldTerm,
     parse_field_selector,

@@ -8,15 +8,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rayfleet.local.apiserver.builtin.kinds import builtin_kinds
-from rayfleet.local.apiserver.builtin.schemas import load_schemas
-from rayfleet.local.apiserver.expiry import expired_events
-from rayfleet.local.apiserver.history import Change, CompactedError, Stored
-from rayfleet.local.apiserver.kinds import Kind
-from rayfleet.local.apiserver.lists import Selection, list_page, selection_of
-from rayfleet.local.apiserver.refusal import Refusal
-from rayfleet.local.apiserver.storage import Storage
-from rayfleet.local.apiserver.watching import Watch, decode_watch, event_of
+from rayfleet.local.apiserver.grammar.refusal import Refusal
+from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.schemas import load_schemas
+from rayfleet.local.apiserver.reads.lists import Selection, list_page, selection_of
+from rayfleet.local.apiserver.reads.watches import Watch, decode_watch, event_of
+from rayfleet.local.apiserver.storage.history import Change, CompactedError, Stored
+from rayfleet.local.apiserver.storage.storage import Storage
+from rayfleet.local.apiserver.verbs.expiry import expired_events
 from rayfleet.model.meta import JsonObject
 
 MAPS = "/configmaps"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rayfleet.local.apiserver.builtin.printers import printers
-from rayfleet.local.apiserver.custom.jsonpath import PathError, find_all, parse_jsonpath
-from rayfleet.local.apiserver.custom.printer import column_printer
-from rayfleet.local.apiserver.durations import human_duration
+from rayfleet.local.apiserver.grammar.jsonpath import PathError, find_all, parse_jsonpath
+from rayfleet.local.apiserver.grammar.times import human_duration
+from rayfleet.local.apiserver.kinds.builtin.printers import printers
+from rayfleet.local.apiserver.kinds.custom.printer import column_printer
 from rayfleet.model.meta import JsonObject
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "table-cases.json").read_text("utf-8"))[

@@ -1,4 +1,4 @@
-"""The first question to a fleet (rayfleet.local.ask)."""
+"""The first question to a fleet (rayfleet.local.up.ask)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from rayfleet.local.ask import ask
+from rayfleet.local.up.ask import ask
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 

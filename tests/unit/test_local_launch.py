@@ -1,10 +1,10 @@
-"""What is checked before a cluster starts (rayfleet.local.launch)."""
+"""What is checked before a cluster starts (rayfleet.local.up.launch)."""
 
 from pathlib import Path
 
 import pytest
 
-from rayfleet.local.launch import check_space
+from rayfleet.local.up.launch import check_space
 from rayfleet.model.errors import EnvironmentProblem
 
 

@@ -17,7 +17,7 @@ async def down_command(name: str, forget: bool) -> None:
     Its objects stay in the state folder, and the next `rayfleet up` serves them again. Safe to repeat; also ends what a
     killed supervisor left.
     """
-    from rayfleet.local.launch import stop
+    from rayfleet.local.up.launch import stop
 
     folders = Target(kubeconfig=None, name=name, namespace="").folders
     was_there = await stop(folders)

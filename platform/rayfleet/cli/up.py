@@ -23,7 +23,7 @@ from rayfleet.model.resources import FLEETS, NAMESPACES
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
-    from rayfleet.local.launch import Launched
+    from rayfleet.local.up.launch import Launched
 
 QUESTION = "What is the capital of France?"
 
@@ -155,8 +155,8 @@ async def _running(wishes: _Wishes, phases: Phases) -> "AsyncIterator[Launched]"
     """Run the cluster; end it when the block ends, except that a detached one lives on after success."""
     import os
 
-    from rayfleet.local.launch import launch, stop
     from rayfleet.local.supervisor.settings import SupervisorSettings
+    from rayfleet.local.up.launch import launch, stop
 
     target = Target(kubeconfig=None, name=wishes.name, namespace="default")
     settings = SupervisorSettings(
@@ -221,7 +221,7 @@ async def _ensure_namespaces(client: "KubeClient", documents: Sequence[JsonObjec
 
 async def _fetch_models(fleets: Sequence[JsonObject], phases: Phases) -> None:
     """Fetch the models that engines of this environment load, so that their download is seen and not guessed at."""
-    from rayfleet.local.prefetch import models_to_fetch
+    from rayfleet.local.up.prefetch import models_to_fetch
     from rayfleet.plugin.cache import cache_folder
     from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.fetch import fetch_model
@@ -239,8 +239,8 @@ async def _fetch_models(fleets: Sequence[JsonObject], phases: Phases) -> None:
 async def _first_answer(
     client: "KubeClient", fleet: JsonObject, launched: "Launched", wishes: _Wishes, phases: Phases, *, is_first: bool
 ) -> None:
-    from rayfleet.local.ask import ask
-    from rayfleet.local.watching import watch_fleet
+    from rayfleet.local.up.ask import ask
+    from rayfleet.local.up.watching import watch_fleet
 
     key = ObjectKey(namespace=fleet["metadata"]["namespace"], name=fleet["metadata"]["name"])
     if not fleet["spec"].get("replicas", 1):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.store import key_of
-from rayfleet.local.controllers import run_stand_ins
+from rayfleet.local.manager import run_stand_ins
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
 

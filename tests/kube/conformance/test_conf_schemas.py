@@ -2,7 +2,7 @@
 
 import pytest
 
-from rayfleet.local.apiserver.builtin.schemas import KINDS, load_schemas
+from rayfleet.local.apiserver.kinds.schemas import KINDS, load_schemas
 from rayfleet.testing.raw_api import RawApi
 
 

@@ -11,18 +11,18 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from rayfleet.local.apiserver import discovery
-from rayfleet.local.apiserver.answers import answer, json_answer, refused
-from rayfleet.local.apiserver.calls import MOST_BODY_BYTES, Call
 from rayfleet.local.apiserver.cluster import Cluster
-from rayfleet.local.apiserver.kinds import Kind
-from rayfleet.local.apiserver.negotiation import aggregated_discovery_version
-from rayfleet.local.apiserver.objects import Objects
-from rayfleet.local.apiserver.openapi import EMPTY_V2, EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
-from rayfleet.local.apiserver.paths import ApiPath, parse_path
-from rayfleet.local.apiserver.podlogs import PodLogs
-from rayfleet.local.apiserver.refusal import Refusal, method_not_allowed, unknown_path
-from rayfleet.local.apiserver.subresources import Bindings, Scales
+from rayfleet.local.apiserver.grammar.refusal import Refusal, method_not_allowed, unknown_path
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.serving import discovery
+from rayfleet.local.apiserver.serving.openapi import EMPTY_V2, EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
+from rayfleet.local.apiserver.verbs.objects import Objects
+from rayfleet.local.apiserver.verbs.podlogs import PodLogs
+from rayfleet.local.apiserver.verbs.subresources import Bindings, Scales
+from rayfleet.local.apiserver.wire.answers import answer, json_answer, refused
+from rayfleet.local.apiserver.wire.calls import MOST_BODY_BYTES, Call
+from rayfleet.local.apiserver.wire.negotiation import aggregated_discovery_version
+from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

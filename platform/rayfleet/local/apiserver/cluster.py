@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rayfleet.local.apiserver.builtin.fields import MetadataFields
-from rayfleet.local.apiserver.builtin.kinds import builtin_kinds
-from rayfleet.local.apiserver.builtin.schemas import Schemas, load_schemas
-from rayfleet.local.apiserver.definitions import Definitions
-from rayfleet.local.apiserver.deletion import Deleter
-from rayfleet.local.apiserver.history import Stored
-from rayfleet.local.apiserver.kinds import Kind
-from rayfleet.local.apiserver.openapi import OpenApi
-from rayfleet.local.apiserver.refusal import forbidden
-from rayfleet.local.apiserver.registry import Registry
-from rayfleet.local.apiserver.storage import DEFAULT_WINDOW, Storage
-from rayfleet.local.apiserver.writing import NAMESPACES, WriteOptions, Writer
+from rayfleet.local.apiserver.grammar.refusal import forbidden
+from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
+from rayfleet.local.apiserver.kinds.builtin.fields import MetadataFields
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.schemas import Schemas, load_schemas
+from rayfleet.local.apiserver.serving.establishing import Definitions
+from rayfleet.local.apiserver.serving.openapi import OpenApi
+from rayfleet.local.apiserver.serving.registry import Registry
+from rayfleet.local.apiserver.storage.history import Stored
+from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW, Storage
+from rayfleet.local.apiserver.writes.deletion import Deleter
+from rayfleet.local.apiserver.writes.writing import NAMESPACES, WriteOptions, Writer
 
 _INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system", "rayfleet-system")
 

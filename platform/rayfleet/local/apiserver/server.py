@@ -18,8 +18,8 @@ from aiohttp import web
 from rayfleet.local.apiserver.app import AppSettings, build_app
 from rayfleet.local.apiserver.certificates import ensure_credentials, server_tls, write_kubeconfig
 from rayfleet.local.apiserver.cluster import open_cluster
-from rayfleet.local.apiserver.expiry import keep_expiring
-from rayfleet.local.apiserver.storage import DEFAULT_WINDOW
+from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW
+from rayfleet.local.apiserver.verbs.expiry import keep_expiring
 from rayfleet.model.errors import EnvironmentProblem
 
 HOST = "127.0.0.1"

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from rayfleet.local.apiserver.server import RunningApiServer, ServerSettings, running_server
-from rayfleet.local.apiserver.storage import DEFAULT_WINDOW
+from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ def child_specs(settings: SupervisorSettings, folders: ClusterFolders) -> ChildS
             ["rayfleet.local.apiserver", *state, "--port", str(settings.api_port), "--pods-folder", str(folders.pods)],
         ),
         node=_spec(folders.logs, NODE, ["rayfleet.local.node", *kubeconfig, *state, "--leave-running", *accelerators]),
-        controllers=_spec(folders.logs, CONTROLLERS, ["rayfleet.local.controllers", *kubeconfig]),
+        controllers=_spec(folders.logs, CONTROLLERS, ["rayfleet.local.manager", *kubeconfig]),
         gateway=_spec(folders.logs, GATEWAY, ["rayfleet_gateway", *kubeconfig, *listening]),
     )
 

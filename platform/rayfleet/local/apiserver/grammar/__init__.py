@@ -1,0 +1,1 @@
+"""Words, numbers, times and messages of the API: the ground floor, which knows no kind. Pure."""

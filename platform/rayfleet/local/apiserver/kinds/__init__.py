@@ -1,0 +1,1 @@
+"""What the server knows about each kind: fields, rules, tables; built-in and custom. Pure."""

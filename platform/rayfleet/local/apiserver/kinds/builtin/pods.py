@@ -1,0 +1,310 @@
+"""Pods: defaults, what admission adds, what is checked, what may change. Pure.
+
+Source: Kubernetes ``pkg/apis/core/v1/defaults.go``, ``validation.go`` and ``registry/core/pod`` (v1.36). Of the validation, what a
+serving pod can get wrong is here; security contexts, affinity and the many volume sources are not looked into.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem
+from rayfleet.local.apiserver.grammar.names import label_name_problem, subdomain_problem
+from rayfleet.local.apiserver.grammar.refusal import Cause, duplicate, forbidden_field, invalid, required
+from rayfleet.model.meta import JsonObject
+
+_PORTS = range(1, 65536)
+_NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_TOLERATION_SECONDS = 300  # of the DefaultTolerationSeconds admission plugin
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_MODES = ("secret", "configMap", "projected", "downwardAPI")
+_CHANGE_REFUSED = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def default_pod(pod: JsonObject) -> None:
+    """Fill in what a Pod leaves out, in place."""
+    spec = pod.setdefault("spec", {})
+    pod.setdefault("status", {})
+    for container in _containers(spec):
+        _default_container(container)
+    for volume in spec.get("volumes") or ():
+        _default_volume(volume)
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("securityContext", {})
+    spec["terminationGracePeriodSeconds"] = _grace(spec.get("terminationGracePeriodSeconds"))
+    spec.setdefault("schedulerName", "default-scheduler")
+    spec.setdefault("enableServiceLinks", True)
+    if spec.get("serviceAccountName"):
+        spec["serviceAccount"] = spec["serviceAccountName"]
+    elif spec.get("serviceAccount"):
+        spec["serviceAccountName"] = spec["serviceAccount"]
+    if spec.get("hostNetwork"):
+        for container in _containers(spec):
+            for port in container.get("ports") or ():
+                port.setdefault("hostPort", port.get("containerPort", 0))
+
+
+def prepare_pod(new: JsonObject, old: JsonObject | None) -> None:
+    """Do what the registry and the default admission plugins do with a Pod, in place."""
+    if old is not None:
+        return
+    spec = new["spec"]
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    spec.setdefault("priority", 0)
+    tolerations = spec.setdefault("tolerations", [])
+    for key in _NOT_READY:
+        if not any(_tolerates(each, key) for each in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS}
+            )
+    new["status"] = {"phase": "Pending", "qosClass": _qos_class(spec)}
+
+
+def pod_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    """Return what is wrong with a Pod, or with the change of one."""
+    if old is not None:
+        return _change_problems(new, old)
+    spec = new["spec"]
+    volumes, found = _volume_problems(spec)
+    if not spec.get("containers"):
+        found.append(required("spec.containers"))
+    names: set[str] = set()
+    for field, container in _placed_containers(spec):
+        found += _container_problems(field, container, volumes)
+        if container.get("name") in names:
+            found.append(duplicate(f"{field}.name", container["name"]))
+        names.add(container.get("name", ""))
+    for key, value in (spec.get("nodeSelector") or {}).items():
+        if problem := label_key_problem(key):
+            found.append(invalid("spec.nodeSelector", key, problem))
+        _ = value
+    for key in ("hostname", "subdomain"):
+        if spec.get(key) and (problem := label_name_problem(spec[key])):
+            found.append(invalid(f"spec.{key}", spec[key], problem))
+    return found
+
+
+def pod_grace_seconds(pod: JsonObject) -> int:
+    """Return the default grace period of a deletion; a pod that nobody runs has none."""
+    if not pod["spec"].get("nodeName") or pod.get("status", {}).get("phase") in ("Failed", "Succeeded"):
+        return 0
+    return int(pod["spec"].get("terminationGracePeriodSeconds") or 0)
+
+
+def _grace(seconds: int | None) -> int:
+    """Return the grace period to store; a negative one counts as the shortest."""
+    if seconds is None:
+        return 30
+    return max(seconds, 1) if seconds < 0 else seconds
+
+
+_NEGATIVE = "must be greater than or equal to 0"
+
+
+def _containers(spec: JsonObject) -> Iterator[JsonObject]:
+    for _, container in _placed_containers(spec):
+        yield container
+
+
+def _placed_containers(spec: JsonObject) -> Iterator[tuple[str, JsonObject]]:
+    for group in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(group) or ()):
+            yield f"spec.{group}[{index}]", container
+
+
+def _default_container(container: JsonObject) -> None:
+    container.setdefault("resources", {})
+    container.setdefault("terminationMessagePath", "/dev/termination-log")
+    container.setdefault("terminationMessagePolicy", "File")
+    if "imagePullPolicy" not in container:
+        container["imagePullPolicy"] = "Always" if _is_latest(container.get("image", "")) else "IfNotPresent"
+    for port in container.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+    for variable in container.get("env") or ():
+        if reference := (variable.get("valueFrom") or {}).get("fieldRef"):
+            reference.setdefault("apiVersion", "v1")
+    for name in _PROBES:
+        if probe := container.get(name):
+            _default_probe(probe)
+    for hook in (container.get("lifecycle") or {}).values():
+        if isinstance(hook, dict):
+            _default_http(hook)
+    resources = container["resources"]
+    if resources.get("limits"):
+        resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+
+
+def _default_probe(probe: JsonObject) -> None:
+    for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+        if not probe.get(key):
+            probe[key] = value
+    if grpc := probe.get("grpc"):
+        grpc.setdefault("service", "")
+    _default_http(probe)
+
+
+def _default_http(handler: JsonObject) -> None:
+    if (http := handler.get("httpGet")) is not None:
+        http.setdefault("path", "/")
+        http.setdefault("scheme", "HTTP")
+
+
+def _default_volume(volume: JsonObject) -> None:
+    sources = volume.keys() - {"name"}
+    if not sources:
+        volume["emptyDir"] = {}
+    for kind in _MODES:
+        if kind in volume:
+            volume[kind].setdefault("defaultMode", 0o644)
+    if "hostPath" in volume:
+        volume["hostPath"].setdefault("type", "")
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        if token := source.get("serviceAccountToken"):
+            token.setdefault("expirationSeconds", 3600)
+
+
+def _is_latest(image: str) -> bool:
+    if "@" in image:
+        return False
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return tag in ("", "latest")
+
+
+def _tolerates(toleration: JsonObject, key: str) -> bool:
+    return toleration.get("key") in (key, None, "") and toleration.get("effect") in ("NoExecute", None, "")
+
+
+def _qos_class(spec: JsonObject) -> str:
+    """Return the class: guaranteed when every container's limits of cpu and memory equal its requests."""
+    has_any = False
+    is_guaranteed = True
+    for container in _containers(spec):
+        requests = _compute(container["resources"].get("requests"))
+        limits = _compute(container["resources"].get("limits"))
+        has_any = has_any or bool(requests or limits)
+        is_guaranteed = is_guaranteed and limits.keys() == {"cpu", "memory"} and requests == limits
+    if not has_any:
+        return "BestEffort"
+    return "Guaranteed" if is_guaranteed else "Burstable"
+
+
+def _compute(resources: JsonObject | None) -> JsonObject:
+    return {key: value for key, value in (resources or {}).items() if key in ("cpu", "memory") and value != "0"}
+
+
+def _volume_problems(spec: JsonObject) -> tuple[set[str], list[Cause]]:
+    found: list[Cause] = []
+    names: set[str] = set()
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        field = f"spec.volumes[{index}]"
+        name = volume.get("name", "")
+        if not name:
+            found.append(required(f"{field}.name"))
+        elif problem := label_name_problem(name):
+            found.append(invalid(f"{field}.name", name, problem))
+        if name in names:
+            found.append(duplicate(f"{field}.name", name))
+        names.add(name)
+        if len(volume.keys() - {"name"}) > 1:
+            extra = sorted(volume.keys() - {"name"})[1]
+            found.append(forbidden_field(f"{field}.{extra}", "may not specify more than 1 volume type"))
+    return names, found
+
+
+def _container_problems(field: str, container: JsonObject, volumes: set[str]) -> list[Cause]:
+    found: list[Cause] = []
+    name = container.get("name", "")
+    if not name:
+        found.append(required(f"{field}.name"))
+    elif problem := label_name_problem(name):
+        found.append(invalid(f"{field}.name", name, problem))
+    image = container.get("image", "")
+    if not image:
+        found.append(required(f"{field}.image"))
+    elif image != image.strip():
+        found.append(invalid(f"{field}.image", image, "must not have leading or trailing whitespace"))
+    found += _container_port_problems(field, container)
+    for index, variable in enumerate(container.get("env") or ()):
+        found += _variable_problems(f"{field}.env[{index}]", variable)
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        found += _mount_problems(f"{field}.volumeMounts[{index}]", mount, volumes)
+    for probe in _PROBES:
+        found += _probe_problems(f"{field}.{probe}", container.get(probe))
+    return found
+
+
+def _container_port_problems(field: str, container: JsonObject) -> list[Cause]:
+    found: list[Cause] = []
+    for index, port in enumerate(container.get("ports") or ()):
+        number = port.get("containerPort", 0)
+        at = f"{field}.ports[{index}].containerPort"
+        if not number:
+            found.append(required(at))
+        elif number not in _PORTS:
+            found.append(invalid(at, number, "must be between 1 and 65535, inclusive"))
+    return found
+
+
+def _mount_problems(field: str, mount: JsonObject, volumes: set[str]) -> list[Cause]:
+    found: list[Cause] = []
+    if mount.get("name") not in volumes:
+        message = f'Not found: "{mount.get("name", "")}"'
+        found.append(Cause(field=f"{field}.name", reason="FieldValueNotFound", message=message))
+    if not mount.get("mountPath"):
+        found.append(required(f"{field}.mountPath"))
+    return found
+
+
+def _variable_problems(field: str, variable: JsonObject) -> list[Cause]:
+    if not variable.get("name"):
+        return [required(f"{field}.name")]
+    if "=" in variable["name"]:
+        return [invalid(f"{field}.name", variable["name"], "must not contain '='")]
+    if variable.get("value") and variable.get("valueFrom"):
+        return [invalid(f"{field}.valueFrom", "", "may not be specified when `value` is not empty")]
+    return []
+
+
+def _probe_problems(field: str, probe: JsonObject | None) -> list[Cause]:
+    if not probe:
+        return []
+    handlers = [each for each in ("exec", "httpGet", "tcpSocket", "grpc") if each in probe]
+    if not handlers:
+        return [required(field, "must specify a handler type")]
+    if len(handlers) > 1:
+        return [forbidden_field(f"{field}.{handlers[1]}", "may not specify more than 1 handler type")]
+    found = [
+        invalid(f"{field}.{key}", probe[key], _NEGATIVE)
+        for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+        if probe.get(key, 0) < 0
+    ]
+    if "readiness" not in field and probe.get("successThreshold", 1) != 1:
+        found.append(invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1"))
+    if "exec" in probe and not probe["exec"].get("command"):
+        found.append(required(f"{field}.exec.command"))
+    return found
+
+
+def _change_problems(new: JsonObject, old: JsonObject) -> list[Cause]:
+    allowed = _without_mutable(new["spec"]), _without_mutable(old["spec"])
+    if allowed[0] == allowed[1]:
+        return []
+    return [forbidden_field("spec", _CHANGE_REFUSED)]
+
+
+def _without_mutable(spec: JsonObject) -> JsonObject:
+    result: dict[str, Any] = {
+        key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")
+    }
+    for group in ("containers", "initContainers"):
+        result[group] = [{**container, "image": ""} for container in spec.get(group) or ()]
+    return result
+
+
+def node_name_problem(name: str) -> str:
+    """Return what is wrong with the name of a node."""
+    return subdomain_problem(name)

@@ -1,0 +1,248 @@
+"""CustomResourceDefinitions: defaults, validation, and the kinds that they make. Pure.
+
+Source: apiextensions-apiserver ``pkg/apis/apiextensions`` (v1.36). Conversion webhooks are refused: versions may differ in their
+name only (``strategy: None``).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rayfleet.local.apiserver.grammar.jsonpath import PathError
+from rayfleet.local.apiserver.grammar.names import label_name_problem, service_name_problem, subdomain_problem
+from rayfleet.local.apiserver.grammar.refusal import Cause, invalid, required, unsupported
+from rayfleet.local.apiserver.kinds.builtin.fields import MetadataFields
+from rayfleet.local.apiserver.kinds.custom.fields import CustomFields
+from rayfleet.local.apiserver.kinds.custom.printer import column_printer
+from rayfleet.local.apiserver.kinds.kind import Kind, Rules, ScalePaths
+from rayfleet.local.apiserver.schema.cel_rules import RuleSet
+from rayfleet.local.apiserver.schema.schema_rules import schema_problems
+from rayfleet.local.apiserver.schema.structural import PRESERVE
+from rayfleet.model.meta import JsonObject
+
+_OPEN: JsonObject = {"type": "object", PRESERVE: True}
+_STATUS = ("get", "patch", "update")
+
+
+def default_definition(definition: JsonObject) -> None:
+    """Fill in names and conversion, in place."""
+    spec = definition.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    if kind := names.get("kind"):
+        names.setdefault("singular", kind.lower())
+        names.setdefault("listKind", f"{kind}List")
+    spec.setdefault("conversion", {"strategy": "None"})
+
+
+def prepare_definition(new: JsonObject, old: JsonObject | None) -> None:
+    """Set what only the server decides: the versions that objects may be stored in."""
+    if old is not None:
+        return
+    stored = [each["name"] for each in new["spec"].get("versions") or () if each.get("storage")]
+    new["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
+
+
+def definition_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    """Return what is wrong with a definition or its change."""
+    spec = new["spec"]
+    found = _name_problems(new)
+    if spec.get("scope") not in ("Namespaced", "Cluster"):
+        found.append(
+            unsupported("spec.scope", spec["scope"], ("Cluster", "Namespaced"))
+            if spec.get("scope")
+            else required("spec.scope")
+        )
+    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+        found.append(unsupported("spec.conversion.strategy", "Webhook", ("None",)))
+    versions = spec.get("versions") or []
+    if sum(1 for each in versions if each.get("storage")) != 1:
+        found.append(invalid("spec.versions", versions, "must have exactly one version marked as storage version"))
+    schemas = [each.get("schema") for each in versions]
+    is_shared = all(each == schemas[0] for each in schemas)  # then the API server keeps one for all, and names that
+    for index, version in enumerate(versions):
+        field = f"spec.versions[{index}]"
+        at = "spec.validation" if is_shared else f"{field}.schema"
+        found += _version_problems(version, field)
+        if index == 0 or not is_shared:
+            found += _schema_problems(version, field, f"{at}.openAPIV3Schema")
+    if old is not None and _condition(old, "Established") == "True":
+        before = old["spec"]
+        for field, value, was in (
+            ("spec.scope", spec.get("scope"), before["scope"]),
+            ("spec.group", spec.get("group"), before["group"]),
+            ("spec.names.plural", spec["names"].get("plural"), before["names"]["plural"]),
+            ("spec.names.kind", spec["names"].get("kind"), before["names"]["kind"]),
+        ):
+            if value != was:
+                found.append(invalid(field, value, "field is immutable"))
+    return found
+
+
+DEFINITION_RULES = Rules(
+    prepare=prepare_definition,
+    problems=definition_problems,
+    name_problem=subdomain_problem,
+    takes_update_without_version=False,
+    has_generation=True,
+)
+
+
+def kinds_of(definition: JsonObject, metadata: MetadataFields) -> Iterator[Kind]:
+    """Yield the kind of each served version of a valid definition."""
+    spec = definition["spec"]
+    names = spec["names"]
+    for version in spec["versions"]:
+        if version.get("served"):
+            yield _kind(spec, names, version, metadata)
+
+
+def accepted_status(definition: JsonObject, clashes: Mapping[str, str], now: str) -> JsonObject:
+    """Return the status after its names were compared with others'; ``clashes`` says what is taken (field -> message)."""
+    status: JsonObject = dict(definition.get("status") or {})
+    if clashes:
+        field, message = next(iter(clashes.items()))
+        conditions = [
+            _stated("NamesAccepted", "False", f"{field[:1].upper()}{field[1:]}Conflict", message, now),
+            _stated("Established", "False", "NotAccepted", "not all names are accepted", now),
+        ]
+    else:
+        conditions = [
+            _stated("NamesAccepted", "True", "NoConflicts", "no conflicts found", now),
+            _stated("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now),
+        ]
+        status["acceptedNames"] = dict(definition["spec"]["names"])
+    known = {each["type"]: each for each in status.get("conditions") or ()}
+    for each in conditions:
+        if known.get(each["type"], {}).get("status") != each["status"]:
+            known[each["type"]] = each
+    status["conditions"] = list(known.values())
+    return status
+
+
+def is_established(definition: JsonObject) -> bool:
+    """Whether the definition's kinds are served."""
+    return _condition(definition, "Established") == "True"
+
+
+def _condition(definition: JsonObject, kind: str) -> str:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return str(next((each["status"] for each in conditions if each["type"] == kind), ""))
+
+
+def _stated(kind: str, status: str, reason: str, message: str, now: str) -> JsonObject:
+    return {"type": kind, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
+
+
+def _kind(spec: JsonObject, names: JsonObject, version: JsonObject, metadata: MetadataFields) -> Kind:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or _OPEN
+    scale = _scale_paths(version)
+    identity = {"group": spec["group"], "kind": names["kind"], "version": version["name"]}
+    subresources = {name: _STATUS for name in ("status", "scale") if name in (version.get("subresources") or {})}
+    selectable = [each["jsonPath"] for each in version.get("selectableFields") or ()]
+    return Kind(
+        group=spec["group"],
+        version=version["name"],
+        plural=names["plural"],
+        singular=names["singular"],
+        kind=names["kind"],
+        list_kind=names["listKind"],
+        is_namespaced=spec["scope"] == "Namespaced",
+        fields=CustomFields(schema, metadata, identity, scale),
+        printer=column_printer(version.get("additionalPrinterColumns") or ()),
+        rules=Rules(
+            name_problem=subdomain_problem,
+            takes_update_without_version=False,
+            has_generation=True,
+            own_status_on_create="status" in subresources,
+        ),
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=subresources,
+        field_labels={path.lstrip("."): _reader(path) for path in selectable},
+        scale=scale,
+        is_custom=True,
+    )
+
+
+def _reader(path: str) -> Any:
+    parts = path.lstrip(".").split(".")
+
+    def read(manifest: JsonObject) -> str:
+        found: Any = manifest
+        for part in parts:
+            found = found.get(part) if isinstance(found, dict) else None
+        return "" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
+
+    return read
+
+
+def _scale_paths(version: JsonObject) -> ScalePaths | None:
+    scale = (version.get("subresources") or {}).get("scale")
+    if scale is None:
+        return None
+    selector = scale.get("labelSelectorPath")
+    return ScalePaths(
+        spec_replicas=_dotted(scale["specReplicasPath"]),
+        status_replicas=_dotted(scale["statusReplicasPath"]),
+        selector=_dotted(selector) if selector else None,
+    )
+
+
+def _dotted(path: str) -> tuple[str, ...]:
+    return tuple(path.lstrip(".").split("."))
+
+
+def _name_problems(definition: JsonObject) -> list[Cause]:
+    spec = definition["spec"]
+    names = spec["names"]
+    found: list[Cause] = []
+    group = spec.get("group") or ""
+    if not group:
+        found.append(required("spec.group"))
+    elif problem := subdomain_problem(group):
+        found.append(invalid("spec.group", group, problem))
+    for field, check in (("plural", service_name_problem), ("kind", _kind_problem)):
+        value = names.get(field) or ""
+        if not value:
+            found.append(required(f"spec.names.{field}"))
+        elif problem := check(value):
+            found.append(invalid(f"spec.names.{field}", value, problem))
+    found += [
+        invalid(f"spec.names.shortNames[{index}]", short, problem)
+        for index, short in enumerate(names.get("shortNames") or ())
+        if (problem := service_name_problem(short))
+    ]
+    wanted = f"{names.get('plural', '')}.{group}"
+    if definition["metadata"].get("name") != wanted:
+        found.append(
+            invalid("metadata.name", definition["metadata"].get("name", ""), 'must be spec.names.plural+"."+spec.group')
+        )
+    return found
+
+
+def _kind_problem(kind: str) -> str:
+    return label_name_problem(kind.lower())
+
+
+def _version_problems(version: JsonObject, field: str) -> list[Cause]:
+    found: list[Cause] = []
+    if problem := label_name_problem(version.get("name", "")):
+        found.append(invalid(f"{field}.name", version.get("name", ""), problem))
+    try:
+        column_printer(version.get("additionalPrinterColumns") or ())
+    except (PathError, KeyError) as error:
+        found.append(invalid(f"{field}.additionalPrinterColumns", "", f"{error}"))
+    scale = (version.get("subresources") or {}).get("scale")
+    if scale is not None:
+        found += [
+            required(f"{field}.subresources.scale.{name}")
+            for name in ("specReplicasPath", "statusReplicasPath")
+            if not scale.get(name)
+        ]
+    return found
+
+
+def _schema_problems(version: JsonObject, field: str, schema_field: str) -> list[Cause]:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    if schema is None:
+        return [required(f"{field}.schema.openAPIV3Schema")]
+    return schema_problems(schema, schema_field) or [*RuleSet(schema, schema_field).causes]

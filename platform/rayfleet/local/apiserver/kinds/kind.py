@@ -1,0 +1,151 @@
+"""What the server knows about one kind in one version: its names, fields, rules, table and subresources. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from rayfleet.local.apiserver.grammar.refusal import Cause
+from rayfleet.model.meta import JsonObject
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeRule:
+    """How a strategic merge patch treats a field; ``key`` identifies the objects of a list, empty for plain values."""
+
+    strategies: frozenset[str]
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table; a priority above 0 is shown by ``-o wide`` only."""
+
+    name: str
+    type: str
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+    def definition(self) -> JsonObject:
+        """Return the column as a table states it."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "format": self.format,
+            "description": self.description,
+            "priority": self.priority,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printer:
+    """A table: one cell per column for each object."""
+
+    columns: tuple[Column, ...]
+    cells: Callable[[JsonObject, datetime], list[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalePaths:
+    """Where a kind keeps what its scale subresource shows."""
+
+    spec_replicas: tuple[str, ...]
+    status_replicas: tuple[str, ...]
+    selector: tuple[str, ...] | None = None
+
+
+class Fields(Protocol):
+    """The fields of a kind."""
+
+    def clean(self, manifest: JsonObject) -> tuple[JsonObject, list[str]]:
+        """Return a copy without unknown fields, and their paths. Raises Refusal (400) for a wrong type."""
+
+    def fill(self, manifest: JsonObject) -> None:
+        """Put defaults into the object, in place."""
+
+    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+        """Return what is wrong by the schema."""
+
+    def merge_keys(self, path: Sequence[str]) -> MergeRule | None:
+        """Return how a strategic merge patch treats what lies at ``path``."""
+
+    def openapi(self) -> JsonObject:
+        """Return the published schema."""
+
+
+def prepare_nothing(_new: JsonObject, _old: JsonObject | None) -> None:
+    """Leave the object as it is."""
+
+
+def no_problems(_new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+    """Return nothing."""
+    return []
+
+
+def no_name_problem(_name: str) -> str:
+    """Return the empty text."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a kind's registry does beside its schema. ``old`` is None for a creation."""
+
+    prepare: Callable[[JsonObject, JsonObject | None], None] = prepare_nothing
+    problems: Callable[[JsonObject, JsonObject | None], list[Cause]] = no_problems
+    name_problem: Callable[[str], str] = no_name_problem
+    grace_seconds: Callable[[JsonObject], int] | None = None
+    """The grace period of a deletion that states none; None when the kind is deleted at once."""
+    takes_update_without_version: bool = True
+    creates_on_update: bool = False
+    has_generation: bool = False
+    returns_deleted: bool = False
+    """A deletion answers with the object that is gone, not with a Status."""
+    own_status_on_create: bool = False
+    """The status of a new object is dropped: only the subresource sets it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind in one version."""
+
+    group: str
+    version: str
+    plural: str
+    singular: str
+    kind: str
+    list_kind: str
+    is_namespaced: bool
+    fields: Fields
+    printer: Printer
+    rules: Rules
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    field_labels: Mapping[str, Callable[[JsonObject], str]] = field(default_factory=dict)
+    scale: ScalePaths | None = None
+    is_custom: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """Return ``group/version``, or the version alone for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def storage_name(self) -> str:
+        """Return what names the kind in the storage, whatever the version."""
+        return f"{self.group}/{self.plural}"
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the status is written through its own subresource only."""
+        return "status" in self.subresources
+
+    @property
+    def base_path(self) -> str:
+        """Return the URL path of the group's version."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"

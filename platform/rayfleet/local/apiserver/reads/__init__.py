@@ -1,0 +1,1 @@
+"""Selection, lists and watches."""

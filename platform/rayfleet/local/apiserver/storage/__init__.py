@@ -1,0 +1,1 @@
+"""What is stored: SQLite on disk, dictionaries in memory, and the history that watches read."""

@@ -1,0 +1,1 @@
+"""What a request does, verb by verb. Edge."""

@@ -1,0 +1,183 @@
+"""``kubectl logs``: reads what the node wrote. Edge: files.
+
+The node writes ``<pods>/<namespace>_<name>_<uid>/<container>/<restart>.log``; a rotated part is the same name with ``.1``. Lines are
+as the container wrote them; ``timestamps`` and ``sinceTime`` are not offered, because the lines carry no time.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from rayfleet.local.apiserver.cluster import Cluster
+from rayfleet.local.apiserver.grammar.refusal import bad_request, method_not_allowed, not_found
+from rayfleet.local.apiserver.reads.lists import whole_number
+from rayfleet.local.apiserver.storage.history import Stored
+from rayfleet.local.apiserver.wire.calls import Call
+from rayfleet.model.meta import JsonObject
+
+_CHUNK_BYTES = 64 * 1024
+_POLL_SECONDS = 0.2
+_RESTART = re.compile(r"(\d+)\.log")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """The query of a log; None means no limit."""
+
+    container: str = ""
+    follows: bool = False
+    is_previous: bool = False
+    tail_lines: int | None = None
+    limit_bytes: int | None = None
+
+
+class PodLogs:
+    """Answers requests for logs."""
+
+    def __init__(self, cluster: Cluster, folder: Path | None, stopping: asyncio.Event) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self._stopping = stopping
+
+    async def answer(self, call: Call) -> web.StreamResponse:
+        """Stream the log. Raises Refusal: 400, 404."""
+        if call.request.method != "GET":
+            raise method_not_allowed()
+        pod = self._cluster.storage.get(call.kind.storage_name, call.key)
+        if pod is None:
+            raise not_found(call.kind.group, call.kind.plural, call.path.name)
+        options = decode_log_options(call.query)
+        path = log_file(self._folder, pod.object, options)
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        ended = asyncio.Event()
+        watcher = asyncio.ensure_future(self._watch_end(call, pod, options, ended))
+        try:
+            await response.prepare(call.request)
+            async for chunk in log_chunks(path, options, ended):
+                await response.write(chunk)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the reader went; there is nobody to tell
+        finally:
+            watcher.cancel()
+        return response
+
+    async def _watch_end(self, call: Call, pod: Stored, options: LogOptions, ended: asyncio.Event) -> None:
+        """Set ``ended`` when the followed container ended, its pod went, the reader went, or the server stops."""
+        while not self._stopping.is_set() and call.request.transport is not None:
+            found = self._cluster.storage.get("/pods", pod.key)
+            is_gone = found is None or found.object["metadata"]["uid"] != pod.object["metadata"]["uid"]
+            if is_gone or found is None or _is_over(found, options):
+                break
+            await _wait(self._stopping)
+        ended.set()
+
+
+def decode_log_options(query: Mapping[str, str]) -> LogOptions:
+    """Return the options of a query. Raises Refusal: 400. Pure."""
+    for name in ("sinceTime", "sinceSeconds", "timestamps"):
+        if query.get(name, "") not in ("", "false"):
+            raise bad_request(f"{name} is not offered: the log's lines carry no time")
+    tail, limit = query.get("tailLines", ""), query.get("limitBytes", "")
+    return LogOptions(
+        container=query.get("container", ""),
+        follows=query.get("follow") in ("true", "1"),
+        is_previous=query.get("previous") in ("true", "1"),
+        tail_lines=max(whole_number(tail, "tailLines"), 0) if tail else None,
+        limit_bytes=max(whole_number(limit, "limitBytes"), 1) if limit else None,
+    )
+
+
+def log_file(folder: Path | None, pod: JsonObject, options: LogOptions) -> Path:
+    """Return the file to read. Raises Refusal (400) when the pod has no such container, or the container no log yet."""
+    container = _container(pod, options.container)
+    meta = pod["metadata"]
+    name = meta["name"]
+    if folder is None:
+        raise bad_request("this API server was started without --pods-folder: it knows no logs")
+    logs = folder / f"{meta['namespace']}_{name}_{meta['uid']}" / container
+    restarts = sorted(int(found[1]) for each in _entries(logs) if (found := _RESTART.fullmatch(each.name)))
+    wanted = restarts[:-1] if options.is_previous else restarts
+    if not wanted:
+        missing = "previous terminated container" if options.is_previous else "container"
+        raise bad_request(f'{missing} "{container}" in pod "{name}" is waiting to start or has no log')
+    return logs / f"{wanted[-1]}.log"
+
+
+async def log_chunks(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the log's bytes; with ``follows`` until ``ended`` is set. A file that is rotated is followed into its successor."""
+    left = options.limit_bytes
+    position = _tail_start(path, options.tail_lines)
+    inode = path.stat().st_ino
+    while True:
+        is_ended = ended.is_set()  # looked at before the read, so that what was written before the end is not missed
+        with path.open("rb") as file:
+            file.seek(position)
+            while chunk := file.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)):
+                position += len(chunk)
+                left = None if left is None else left - len(chunk)
+                yield chunk
+        if not options.follows or left == 0 or is_ended or not path.exists():
+            return
+        await _wait(ended)
+        found = path.stat()
+        if found.st_ino != inode or found.st_size < position:
+            inode, position = found.st_ino, 0
+
+
+def _is_over(pod: Stored, options: LogOptions) -> bool:
+    status = pod.object.get("status") or {}
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return True
+    statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    names = {options.container} if options.container else {each["name"] for each in pod.object["spec"]["containers"]}
+    return any(each.get("name") in names and "terminated" in (each.get("state") or {}) for each in statuses)
+
+
+def _container(pod: JsonObject, asked: str) -> str:
+    spec = pod["spec"]
+    names = [each["name"] for each in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))]
+    name = pod["metadata"]["name"]
+    if asked:
+        if asked not in names:
+            raise bad_request(f"container {asked} is not valid for pod {name}")
+        return asked
+    if len(spec["containers"]) == 1:
+        return str(names[0])
+    raise bad_request(
+        f"a container name must be specified for pod {name}, choose one of: [{' '.join(each['name'] for each in spec['containers'])}]"
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _tail_start(path: Path, lines: int | None) -> int:
+    """Return where the last ``lines`` lines begin."""
+    if lines is None:
+        return 0
+    size = path.stat().st_size
+    if lines == 0:
+        return size
+    with path.open("rb") as file:
+        position, tail = size, b""
+        while position > 0 and tail.count(b"\n") <= lines:
+            step = min(_CHUNK_BYTES, position)
+            position -= step
+            file.seek(position)
+            tail = file.read(step) + tail
+    ends = [index for index, byte in enumerate(tail[:-1]) if byte == 0x0A]
+    return position + ends[-lines] + 1 if len(ends) >= lines else position
+
+
+async def _wait(ended: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_POLL_SECONDS):
+            await ended.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,83 @@
+"""One request, taken apart: its kind, its query as options, its body. Edge: reading the body."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request, invalid_object, unsupported
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.storage.storage import Key
+from rayfleet.local.apiserver.wire.bodies import check_json, decode_object, duplicate_fields
+from rayfleet.local.apiserver.wire.paths import ApiPath
+from rayfleet.local.apiserver.wire.protobuf import PROTOBUF, decode_protobuf
+from rayfleet.local.apiserver.writes.writing import FieldValidation, WriteOptions
+from rayfleet.model.meta import JsonObject
+
+MOST_BODY_BYTES = 3 << 20  # as the API server's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request for a kind or one of its objects."""
+
+    request: web.Request
+    kind: Kind
+    path: ApiPath
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Return the query; of a repeated name the first value."""
+        return self.request.query
+
+    @property
+    def accept(self) -> str:
+        """Return the Accept header."""
+        return self.request.headers.get("Accept", "")
+
+    @property
+    def content_type(self) -> str:
+        """Return the body's media type, without parameters."""
+        return self.request.headers.get("Content-Type", "").split(";")[0].strip().lower()
+
+    @property
+    def key(self) -> Key:
+        """Return the key of the object that the path names."""
+        return (self.path.namespace if self.kind.is_namespaced else "", self.path.name)
+
+    async def body(self) -> bytes:
+        """Return the body. Raises Refusal (413)."""
+        try:
+            return await self.request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            message = f"Request entity too large: limit is {MOST_BODY_BYTES}"
+            raise Refusal(413, "RequestEntityTooLarge", message) from error
+
+    async def manifest(self) -> tuple[JsonObject, WriteOptions]:
+        """Return the object of the body and the options of its write. Raises Refusal: 400, 413, 415, 422."""
+        if self.content_type == PROTOBUF:
+            return decode_protobuf(await self.body()), write_options(self.query, [])
+        check_json(self.content_type)
+        body = await self.body()
+        manifest = decode_object(body, self.kind.kind)
+        check_metadata(manifest, self.kind.kind)
+        return manifest, write_options(self.query, duplicate_fields(body))
+
+
+def write_options(query: Mapping[str, str], duplicates: list[str]) -> WriteOptions:
+    """Return what the query asks of a write. Raises Refusal (422). Pure."""
+    causes = []
+    if (dry := query.get("dryRun", "")) not in ("", "All"):
+        causes.append(unsupported("dryRun", dry, ("All",)))
+    name = query.get("fieldValidation", "") or "Warn"
+    if name not in ("Ignore", "Strict", "Warn"):
+        causes.append(unsupported("fieldValidation", name, ("", "Ignore", "Strict", "Warn")))
+    if causes:
+        raise invalid_object("meta.k8s.io", "UpdateOptions", "", causes)
+    return WriteOptions(is_dry_run=bool(dry), validation=FieldValidation(name), duplicates=duplicates)
+
+
+def check_metadata(manifest: JsonObject, kind: str) -> None:
+    """Raise Refusal (400) when metadata is no object. Pure."""
+    if not isinstance(manifest.get("metadata") or {}, dict):
+        raise bad_request(f"{kind} cannot be handled as a {kind}: json: cannot unmarshal metadata into an object")

@@ -1,0 +1,1 @@
+"""Every change of an object: create, update, patch, delete."""

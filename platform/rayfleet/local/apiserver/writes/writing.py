@@ -1,0 +1,267 @@
+"""Creating and changing objects: the one path that every write of an object takes. Edge: the storage.
+
+decode -> drop and report unknown fields -> defaults -> admission -> metadata -> validation -> store. Every step refuses by raising
+``Refusal``; nothing is stored then, and a dry run stops before the store.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from uuid import uuid4
+
+from rayfleet.local.apiserver.grammar.names import changed_metadata_problems, metadata_problems
+from rayfleet.local.apiserver.grammar.refusal import (
+    Cause,
+    Refusal,
+    already_exists,
+    bad_request,
+    forbidden,
+    invalid,
+    invalid_object,
+    not_found,
+    required,
+)
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.storage.history import Stored
+from rayfleet.local.apiserver.storage.storage import Key, Storage
+from rayfleet.local.apiserver.writes.metadata import (
+    check_identity,
+    check_update,
+    keep_servers_own,
+    placed,
+    raise_generation,
+    should_go,
+    stamp_new,
+)
+from rayfleet.model.meta import JsonObject
+
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes': no vowels, so no words
+NAMESPACES = "/namespaces"
+
+
+class FieldValidation(Enum):
+    """What happens to unknown and repeated fields."""
+
+    IGNORE = "Ignore"
+    WARN = "Warn"
+    STRICT = "Strict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """The query of a write; ``duplicates`` are the fields that the body gave twice."""
+
+    is_dry_run: bool = False
+    validation: FieldValidation = FieldValidation.WARN
+    duplicates: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The object after a write; ``warnings`` go into headers."""
+
+    object: JsonObject
+    is_new: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Writer:
+    """Creates and changes objects of any kind. ``settled`` is called after each stored write (definitions listen there)."""
+
+    storage: Storage
+    now: Callable[[], datetime]
+    settled: Callable[[Kind, Stored], None]
+    gone: Callable[[Kind, Stored], None]
+    _random: random.Random = field(default_factory=random.SystemRandom)
+
+    def create(self, kind: Kind, namespace: str, manifest: JsonObject, options: WriteOptions) -> Written:
+        """Store a new object. Raises Refusal: 400, 403, 404 (namespace), 409, 422."""
+        check_identity(kind, manifest)
+        cleaned, warnings = self._cleaned(kind, manifest, options)
+        new = placed(kind, cleaned, namespace)
+        if new["metadata"].get("resourceVersion"):
+            raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
+        self.check_namespace(kind, namespace, new["metadata"].get("name", ""))
+        if kind.rules.own_status_on_create:
+            new.pop("status", None)
+        kind.fields.fill(new)
+        suffix = "".join(self._random.choices(_SUFFIX_LETTERS, k=5))
+        stamp_new(kind, new, uid=str(uuid4()), now=self.now(), suffix=suffix)
+        if not new["metadata"].get("name"):
+            raise invalid_object(
+                kind.group, kind.kind, "", [required("metadata.name", "name or generateName is required")]
+            )
+        kind.rules.prepare(new, None)
+        self._check(kind, new, None)
+        key = (namespace if kind.is_namespaced else "", new["metadata"]["name"])
+        if self.storage.get(kind.storage_name, key) is not None:
+            raise already_exists(kind.group, kind.plural, key[1])
+        if options.is_dry_run:
+            return Written(object=new, is_new=True, warnings=warnings)
+        stored = self.storage.write(kind.storage_name, key, new)
+        self.settled(kind, stored)
+        return Written(object=stored.object, is_new=True, warnings=warnings)
+
+    def replace(self, kind: Kind, key: Key, manifest: JsonObject, options: WriteOptions, part: str = "") -> Written:
+        """Store a changed object; ``part`` is a subresource (``status``, ``finalize``). Raises Refusal: 400, 404, 409, 422."""
+        check_identity(kind, manifest)
+        cleaned, warnings = self._cleaned(kind, manifest, options)
+        new = placed(kind, cleaned, key[0])
+        if new["metadata"].setdefault("name", key[1]) != key[1]:
+            raise bad_request(
+                f"the name of the object ({new['metadata']['name']}) does not match the name on the URL ({key[1]})"
+            )
+        found = self.storage.get(kind.storage_name, key)
+        if found is None:
+            if part or not kind.rules.creates_on_update:
+                raise not_found(kind.group, kind.plural, key[1])
+            return self.create(kind, key[0], manifest, options)
+        return self._change(kind, found, new, options, part=part, warnings=warnings)
+
+    def patch(
+        self,
+        kind: Kind,
+        key: Key,
+        patched: Callable[[JsonObject], JsonObject],
+        options: WriteOptions,
+        part: str = "",
+    ) -> Written:
+        """Store what ``patched`` makes of the object. Raises Refusal as ``replace``."""
+        found = self.storage.get(kind.storage_name, key)
+        if found is None:
+            raise not_found(kind.group, kind.plural, key[1])
+        before = shown_as(kind, found.object)
+        changed = patched(before)
+        cleaned, warnings = self._decoded_patch(kind, changed, options)
+        new = placed(kind, cleaned, key[0])
+        if new["metadata"].get("name") != key[1]:
+            raise bad_request(
+                f"the name of the object ({new['metadata'].get('name', '')}) does not match the name on the URL ({key[1]})"
+            )
+        if new["metadata"].get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+            cause = invalid("metadata.uid", new["metadata"]["uid"], "field is immutable")
+            raise invalid_object(kind.group, kind.kind, key[1], [cause])
+        if before["metadata"].get("resourceVersion") and not new["metadata"].get("resourceVersion"):
+            new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+        return self._change(kind, found, new, options, part=part, warnings=warnings)
+
+    def mutate(self, kind: Kind, found: Stored, new: JsonObject) -> Stored:
+        """Store a change that the server itself makes; nothing is checked."""
+        stored = self.storage.write(kind.storage_name, found.key, new)
+        self.settled(kind, stored)
+        return stored
+
+    def check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
+        """Raise Refusal (404, 403) unless objects may be created in ``namespace``."""
+        if not kind.is_namespaced:
+            return
+        found = self.storage.get(NAMESPACES, ("", namespace))
+        if found is None:
+            raise not_found("", "namespaces", namespace)
+        if found.object["metadata"].get("deletionTimestamp"):
+            cause = Cause(
+                field="metadata.namespace",
+                reason="NamespaceTerminating",
+                message=f"namespace {namespace} is being terminated",
+            )
+            raise forbidden(
+                kind.group,
+                kind.plural,
+                name,
+                f"unable to create new content in namespace {namespace} because it is being terminated",
+                [cause],
+            )
+
+    def _change(
+        self, kind: Kind, found: Stored, new: JsonObject, options: WriteOptions, *, part: str, warnings: tuple[str, ...]
+    ) -> Written:
+        old = shown_as(kind, found.object)
+        check_update(kind, new, old)
+        new = _merged(kind, new, old, part)
+        keep_servers_own(new, old)
+        kind.fields.fill(new)
+        if part != "finalize":
+            kind.rules.prepare(new, old)
+        raise_generation(kind, new, old)
+        self._check(kind, new, old)
+        if new == old:
+            return Written(object=old, warnings=warnings)
+        if options.is_dry_run:
+            return Written(object=new, warnings=warnings)
+        if should_go(kind, new):
+            last = self.storage.remove(kind.storage_name, found.key)
+            self.gone(kind, last)
+            return Written(object=new, warnings=warnings)
+        stored = self.storage.write(kind.storage_name, found.key, new)
+        self.settled(kind, stored)
+        return Written(object=stored.object, warnings=warnings)
+
+    def _decoded_patch(
+        self, kind: Kind, changed: JsonObject, options: WriteOptions
+    ) -> tuple[JsonObject, tuple[str, ...]]:
+        """Return the patched object as ``_cleaned`` does; what cannot be decoded is the patch's fault, and 422."""
+        try:
+            check_identity(kind, changed)
+            return self._cleaned(kind, changed, options)
+        except Refusal as refusal:
+            if refusal.code != 400:
+                raise
+            cause = Cause(field="patch", reason="FieldValueInvalid", message=f"Invalid value: {refusal.message}")
+            raise invalid_object("", "", "", [cause]) from refusal
+
+    def _cleaned(self, kind: Kind, manifest: JsonObject, options: WriteOptions) -> tuple[JsonObject, tuple[str, ...]]:
+        cleaned, unknown = kind.fields.clean(manifest)
+        if options.validation is FieldValidation.IGNORE:
+            return cleaned, ()
+        complaints = [f'unknown field "{path}"' for path in unknown]
+        complaints += [f'duplicate field "{path}"' for path in options.duplicates]
+        if complaints and options.validation is FieldValidation.STRICT:
+            raise bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: '
+                + ", ".join(complaints)
+            )
+        return cleaned, tuple(complaints)
+
+    def _check(self, kind: Kind, new: JsonObject, old: JsonObject | None) -> None:
+        if old is None:
+            causes = metadata_problems(new["metadata"], kind.rules.name_problem, is_namespaced=kind.is_namespaced)
+        else:
+            causes = changed_metadata_problems(new["metadata"], old["metadata"])
+        causes += kind.fields.problems(new, old)
+        causes += kind.rules.problems(new, old)
+        if causes:
+            raise invalid_object(kind.group, kind.kind, new["metadata"]["name"], causes)
+
+
+def shown_as(kind: Kind, manifest: JsonObject) -> JsonObject:
+    """Return the object in the version of ``kind``; versions differ in their name only."""
+    return manifest if manifest["apiVersion"] == kind.api_version else {**manifest, "apiVersion": kind.api_version}
+
+
+def _merged(kind: Kind, new: JsonObject, old: JsonObject, part: str) -> JsonObject:
+    """Return what a write to ``part`` may change: status only its own, everything else all but the status."""
+    match part:
+        case "status":
+            meta = dict(old["metadata"] if kind.is_custom else new["metadata"])
+            kept = {key: value for key, value in old.items() if key not in ("status", "metadata")}
+            status = {"status": new["status"]} if "status" in new else {}
+            if not kind.is_custom:
+                meta["ownerReferences"] = old["metadata"].get("ownerReferences")
+                meta = {key: value for key, value in meta.items() if value is not None}
+            return {**kept, "metadata": meta, **status}
+        case "finalize":
+            return {**old, "metadata": dict(old["metadata"]), "spec": {**old["spec"], **_finalizers(new)}}
+        case _:
+            result = dict(new)
+            if kind.has_status:
+                result.pop("status", None)
+                if "status" in old:
+                    result["status"] = old["status"]
+            return result
+
+
+def _finalizers(new: JsonObject) -> JsonObject:
+    return {"finalizers": list(new.get("spec", {}).get("finalizers") or [])}

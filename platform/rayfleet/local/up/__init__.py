@@ -1,0 +1,1 @@
+"""What `rayfleet up` and `rayfleet status` do: start a cluster, watch fleets come up, ask the first question."""

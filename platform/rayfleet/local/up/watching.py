@@ -1,0 +1,98 @@
+"""Watch fleets of an embedded cluster come up: read pods, ask head sidecars for their reasons, notice what will never work."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.local.supervisor.bootstrap import log_tail
+from rayfleet.local.up.progress import FleetProgress, Trouble, fleet_progress, head_pods, is_pod_ready
+from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
+
+POLL_SECONDS = 0.15
+# A trouble that lasts this long is no passing state (a pod that waits for one that is just ending, say).
+TROUBLE_LIMIT = timedelta(seconds=4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """One look at a fleet: its progress and what the first unready engine says of itself ("" when there is nothing)."""
+
+    progress: FleetProgress
+    engine_says: str
+
+
+async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, limit: timedelta) -> AsyncGenerator[Sight]:
+    """Yield a look at the fleet several times a second until the caller has seen enough.
+
+    Raises EnvironmentProblem when a trouble lasts (with the end of the log that tells more), or after ``limit``.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit.total_seconds()
+    trouble_since: float | None = None
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session:
+        while True:
+            fleet = await client.get(FLEETS, key.name, key.namespace)
+            clusters = await client.list(RAY_CLUSTERS, key.namespace)
+            pods = await client.list(PODS, key.namespace)
+            progress = fleet_progress(fleet, clusters.items, pods.items)
+            says = await _engine_says(session, head_pods(key.name, pods.items))
+            yield Sight(progress=progress, engine_says=says)
+            trouble_since = (trouble_since or loop.time()) if progress.troubles else None
+            if trouble_since is not None and loop.time() - trouble_since > TROUBLE_LIMIT.total_seconds():
+                raise _hopeless(key, progress.troubles, pods.items, pods_folder)
+            if loop.time() > deadline:
+                raise EnvironmentProblem(
+                    f"fleet {key} is not ready after {limit.total_seconds():.0f} s: "
+                    f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes, "
+                    f"{progress.replicas_ready}/{progress.replicas_expected} replicas; {says or 'its engine says nothing'}",
+                    way_out=f"Logs of its pods: {pods_folder}. A larger model may need a larger --timeout.",
+                )
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _engine_says(session: aiohttp.ClientSession, heads: Sequence[Mapping[str, Any]]) -> str:
+    for pod in heads:
+        address = pod.get("status", {}).get("podIP")
+        if not address or is_pod_ready(pod):
+            continue
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with session.get(f"http://{address}:8080/ready") as response:
+                said = await response.json()
+                return str(said.get("message") or said.get("reason") or "")
+    return ""
+
+
+def _hopeless(
+    key: ObjectKey, troubles: Sequence[Trouble], pods: Sequence[JsonObject], pods_folder: Path
+) -> EnvironmentProblem:
+    first = troubles[0]
+    lines = "".join(f"\n  {trouble}" for trouble in troubles[:4])
+    tail = "".join(
+        f"\nthe end of its log ({path.name}):\n{log_tail(path)}" for path in _newest_logs(first, pods, pods_folder)
+    )
+    return EnvironmentProblem(
+        f"fleet {key} cannot get ready:{lines}{tail}",
+        way_out=f"Mend the manifest and apply it again. Logs of its pods: {pods_folder}.",
+    )
+
+
+def _newest_logs(trouble: Trouble, pods: Sequence[JsonObject], pods_folder: Path) -> list[Path]:
+    """Return the newest non-empty log of the container that the trouble names, if there is one."""
+    if not trouble.container:
+        return []
+    for pod in pods:
+        meta = pod["metadata"]
+        if f"pod {meta['name']}," in trouble.subject:
+            folder = pods_folder / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / trouble.container
+            logs = [path for path in folder.glob("*.log") if path.stat().st_size]
+            return [max(logs, key=lambda path: path.stat().st_mtime)] if logs else []
+    return []
