@@ -1,7 +1,7 @@
 """A fake inference engine that speaks the real protocol, for speed and for faults.
 
 ``/health``, ``/nodes``, ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions`` (plain and streamed, ``stream_options.include_usage``),
-``/metrics``. Its answers are shaped as vLLM 0.32's are, and the real ``openai`` package reads them (tests/unit/test_testing_engine.py);
+``/metrics``. Its answers are shaped as vLLM 0.32's are, and the real ``openai`` package reads them (tests/parts/testing/test_engine.py);
 tests/e2e/test_sidecar_real_engine.py holds the sidecar to a real engine as well.
 """
 

@@ -11,7 +11,7 @@ from rayfleet.manifest.replica_set import decode_replica_set, encode_replica_set
 from rayfleet.model.fleet import Percent
 from rayfleet.model.meta import JsonObject
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "manifests"
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "manifests"
 FILES = (
     "seed-fleet.yaml",
     "peer/fleet-two-node.yaml",

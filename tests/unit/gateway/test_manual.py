@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rayfleet_gateway.telemetry import Result, Telemetry
 
-README = Path(__file__).parents[2] / "gateway" / "README.md"
+README = Path(__file__).parents[3] / "gateway" / "README.md"
 
 
 def test_the_readme_names_the_metrics_and_results() -> None:

@@ -13,7 +13,7 @@ from rayfleet.testing.vllm_cpu import environment_folder
 from rayfleet_vllm.engine import Vllm
 from rayfleet_vllm.plugin import rayfleet_local_environments
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "tests" / "data" / "vllm-metrics.txt"
 EXAMPLE = ROOT / "examples" / "02-vllm-two-nodes" / "fleet.yaml"
 

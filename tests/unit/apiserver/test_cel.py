@@ -18,8 +18,8 @@ from rayfleet.manifest.crds import all_crds
 from rayfleet.manifest.schema import ONE_SOURCE_MESSAGE
 from rayfleet.model.meta import JsonObject
 
-RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "rule-cases.json").read_text("utf-8"))
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "crds"
+RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "rule-cases.json").read_text("utf-8"))
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "crds"
 
 
 @pytest.fixture(scope="module")

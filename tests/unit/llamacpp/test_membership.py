@@ -19,7 +19,7 @@ from rayfleet_llamacpp.page import counters, merged, parse_page, render_page
 from rayfleet_llamacpp.pick import least_busy
 from rayfleet_llamacpp.wire import openai_error, requested_model, split_events
 
-PAGE = parse_page((Path(__file__).parents[1] / "data" / "llamacpp-metrics.txt").read_text(encoding="utf-8"))
+PAGE = parse_page((Path(__file__).parents[2] / "data" / "llamacpp-metrics.txt").read_text(encoding="utf-8"))
 
 
 def node(address: str, *, machine: str = "m", is_alive: bool = True) -> RayNode:

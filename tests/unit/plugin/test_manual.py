@@ -14,7 +14,7 @@ from rayfleet.plugin import hookspecs
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.registry import Registry, load
 
-MANUAL = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
+MANUAL = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("rayfleet_")}
 PLUGINS = ("llamacpp", "vllm", "models")
 

@@ -13,7 +13,7 @@ from rayfleet.local.apiserver.kinds.builtin.printers import printers
 from rayfleet.local.apiserver.kinds.custom.printer import column_printer
 from rayfleet.model.meta import JsonObject
 
-RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "table-cases.json").read_text("utf-8"))[
+RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "table-cases.json").read_text("utf-8"))[
     "tables"
 ]
 ROWS = [(table, row) for table in RECORDED for row in table["rows"]]

@@ -10,7 +10,7 @@ from rayfleet.local.apiserver.grammar.refusal import Refusal
 from rayfleet.local.apiserver.wire.negotiation import View, aggregated_discovery_version, media_types, view_of
 from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
-QUANTITIES = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "quantities.json").read_text("utf-8"))
+QUANTITIES = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "quantities.json").read_text("utf-8"))
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

@@ -9,7 +9,7 @@ from rayfleet.model.serving import NodeResources, Parallelism, Serving
 from rayfleet_llamacpp.engine import LlamaCpp
 from rayfleet_llamacpp.page import parse_page
 
-PAGE = Path(__file__).parents[1] / "data" / "llamacpp-metrics.txt"
+PAGE = Path(__file__).parents[2] / "data" / "llamacpp-metrics.txt"
 
 
 def serving(

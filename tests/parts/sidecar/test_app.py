@@ -22,7 +22,7 @@ from rayfleet_sidecar.settings import SidecarSettings, read_settings
 
 Client = TestClient[web.Request, web.Application]
 LIMIT_SECONDS = 10
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 @asynccontextmanager

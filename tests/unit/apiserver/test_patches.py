@@ -16,7 +16,7 @@ from rayfleet.local.apiserver.writes.json_patch import json_patched, merge_patch
 from rayfleet.local.apiserver.writes.strategic_patch import strategic_patched
 from rayfleet.model.meta import JsonObject
 
-RECORDED = json.loads((Path(__file__).parents[1] / "data" / "apiserver" / "patch-cases.json").read_text("utf-8"))
+RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "patch-cases.json").read_text("utf-8"))
 KINDS = {"cm": "ConfigMap", "pod": "Pod", "svc": "Service", "node": "Node", "sa": "ServiceAccount"}
 
 

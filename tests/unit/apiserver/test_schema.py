@@ -14,7 +14,7 @@ from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
 from rayfleet.local.apiserver.schema.validation import validate
 from rayfleet.model.meta import JsonObject
 
-DATA = Path(__file__).parents[1] / "data" / "apiserver"
+DATA = Path(__file__).parents[2] / "data" / "apiserver"
 RECORDED = json.loads((DATA / "schema-cases.json").read_text("utf-8"))
 DEFINITIONS = json.loads((DATA / "definition-cases.json").read_text("utf-8"))["cases"]
 SCHEMA: JsonObject = RECORDED["schema"]

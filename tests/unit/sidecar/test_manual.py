@@ -9,7 +9,7 @@ from rayfleet_sidecar.pages import own_page
 from rayfleet_sidecar.readiness import Reason, first_judgement
 from rayfleet_sidecar.settings import SidecarSettings
 
-README = Path(__file__).parents[2] / "runtime_sidecar" / "README.md"
+README = Path(__file__).parents[3] / "runtime_sidecar" / "README.md"
 
 
 def first_cells() -> set[str]:
