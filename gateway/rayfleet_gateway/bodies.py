@@ -1,7 +1,7 @@
 """A request's body as its engine will read it: what Content-Encoding wraps is unpacked, to look at only. Pure.
 
-The model must be read from what the engine reads, or a packed body would be a way around the check that header and body agree. The packed
-bytes are what goes upstream.
+The model must be read from what the engine reads, or a packed body would be a way around the check that header and body
+agree. The packed bytes are what goes upstream.
 """
 
 import zlib

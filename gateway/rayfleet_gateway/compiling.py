@@ -1,7 +1,7 @@
 """From HTTPRoutes, Services, EndpointSlices and ReferenceGrants to a route table. Pure.
 
-A match that uses what this gateway does not have (regular expressions, query parameters) never matches and is reported, rather than
-matching more than was asked. A backend in another namespace counts only with a ReferenceGrant there.
+A match that uses what this gateway does not have (regular expressions, query parameters) never matches and is reported,
+rather than matching more than was asked. A backend in another namespace counts only with a ReferenceGrant there.
 """
 
 import re
@@ -74,7 +74,10 @@ class _Compiler:
         self._grants = objects.grants
 
     def readable(self, route: JsonObject) -> Sequence[Rule]:
-        """Return the rules of a route, none of one that is not made as its schema says: one bad object must not stop the others."""
+        """Return the rules of a route, none of one that is not made as its schema says.
+
+        One bad object must not stop the others.
+        """
         try:
             return tuple(self.rules(route))
         except (AttributeError, KeyError, TypeError, ValueError) as error:

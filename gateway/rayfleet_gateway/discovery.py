@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 # Changes that come together (a rollout touches several objects) make one table; nobody notices 5 ms.
 SETTLE_SECONDS = 0.005
-# With thousands of routes that never rest, compiling takes at most this part (1 of n + 1) of the loop that all streams share.
+# With thousands of routes that never rest, compiling takes at most this part (1 of n + 1) of the loop that all streams
+# share.
 COMPILING_SHARE = 9
 
 

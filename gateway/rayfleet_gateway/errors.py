@@ -1,9 +1,9 @@
 """Every answer that is the gateway's own, in OpenAI's error shape. Pure.
 
-``{"error": {"message", "type", "param", "code"}}``, so that the OpenAI clients raise the class they should (404 NotFoundError,
-400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. Codes: model_not_found, model_not_ready, path_not_found,
-method_not_allowed, invalid_request_error, request_too_large, request_timeout, upstream_error, upstream_timeout, gateway_starting,
-gateway_stopping, internal_error.
+``{"error": {"message", "type", "param", "code"}}``, so that the OpenAI clients raise the class they should (404
+NotFoundError, 400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. Codes: model_not_found,
+model_not_ready, path_not_found, method_not_allowed, invalid_request_error, request_too_large, request_timeout,
+upstream_error, upstream_timeout, gateway_starting, gateway_stopping, internal_error.
 """
 
 import difflib
@@ -63,7 +63,10 @@ def model_not_found(model: str, known: Sequence[str]) -> Refusal:
 
 
 def nearest(model: str, known: Sequence[str]) -> list[str]:
-    """Return up to three of ``known`` with names like ``model``; of thousands only those of the same beginning are compared."""
+    """Return up to three of ``known`` with names like ``model``.
+
+    Of thousands only those of the same beginning are compared.
+    """
     candidates: Sequence[str] = known
     if len(known) > COMPARED_NAMES:
         candidates = [name for name in known if name[:1].lower() == model[:1].lower()][:COMPARED_NAMES]
@@ -129,7 +132,10 @@ def method_not_allowed(path: str, allowed: str) -> Refusal:
 
 
 def quoted_error(model: str, status: int, text: str, headers: Mapping[str, str]) -> Refusal:
-    """Return an engine's error that is not JSON as one that clients can read: its status, its first words, its Retry-After."""
+    """Return an engine's error that is not JSON as one that clients can read.
+
+    Its status, its first words, its Retry-After.
+    """
     words = " ".join(text.split())[:QUOTED_CHARACTERS]
     return Refusal(
         status=HTTPStatus(status) if status in _STATUSES else HTTPStatus.BAD_GATEWAY,

@@ -1,7 +1,8 @@
 """What must be seen in a stream of server-sent events while its bytes pass: an error, the end, a whole event. Pure.
 
-Nothing is parsed: one search per chunk, over the chunk and the last bytes before it, so an event may be cut anywhere. JSON escapes quotes
-within strings, so that ``data: {"error"`` in valid events is the engine's error and never a model's text.
+Nothing is parsed: one search per chunk, over the chunk and the last bytes before it, so an event may be cut anywhere.
+JSON escapes quotes within strings, so that ``data: {"error"`` in valid events is the engine's error and never a model's
+text.
 """
 
 import re

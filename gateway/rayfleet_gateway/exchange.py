@@ -1,15 +1,17 @@
 """One request through the gateway: read, route, pick, ask, pass the answer on, count once.
 
-The only mutable things are what runs now and the number of requests in flight per endpoint. Bytes pass unchanged in both directions.
-Another endpoint is asked only when no connection was made: nothing was processed then (and see upstream.py for stale connections).
+The only mutable things are what runs now and the number of requests in flight per endpoint. Bytes pass unchanged in
+both directions. Another endpoint is asked only when no connection was made: nothing was processed then (and see
+upstream.py for stale connections).
 
-A client never takes a broken answer for a whole one. The head of an answer is held until its first byte, so whatever fails before it is
-an error with its own status. After it a stream of events ends with an error event and without ``[DONE]``; anything else, and a stream that
-broke within an event, ends with a cut connection. A stream of completions that ends well but without ``[DONE]`` is a broken one: engines
-always send it there (clients take its absence for success). Other paths have ends of their own and are not judged.
+A client never takes a broken answer for a whole one. The head of an answer is held until its first byte, so whatever
+fails before it is an error with its own status. After it a stream of events ends with an error event and without
+``[DONE]``; anything else, and a stream that broke within an event, ends with a cut connection. A stream of completions
+that ends well but without ``[DONE]`` is a broken one: engines always send it there (clients take its absence for
+success). Other paths have ends of their own and are not judged.
 
-Limits: the route's ``timeouts.request`` (or ``first_byte_timeout``) runs from the request's head to the first byte of the answer's body,
-over all attempts; then ``idle_timeout`` bounds each wait, for the engine as for the client.
+Limits: the route's ``timeouts.request`` (or ``first_byte_timeout``) runs from the request's head to the first byte of
+the answer's body, over all attempts; then ``idle_timeout`` bounds each wait, for the engine as for the client.
 """
 
 import asyncio
@@ -60,7 +62,10 @@ class Forwarder:
         self._running: set[ExchangeNote] = set()
 
     async def serve(self, request: web.Request, table: RouteTable) -> web.StreamResponse:
-        """Return the answer to one request, by the table as it is now; counts exactly one outcome, also when cancelled."""
+        """Return the answer to one request, by the table as it is now.
+
+        Counts exactly one outcome, also when cancelled.
+        """
         note = ExchangeNote(request)
         self._running.add(note)
         try:

@@ -21,7 +21,10 @@ class Phase(Enum):
 
 
 class ExchangeNote:
-    """Made in the task that serves the request. ``label`` is the model's name for metrics: a routed one, or ``unknown``."""
+    """Made in the task that serves the request.
+
+    ``label`` is the model's name for metrics: a routed one, or ``unknown``.
+    """
 
     def __init__(self, request: web.Request) -> None:
         self.request = request

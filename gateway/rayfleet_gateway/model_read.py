@@ -1,9 +1,10 @@
 """Which model a request asks for, read from the raw bytes of its body. Pure.
 
-The body is scanned by depth and never built: a prompt of a megabyte is one jump. Only the top level counts; a second ``model`` key,
-however it is escaped, is refused, because two parsers may choose differently (and the one that checks is not the one that serves).
-What lies below the top level is the engine's to check, except that it must end. Bodies made to be slow are refused: the scan runs in the
-loop that all streams share (a megabyte of prose: 0.1 ms, of escapes: 5 ms; 200,000 nested values: 90 ms).
+The body is scanned by depth and never built: a prompt of a megabyte is one jump. Only the top level counts; a second
+``model`` key, however it is escaped, is refused, because two parsers may choose differently (and the one that checks is
+not the one that serves). What lies below the top level is the engine's to check, except that it must end. Bodies made
+to be slow are refused: the scan runs in the loop that all streams share (a megabyte of prose: 0.1 ms, of escapes: 5 ms;
+200,000 nested values: 90 ms).
 """
 
 import json
@@ -77,7 +78,10 @@ def body_model(body: bytes) -> str | None:
 
 
 def _member(body: bytes, at: int) -> tuple[_Token, str | None]:
-    """Read ``"key": value`` and what follows; return the comma or brace after it, and the value when the key is ``model``."""
+    """Read ``"key": value`` and what follows.
+
+    Return the comma or brace after it, and the value when the key is ``model``.
+    """
     key = _next(body, at)
     colon = _next(body, key.end) if key is not None and key.kind == b'"' else None
     value = _next(body, colon.end) if colon is not None and colon.kind == b":" else None
@@ -108,7 +112,8 @@ def _next(body: bytes, at: int) -> _Token | None:
 def _string_end(body: bytes, at: int) -> int:
     """Return the place after the string that ``at`` lies in.
 
-    Prose has its quote found at the speed of memchr; text full of escapes (code, JSON) goes to the expression, at some 2 ns a byte.
+    Prose has its quote found at the speed of memchr; text full of escapes (code, JSON) goes to the expression, at some
+    2 ns a byte.
     """
     for _ in range(_QUICK_LOOKS):
         quote = body.find(b'"', at)

@@ -1,7 +1,7 @@
 """Filter, score, choose: which endpoint gets a request. Pure.
 
-Least requests: of the endpoints not excluded, the ones with the fewest requests in flight, and among equals a random one, so that
-several gateways do not all choose the same. Randomness comes in as a number.
+Least requests: of the endpoints not excluded, the ones with the fewest requests in flight, and among equals a random
+one, so that several gateways do not all choose the same. Randomness comes in as a number.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -27,8 +27,8 @@ def picked_endpoint(
 def picked_backend(backends: Sequence[Backend], excluded: Collection[Endpoint], chance: float) -> Backend | None:
     """Return a backend by weight among those with an endpoint left, None when there is none.
 
-    Gateway API would answer 503 for the share of a backend without endpoints; a replica set that is just going away is no reason to
-    fail requests that another can answer.
+    Gateway API would answer 503 for the share of a backend without endpoints; a replica set that is just going away is
+    no reason to fail requests that another can answer.
     """
     able = [
         backend

@@ -1,7 +1,8 @@
 """The immutable route table, and which rule a request takes. Pure.
 
-Source: Gateway API v1.6, HTTPRoute: exact path before the longest prefix, then method, then more headers, then the older route, then
-its name, then the order in the route. A prefix matches whole path segments: ``/v1/completions`` does not match ``/v1/completionsx``.
+Source: Gateway API v1.6, HTTPRoute: exact path before the longest prefix, then method, then more headers, then the
+older route, then its name, then the order in the route. A prefix matches whole path segments: ``/v1/completions`` does
+not match ``/v1/completionsx``.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One match of one rule of one route. ``rank`` sorts rules: the smallest wins (see ``rank_of``). ``request_timeout`` zero: no limit."""
+    """One match of one rule of one route.
+
+    ``rank`` sorts rules: the smallest wins (see ``rank_of``). ``request_timeout`` zero: no limit.
+    """
 
     match: Match
     route: str
@@ -59,7 +63,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTable:
-    """All rules, best first, by the model they name; ``for_any`` name none. ``models`` are sorted; ``paths`` are each path once."""
+    """All rules, best first, by the model they name; ``for_any`` name none.
+
+    ``models`` are sorted; ``paths`` are each path once.
+    """
 
     by_model: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     for_any: tuple[Rule, ...] = ()
@@ -85,7 +92,10 @@ class RouteTable:
 
 
 def rank_of(match: Match, *, created: str, route: str, order: int) -> tuple[int | str, ...]:
-    """Return what sorts a rule: path kind and length, method, number of headers, age (RFC 3339), name, order in the route."""
+    """Return what sorts a rule.
+
+    Path kind and length, method, number of headers, age (RFC 3339), name, order in the route.
+    """
     return (
         0 if match.is_exact_path else 1,
         -len(match.path.rstrip("/")),

@@ -15,7 +15,10 @@ from rayfleet_gateway.settings import GatewaySettings
 
 
 class _OnlyOurFaults(logging.Filter):
-    """Drops the trace that aiohttp logs for each request which is no HTTP: the client is told, and anybody could fill the log."""
+    """Drops the trace that aiohttp logs for each request which is no HTTP.
+
+    The client is told, and anybody could fill the log.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record stays."""

@@ -9,11 +9,12 @@ from pathlib import Path
 class GatewaySettings:
     """``kubeconfig`` None means the pod that the gateway runs in.
 
-    ``connect_timeout``: a ready engine on the same network accepts at once. ``first_byte_timeout`` holds where the route says no
-    ``timeouts.request``; that one, too, runs to the first byte of the answer, since cutting healthy streams is the most
-    reported fault of gateways; zero in a route means no limit, as Gateway API has it. ``idle_timeout``: the longest silence within a stream,
-    and the longest time for a client to send a body or to take bytes. ``stale_limit``: see upstream.py. ``drain``: how long answers may
-    go on after SIGTERM. ``body_limit_bytes``: of a request, unpacked too. ``head_limit_bytes``: of one header line.
+    ``connect_timeout``: a ready engine on the same network accepts at once. ``first_byte_timeout`` holds where the
+    route says no ``timeouts.request``; that one, too, runs to the first byte of the answer, since cutting healthy
+    streams is the most reported fault of gateways; zero in a route means no limit, as Gateway API has it.
+    ``idle_timeout``: the longest silence within a stream, and the longest time for a client to send a body or to take
+    bytes. ``stale_limit``: see upstream.py. ``drain``: how long answers may go on after SIGTERM. ``body_limit_bytes``:
+    of a request, unpacked too. ``head_limit_bytes``: of one header line.
     """
 
     kubeconfig: Path | None = None

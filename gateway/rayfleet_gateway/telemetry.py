@@ -1,4 +1,7 @@
-"""The gateway's metrics, all declared here. Labels are bounded: ``model`` is a routed model or ``unknown``, never what a client wrote."""
+"""The gateway's metrics, all declared here.
+
+Labels are bounded: ``model`` is a routed model or ``unknown``, never what a client wrote.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,7 +28,10 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The one accounting event of a request. ``status`` 0: no answer began. Seconds; ``first_byte_seconds`` None when nothing came."""
+    """The one accounting event of a request.
+
+    ``status`` 0: no answer began. Seconds; ``first_byte_seconds`` None when nothing came.
+    """
 
     model: str
     status: int

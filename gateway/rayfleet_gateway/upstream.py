@@ -1,9 +1,10 @@
 """Asks one endpoint: connections, and the one case in which a request is sent twice.
 
-A pooled connection may be closed by its server at the moment it is used again (idle limits, a process that stops). The request was
-not processed then, and a client must not hear of it. aiohttp repeats only idempotent methods, so it is done here, and only when all hold:
-the connection was a used one, it ended before any byte of an answer, and at once (``stale_limit``: a request that had been at work for
-longer is the client's to repeat). The second time is on a new connection, so a request is sent at most twice.
+A pooled connection may be closed by its server at the moment it is used again (idle limits, a process that stops). The
+request was not processed then, and a client must not hear of it. aiohttp repeats only idempotent methods, so it is done
+here, and only when all hold: the connection was a used one, it ended before any byte of an answer, and at once
+(``stale_limit``: a request that had been at work for longer is the client's to repeat). The second time is on a new
+connection, so a request is sent at most twice.
 """
 
 import asyncio
@@ -71,7 +72,8 @@ async def open_upstreams(settings: GatewaySettings) -> AsyncIterator[Upstreams]:
     """Open and close the sessions."""
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_note_reuse)
-    # Shorter than any engine keeps an idle connection (uvicorn, vLLM: 5 s): requests should not meet one that is just closing.
+    # Shorter than any engine keeps an idle connection (uvicorn, vLLM: 5 s): requests should not meet one that is just
+    # closing.
     pooled = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
     fresh = aiohttp.TCPConnector(limit=0, force_close=True)
     async with _session(settings, pooled, [trace]) as one, _session(settings, fresh, []) as other:

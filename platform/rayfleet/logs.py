@@ -1,4 +1,7 @@
-"""How every process of rayfleet logs: one line on stderr, a constant message, then the facts of ``extra`` as name=value."""
+"""How every process of rayfleet logs.
+
+One line on stderr, a constant message, then the facts of ``extra`` as name=value.
+"""
 
 import logging
 import sys

@@ -1,7 +1,9 @@
-"""The Ray actor: one llama.cpp server on its node's own address. Imported by Ray's workers; imports Ray only by its caller.
+"""The Ray actor: one llama.cpp server on its node's own address.
 
-The server is C++ threads inside this process: kill -9 of the actor is the death of the server. The model file is mapped, so
-actors on one machine share its pages.
+Imported by Ray's workers; imports Ray only by its caller.
+
+The server is C++ threads inside this process: kill -9 of the actor is the death of the server. The model file is
+mapped, so actors on one machine share its pages.
 """
 
 import os

@@ -1,8 +1,9 @@
 """The only module that speaks to Ray: join, watch its nodes, hold the placement group, start and end actors.
 
-Ray is imported here lazily: its import is the largest part of a start, and the API must answer 503 meanwhile. One placement
-group lives as long as the driver: Ray moves a bundle of a dead node to the next live one by itself, and the servers on the
-other nodes are left alone (tried with Ray 2.60: a new actor on the moved bundle runs 0.9 s after the node is back).
+Ray is imported here lazily: its import is the largest part of a start, and the API must answer 503 meanwhile. One
+placement group lives as long as the driver: Ray moves a bundle of a dead node to the next live one by itself, and the
+servers on the other nodes are left alone (tried with Ray 2.60: a new actor on the moved bundle runs 0.9 s after the
+node is back).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """``python -m rayfleet_llamacpp.driver``: one OpenAI API over a llama.cpp server on every node of a Ray cluster.
 
-Runs on the head. Exit code 0 after SIGTERM, 1 for something that this machine lacks, 2 for a wrong flag, 3 when Ray's head
-service is gone; all but the first let the container restart.
+Runs on the head. Exit code 0 after SIGTERM, 1 for something that this machine lacks, 2 for a wrong flag, 3 when Ray's
+head service is gone; all but the first let the container restart.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The engine as data: what it can do, how it is started, what its metrics are called. Pure.
 
-llama.cpp's server holds a whole model on one node, so the nodes of a replica work in data parallel: a driver on the head
-starts one server per Ray node, as Ray actors, and spreads requests over them.
+llama.cpp's server holds a whole model on one node, so the nodes of a replica work in data parallel: a driver on the
+head starts one server per Ray node, as Ray actors, and spreads requests over them.
 """
 
 import shlex
@@ -32,7 +32,8 @@ _METRIC_NAMES = MappingProxyType(
 )
 
 
-# A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray lets
+# A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray
+# lets
 # 60 s pass in both cases: the head stays away, and another one answers in its place.
 _ENVIRONMENT = MappingProxyType(
     {

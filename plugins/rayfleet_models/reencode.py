@@ -18,7 +18,8 @@ _WRITTEN_ANEW = frozenset({"general.architecture", "general.file_type", "general
 def reencode_to_f16(source: Path, target: Path, progress: Callable[[str], None]) -> None:
     """Write ``source`` to ``target`` with every tensor of two or more dimensions as F16, others as F32.
 
-    Raises EnvironmentProblem when ``source`` cannot be read or the disk is too small; OSError from writing passes through.
+    Raises EnvironmentProblem when ``source`` cannot be read or the disk is too small; OSError from writing passes
+    through.
     """
     gguf = _gguf_library()
     began = time.monotonic()

@@ -1,7 +1,8 @@
 """The engine as data: what it can do, how it is started, what its metrics are called. Pure.
 
-vLLM splits one model over the nodes. The head joins Ray, waits for all nodes and starts ``vllm serve``, which places one
-rank per accelerator by a placement group; workers only run Ray. A lost rank ends the engine (vLLM 0.32.0), and with it the head.
+vLLM splits one model over the nodes. The head joins Ray, waits for all nodes and starts ``vllm serve``, which places
+one rank per accelerator by a placement group; workers only run Ray. A lost rank ends the engine (vLLM 0.32.0), and with
+it the head.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,10 @@ from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 from rayfleet_vllm.scripts import RAY_VERSION, Launch, Limits, head_script, worker_script
 
-# The stock images of 2026 ship no Ray any more, and the head script says so and ends: this default wants one that was built
-# `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in `spec.serving.image`.
+# The stock images of 2026 ship no Ray any more, and the head script says so and ends: this default wants one that was
+# built
+# `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in
+# `spec.serving.image`.
 IMAGE = "vllm/vllm-openai:v0.14.0"
 PORT = 8000
 NODES_PORT = 8081
@@ -36,7 +39,8 @@ _METRIC_NAMES = MappingProxyType(
     }
 )
 
-# When a head starts anew, raylets of its former life must end soon, so that their pods join the new one: Ray's default is 60 s.
+# When a head starts anew, raylets of its former life must end soon, so that their pods join the new one: Ray's default
+# is 60 s.
 _ENVIRONMENT = MappingProxyType(
     {
         "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
@@ -118,7 +122,10 @@ def _engine_arguments(serving: Serving) -> tuple[str, ...]:
 
 
 def _ray_start_params(serving: Serving) -> Mapping[str, str]:
-    """Return the slots of a node. Without accelerators one logical slot holds the node's one rank; KubeRay counts what is no GPU."""
+    """Return the slots of a node.
+
+    Without accelerators one logical slot holds the node's one rank; KubeRay counts what is no GPU.
+    """
     resources = serving.resources
     if not resources.accelerators:
         return {"num-gpus": "1"}

@@ -1,12 +1,13 @@
 """Ray's own view of its nodes over HTTP, and a wait for them. Runs in the engine's container.
 
-Its text is passed to ``python3 -c`` by the head script, because stock images hold no rayfleet: standard library and Ray alone.
+Its text is passed to ``python3 -c`` by the head script, because stock images hold no rayfleet: standard library and Ray
+alone.
 
-``serve HOST PORT``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head service is silent.
-``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
+``serve HOST PORT``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head service
+is silent. ``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
 
-``ray._raylet.GcsClient`` is private (Ray 2.60.0), but needs neither a driver nor the dashboard; Ray Serve reads nodes the same way.
-It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environment.
+``ray._raylet.GcsClient`` is private (Ray 2.60.0), but needs neither a driver nor the dashboard; Ray Serve reads nodes
+the same way. It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environment.
 """
 
 import importlib
@@ -103,7 +104,10 @@ def make_server(host: str, port: int, view: View) -> ThreadingHTTPServer:
 
 
 def wait_for_nodes(read: Callable[[], int], wanted: int, limit_seconds: float, tell: Callable[[str], None]) -> bool:
-    """Return whether ``wanted`` nodes were alive within the limit. ``read`` gives their number, -1 while Ray is silent."""
+    """Return whether ``wanted`` nodes were alive within the limit.
+
+    ``read`` gives their number, -1 while Ray is silent.
+    """
     began = time.monotonic()
     told, told_at = -2, began
     while True:

@@ -1,7 +1,8 @@
 """The bash texts that start a head and a worker. Pure.
 
-They run in stock images: bash, coreutils, sed, python3, vllm, ray. Both end when Ray ends, so that the container restarts; the
-head's also when the observer or vLLM does. No step waits without a limit, and SIGTERM is heard at every step.
+They run in stock images: bash, coreutils, sed, python3, vllm, ray. Both end when Ray ends, so that the container
+restarts; the head's also when the observer or vLLM does. No step waits without a limit, and SIGTERM is heard at every
+step.
 """
 
 import shlex
@@ -14,7 +15,10 @@ RAY_VERSION = "2.60.0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Whole seconds. ``stop``: from SIGTERM to SIGKILL of vLLM; ``head``: how long a worker bears a closed port of its head."""
+    """Whole seconds.
+
+    ``stop``: from SIGTERM to SIGKILL of vLLM; ``head``: how long a worker bears a closed port of its head.
+    """
 
     nodes: int = 600
     stop: int = 20
@@ -69,9 +73,11 @@ kill -KILL $rest ${family:-} 2>/dev/null
 
 _FETCH = "$(python3 -m rayfleet_models fetch {model} --format huggingface)"
 
-# - A head that is started again on a machine where its former workers still run is refused by Ray ("already running") as long
+# - A head that is started again on a machine where its former workers still run is refused by Ray ("already running")
+# as long
 #   as the file of its former life names the same address.
-# - vLLM 0.32.0 may hang for ever after SIGTERM with a stream open ("Waiting for connections to close"): hence the timer.
+# - vLLM 0.32.0 may hang for ever after SIGTERM with a stream open ("Waiting for connections to close"): hence the
+# timer.
 # - `wait -n` also returns when a trapped signal came: the loop goes on until one of the three is really gone.
 _HEAD = """\
 stop=0 status=0 engine= family=
@@ -112,8 +118,10 @@ lives "$ray" || {{ say "Ray ended; ending the engine"; status=1; }}
 exit "$status"
 """
 
-# `ray start --address` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. So the head's
-# port is watched for the whole life: gone for the limit, the container ends, and its restart finds the head's new address.
+# `ray start --address` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. So the
+# head's
+# port is watched for the whole life: gone for the limit, the container ends, and its restart finds the head's new
+# address.
 _WORKER = """\
 {fetch}head=${{RAY_ADDRESS%:*}} port=${{RAY_ADDRESS##*:}}
 eval "exec $KUBERAY_GEN_RAY_START_CMD" &
@@ -140,7 +148,8 @@ done
 exit 1
 """
 
-# The model has to be there before the node joins: the head starts vLLM when all nodes have. SIGTERM must be heard meanwhile.
+# The model has to be there before the node joins: the head starts vLLM when all nodes have. SIGTERM must be heard
+# meanwhile.
 _FETCH_FIRST = """\
 python3 -m rayfleet_models fetch {model} --format huggingface >/dev/null &
 fetch=$!

@@ -38,7 +38,10 @@ async def _judging(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's signature
-    """Answer for this process alone, in aibrix_runtime's words: never for the engine, or its trouble would restart the sidecar."""
+    """Answer for this process alone, in aibrix_runtime's words.
+
+    Never for the engine, or its trouble would restart the sidecar.
+    """
     return web.json_response({"status": "ok"})
 
 

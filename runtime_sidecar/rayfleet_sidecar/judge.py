@@ -1,4 +1,7 @@
-"""Asks the engine and Ray, several times a second, and keeps the newest judgement. Every question has a limit, of time and of bytes."""
+"""Asks the engine and Ray, several times a second, and keeps the newest judgement.
+
+Every question has a limit, of time and of bytes.
+"""
 
 import asyncio
 import contextlib
@@ -44,7 +47,10 @@ class Judge:
         return time.monotonic() - self._looked_at > self._settings.stale_after.total_seconds()
 
     async def run(self) -> None:
-        """Judge until cancelled. After an unexpected error the verdict goes stale, which is not ready, and the next look follows."""
+        """Judge until cancelled.
+
+        After an unexpected error the verdict goes stale, which is not ready, and the next look follows.
+        """
         try:
             while True:
                 try:

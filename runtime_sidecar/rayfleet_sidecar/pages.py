@@ -1,6 +1,7 @@
 """Metrics pages: the sidecar's own few lines, and the engine's under their own names.
 
-Written by hand in Prometheus' text format 0.0.4: four metrics do not pay for a client library's 10 MiB beside every engine.
+Written by hand in Prometheus' text format 0.0.4: four metrics do not pay for a client library's 10 MiB beside every
+engine.
 """
 
 import re
@@ -66,9 +67,12 @@ def own_page(judge: Judged, settings: SidecarSettings, *, has_engine_page: bool)
 
 
 def usable_page(text: str) -> str:
-    """Return an engine's page as it may follow ours, with a newline at its end; empty when it would spoil the whole page.
+    """Return an engine's page as it may follow ours, with a newline at its end.
 
-    Spoilt by a line that is no sample (TensorRT-LLM's ``/metrics`` is JSON, a page may be cut short) and by one of our own names.
+    Empty when it would spoil the whole page.
+
+    Spoilt by a line that is no sample (TensorRT-LLM's ``/metrics`` is JSON, a page may be cut short) and by one of our
+    own names.
     """
     lines = text.splitlines()
     if any(line and not line.startswith("#") and _SAMPLE.fullmatch(line) is None for line in lines):

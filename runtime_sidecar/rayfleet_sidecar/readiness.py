@@ -1,8 +1,8 @@
 """When an engine is ready: a table of observations, not of hopes. Pure.
 
-Ready means: Ray shows every expected node alive (where the engine runs on Ray), the engine answers its health check, and since it last
-became healthy a one-token generation came back. Health endpoints lie: vLLM answers 200 for more than 100 s while a node is frozen,
-and answers 200 before a first request that kills it.
+Ready means: Ray shows every expected node alive (where the engine runs on Ray), the engine answers its health check,
+and since it last became healthy a one-token generation came back. Health endpoints lie: vLLM answers 200 for more than
+100 s while a node is frozen, and answers 200 before a first request that kills it.
 """
 
 from dataclasses import dataclass, replace
@@ -52,8 +52,9 @@ class Observation:
 class Judgement:
     """What ``/ready`` says: the reason, a sentence, and since when.
 
-    ``has_answered`` remembers this sidecar's whole life, ``was_ready`` only the engine's present one: it ends when the engine stops
-    answering, so that one that was started anew is loading and not failing. ``late_looks`` in a row brought no answer in time.
+    ``has_answered`` remembers this sidecar's whole life, ``was_ready`` only the engine's present one: it ends when the
+    engine stops answering, so that one that was started anew is loading and not failing. ``late_looks`` in a row
+    brought no answer in time.
     """
 
     reason: Reason
@@ -83,8 +84,8 @@ def first_judgement(now: datetime) -> Judgement:
 def judged(before: Judgement, seen: Observation, expected_nodes: int, now: datetime) -> Judgement:
     """Return the judgement after an observation; ``expected_nodes`` 0 means that the engine does not run on Ray.
 
-    A proof by generation holds only as long as everything else holds without a break. One late answer of a ready engine is no
-    break, two in a row are.
+    A proof by generation holds only as long as everything else holds without a break. One late answer of a ready engine
+    is no break, two in a row are.
     """
     is_late = seen.answer is Answer.LATE or (seen.answer is Answer.OK and bool(expected_nodes) and seen.are_nodes_late)
     late_looks = before.late_looks + 1 if is_late else 0

@@ -13,10 +13,11 @@ from rayfleet.model.errors import SettingsError
 class SidecarSettings:
     """``expected_nodes`` 0: the engine does not run on Ray, and ``nodes_url`` is not asked.
 
-    ``judge_period`` plus ``answer_limit`` is how old a verdict can be; ``token_limit`` is for a first generation, which compiles and
-    allocates. ``shortest_refusal``: an engine that was ready and is not stays so for longer than a readiness probe's period of 1 s, so that
-    no probe misses it. ``stale_after``: a judge that stood still this long judges nothing. ``most_bytes`` and ``most_page_bytes`` bound what is
-    read of an answer and of the engine's metrics. ``api_key`` is what the engine wants to see as a bearer token.
+    ``judge_period`` plus ``answer_limit`` is how old a verdict can be; ``token_limit`` is for a first generation, which
+    compiles and allocates. ``shortest_refusal``: an engine that was ready and is not stays so for longer than a
+    readiness probe's period of 1 s, so that no probe misses it. ``stale_after``: a judge that stood still this long
+    judges nothing. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's metrics.
+    ``api_key`` is what the engine wants to see as a bearer token.
     """
 
     host: str = "127.0.0.1"
@@ -39,9 +40,12 @@ class SidecarSettings:
 
 
 def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> SidecarSettings:
-    """Return the settings; flags win over ``INFERENCE_ENGINE`` and ``INFERENCE_ENGINE_ENDPOINT`` (aibrix_runtime's names).
+    """Return the settings.
 
-    The engine's key comes by ``INFERENCE_ENGINE_API_KEY`` alone: command lines are for everybody to read. Raises SettingsError for values that do not go together; argparse itself ends the process for the rest.
+    Flags win over ``INFERENCE_ENGINE`` and ``INFERENCE_ENGINE_ENDPOINT`` (aibrix_runtime's names).
+
+    The engine's key comes by ``INFERENCE_ENGINE_API_KEY`` alone: command lines are for everybody to read. Raises
+    SettingsError for values that do not go together; argparse itself ends the process for the rest.
     """
     defaults = SidecarSettings()
     parser = argparse.ArgumentParser(

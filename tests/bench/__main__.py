@@ -1,8 +1,8 @@
 """``python -m tests.bench``: what the gateway costs, beside the same upstream asked directly and a bare aiohttp proxy.
 
-Figures for people, never asserted. CPU time is the measured process's own, from /proc; client, upstream and proxy share this machine, so
-that requests per second are a floor. The servers are measured in turns, because machines change their mind within a minute; the
-figure is the best of the turns.
+Figures for people, never asserted. CPU time is the measured process's own, from /proc; client, upstream and proxy share
+this machine, so that requests per second are a floor. The servers are measured in turns, because machines change their
+mind within a minute; the figure is the best of the turns.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The processes of the benchmark: ``python -m tests.bench.servers upstream|bare|gateway [UPSTREAM_PORT]``.
 
-Each prints its port. The upstream speaks just enough HTTP to be no part of the cost: it answers what it has made before.
+Each prints its port. The upstream speaks just enough HTTP to be no part of the cost: it answers what it has made
+before.
 """
 
 import asyncio

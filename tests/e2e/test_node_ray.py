@@ -1,4 +1,7 @@
-"""Real two-node Ray clusters in pods as KubeRay writes them: side by side, killed, taken back, and gone without a trace."""
+"""Real two-node Ray clusters in pods as KubeRay writes them.
+
+Side by side, killed, taken back, and gone without a trace.
+"""
 
 import asyncio
 import json

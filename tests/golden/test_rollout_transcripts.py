@@ -1,7 +1,9 @@
-"""Rollouts as transcripts: who writes what, in which round, and how the fleet then stands. ``make golden`` writes them anew.
+"""Rollouts as transcripts: who writes what, in which round, and how the fleet then stands.
 
-In each round every controller makes one pass, then KubeRay reports the Ray clusters of the round before as ready (unless the scenario
-says that they never get so) and ends deletions.
+``make golden`` writes them anew.
+
+In each round every controller makes one pass, then KubeRay reports the Ray clusters of the round before as ready
+(unless the scenario says that they never get so) and ends deletions.
 """
 
 import os

@@ -17,7 +17,10 @@ Goal = Callable[[], Awaitable[bool]]
 
 
 async def live_until(world_client: KubeClient, world: FleetWorld, loss: Loss, goal: Goal) -> int:
-    """Start controllers that die at their second write (or first, when its reply is lost), until the goal; return the lives."""
+    """Start controllers that die at their second write (or first, when its reply is lost), until the goal.
+
+    Return the lives.
+    """
     for life in range(LIVES):
         survives = 1 if loss is Loss.REQUEST else 0
         async with MortalClient(world_client.address, writes=survives, loss=loss) as mortal:

@@ -143,7 +143,8 @@ async def test_a_terminating_cluster_with_accelerators_keeps_its_place(world: Wo
     world.simulator.may_finish = lambda _name: False
     old = (await world.ray_clusters())[0]["metadata"]
     await world.client.delete(RAY_CLUSTERS, ObjectKey(namespace=world.namespace, name=old["name"]), uid=old["uid"])
-    # KubeRay has a finalizer of its own only with GCS fault tolerance: here the object is gone at once, as its pods are.
+    # KubeRay has a finalizer of its own only with GCS fault tolerance: here the object is gone at once, as its pods
+    # are.
     await until(lambda: _replaced(world, old["uid"]))
     current = (await world.ray_clusters())[0]["metadata"]
     await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})

@@ -1,4 +1,7 @@
-"""``python -m rayfleet.local.manager`` as the process that it is: makes nothing twice, survives being killed, ends at SIGTERM."""
+"""``python -m rayfleet.local.manager`` as the process that it is.
+
+Makes nothing twice, survives being killed, ends at SIGTERM.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""The suites of the stand-ins held against the real kube-controller-manager: what they ask of ours, the real one does."""
+"""The suites of the stand-ins held against the real kube-controller-manager.
+
+What they ask of ours, the real one does.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,7 +1,9 @@
-"""The KubeRay stand-in held against the real operator: the same RayClusters on the same real API server, every field compared.
+"""The KubeRay stand-in held against the real operator.
 
-First the operator (built from its pinned module) has its turn, then the stand-in; between the two the test plays the node in the same way.
-What differs on purpose stands in ``known_difference``.
+The same RayClusters on the same real API server, every field compared.
+
+First the operator (built from its pinned module) has its turn, then the stand-in; between the two the test plays the
+node in the same way. What differs on purpose stands in ``known_difference``.
 """
 
 import asyncio

@@ -130,7 +130,10 @@ def test_a_rollout_keeps_its_bounds_in_every_interleaving(
 def test_whatever_happens_the_goal_is_reached_and_then_nothing_is_written(
     data: st.DataObject, strategy: Any, resources: dict[str, str], steps: int
 ) -> None:
-    """Replicas get lost, the user changes size, template, pause and strategy; the surge holds for the largest size asked for."""
+    """Replicas get lost, the user changes size, template, pause and strategy.
+
+    The surge holds for the largest size asked for.
+    """
     world = make_world(2, strategy, resources)
     kept: list[ObservedFleet] = []
     most = 0

@@ -30,7 +30,10 @@ _WORDS: dict[str, ResourceType] = {
 
 
 def resource_named(word: str) -> ResourceType:
-    """Return the kind that ``word`` (any case, a ``.group`` suffix allowed) means. Raises SettingsError, naming the nearest."""
+    """Return the kind that ``word`` (any case, a ``.group`` suffix allowed) means.
+
+    Raises SettingsError, naming the nearest.
+    """
     found = _WORDS.get(word.lower().split(".")[0])
     if found is not None:
         return found

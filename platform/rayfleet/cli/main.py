@@ -1,7 +1,8 @@
 """``rayfleet``: the command line.
 
-Commands are imported only when they run or when their own help is asked for, so that ``rayfleet --help`` stays under 0.2 s.
-Results go to stdout, talk to stderr. Exit codes: 0 done, 1 it failed (the message says what to do), 2 the command line is wrong.
+Commands are imported only when they run or when their own help is asked for, so that ``rayfleet --help`` stays under
+0.2 s. Results go to stdout, talk to stderr. Exit codes: 0 done, 1 it failed (the message says what to do), 2 the
+command line is wrong.
 """
 
 import importlib

@@ -36,7 +36,8 @@ _FILES = click.option(
 async def apply_command(files: tuple[str, ...], target: Target) -> None:
     """Create or change the objects of manifest files.
 
-    Fleets are checked here first: every wrong field is named with its path. Other kinds pass to the API server as they are.
+    Fleets are checked here first: every wrong field is named with its path. Other kinds pass to the API server as they
+    are.
 
     \b
     rayfleet apply -f examples/01-quickstart/fleet.yaml

@@ -1,4 +1,7 @@
-"""What `rayfleet up` prints while it works: one line per phase with its seconds; on a terminal the running one is updated in place."""
+"""What `rayfleet up` prints while it works: one line per phase with its seconds.
+
+On a terminal the running one is updated in place.
+"""
 
 import sys
 import time

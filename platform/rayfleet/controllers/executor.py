@@ -1,7 +1,7 @@
 """Carries out actions: the only place of the controllers that writes.
 
-Every write is safe to repeat. A create of what we already have is success; a delete names the UID and NotFound is success; an
-update names the UID and the version it was decided on, and a mismatch is a Conflict: look again, no error.
+Every write is safe to repeat. A create of what we already have is success; a delete names the UID and NotFound is
+success; an update names the UID and the version it was decided on, and a mismatch is a Conflict: look again, no error.
 """
 
 import asyncio
@@ -67,7 +67,8 @@ class Executor:
     async def carry_out(self, key: ObjectKey, actions: Sequence[Action]) -> None:
         """Carry out the actions of one pass for ``key``, in order, until one fails.
 
-        Raises WriteRefused for what trying again will hardly mend, Conflict when the view was stale, ApiError, LeadershipLost.
+        Raises WriteRefused for what trying again will hardly mend, Conflict when the view was stale, ApiError,
+        LeadershipLost.
         """
         for action in actions:
             if not self._may_act():
@@ -81,7 +82,10 @@ class Executor:
 
 
 async def apply(action: Action, client: KubeClient, note: Note) -> None:
-    """Do one write; ``note`` hears what the stores must show before the next look, also of a batch that fails half-way."""
+    """Do one write.
+
+    ``note`` hears what the stores must show before the next look, also of a batch that fails half-way.
+    """
     match action:
         case CreateReplicaSet() | CreateService() | CreateHTTPRoute():
             await _create(client, action.resource, action.manifest, note)
@@ -102,7 +106,10 @@ async def apply(action: Action, client: KubeClient, note: Note) -> None:
 
 
 async def _create(client: KubeClient, resource: ResourceType, manifest: JsonObject, note: Note) -> None:
-    """Create; what is there already is success when its controller is the same (the reply was lost, the view was old)."""
+    """Create.
+
+    What is there already is success when its controller is the same (the reply was lost, the view was old).
+    """
     try:
         stored = await client.create(resource, manifest)
     except AlreadyExists as error:
@@ -174,7 +181,8 @@ async def _replace_status(client: KubeClient, action: UpdateStatus, note: Note) 
 def _stale(error: Invalid, field: str = "") -> ApiError:
     """Return a Conflict when a precondition in a patch failed, else the error. Pure.
 
-    The API server answers 422 both to a failed JSON patch ``test`` (without causes) and to a UID that would change (with one).
+    The API server answers 422 both to a failed JSON patch ``test`` (without causes) and to a UID that would change
+    (with one).
     """
     causes = error.details.get("causes") or ()
     is_stale = any(cause.get("field") == field for cause in causes) if field else not causes

@@ -97,7 +97,10 @@ def _decodable(caches: Caches, uid: str) -> Iterable[ReplicaSet]:
 
 
 def _taken_names(fleet: Fleet, caches: Caches) -> frozenset[str]:
-    """Return names of others' replica sets; only those that could collide, so the rest of the namespace costs nothing."""
+    """Return names of others' replica sets.
+
+    Only those that could collide, so the rest of the namespace costs nothing.
+    """
     prefix = f"{fleet.meta.name}-"
     return frozenset(
         raw["metadata"]["name"]

@@ -1,8 +1,9 @@
 """The barrier between a controller's own writes and its next look: no pass acts on a store older than its last write.
 
-Deterministic names make a repeated create harmless, but a scale decision from an old store could take back what was just done. So
-for each key we remember what its passes wrote until the stores show it: a version of the kind, or that an object is gone or going.
-The stores always get there (a reflector lists again when its watch fails), so there is no time-out that would act on a guess.
+Deterministic names make a repeated create harmless, but a scale decision from an old store could take back what was
+just done. So for each key we remember what its passes wrote until the stores show it: a version of the kind, or that an
+object is gone or going. The stores always get there (a reflector lists again when its watch fails), so there is no
+time-out that would act on a guess.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """One pass: one read from the stores, one pure plan, its writes (the status last), then its events.
 
-The same for every kind; what differs is given as functions. A write that is refused for good (quota, webhook) makes the pass plan again
-with that failure and write nothing but the status, so that the user sees why nothing happens.
+The same for every kind; what differs is given as functions. A write that is refused for good (quota, webhook) makes the
+pass plan again with that failure and write nothing but the status, so that the user sees why nothing happens.
 """
 
 from collections.abc import Callable

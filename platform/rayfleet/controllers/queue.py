@@ -1,7 +1,8 @@
 """A work queue of keys: each key at most once in line and at most once at work; failures come back later and later.
 
-client-go's workqueue with its rate limiter: ``dirty`` holds what must be worked on, ``processing`` what is; a key added while at work is
-put back in line when that work is done, so that no two passes for one key ever overlap and no wish is lost.
+client-go's workqueue with its rate limiter: ``dirty`` holds what must be worked on, ``processing`` what is; a key added
+while at work is put back in line when that work is done, so that no two passes for one key ever overlap and no wish is
+lost.
 """
 
 import asyncio

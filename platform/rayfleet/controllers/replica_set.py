@@ -1,7 +1,7 @@
 """The replica set controller: the Ray clusters of each RayClusterReplicaSet.
 
-What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the writes the executor's. Children are chosen by the
-UID of their controller, never by labels: two fleets with overlapping labels do not count each other's.
+What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the writes the executor's. Children are
+chosen by the UID of their controller, never by labels: two fleets with overlapping labels do not count each other's.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,10 @@ def replica_set_watches(caches: Caches) -> tuple[Watch, ...]:
 
 
 def observed_replica_set(raw: JsonObject, caches: Caches) -> ObservedReplicaSet:
-    """Return everything that a plan for the replica set needs, from the stores only. No effect. Raises ManifestError."""
+    """Return everything that a plan for the replica set needs, from the stores only.
+
+    No effect. Raises ManifestError.
+    """
     replica_set = decode_replica_set(raw)
     store = caches.store(RAY_CLUSTERS)
     return ObservedReplicaSet(

@@ -46,8 +46,8 @@ _WAYS_OUT: Mapping[ResourceType, str] = {
 class ControllerSettings:
     """How the controller process runs; the command line fills it.
 
-    ``kubeconfig`` None: the pod's service account. ``namespace`` None: all. ``lease`` None: no leader election (one process only).
-    ``disabled_plugins`` are entry point names.
+    ``kubeconfig`` None: the pod's service account. ``namespace`` None: all. ``lease`` None: no leader election (one
+    process only). ``disabled_plugins`` are entry point names.
     """
 
     kubeconfig: Path | None = None

@@ -85,7 +85,10 @@ class KubeAddress:
 
 
 def tls_context(address: KubeAddress) -> ssl.SSLContext | None:
-    """Return the TLS context of an ``https`` address, None for plain http; reads the files. Raises OSError, ssl.SSLError."""
+    """Return the TLS context of an ``https`` address, None for plain http; reads the files.
+
+    Raises OSError, ssl.SSLError.
+    """
     if not address.url.startswith("https"):
         return None
     context = ssl.create_default_context(
@@ -103,7 +106,10 @@ def tls_context(address: KubeAddress) -> ssl.SSLContext | None:
 
 
 def _load_pair_from_memory(context: ssl.SSLContext, address: KubeAddress) -> None:
-    """Load a certificate and key that are only in memory; OpenSSL takes files only, so one exists for a moment (0600)."""
+    """Load a certificate and key that are only in memory.
+
+    OpenSSL takes files only, so one exists for a moment (0600).
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as pair:
         pair.write(f"{address.client_certificate_data}\n{address.client_key_data}\n")
         pair.flush()

@@ -1,7 +1,7 @@
 """Create an object or merge into the one that is there, as ``kubectl apply`` does for a first approximation.
 
-Used by the command line and to install CRDs. A field that a manifest no longer names stays (kubectl keeps a copy of the last
-manifest for that; server-side apply is for clusters that have it).
+Used by the command line and to install CRDs. A field that a manifest no longer names stays (kubectl keeps a copy of the
+last manifest for that; server-side apply is for clusters that have it).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,10 @@ class Applied(StrEnum):
 
 
 def resource_of(manifest: JsonObject) -> ResourceType:
-    """Return the resource type that a manifest is of. Pure. Raises ManifestError for kinds that rayfleet does not know."""
+    """Return the resource type that a manifest is of.
+
+    Pure. Raises ManifestError for kinds that rayfleet does not know.
+    """
     kind = str(manifest.get("kind") or "")
     found = _KNOWN.get((str(manifest.get("apiVersion") or ""), kind))
     if found is None:
@@ -44,7 +47,8 @@ async def apply_object(
 ) -> tuple[Applied, JsonObject]:
     """Create the object, or merge ``manifest`` into it; return what was done and the object as stored.
 
-    The namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError, ApiError.
+    The namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError,
+    ApiError.
     """
     resource = resource or resource_of(manifest)
     if resource.is_namespaced and not manifest["metadata"].get("namespace"):

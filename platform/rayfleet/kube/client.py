@@ -1,8 +1,8 @@
 """The client: plain dictionaries over aiohttp, one method per verb of the Kubernetes API.
 
-The only place (with the watch and lease modules beside it) that speaks to an API server. Raw JSON because generated models cost
-a hundred times the CPU per pod. Every method raises the leaves of ``rayfleet.kube.errors``; a ``TooManyRequests`` is waited out
-a few times first, since the server says when.
+The only place (with the watch and lease modules beside it) that speaks to an API server. Raw JSON because generated
+models cost a hundred times the CPU per pod. Every method raises the leaves of ``rayfleet.kube.errors``; a
+``TooManyRequests`` is waited out a few times first, since the server says when.
 """
 
 import asyncio
@@ -159,7 +159,10 @@ class KubeClient:
         return await self._json(Request(method="POST", path=path, query=query, body=orjson.dumps(manifest)))
 
     async def replace(self, resource: ResourceType, manifest: JsonObject, *, subresource: str = "") -> JsonObject:
-        """Replace an object whole and return it as stored. Raises Conflict when its resourceVersion is not the newest."""
+        """Replace an object whole and return it as stored.
+
+        Raises Conflict when its resourceVersion is not the newest.
+        """
         meta = manifest["metadata"]
         path = object_path(resource, meta["name"], meta.get("namespace"), subresource)
         query = {"fieldManager": FIELD_MANAGER}
@@ -176,7 +179,8 @@ class KubeClient:
     ) -> JsonObject:
         """Change an object and return it as stored.
 
-        A ``metadata.resourceVersion`` or ``metadata.uid`` in a merge patch is a precondition (Conflict). ``APPLY`` forces.
+        A ``metadata.resourceVersion`` or ``metadata.uid`` in a merge patch is a precondition (Conflict). ``APPLY``
+        forces.
         """
         query = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if form is PatchForm.APPLY else {})
         path = object_path(resource, key.name, key.namespace, subresource)
@@ -212,10 +216,12 @@ class KubeClient:
         timeout: timedelta = timedelta(minutes=5),
         stall_limit: timedelta = timedelta(seconds=90),
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Yield the events after ``resource_version``, bookmarks among them; ends when the server's ``timeout`` is over.
+        """Yield the events after ``resource_version``, bookmarks among them.
 
-        Raises Gone when the version is too old (by status or by an ERROR event), Unreachable when the connection breaks or
-        nothing, not even a bookmark (one a minute), came for ``stall_limit``.
+        Ends when the server's ``timeout`` is over.
+
+        Raises Gone when the version is too old (by status or by an ERROR event), Unreachable when the connection breaks
+        or nothing, not even a bookmark (one a minute), came for ``stall_limit``.
         """
         query = _selectors(label_selector, field_selector) | {
             "watch": "true",
@@ -232,7 +238,10 @@ class KubeClient:
     async def stream(
         self, path: str, query: Mapping[str, str] | None = None, stall_limit: timedelta | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the body of a GET as it comes (logs with ``follow``); Unreachable after ``stall_limit`` without a byte."""
+        """Yield the body of a GET as it comes (logs with ``follow``).
+
+        Unreachable after ``stall_limit`` without a byte.
+        """
         seconds = stall_limit.total_seconds() if stall_limit else None
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=seconds)
         request = Request(method="GET", path=path, query=query or {})
@@ -290,7 +299,10 @@ class KubeClient:
         return answer
 
     async def send(self, request: Request) -> bytes:
-        """Send any request and return the body; every call but ``stream`` goes through here. Waits out a busy server."""
+        """Send any request and return the body; every call but ``stream`` goes through here.
+
+        Waits out a busy server.
+        """
         for attempt in range(self.settings.busy_retries + 1):
             try:
                 return await self._once(request)

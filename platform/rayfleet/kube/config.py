@@ -1,8 +1,8 @@
 """From a kubeconfig, or from inside a pod, to a client.
 
-A plain kubeconfig (token, certificates) is read here, because importing the official client takes 0.5 s longer than a whole
-``rayfleet get`` should. Everything else (exec plugins, OIDC, cloud providers, the service account of a pod) is borrowed from
-``kubernetes.aio.config``, imported only then.
+A plain kubeconfig (token, certificates) is read here, because importing the official client takes 0.5 s longer than a
+whole ``rayfleet get`` should. Everything else (exec plugins, OIDC, cloud providers, the service account of a pod) is
+borrowed from ``kubernetes.aio.config``, imported only then.
 """
 
 import asyncio
@@ -51,7 +51,10 @@ def chosen_user(document: Mapping[str, Any], context: str | None = None) -> Mapp
 
 
 def decode_kubeconfig(document: Mapping[str, Any], *, folder: Path, context: str | None = None) -> KubeAddress:
-    """Return the address that a plain kubeconfig tells; relative file names are below ``folder``. Raises SettingsError."""
+    """Return the address that a plain kubeconfig tells; relative file names are below ``folder``.
+
+    Raises SettingsError.
+    """
     chosen = _chosen_context(document, context)
     cluster = _named(document, "clusters", "cluster", chosen.get("cluster"))
     user = chosen_user(document, context)

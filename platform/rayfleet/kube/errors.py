@@ -5,8 +5,10 @@
     ApiError
     ├── NotFound           404  the object (or the resource) is not there
     ├── AlreadyExists      409  create of a name that is taken
-    ├── Conflict           409  stale resourceVersion, or a UID precondition that does not hold     retryable: read again first
-    ├── Gone               410  the resourceVersion or continue token is too old                    retryable: list again first
+    ├── Conflict           409  stale resourceVersion, or a UID precondition that does not hold     retryable: read
+    again first
+    ├── Gone               410  the resourceVersion or continue token is too old                    retryable: list
+    again first
     ├── Invalid            422, 400  the object or the request is refused
     ├── Forbidden          403
     ├── Unauthorized       401

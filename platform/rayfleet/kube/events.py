@@ -1,8 +1,9 @@
 """Writes Events beside objects, for people; never in the way of the work.
 
-``record`` returns at once; ``run`` writes. The same words about the same object raise a count instead of making a new Event (its name is
-a hash of them, so a restarted process goes on counting), many different messages of one reason are combined, and each object has a
-small budget, as client-go's correlator does (10 similar in 10 minutes, 25 at once, then one each five minutes).
+``record`` returns at once; ``run`` writes. The same words about the same object raise a count instead of making a new
+Event (its name is a hash of them, so a restarted process goes on counting), many different messages of one reason are
+combined, and each object has a small budget, as client-go's correlator does (10 similar in 10 minutes, 25 at once, then
+one each five minutes).
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 """Leader election by a Lease, with self-fencing.
 
-As client-go's leader election, and: every call has a time-out shorter than the retry period's room, expiry is judged by this
-process's monotonic clock from the moment a change was *seen* (never by comparing wall clocks), a leader stops itself
-(``may_act``) before anybody else may take over, and leaving gives the lease back so that the next one need not wait.
+As client-go's leader election, and: every call has a time-out shorter than the retry period's room, expiry is judged by
+this process's monotonic clock from the moment a change was *seen* (never by comparing wall clocks), a leader stops
+itself (``may_act``) before anybody else may take over, and leaving gives the lease back so that the next one need not
+wait.
 """
 
 import asyncio
@@ -70,7 +71,10 @@ class LeaderElector:
         return monotonic() - self._renewed_at < self._settings.renew_deadline.total_seconds()
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the lease, run ``work`` while it is held, give it back. Raises LeadershipLost; work is cancelled first."""
+        """Wait for the lease, run ``work`` while it is held, give it back.
+
+        Raises LeadershipLost; work is cancelled first.
+        """
         await self._acquire()
         log.info("leading", extra={"lease": str(self._settings.key), "identity": self._settings.identity})
         working = asyncio.ensure_future(work())

@@ -1,7 +1,8 @@
 """Keeps a store equal to the API server: list once, then watch; list again when the watch cannot go on.
 
-As client-go's Reflector and shared informer, for one event loop. Listeners hear (old, new): (None, new) added, (old, new)
-changed, (old, None) gone; after a second list they hear the differences. A listener must be quick and must not raise.
+As client-go's Reflector and shared informer, for one event loop. Listeners hear (old, new): (None, new) added, (old,
+new) changed, (old, None) gone; after a second list they hear the differences. A listener must be quick and must not
+raise.
 """
 
 import asyncio
@@ -119,7 +120,10 @@ class Reflector:
                 await asyncio.sleep(self._backoff_seconds())
 
     async def _list_and_watch(self) -> None:
-        """Go on from the last version seen, or list first when there is none; return when the server ended the watch."""
+        """Go on from the last version seen, or list first when there is none.
+
+        Return when the server ended the watch.
+        """
         if not self._version:
             await self._list()
         events = self._client.watch(

@@ -1,7 +1,7 @@
 """The sockets of a client, so that closing it leaves none behind.
 
-A request that is cancelled half-way is closed by aiohttp with a polite TLS farewell, which waits up to 30 s for the server; nobody waits for
-that when a process ends.
+A request that is cancelled half-way is closed by aiohttp with a polite TLS farewell, which waits up to 30 s for the
+server; nobody waits for that when a process ends.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A cache of the objects of one kind, with indexes. Not thread-safe: it lives on one event loop.
 
-Invariant: a stored object's resourceVersion never goes back (an older event that arrives late is dropped), and each index holds
-exactly the keys of the stored objects. Objects are shared: read them, never change them.
+Invariant: a stored object's resourceVersion never goes back (an older event that arrives late is dropped), and each
+index holds exactly the keys of the stored objects. Objects are shared: read them, never change them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,8 +41,8 @@ def label_index(label: str) -> Index:
 def is_older(version: str, than: str) -> bool:
     """Whether one resourceVersion comes before another. Pure.
 
-    They are ordered integers of the same resource (Kubernetes 1.35 made that official, KEP-5504; etcd and our own server
-    always were). What is no number is never older.
+    They are ordered integers of the same resource (Kubernetes 1.35 made that official, KEP-5504; etcd and our own
+    server always were). What is no number is never older.
     """
     return version.isdigit() and than.isdigit() and int(version) < int(than)
 
@@ -85,7 +85,10 @@ class Store:
         return tuple(self._objects[key] for key in self._by_value[name].get(value, ()))
 
     def put(self, manifest: JsonObject) -> tuple[JsonObject | None, bool]:
-        """Store an object; return what stood there before and whether it was taken (an older version of the same UID is not)."""
+        """Store an object.
+
+        Return what stood there before and whether it was taken (an older version of the same UID is not).
+        """
         key = key_of(manifest)
         old = self._objects.get(key)
         if old is not None and _is_same_object(old, manifest) and is_older(_version(manifest), than=_version(old)):

@@ -1,7 +1,7 @@
 """Watch events from bytes. Pure.
 
-A line may be larger than any buffer (a RayCluster with its whole spec), so lines are joined from chunks here and nothing is read
-by "one line with a limit".
+A line may be larger than any buffer (a RayCluster with its whole spec), so lines are joined from chunks here and
+nothing is read by "one line with a limit".
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,10 @@ class LineSplitter:
 
 
 def decode_watch_line(line: bytes) -> WatchEvent:
-    """Return the event of one line. Raises Gone or another ApiError for an ERROR event, ServerError for what is no event."""
+    """Return the event of one line.
+
+    Raises Gone or another ApiError for an ERROR event, ServerError for what is no event.
+    """
     try:
         event: Any = orjson.loads(line)
         kind, body = event["type"], event["object"]

@@ -1,7 +1,8 @@
 """Where one embedded cluster keeps its things.
 
-Everything lies in one folder per cluster name, ``$XDG_STATE_HOME/rayfleet/NAME`` by default; removing the folder forgets the cluster.
-Short-lived things with short paths (Ray's sockets, slot locks) are the node's and lie in its runtime folder.
+Everything lies in one folder per cluster name, ``$XDG_STATE_HOME/rayfleet/NAME`` by default; removing the folder
+forgets the cluster. Short-lived things with short paths (Ray's sockets, slot locks) are the node's and lie in its
+runtime folder.
 """
 
 import re

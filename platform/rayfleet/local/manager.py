@@ -1,4 +1,6 @@
-"""``python -m rayfleet.local.manager``: our controllers, and the stand-ins for KubeRay and the controller manager, in one process.
+"""``python -m rayfleet.local.manager``.
+
+Our controllers, and the stand-ins for KubeRay and the controller manager, in one process.
 
 On Kubernetes ``rayfleet controller`` runs the same controllers, and the real ones run the rest.
 """

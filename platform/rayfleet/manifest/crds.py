@@ -1,8 +1,8 @@
 """CustomResourceDefinitions: our two kinds, and small open ones of KubeRay and the Gateway API. Pure but for ``main``.
 
-Ours are made from ``schema``; each stays far under the 256 KiB that ``kubectl apply`` can note in an annotation. The foreign
-ones are for the embedded API server only: on Kubernetes, KubeRay and the Gateway API bring their own.
-``python -m rayfleet.manifest.crds FOLDER`` writes all of them as YAML.
+Ours are made from ``schema``; each stays far under the 256 KiB that ``kubectl apply`` can note in an annotation. The
+foreign ones are for the embedded API server only: on Kubernetes, KubeRay and the Gateway API bring their own. ``python
+-m rayfleet.manifest.crds FOLDER`` writes all of them as YAML.
 """
 
 import sys

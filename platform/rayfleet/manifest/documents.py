@@ -1,7 +1,7 @@
 """Manifests from YAML or JSON text. Pure.
 
-Scalars are read as Kubernetes' tools read them, not as PyYAML does by default: ``1:30`` and ``2026-01-02`` stay text. A key
-that stands twice is an error here; kubectl would keep one of them without a word.
+Scalars are read as Kubernetes' tools read them, not as PyYAML does by default: ``1:30`` and ``2026-01-02`` stay text. A
+key that stands twice is an error here; kubectl would keep one of them without a word.
 """
 
 import re

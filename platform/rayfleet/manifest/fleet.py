@@ -151,7 +151,10 @@ def _selector_errors(raw: JsonObject, spec: JsonObject, found: list[FieldError])
 
 
 def serving_labels(meta: ObjectMeta, served_model_name: str) -> dict[str, str]:
-    """Return the labels of the RayClusters of a fleet with ``spec.serving``; they are its selector when none is given."""
+    """Return the labels of the RayClusters of a fleet with ``spec.serving``.
+
+    They are its selector when none is given.
+    """
     return {MODEL_LABEL: served_model_name, FLEET_LABEL: meta.name}
 
 

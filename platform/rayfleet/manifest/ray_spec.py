@@ -1,7 +1,10 @@
-"""Facts of a KubeRay ``RayClusterSpec`` in JSON: its pods, workers, accelerators. Pure; unreadable parts count as absent.
+"""Facts of a KubeRay ``RayClusterSpec`` in JSON: its pods, workers, accelerators.
 
-Source: KubeRay ``raycluster_types.go`` and ``common/pod.go`` (v1.5): desired workers of a group are ``replicas`` held between
-``minReplicas`` (default 0) and ``maxReplicas``, times ``numOfHosts``; without ``replicas`` it is ``minReplicas``.
+Pure; unreadable parts count as absent.
+
+Source: KubeRay ``raycluster_types.go`` and ``common/pod.go`` (v1.5): desired workers of a group are ``replicas`` held
+between ``minReplicas`` (default 0) and ``maxReplicas``, times ``numOfHosts``; without ``replicas`` it is
+``minReplicas``.
 """
 
 import re

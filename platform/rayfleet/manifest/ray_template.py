@@ -1,7 +1,8 @@
 """What KubeRay would refuse silently in a RayCluster spec, said loudly beforehand. Pure.
 
 KubeRay answers an invalid spec with an event alone: no condition, no requeue, no status. These are the checks of its
-``ValidateRayClusterSpec`` (v1.5, ``controllers/ray/utils/validation.go``) that a fleet can meet, and what the pods' own API would refuse.
+``ValidateRayClusterSpec`` (v1.5, ``controllers/ray/utils/validation.go``) that a fleet can meet, and what the pods' own
+API would refuse.
 """
 
 import re
@@ -20,7 +21,10 @@ _GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas", "numOfHosts")
 
 
 def ray_template_errors(spec: JsonObject, annotations: JsonObject, path: str) -> tuple[FieldError, ...]:
-    """Return everything wrong with a RayCluster spec; ``path`` is where it stands, ``annotations`` are the RayCluster's."""
+    """Return everything wrong with a RayCluster spec.
+
+    ``path`` is where it stands, ``annotations`` are the RayCluster's.
+    """
     return tuple(_errors(spec, annotations, path))
 
 

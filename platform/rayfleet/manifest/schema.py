@@ -1,15 +1,16 @@
 """The fields of our two kinds, declared once: the decoder checks with them and the CRDs are made from them. Pure.
 
-Structural schemas of ``apiextensions.k8s.io/v1``. The RayCluster spec stays open, so new KubeRay fields are never pruned;
-``strategy`` has no default here, because a fleet that names none gets one that fits its accelerators.
-Names and defaults are AIBrix's (v1alpha1) and Deployment's (apps/v1); ``serving`` is our own.
-Maps and texts under CEL rules are bounded: an API server refuses rules whose worst cost it cannot bound.
+Structural schemas of ``apiextensions.k8s.io/v1``. The RayCluster spec stays open, so new KubeRay fields are never
+pruned; ``strategy`` has no default here, because a fleet that names none gets one that fits its accelerators. Names and
+defaults are AIBrix's (v1alpha1) and Deployment's (apps/v1); ``serving`` is our own. Maps and texts under CEL rules are
+bounded: an API server refuses rules whose worst cost it cannot bound.
 """
 
 from rayfleet.manifest.checking import PERCENT_PATTERN, QUANTITY_PATTERN
 from rayfleet.model.meta import JsonObject
 
-# Letters of a RayCluster's name at most (KubeRay derives pod and service names from it), and what we append to a fleet's.
+# Letters of a RayCluster's name at most (KubeRay derives pod and service names from it), and what we append to a
+# fleet's.
 RAY_CLUSTER_NAME_LETTERS = 53
 REPLICA_SET_SUFFIX_LETTERS = 7  # "-" and the template hash
 RAY_CLUSTER_SUFFIX_LETTERS = 6  # "-" and the ordinal's hash

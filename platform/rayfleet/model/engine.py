@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 class NodeLaunch:
     """How one kind of Ray node is started.
 
-    ``script`` is bash text, run as ``/bin/bash -c script`` in the Ray container with ``ray.io/overwrite-container-cmd``:
-    it must run ``eval "$KUBERAY_GEN_RAY_START_CMD"`` itself and must end when Ray or the engine ends. ``$POD_IP``,
-    ``$RAY_ADDRESS`` and KubeRay's own variables are set. ``ray_start_params`` are flags of ``ray start`` without dashes.
+    ``script`` is bash text, run as ``/bin/bash -c script`` in the Ray container with
+    ``ray.io/overwrite-container-cmd``: it must run ``eval "$KUBERAY_GEN_RAY_START_CMD"`` itself and must end when Ray
+    or the engine ends. ``$POD_IP``, ``$RAY_ADDRESS`` and KubeRay's own variables are set. ``ray_start_params`` are
+    flags of ``ray start`` without dashes.
     """
 
     script: str
@@ -22,8 +23,8 @@ class NodeLaunch:
 class EngineProbe:
     """How the sidecar asks the engine. Paths are under the engine's own port on the head pod.
 
-    ``nodes_path`` answers ``{"alive": [ip, ...], "dead": [ip, ...]}``, Ray's own view of the nodes; it may have a port of
-    its own (``nodes_port``), 0 for the engine's.
+    ``nodes_path`` answers ``{"alive": [ip, ...], "dead": [ip, ...]}``, Ray's own view of the nodes; it may have a port
+    of its own (``nodes_port``), 0 for the engine's.
     """
 
     port: int = 8000
@@ -48,8 +49,9 @@ class LaunchPlan:
 class LocalEnvironment:
     """Where the commands of an image are found when the node runs pods as plain processes.
 
-    ``images`` are matched exactly or as ``name:`` prefixes. ``cache_folder`` is the folder under ``$RAYFLEET_CACHE`` that holds a
-    virtual environment, empty for the one that runs the node. ``way_out`` tells how to make it (``run `make engines```).
+    ``images`` are matched exactly or as ``name:`` prefixes. ``cache_folder`` is the folder under ``$RAYFLEET_CACHE``
+    that holds a virtual environment, empty for the one that runs the node. ``way_out`` tells how to make it (``run
+    `make engines```).
     """
 
     name: str

@@ -91,7 +91,8 @@ class FleetSpec:
 class FleetStatus:
     """``status`` of a fleet; counts are Ray clusters.
 
-    ``phase``, ``ready`` (``2/3``) and ``model`` repeat in words what ``kubectl get`` shows: printer columns can only copy.
+    ``phase``, ``ready`` (``2/3``) and ``model`` repeat in words what ``kubectl get`` shows: printer columns can only
+    copy.
     """
 
     observed_generation: int = 0
@@ -132,8 +133,8 @@ class ReplicaSetSpec:
 class ReplicaSetStatus:
     """``status`` of a replica set; counts are Ray clusters.
 
-    ``replicas`` leaves terminating ones out. ``ready_since`` maps the UID of a ready Ray cluster to when it was first seen so:
-    KubeRay keeps no such time for workers, and ``minReadySeconds`` must survive a restart of the controller.
+    ``replicas`` leaves terminating ones out. ``ready_since`` maps the UID of a ready Ray cluster to when it was first
+    seen so: KubeRay keeps no such time for workers, and ``minReadySeconds`` must survive a restart of the controller.
     """
 
     observed_generation: int = 0

@@ -1,6 +1,7 @@
 """Labels and annotations by their meaning. Pure.
 
-Those of ``aibrix.ai`` and ``deployment.kubernetes.io`` are AIBrix's and Deployment's own, kept so that tools find what they know.
+Those of ``aibrix.ai`` and ``deployment.kubernetes.io`` are AIBrix's and Deployment's own, kept so that tools find what
+they know.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,9 @@
 """A RayCluster as observed: only live facts of KubeRay's status. Pure.
 
-KubeRay's ``status.state`` and the condition ``RayClusterProvisioned`` are sticky (never withdrawn when a worker dies), so
-neither is read here; ``HeadPodReady`` and ``readyWorkerReplicas`` are live. ``observedGeneration`` is written only when
-something else changed: nobody waits for it. Source: KubeRay ``raycluster_controller.go`` ``calculateStatus`` (v1.5).
+KubeRay's ``status.state`` and the condition ``RayClusterProvisioned`` are sticky (never withdrawn when a worker dies),
+so neither is read here; ``HeadPodReady`` and ``readyWorkerReplicas`` are live. ``observedGeneration`` is written only
+when something else changed: nobody waits for it. Source: KubeRay ``raycluster_controller.go`` ``calculateStatus``
+(v1.5).
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from rayfleet.model.meta import ObjectMeta
 class RayCluster:
     """One replica of a fleet.
 
-    ``expected_workers`` counts worker pods as the live spec asks (``minReplicas`` where Ray's autoscaler is on: a scale-up
-    is no failure). ``head_ready_since`` is the transition time of ``HeadPodReady`` when it is True, else None.
+    ``expected_workers`` counts worker pods as the live spec asks (``minReplicas`` where Ray's autoscaler is on: a
+    scale-up is no failure). ``head_ready_since`` is the transition time of ``HeadPodReady`` when it is True, else None.
     ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message.
     """
 

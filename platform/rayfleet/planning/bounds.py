@@ -1,8 +1,9 @@
 """How far a rollout may go above and below the desired count. Pure.
 
-As Deployment's ``ResolveFenceposts``: a percentage of surge rounds up, of unavailable down; both zero makes unavailable 1,
-because no step could be made otherwise. One rule is our own: a single replica with accelerators whose manifest names no bounds is
-replaced in place (surge 0, unavailable 1), for a second set of accelerators is seldom there and the rollout would wait for ever.
+As Deployment's ``ResolveFenceposts``: a percentage of surge rounds up, of unavailable down; both zero makes unavailable
+1, because no step could be made otherwise. One rule is our own: a single replica with accelerators whose manifest names
+no bounds is replaced in place (surge 0, unavailable 1), for a second set of accelerators is seldom there and the
+rollout would wait for ever.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ _DEFAULT = Percent(value=25)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Whole Ray clusters: at most ``desired + surge`` may exist, at least ``desired - unavailable`` must be available."""
+    """Whole Ray clusters.
+
+    At most ``desired + surge`` may exist, at least ``desired - unavailable`` must be available.
+    """
 
     desired: int
     surge: int

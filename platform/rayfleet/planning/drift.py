@@ -1,6 +1,7 @@
 """What of an object is no longer as we wrote it. Pure.
 
-An API server fills in defaults, and others add fields: neither is drift. A field that we write and that says something else is.
+An API server fills in defaults, and others add fields: neither is drift. A field that we write and that says something
+else is.
 """
 
 from typing import Any

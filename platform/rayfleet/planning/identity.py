@@ -1,9 +1,9 @@
 """What makes two revisions the same: a hash of what the user wrote, never of a live object. Pure.
 
 CRD defaulting, Kueue and Ray's autoscaler edit live RayClusters, and a newer rayfleet may render ``spec.serving``
-differently; neither may roll a fleet. So a template is hashed as written, a short form as the short form.
-Left out: the labels that we add, and knobs of operation (``suspend``, ``workersToDelete``; with Ray's autoscaler on also
-the worker counts, which are then its own).
+differently; neither may roll a fleet. So a template is hashed as written, a short form as the short form. Left out: the
+labels that we add, and knobs of operation (``suspend``, ``workersToDelete``; with Ray's autoscaler on also the worker
+counts, which are then its own).
 """
 
 import copy

@@ -1,6 +1,7 @@
 """Derived names: the same input gives the same name, so a repeated create is harmless. Pure.
 
-Hashes are written with letters that form no words and cannot be taken for one another (Kubernetes' ``SafeEncodeString``).
+Hashes are written with letters that form no words and cannot be taken for one another (Kubernetes'
+``SafeEncodeString``).
 """
 
 import hashlib

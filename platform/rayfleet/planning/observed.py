@@ -33,11 +33,11 @@ class WriteFailure:
 class ObservedFleet:
     """A fleet and everything that is, or pretends to be, its own.
 
-    ``template`` is ``fleet_template(fleet, engines)`` of ``rayfleet.planning.render``: as written, or rendered from ``serving``.
-    ``replica_sets`` are those controlled by the fleet (by owner UID); ``taken_names`` are names of other replica sets in the
-    namespace. ``ray_clusters`` maps the UID of a replica set to the Ray clusters that it controls, terminating ones
-    included. ``services`` and ``http_routes`` are those controlled by the fleet and those, whosever, that have one of the
-    names ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them.
+    ``template`` is ``fleet_template(fleet, engines)`` of ``rayfleet.planning.render``: as written, or rendered from
+    ``serving``. ``replica_sets`` are those controlled by the fleet (by owner UID); ``taken_names`` are names of other
+    replica sets in the namespace. ``ray_clusters`` maps the UID of a replica set to the Ray clusters that it controls,
+    terminating ones included. ``services`` and ``http_routes`` are those controlled by the fleet and those, whosever,
+    that have one of the names ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them.
     """
 
     fleet: Fleet

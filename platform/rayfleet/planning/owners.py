@@ -6,7 +6,10 @@ from rayfleet.model.resources import ResourceType
 
 
 def owner_reference(resource: ResourceType, owner: ObjectMeta) -> JsonObject:
-    """Return the controller reference of a child; it holds a foreground deletion of the owner until the child is gone."""
+    """Return the controller reference of a child.
+
+    It holds a foreground deletion of the owner until the child is gone.
+    """
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,

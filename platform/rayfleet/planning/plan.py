@@ -1,8 +1,8 @@
 """A plan: what to write now, as values. Pure.
 
-An executor carries ``actions`` out in order and stops at the first that fails; only then are ``events`` recorded. The plan
-of a state that is as it should be has no actions and no events: a second pass writes nothing. Every write of an object
-that exists names its UID (and the version it was decided on), so a stale view can change no successor.
+An executor carries ``actions`` out in order and stops at the first that fails; only then are ``events`` recorded. The
+plan of a state that is as it should be has no actions and no events: a second pass writes nothing. Every write of an
+object that exists names its UID (and the version it was decided on), so a stale view can change no successor.
 """
 
 from collections.abc import Mapping

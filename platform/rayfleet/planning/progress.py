@@ -1,7 +1,8 @@
 """The conditions of a fleet: Available, Progressing, ReplicaFailure. Pure.
 
-As Deployment's ``syncRolloutStatus``, with its types and reasons. ``Progressing`` notes in ``lastUpdateTime`` when there was progress last;
-after ``progressDeadlineSeconds`` without any it turns False, and the plan says when to look for that.
+As Deployment's ``syncRolloutStatus``, with its types and reasons. ``Progressing`` notes in ``lastUpdateTime`` when
+there was progress last; after ``progressDeadlineSeconds`` without any it turns False, and the plan says when to look
+for that.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """The RayCluster of ``spec.serving``: pods for one machine and for Kubernetes alike. Pure.
 
-What differs between engines comes as data (``LaunchPlan``); the frame is the same for all: fixed ports for Ray's daemons, plain
-TCP probes on the Ray container (with any probe of its own there, KubeRay injects none of its), a sidecar on the head that alone
-judges the engine, addresses by ``$(POD_IP)`` and never ``0.0.0.0``, and Ray's token authentication where Ray has it (2.52).
+What differs between engines comes as data (``LaunchPlan``); the frame is the same for all: fixed ports for Ray's
+daemons, plain TCP probes on the Ray container (with any probe of its own there, KubeRay injects none of its), a sidecar
+on the head that alone judges the engine, addresses by ``$(POD_IP)`` and never ``0.0.0.0``, and Ray's token
+authentication where Ray has it (2.52).
 """
 
 import re
@@ -28,8 +29,10 @@ SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
 WORKER_GROUP = "workers"
 _TOKEN_RAY_VERSION = (2, 52)
 
-# How a replica that is to go finishes its requests. Its head leaves the Service the moment it is deleted; the head waits until gateways
-# have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head, so they wait for its engine to end.
+# How a replica that is to go finishes its requests. Its head leaves the Service the moment it is deleted; the head
+# waits until gateways
+# have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head, so they wait for its
+# engine to end.
 _LAME_DUCK_SECONDS = 2
 _GRACE_SECONDS = 60
 _HEAD_PRE_STOP = f"sleep {_LAME_DUCK_SECONDS}"
@@ -166,7 +169,8 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> JsonObject:
         "env": _environment({}),
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word is always
+        # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word
+        # is always
         # there at once, so three seconds without one are a dead sidecar and not a busy machine.
         "readinessProbe": {
             "httpGet": {"path": "/ready", "port": SIDECAR_PORT},

@@ -1,8 +1,8 @@
 """Keep a replica set at its size: create the missing Ray clusters, delete the surplus, say how it stands. Pure.
 
-As the ReplicaSet controller of Kubernetes, with one difference: a Ray cluster that is on its way out keeps its place until it is gone
-when it asks for accelerators, so two sets of them are never held by accident. A broken one keeps its place too: it is counted,
-never left behind. Ray clusters are never changed, only made and deleted.
+As the ReplicaSet controller of Kubernetes, with one difference: a Ray cluster that is on its way out keeps its place
+until it is gone when it asks for accelerators, so two sets of them are never held by accident. A broken one keeps its
+place too: it is counted, never left behind. Ray clusters are never changed, only made and deleted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,8 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
 def deletion_order(clusters: Sequence[RayCluster]) -> list[RayCluster]:
     """Return ``clusters`` with the one to delete first in front.
 
-    Not ready before ready, lower ``pod-deletion-cost`` before higher, newer before older: the longest-serving one stays.
+    Not ready before ready, lower ``pod-deletion-cost`` before higher, newer before older: the longest-serving one
+    stays.
     """
 
     def rank(cluster: RayCluster) -> tuple[bool, int, float, str]:

@@ -130,7 +130,10 @@ def revision_annotations(view: View, new: Member) -> Mapping[str, str]:
 
 
 def cleanup(view: View) -> Iterator[DeleteReplicaSet]:
-    """Yield the old replica sets beyond the history limit, lowest revision first; only empty ones that are up to date."""
+    """Yield the old replica sets beyond the history limit, lowest revision first.
+
+    Only empty ones that are up to date.
+    """
     kept = view.fleet.spec.revision_history_limit
     candidates = [member for member in view.old if member.replica_set.meta.deleted_at is None]
     surplus = max(0, len(candidates) - kept)

@@ -1,7 +1,8 @@
 """The next sizes of a rolling update and of a recreation. Pure.
 
-As Deployment's ``reconcileNewReplicaSet``, ``reconcileOldReplicaSets`` and ``rolloutRecreate``; one direction per pass. One
-difference: what counts against the surge is what exists, not only what was asked for, and with accelerators also what is still on its way out.
+As Deployment's ``reconcileNewReplicaSet``, ``reconcileOldReplicaSets`` and ``rolloutRecreate``; one direction per pass.
+One difference: what counts against the surge is what exists, not only what was asked for, and with accelerators also
+what is still on its way out.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """One step of a fleet's rollout, as writes to its replica sets. Pure.
 
-The order of Deployment's sync: paused or rescaled, then the strategy, then clean-up; one direction per pass, and one write
-per replica set, so that each is decided on what it really is.
+The order of Deployment's sync: paused or rescaled, then the strategy, then clean-up; one direction per pass, and one
+write per replica set, so that each is decided on what it really is.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,10 @@ from rayfleet.planning.view import Member, View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a pass does to replica sets. ``created`` names a new one; ``collision_count`` is the status's from now on."""
+    """What a pass does to replica sets.
+
+    ``created`` names a new one; ``collision_count`` is the status's from now on.
+    """
 
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
@@ -81,7 +84,8 @@ def _created(view: View, replicas: int) -> Step:
 def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> Step:
     """Return the writes that give replica sets their sizes, and the new one its annotations.
 
-    Without ``notes_partial_growth`` a replica set that may not yet have its full size keeps its old note, so that the rest follows.
+    Without ``notes_partial_growth`` a replica set that may not yet have its full size keeps its old note, so that the
+    rest follows.
     """
     actions: list[Action] = []
     events: list[Event] = []

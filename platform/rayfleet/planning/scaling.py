@@ -1,7 +1,8 @@
 """Following a change of ``spec.replicas``: in the middle of a rollout each replica set gets its share. Pure.
 
-As Deployment's ``scale`` and ``GetReplicaSetProportion`` (Kubernetes, Deployments, "Proportional scaling"). One difference: with
-places held by terminating Ray clusters growth waits, and what waits stays a scaling event until it is done.
+As Deployment's ``scale`` and ``GetReplicaSetProportion`` (Kubernetes, Deployments, "Proportional scaling"). One
+difference: with places held by terminating Ray clusters growth waits, and what waits stays a scaling event until it is
+done.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,8 @@ def is_scaling_event(view: View) -> bool:
 def scaled_sizes(view: View) -> Sizes:
     """Return the sizes for the present ``spec.replicas``; a paused fleet that nobody rescaled stays as it is.
 
-    One active replica set (or none: the newest) takes all. A saturated new one empties the old. Otherwise the difference
-    is shared in proportion: desired 10, surge 3, old 8 / new 5, then desired 30: old 20 / new 13.
+    One active replica set (or none: the newest) takes all. A saturated new one empties the old. Otherwise the
+    difference is shared in proportion: desired 10, surge 3, old 8 / new 5, then desired 30: old 20 / new 13.
     """
     active = [member for member in view.members if member.size > 0]
     if len(active) <= 1:

@@ -1,8 +1,9 @@
 """The way in for requests: one Service (head pods only) and one HTTPRoute of a fleet that names a model. Pure.
 
-Level-triggered and owned: fields that we write are set right when they drift, others stay as they are, and both objects go when
-the fleet names no model any more. An object of our name that somebody else made is never touched. Workers are left out of the Service: nothing
-listens on them. Source: Gateway API v1 ``HTTPRoute``; the shape is that of AIBrix's published example.
+Level-triggered and owned: fields that we write are set right when they drift, others stay as they are, and both objects
+go when the fleet names no model any more. An object of our name that somebody else made is never touched. Workers are
+left out of the Service: nothing listens on them. Source: Gateway API v1 ``HTTPRoute``; the shape is that of AIBrix's
+published example.
 """
 
 from collections.abc import Sequence

@@ -19,8 +19,8 @@ from rayfleet.planning.observed import ObservedFleet
 class Member:
     """One replica set with its Ray clusters counted.
 
-    ``size`` is what its spec asks for, ``active`` what exists and is not terminating, ``ready`` and ``available`` of these.
-    ``holds_terminating`` says whether terminating ones keep their place.
+    ``size`` is what its spec asks for, ``active`` what exists and is not terminating, ``ready`` and ``available`` of
+    these. ``holds_terminating`` says whether terminating ones keep their place.
     """
 
     replica_set: ReplicaSet
@@ -53,7 +53,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a fleet's rollout is decided on. ``old`` is in order of age, oldest first; ``new`` is None until it is made."""
+    """What a fleet's rollout is decided on.
+
+    ``old`` is in order of age, oldest first; ``new`` is None until it is made.
+    """
 
     fleet: Fleet
     template: RayClusterTemplate

@@ -9,7 +9,8 @@ from rayfleet.plugin.registry import Registry
 def checked_engine(registry: Registry, subject: str, serving: Serving) -> Engine:
     """Return the engine of ``serving``.
 
-    Raises PluginError when the engine (or the scheme of the model) is nobody's, ManifestError with what the engine cannot do.
+    Raises PluginError when the engine (or the scheme of the model) is nobody's, ManifestError with what the engine
+    cannot do.
     """
     engine = registry.engine(serving.engine)
     registry.source_of(serving.model)

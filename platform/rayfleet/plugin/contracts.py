@@ -25,7 +25,10 @@ class Engine(Protocol):
     model_format: ModelFormat | None
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
-        """Return what this engine cannot do of ``serving``; paths begin with ``spec.serving``; empty when all is well."""
+        """Return what this engine cannot do of ``serving``; paths begin with ``spec.serving``.
+
+        Empty when all is well.
+        """
         ...
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
@@ -43,7 +46,9 @@ class ModelSource(Protocol):
     scheme: str
 
     def fetch(self, reference: str, form: ModelFormat, cache: Path, progress: Callable[[str], None]) -> Path:
-        """Return the file (GGUF) or folder (Hugging Face) of the model; blocking, safe to repeat and to run twice at once.
+        """Return the file (GGUF) or folder (Hugging Face) of the model.
+
+        Blocking, safe to repeat and to run twice at once.
 
         ``reference`` is what stands after ``scheme:``. ``progress`` takes short lines for people.
         Raises EnvironmentProblem, naming the reference and the way out.

@@ -13,8 +13,8 @@ def fetch_model(
 ) -> Path:
     """Return where the model lies; blocking, safe to repeat.
 
-    Raises PluginError for a scheme that is nobody's, SettingsError for a name without a scheme (the engine fetches those itself),
-    EnvironmentProblem when it cannot be had.
+    Raises PluginError for a scheme that is nobody's, SettingsError for a name without a scheme (the engine fetches
+    those itself), EnvironmentProblem when it cannot be had.
     """
     found = registry.source_of(reference)
     if found is None:

@@ -1,8 +1,9 @@
 """A fake inference engine that speaks the real protocol, for speed and for faults.
 
-``/health``, ``/nodes``, ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions`` (plain and streamed, ``stream_options.include_usage``),
-``/metrics``. Its answers are shaped as vLLM 0.32's are, and the real ``openai`` package reads them (tests/parts/testing/test_engine.py);
-tests/e2e/test_sidecar_real_engine.py holds the sidecar to a real engine as well.
+``/health``, ``/nodes``, ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions`` (plain and streamed,
+``stream_options.include_usage``), ``/metrics``. Its answers are shaped as vLLM 0.32's are, and the real ``openai``
+package reads them (tests/parts/testing/test_engine.py); tests/e2e/test_sidecar_real_engine.py holds the sidecar to a
+real engine as well.
 """
 
 import asyncio
@@ -33,9 +34,12 @@ class Fault(StrEnum):
 
 @dataclass(slots=True)
 class FakeEngine:
-    """Change ``fault``, ``api_key`` and ``alive_nodes`` while it runs. ``requests`` counts generations asked for, ``aborted`` those left.
+    """Change ``fault``, ``api_key`` and ``alive_nodes`` while it runs.
 
-    With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``. ``page`` is added to ``/metrics``.
+    ``requests`` counts generations asked for, ``aborted`` those left.
+
+    With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``. ``page`` is added
+    to ``/metrics``.
     """
 
     model: str = "fake"
@@ -159,7 +163,10 @@ class _Answer:
         return self._envelope(kind, [{"index": 0, "finish_reason": self._finish_reason(), **choice}]) | self._usage()
 
     def pieces(self) -> list[dict[str, Any]]:
-        """Return the events of a stream, without ``[DONE]``: one for each token, the finish reason in the last, then usage if wanted."""
+        """Return the events of a stream, without ``[DONE]``.
+
+        One for each token, the finish reason in the last, then usage if wanted.
+        """
         kind = "chat.completion.chunk" if self.is_chat else "text_completion"
         found = []
         for index, word in enumerate(self.words):

@@ -1,7 +1,7 @@
 """Clients with faults, for tests of whatever writes through them.
 
-``MortalClient`` dies at a chosen write, as a killed process would: reads and watches go on, after the fatal write every other one fails
-too. ``FlakyClient`` fails now and then in every way that an API server has, from a seed.
+``MortalClient`` dies at a chosen write, as a killed process would: reads and watches go on, after the fatal write every
+other one fails too. ``FlakyClient`` fails now and then in every way that an API server has, from a seed.
 """
 
 import asyncio
@@ -50,7 +50,10 @@ class MortalClient(KubeClient):
 
 
 class FlakyClient(KubeClient):
-    """A share of all writes is refused, lost, or carried out with its reply lost; a share of all watch chunks ends the watch."""
+    """A share of all writes is refused, lost, or carried out with its reply lost.
+
+    A share of all watch chunks ends the watch.
+    """
 
     def __init__(self, address: KubeAddress, *, seed: int, share: float) -> None:
         super().__init__(address)

@@ -1,7 +1,7 @@
 """Both controllers and the simulated KubeRay on one API server: for tests of fleets, here and in other projects.
 
-``FleetWorld(client, namespace).running()`` runs them; its questions ask the API server, never the controllers. ``wait`` waits for a claim with a
-limit.
+``FleetWorld(client, namespace).running()`` runs them; its questions ask the API server, never the controllers. ``wait``
+waits for a claim with a limit.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from rayfleet.testing.ray_clusters import RayClusterSimulator
 
 Found = TypeVar("Found")
 _POLL_SECONDS = 0.02
-# A storm of faults can fail the same key or watch ten times in a row; with the back-off of a year's work, a test would wait minutes.
+# A storm of faults can fail the same key or watch ten times in a row; with the back-off of a year's work, a test would
+# wait minutes.
 _LONGEST_BACKOFF = timedelta(milliseconds=500)
 
 

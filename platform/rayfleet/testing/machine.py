@@ -1,4 +1,6 @@
-"""A cluster of this machine as a user has it: started, asked and ended by the commands of the README, in a state folder of its own.
+"""A cluster of this machine as a user has it.
+
+Started, asked and ended by the commands of the README, in a state folder of its own.
 
 Blocking; for end-to-end tests of rayfleet, of plugins and of examples.
 """

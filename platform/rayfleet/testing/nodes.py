@@ -68,7 +68,10 @@ class WatchedPod:
     last: JsonObject | None = None
 
     async def until(self, claim: Callable[[JsonObject], Any], seconds: float = LIMIT_SECONDS) -> JsonObject:
-        """Return the pod as soon as the claim holds; a field that is not there yet makes it false. Raises AssertionError."""
+        """Return the pod as soon as the claim holds; a field that is not there yet makes it false.
+
+        Raises AssertionError.
+        """
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -141,7 +144,10 @@ async def run_pod(client: KubeClient, manifest: JsonObject, node: NodeProcess | 
 
 
 def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> JsonObject:
-    """Return a pod whose container ``main`` runs a bash script; ``container`` adds to it, other names to the pod's spec."""
+    """Return a pod whose container ``main`` runs a bash script.
+
+    ``container`` adds to it, other names to the pod's spec.
+    """
     container = {"name": "main", "image": IMAGE, "command": ["/bin/bash", "-c", script], **spec.pop("container", {})}
     meta = {"name": name, "namespace": namespace}
     whole = {"containers": [container], "terminationGracePeriodSeconds": 5, **spec}

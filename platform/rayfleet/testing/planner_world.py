@@ -1,7 +1,10 @@
-"""A small world for planners: objects in memory, writes carried out, Ray clusters that become ready when they are told to. Pure.
+"""A small world for planners.
 
-No server, no clock, no tasks: a test says who acts next, so any interleaving can be written down and played again. Writes keep
-the rules that plans rely on: UID and version preconditions, generations, foreground deletion, merge patches.
+Objects in memory, writes carried out, Ray clusters that become ready when they are told to. Pure.
+
+No server, no clock, no tasks: a test says who acts next, so any interleaving can be written down and played again.
+Writes keep the rules that plans rely on: UID and version preconditions, generations, foreground deletion, merge
+patches.
 """
 
 import copy

@@ -79,7 +79,10 @@ class RawApi:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request; ``body`` is encoded as JSON unless it is bytes. The token goes along unless headers say otherwise."""
+        """Send a request; ``body`` is encoded as JSON unless it is bytes.
+
+        The token goes along unless headers say otherwise.
+        """
         encoded = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         data = None if encoded is None else io.BytesIO(encoded)  # aiohttp warns of large plain bytes
         async with self._opened.request(

@@ -1,8 +1,10 @@
-"""Plays KubeRay and the garbage collector towards an API server that has neither (a bare kube-apiserver): no pods, only status.
+"""Plays KubeRay and the garbage collector towards an API server that has neither (a bare kube-apiserver).
 
-For each RayCluster it publishes the live facts that KubeRay would (``HeadPodReady``, ``readyWorkerReplicas``), as far as the test
-allows; it ends foreground deletion; and it deletes what has lost its owner. A test steers it with two claims:
-``is_ready(name)`` and ``may_finish(name)`` (may a deleted Ray cluster's pods be gone).
+No pods, only status.
+
+For each RayCluster it publishes the live facts that KubeRay would (``HeadPodReady``, ``readyWorkerReplicas``), as far
+as the test allows; it ends foreground deletion; and it deletes what has lost its owner. A test steers it with two
+claims: ``is_ready(name)`` and ``may_finish(name)`` (may a deleted Ray cluster's pods be gone).
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""An API server that answers what a test tells it to: for the answers that a well-behaved one gives too rarely to wait for."""
+"""An API server that answers what a test tells it to.
+
+For the answers that a well-behaved one gives too rarely to wait for.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager

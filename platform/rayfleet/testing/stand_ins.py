@@ -1,4 +1,7 @@
-"""The stand-ins for KubeRay and the controller manager beside a test, and a kubelet reduced to what they look at: pod status."""
+"""The stand-ins for KubeRay and the controller manager beside a test, and a kubelet reduced to what they look at.
+
+Pod status.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

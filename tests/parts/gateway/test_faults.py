@@ -291,7 +291,10 @@ async def test_a_header_of_40_kb_goes_on_and_bytes_that_are_no_utf8_harm_nothing
 
 
 async def test_in_flight_is_zero_after_any_mix_of_faults() -> None:
-    """Every way an exchange can end, many at once, clients leaving at any moment: one count for each, nothing in flight."""
+    """Every way an exchange can end, many at once, clients leaving at any moment.
+
+    One count for each, nothing in flight.
+    """
     chance = random.Random(7)  # noqa: S311 - the same mix each time
     up = Scripted([])
     event = chunk(b'data: {"n": 1}\n\n')

@@ -39,7 +39,10 @@ EXPIRED = line("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
 
 
 class Script:
-    """The lists and watches that a server will answer, in order; the last watch hangs. ``asked`` is where watches began."""
+    """The lists and watches that a server will answer, in order; the last watch hangs.
+
+    ``asked`` is where watches began.
+    """
 
     def __init__(self, lists: Sequence[Sequence[JsonObject]], watches: Sequence[Sequence[bytes] | int]) -> None:
         self.lists = list(lists)

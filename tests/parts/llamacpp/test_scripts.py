@@ -1,4 +1,7 @@
-"""The launch scripts end when they must; `ray` and the driver are small shell commands here, the scripts are the real ones."""
+"""The launch scripts end when they must.
+
+`ray` and the driver are small shell commands here, the scripts are the real ones.
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""The observer of Ray's nodes: its answer, its silence, and the wait for enough nodes. Ray's client is a small class here."""
+"""The observer of Ray's nodes: its answer, its silence, and the wait for enough nodes.
+
+Ray's client is a small class here.
+"""
 
 import json
 import threading

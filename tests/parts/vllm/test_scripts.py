@@ -1,4 +1,7 @@
-"""The launch scripts end when they must; `ray`, `vllm` and `python3` are small shell programs here, the scripts are the real ones."""
+"""The launch scripts end when they must.
+
+`ray`, `vllm` and `python3` are small shell programs here, the scripts are the real ones.
+"""
 
 import os
 import shutil
@@ -30,7 +33,10 @@ esac
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a working folder with `bin`, whose programs do their part until told otherwise; nodes are there at once."""
+    """Return a working folder with `bin`, whose programs do their part until told otherwise.
+
+    Nodes are there at once.
+    """
     (tmp_path / "bin").mkdir()
     program(tmp_path, "ray", STAYS)
     program(tmp_path, "vllm", f'printf "%s\\n" "$@" >vllm.words; echo "$VLLM_HOST_IP" >vllm.host; {STAYS}')

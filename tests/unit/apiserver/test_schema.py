@@ -1,4 +1,7 @@
-"""Structural schemas: what kube-apiserver stored or answered (``tests/data/apiserver/schema-cases.json``) is what we do."""
+"""Structural schemas.
+
+What kube-apiserver stored or answered (``tests/data/apiserver/schema-cases.json``) is what we do.
+"""
 
 import copy
 import json

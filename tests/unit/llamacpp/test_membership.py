@@ -1,4 +1,7 @@
-"""When the engine is healthy, which server a request goes to, and how pages are summed: the pure parts of the driver."""
+"""When the engine is healthy, which server a request goes to, and how pages are summed.
+
+The pure parts of the driver.
+"""
 
 from pathlib import Path
 

@@ -135,13 +135,19 @@ class _Pages:
 
 
 def _not_offered(kind: Kind, path: ApiPath) -> Refusal:
-    """Return the answer for what a real server has and this one has not: a user should not search for a typing error."""
+    """Return the answer for what a real server has and this one has not.
+
+    A user should not search for a typing error.
+    """
     message = f"{kind.plural}/{path.subresource} is not offered by rayfleet's embedded API server"
     return Refusal(404, "NotFound", message, details={"kind": kind.plural, "name": path.name})
 
 
 def _openapi_v2(request: web.Request) -> web.Response:
-    """Return the old document, without definitions: kubectl asks for it about kinds that the new ones do not have (List)."""
+    """Return the old document, without definitions.
+
+    Kubectl asks for it about kinds that the new ones do not have (List).
+    """
     accept = request.headers.get("Accept", "")
     if OPENAPI_V2_PROTOBUF in accept:
         return web.Response(body=EMPTY_V2_PROTOBUF, headers={"Content-Type": OPENAPI_V2_PROTOBUF.replace("@", ".")})

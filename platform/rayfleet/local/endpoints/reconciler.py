@@ -1,4 +1,7 @@
-"""Keeps each Service's EndpointSlice equal to its pods. A pod's change of readiness is in the slice two round trips later."""
+"""Keeps each Service's EndpointSlice equal to its pods.
+
+A pod's change of readiness is in the slice two round trips later.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta

@@ -1,7 +1,8 @@
 """The EndpointSlice of a Service. Pure.
 
-Source: Kubernetes v1.36 staging/src/k8s.io/endpointslice (utils.go, reconciler.go). One slice per Service and IPv4 only: a Service here has a handful of pods.
-Where pods give a named target port different numbers, Kubernetes makes a slice for each; here the first pod's number holds.
+Source: Kubernetes v1.36 staging/src/k8s.io/endpointslice (utils.go, reconciler.go). One slice per Service and IPv4
+only: a Service here has a handful of pods. Where pods give a named target port different numbers, Kubernetes makes a
+slice for each; here the first pod's number holds.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ def slice_name(service: str) -> str:
 
 
 def endpoint_slice(service: JsonObject, pods: Sequence[JsonObject]) -> dict[str, Any] | None:
-    """Return the slice for a Service and the pods of its namespace; None for a Service without a selector or of another name.
+    """Return the slice for a Service and the pods of its namespace.
+
+    None for a Service without a selector or of another name.
 
     Pods without an address, and those that have run to their end, are not in it.
     """

@@ -1,7 +1,7 @@
 """Watches every kind that the embedded cluster has and carries out what the pure plan says.
 
-A store may lag behind, so the server is asked before anything irrevocable: an owner is gone only if a GET says so, and an object is let go
-only if lists say that nothing is left that it waits for.
+A store may lag behind, so the server is asked before anything irrevocable: an owner is gone only if a GET says so, and
+an object is let go only if lists say that nothing is left that it waits for.
 """
 
 import asyncio
@@ -116,7 +116,8 @@ class GarbageCollector:
         try:
             await self._client.patch(node.resource, node.key, patch, form=PatchForm.JSON)
         except Invalid as error:
-            # The test failed: somebody was faster (the watch brings us back), or the patch is refused (then we try again).
+            # The test failed: somebody was faster (the watch brings us back), or the patch is refused (then we try
+            # again).
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._changed.set)
             log.debug("not edited", extra={"object": str(node.key), "error": error.message})
 

@@ -1,7 +1,7 @@
 """Empties namespaces that are being deleted and then lets them go.
 
-Source: Kubernetes v1.36 pkg/controller/namespace/deletion. What there is in a namespace is asked by discovery, so nothing of a kind that is unknown
-here stays behind.
+Source: Kubernetes v1.36 pkg/controller/namespace/deletion. What there is in a namespace is asked by discovery, so
+nothing of a kind that is unknown here stays behind.
 """
 
 from collections.abc import Mapping, Sequence

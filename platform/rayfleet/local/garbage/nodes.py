@@ -42,7 +42,10 @@ def node_of(resource: ResourceType, manifest: JsonObject) -> Node:
 
 
 def changes_the_graph(old: JsonObject | None, new: JsonObject | None) -> bool:
-    """Whether a change can give the collector work: an end, a beginning with owners, or other owners, finalizers, deletion."""
+    """Whether a change can give the collector work.
+
+    An end, a beginning with owners, or other owners, finalizers, deletion.
+    """
     if new is None:
         return True
     meta = new["metadata"]

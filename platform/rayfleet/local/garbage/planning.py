@@ -1,9 +1,10 @@
 """What the garbage collector does, given every object's identity. Pure.
 
-Source: Kubernetes v1.36 pkg/controller/garbagecollector, attemptToDeleteItem and processDeletingDependentsItem. An owner is *solid* (there), *waiting* (in
-foreground deletion) or *dangling* (gone). A solid owner keeps a dependent, which loses its other references. Without one it is deleted: in the
-foreground when a waiting owner is to see the dependent's own dependents gone first, else by its own finalizers, else in the background. An owner
-waits until nothing that blocks it is left; one that orphans, until nothing refers to it.
+Source: Kubernetes v1.36 pkg/controller/garbagecollector, attemptToDeleteItem and processDeletingDependentsItem. An
+owner is *solid* (there), *waiting* (in foreground deletion) or *dangling* (gone). A solid owner keeps a dependent,
+which loses its other references. Without one it is deleted: in the foreground when a waiting owner is to see the
+dependent's own dependents gone first, else by its own finalizers, else in the background. An owner waits until nothing
+that blocks it is left; one that orphans, until nothing refers to it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,10 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerRef:
-    """``resource`` is None for a kind that is unknown here: such an owner is never judged. ``blocks``: its foreground deletion waits."""
+    """``resource`` is None for a kind that is unknown here: such an owner is never judged.
+
+    ``blocks``: its foreground deletion waits.
+    """
 
     uid: str
     name: str
@@ -70,7 +74,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropOwners:
-    """Take references off a dependent that lives on. ``dangling``: those of them whose owners are to be checked to be gone."""
+    """Take references off a dependent that lives on.
+
+    ``dangling``: those of them whose owners are to be checked to be gone.
+    """
 
     node: Node
     uids: frozenset[str]

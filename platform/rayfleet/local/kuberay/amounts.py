@@ -1,4 +1,7 @@
-"""Quantities added up and written as Kubernetes writes them (``8Gi``, ``1500m``). Pure. Source: apimachinery, resource.Quantity."""
+"""Quantities added up and written as Kubernetes writes them (``8Gi``, ``1500m``).
+
+Pure. Source: apimachinery, resource.Quantity.
+"""
 
 import math
 import re

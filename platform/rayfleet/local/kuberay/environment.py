@@ -1,6 +1,9 @@
-"""The environment that KubeRay gives to containers. Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6).
+"""The environment that KubeRay gives to containers.
 
-The order counts: of two entries with one name the later one holds. Those named "always" are appended even when the user set them.
+Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6).
+
+The order counts: of two entries with one name the later one holds. Those named "always" are appended even when the user
+set them.
 """
 
 from collections.abc import Sequence

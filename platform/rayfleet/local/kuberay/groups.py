@@ -1,7 +1,7 @@
 """What to do for one worker group. Pure.
 
-Source: KubeRay raycluster_controller.go (1.6), reconcilePods and reconcileMultiHostWorkerGroup. Terminating pods count as existing workers, so
-a replacement waits until the old pod's object is gone.
+Source: KubeRay raycluster_controller.go (1.6), reconcilePods and reconcileMultiHostWorkerGroup. Terminating pods count
+as existing workers, so a replacement waits until the old pod's object is gone.
 """
 
 import hashlib
@@ -99,7 +99,10 @@ def _free_indices(taken: Collection[int], count: int) -> list[int]:
 
 
 def _replica_name(cluster: JsonObject, group: JsonObject, index: int, pods: Sequence[JsonObject]) -> str:
-    """Return ``<group>-<5 characters>``: random in KubeRay; here another one for each set of pods that is there already."""
+    """Return ``<group>-<5 characters>``: random in KubeRay.
+
+    Here another one for each set of pods that is there already.
+    """
     known = sorted(pod["metadata"]["uid"] for pod in pods)
     digest = hashlib.sha256("/".join([cluster["metadata"]["uid"], str(index), *known]).encode()).hexdigest()
     return f"{group['groupName']}-{digest[:5]}"

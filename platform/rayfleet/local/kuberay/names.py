@@ -1,4 +1,7 @@
-"""Names and label values as KubeRay cuts them. Pure. Source: KubeRay ray-operator/controllers/ray/utils/util.go (1.6)."""
+"""Names and label values as KubeRay cuts them.
+
+Pure. Source: KubeRay ray-operator/controllers/ray/utils/util.go (1.6).
+"""
 
 import string
 
@@ -44,7 +47,10 @@ def auth_secret_name(cluster: JsonObject) -> str:
 
 
 def is_of_predecessor(manifest: JsonObject, cluster: JsonObject) -> bool:
-    """Whether an object belongs to a Ray cluster that had the name before: its garbage collection is a matter of time."""
+    """Whether an object belongs to a Ray cluster that had the name before.
+
+    Its garbage collection is a matter of time.
+    """
     name, uid = cluster["metadata"]["name"], cluster["metadata"]["uid"]
     return any(
         (owner.get("kind"), owner.get("name")) == ("RayCluster", name) and owner.get("uid") != uid

@@ -1,7 +1,8 @@
 """What to do for a Ray cluster now, and its status. Pure.
 
-Source: KubeRay ray-operator/controllers/ray/raycluster_controller.go (1.6): rayClusterReconcile, reconcilePods, shouldDeletePod. Its flaws are
-kept (terminating pods count, head and workers are never restarted together), because what is built on it has to live with them.
+Source: KubeRay ray-operator/controllers/ray/raycluster_controller.go (1.6): rayClusterReconcile, reconcilePods,
+shouldDeletePod. Its flaws are kept (terminating pods count, head and workers are never restarted together), because
+what is built on it has to live with them.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,10 @@ class ObservedCluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Writes to do, in order, up to the first that fails; ``refusal``: only an Event. ``is_ours`` False: nothing at all."""
+    """Writes to do, in order, up to the first that fails; ``refusal``: only an Event.
+
+    ``is_ours`` False: nothing at all.
+    """
 
     steps: tuple[Step, ...] = ()
     refusal: Refusal | None = None

@@ -1,4 +1,7 @@
-"""The pods of a Ray cluster as KubeRay builds them. Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6)."""
+"""The pods of a Ray cluster as KubeRay builds them.
+
+Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6).
+"""
 
 import base64
 import copy
@@ -39,7 +42,10 @@ class PodOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSeat:
-    """Which worker of its group a pod is: replica ``index``; of replicas with several hosts also ``replica_name`` and ``host``."""
+    """Which worker of its group a pod is: replica ``index``.
+
+    Of replicas with several hosts also ``replica_name`` and ``host``.
+    """
 
     index: int = 0
     replica_name: str = ""
@@ -174,7 +180,10 @@ def _set_command(pod: JsonObject, ray: JsonObject, command: str) -> None:
 
 
 def _wait_for_gcs(cluster: JsonObject, ray: JsonObject) -> JsonObject:
-    """Return the init container that waits, without limit; it has what the user gave to the Ray container, and no more."""
+    """Return the init container that waits, without limit.
+
+    It has what the user gave to the Ray container, and no more.
+    """
     address = f"{head_fqdn(cluster)}:{gcs_port(cluster)}"
     resources = {"cpu": "200m", "memory": "256Mi"}
     copied = ("image", "imagePullPolicy", "env", "volumeMounts", "securityContext")

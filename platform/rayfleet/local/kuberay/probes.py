@@ -1,4 +1,6 @@
-"""The probes that KubeRay gives to a Ray container without any. Pure. Source: KubeRay common/pod.go and utils/constant.go (1.6).
+"""The probes that KubeRay gives to a Ray container without any.
+
+Pure. Source: KubeRay common/pod.go and utils/constant.go (1.6).
 
 They test raylet and GCS, never the engine.
 """
@@ -14,7 +16,10 @@ _VERSION = re.compile(r"\s*v?(\d+)\.(\d+)")
 
 
 def add_probes(container: JsonObject, params: Mapping[str, str], ray_version: str, *, is_head: bool) -> None:
-    """Set each of the two probes that the user has not set. Ray 2.53 and later answer HTTP; the others are asked by wget."""
+    """Set each of the two probes that the user has not set.
+
+    Ray 2.53 and later answer HTTP; the others are asked by wget.
+    """
     action = _action(params, ray_version, is_head=is_head)
     timeout = 5 if is_head else 2  # the head's command asks two servers
     common = {"timeoutSeconds": timeout, "periodSeconds": 5, "successThreshold": 1}
@@ -36,7 +41,8 @@ def _action(params: Mapping[str, str], ray_version: str, *, is_head: bool) -> Js
         return {"httpGet": {"path": "/api/healthz", "port": agent}}
     commands = [_wget(2, agent, "api/local_raylet_healthz")]
     if is_head:
-        # Ten seconds are a slip of KubeRay's (it formats the failure threshold there); the kubelet's time-out is 5 s anyway.
+        # Ten seconds are a slip of KubeRay's (it formats the failure threshold there); the kubelet's time-out is 5 s
+        # anyway.
         commands.append(_wget(10, _port(params, "dashboard-port", DASHBOARD_PORT), "api/gcs_healthz"))
     return {"exec": {"command": ["bash", "-c", " && ".join(commands)]}}
 

@@ -1,7 +1,9 @@
-"""Carries out what the plan for a Ray cluster says. Reads from stores that show its own last writes, so nothing is made twice.
+"""Carries out what the plan for a Ray cluster says.
 
-Source: KubeRay raycluster_controller.go (1.6), rayClusterReconcile: Secret, Services, pods; the first failure ends the writing, the status is
-told all the same. Looks again 2 s after a change or a failure, else after 300 s.
+Reads from stores that show its own last writes, so nothing is made twice.
+
+Source: KubeRay raycluster_controller.go (1.6), rayClusterReconcile: Secret, Services, pods; the first failure ends the
+writing, the status is told all the same. Looks again 2 s after a change or a failure, else after 300 s.
 """
 
 import secrets
@@ -99,8 +101,9 @@ class RayClusterReconciler:
     async def _ensure_surroundings(self, key: ObjectKey, cluster: JsonObject) -> Failure | None:
         """Create what is absent; nothing of it is ever changed. Return why that did not work.
 
-        Raises Conflict while something of a deleted predecessor of the same name is still there: a head that took its token would not
-        let in workers with ours. KubeRay does not look, and its pods then wait for a Secret that is gone or refuse each other.
+        Raises Conflict while something of a deleted predecessor of the same name is still there: a head that took its
+        token would not let in workers with ours. KubeRay does not look, and its pods then wait for a Secret that is
+        gone or refuse each other.
         """
         head = None if self._head_services(cluster) else build_head_service(cluster)
         wanted = (
@@ -158,7 +161,10 @@ class RayClusterReconciler:
         self._writes.note(key, AskedDeletion(resource=PODS, key=pod_key, uid=uid))
 
     async def _write_status(self, key: ObjectKey, cluster: JsonObject, status: JsonObject) -> None:
-        """Replace the status whole, so that what is left out goes; raises Conflict when the cluster changed meanwhile."""
+        """Replace the status whole, so that what is left out goes.
+
+        Raises Conflict when the cluster changed meanwhile.
+        """
         try:
             stored = await self._client.replace(RAY_CLUSTERS, {**cluster, "status": status}, subresource="status")
         except NotFound:

@@ -1,4 +1,7 @@
-"""The Services and the token Secret of a Ray cluster. Pure. Source: KubeRay ray-operator/controllers/ray/common/service.go (1.6)."""
+"""The Services and the token Secret of a Ray cluster.
+
+Pure. Source: KubeRay ray-operator/controllers/ray/common/service.go (1.6).
+"""
 
 import base64
 import copy
@@ -14,7 +17,10 @@ _APP_LABEL = "app.kubernetes.io/name"
 
 
 def build_head_service(cluster: JsonObject) -> JsonObject:
-    """Return the head Service: headless and publishing addresses that are not ready, so that workers can join before the engine."""
+    """Return the head Service.
+
+    Headless and publishing addresses that are not ready, so that workers can join before the engine.
+    """
     group = cluster["spec"]["headGroupSpec"]
     selector = head_service_labels(cluster)
     template_labels = (group["template"].get("metadata") or {}).get("labels") or {}
@@ -52,7 +58,10 @@ def build_headless_service(cluster: JsonObject) -> JsonObject | None:
 
 
 def build_serve_service(cluster: JsonObject) -> JsonObject | None:
-    """Return the Service of Ray Serve: all pods of the cluster; None when it is not asked for or no port is called serve."""
+    """Return the Service of Ray Serve: all pods of the cluster.
+
+    None when it is not asked for or no port is called serve.
+    """
     if (cluster["metadata"].get("annotations") or {}).get(SERVE_ANNOTATION) != "true":
         return None
     ports = [
@@ -72,7 +81,10 @@ def build_serve_service(cluster: JsonObject) -> JsonObject | None:
 
 
 def build_auth_secret(cluster: JsonObject, token: bytes) -> JsonObject | None:
-    """Return the Secret with the cluster's token (written as base64); None when none is wanted, or the user names an own one."""
+    """Return the Secret with the cluster's token (written as base64).
+
+    None when none is wanted, or the user names an own one.
+    """
     options = cluster["spec"].get("authOptions") or {}
     if not wants_token(cluster) or options.get("secretName") or options.get("enableK8sTokenAuth"):
         return None

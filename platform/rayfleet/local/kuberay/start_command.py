@@ -1,4 +1,7 @@
-"""The ``ray start`` command that KubeRay generates. Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6)."""
+"""The ``ray start`` command that KubeRay generates.
+
+Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6).
+"""
 
 import json
 import re

@@ -1,7 +1,8 @@
 """A Ray cluster's status after a pass. Pure.
 
-Source: KubeRay raycluster_controller.go calculateStatus, utils/util.go and consistency.go (1.6). ``state: ready`` and RayClusterProvisioned are
-never taken back when pods fail; HeadPodReady and the counts of ready and available workers are live. Zero counts are left out, as Go does.
+Source: KubeRay raycluster_controller.go calculateStatus, utils/util.go and consistency.go (1.6). ``state: ready`` and
+RayClusterProvisioned are never taken back when pods fail; HeadPodReady and the counts of ready and available workers
+are live. Zero counts are left out, as Go does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,8 @@ class Seen:
 def next_status(seen: Seen, now: datetime) -> JsonObject | None:
     """Return the new status, None when KubeRay writes none.
 
-    That is: when there is not exactly one head Service or are several heads, and when nothing but times, generation and desired
-    resources would change.
+    That is: when there is not exactly one head Service or are several heads, and when nothing but times, generation and
+    desired resources would change.
     """
     heads = [pod for pod in seen.pods if label_of(pod, "ray.io/node-type") == "head"]
     if len(seen.services) != 1 or len(heads) > 1:
@@ -149,7 +150,10 @@ def _conditions(seen: Seen, before: Sequence[JsonObject], now: datetime) -> list
 
 
 def _head_ready(pods: Sequence[JsonObject]) -> tuple[str, str, str]:
-    """Return status, reason and message: the pod's own Ready condition, with the first container's trouble if it has one."""
+    """Return status, reason and message.
+
+    The pod's own Ready condition, with the first container's trouble if it has one.
+    """
     head = _head_pod(pods)
     if head is None:
         return "False", "HeadPodNotFound", "Head Pod not found"

@@ -1,7 +1,7 @@
 """Suspension of a Ray cluster: an operation that, once begun, goes on to its end. Pure.
 
-Source: KubeRay utils/util.go (1.6), FindRayClusterSuspendStatus: neither -> Suspending (spec.suspend) -> Suspended (no pods left) -> neither
-(spec.suspend false; a removed field does not resume).
+Source: KubeRay utils/util.go (1.6), FindRayClusterSuspendStatus: neither -> Suspending (spec.suspend) -> Suspended (no
+pods left) -> neither (spec.suspend false; a removed field does not resume).
 """
 
 from collections.abc import Callable, Sequence

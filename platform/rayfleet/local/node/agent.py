@@ -79,14 +79,20 @@ class Agent:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def end_all(self) -> None:
-        """End every container within a limit; the pods' objects stay and say so no more than a machine that is switched off."""
+        """End every container within a limit.
+
+        The pods' objects stay and say so no more than a machine that is switched off.
+        """
         self._is_ending = True
         async with asyncio.TaskGroup() as group:
             for worker in self._workers.values():
                 group.create_task(worker.end(END_LIMIT))
 
     def resolve(self, namespace: str, name: str) -> PodNetwork | None:
-        """Return the network of a pod behind a Service (the first by name, those that are going last); None without one."""
+        """Return the network of a pod behind a Service (the first by name, those that are going last).
+
+        None without one.
+        """
         service = self._services.store.get(ObjectKey(namespace=namespace, name=name))
         selector: Mapping[str, str] = (service or {}).get("spec", {}).get("selector") or {}
         if not selector:

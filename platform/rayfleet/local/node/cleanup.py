@@ -1,7 +1,10 @@
-"""Removes what pods have on this machine: after a pod's end, after a crash of the node, and as the last step of ``rayfleet down``.
+"""Removes what pods have on this machine.
 
-A pod's traces are its processes (marks and state files), its slot, the temporary folder of its Ray cluster (shared by the cluster's pods),
-and shared memory segments. Its logs stay for a while. Everything here blocks, and is safe to repeat.
+After a pod's end, after a crash of the node, and as the last step of ``rayfleet down``.
+
+A pod's traces are its processes (marks and state files), its slot, the temporary folder of its Ray cluster (shared by
+the cluster's pods), and shared memory segments. Its logs stay for a while. Everything here blocks, and is safe to
+repeat.
 """
 
 import shutil
@@ -29,7 +32,10 @@ KEPT_POD_FOLDERS = 50
 
 
 def cleanup(state: Path, environment: Mapping[str, str] | None = None) -> int:
-    """Kill every container process of this state folder and remove all traces of its pods; return how many were killed."""
+    """Kill every container process of this state folder and remove all traces of its pods.
+
+    Return how many were killed.
+    """
     return end_strangers(node_folders(state, environment), frozenset())
 
 

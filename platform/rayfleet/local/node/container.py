@@ -1,6 +1,7 @@
 """One container: configured, started, probed, ended, started again.
 
-A container that an earlier node left running is taken back: its process is known from the container's state file, its probes go on.
+A container that an earlier node left running is taken back: its process is known from the container's state file, its
+probes go on.
 """
 
 import asyncio
@@ -42,10 +43,12 @@ class Configured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerContext:
-    """What a container's life depends on. ``configure`` may raise CannotConfigure and NotResolved; ``mark`` is in every process.
+    """What a container's life depends on.
 
-    ``status`` is what the pod's status says of the container; ``grace`` is for ends that a probe brings about; ``tell`` takes
-    reason and message of an event, by the kubelet's names.
+    ``configure`` may raise CannotConfigure and NotResolved; ``mark`` is in every process.
+
+    ``status`` is what the pod's status says of the container; ``grace`` is for ends that a probe brings about; ``tell``
+    takes reason and message of an event, by the kubelet's names.
     """
 
     raw: JsonObject
@@ -179,7 +182,10 @@ class Container:
         return await self._lived(process, started_at, configured)
 
     async def _lived(self, process: ContainerProcess, started_at: datetime, configured: Configured | None) -> Ended:
-        """Probe a running container until it ends, and end what it leaves; ``configured`` is None for one taken back."""
+        """Probe a running container until it ends, and end what it leaves.
+
+        ``configured`` is None for one taken back.
+        """
         probing = asyncio.create_task(self._probe(configured))
         try:
             code = await process.wait()

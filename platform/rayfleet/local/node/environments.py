@@ -1,7 +1,8 @@
 """What a container's environment and command line are. Pure.
 
-Order and expansion as the kubelet's: envFrom first, then env in order; ``$(NAME)`` is replaced by what was set before, ``$$`` is an
-escaped dollar, an unknown name stays as it is. Source: Kubernetes, "Define Dependent Environment Variables".
+Order and expansion as the kubelet's: envFrom first, then env in order; ``$(NAME)`` is replaced by what was set before,
+``$$`` is an escaped dollar, an unknown name stays as it is. Source: Kubernetes, "Define Dependent Environment
+Variables".
 """
 
 import base64
@@ -58,7 +59,10 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
 
 
 def command_line(container: JsonObject, environment: Mapping[str, str]) -> list[str]:
-    """Return command and args with references replaced. Raises CannotConfigure without a command: images have no entrypoint here."""
+    """Return command and args with references replaced.
+
+    Raises CannotConfigure without a command: images have no entrypoint here.
+    """
     command: Sequence[str] = container.get("command") or ()
     if not command:
         raise CannotConfigure(

@@ -1,4 +1,7 @@
-"""Where the node keeps what must be found again: pod folders in the cluster's state, short paths in a runtime folder."""
+"""Where the node keeps what must be found again.
+
+Pod folders in the cluster's state, short paths in a runtime folder.
+"""
 
 import os
 import stat
@@ -12,7 +15,10 @@ from rayfleet.model.errors import EnvironmentProblem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFolders:
-    """``state`` is the cluster's folder; ``runtime`` is shared by all clusters of this user on the machine (slots, Ray's sockets)."""
+    """``state`` is the cluster's folder.
+
+    ``runtime`` is shared by all clusters of this user on the machine (slots, Ray's sockets).
+    """
 
     state: Path
     runtime: Path
@@ -32,7 +38,10 @@ class NodeFolders:
         return self.runtime / "ray" / cluster_key
 
     def make_runtime(self) -> None:
-        """Make the runtime folder, for this user alone. Raises EnvironmentProblem when somebody else has made it before."""
+        """Make the runtime folder, for this user alone.
+
+        Raises EnvironmentProblem when somebody else has made it before.
+        """
         self.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
         facts = self.runtime.lstat()
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
@@ -49,7 +58,10 @@ class NodeFolders:
 
 
 def node_folders(state: Path, environment: Mapping[str, str] | None = None) -> NodeFolders:
-    """Return the folders; the runtime folder is ``$XDG_RUNTIME_DIR/rayfleet`` when that is short, else in the temporary folder."""
+    """Return the folders.
+
+    The runtime folder is ``$XDG_RUNTIME_DIR/rayfleet`` when that is short, else in the temporary folder.
+    """
     variables = os.environ if environment is None else environment
     base = variables.get("XDG_RUNTIME_DIR", "")
     if not base or len(base) > 20:

@@ -9,7 +9,8 @@ from rayfleet.model.engine import LocalEnvironment
 # The environment that runs the node itself stands for our own images.
 HOST_IMAGES = ("rayfleet/sidecar", "rayfleet.local/host")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Where packages and models come from, and whom to trust for it: pods that fetch a model need it as the person who started them does.
+# Where packages and models come from, and whom to trust for it: pods that fetch a model need it as the person who
+# started them does.
 _PASSED_ON = (
     "PIP_",
     "UV_",

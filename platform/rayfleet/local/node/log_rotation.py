@@ -1,7 +1,7 @@
 """Keeps container logs small: beyond 10 MiB a log is copied to ``N.log.1`` and emptied in place.
 
-Containers write to the file themselves, so that a log survives the node's death and costs nothing to pass on; what is written
-between copy and emptying (microseconds) is lost.
+Containers write to the file themselves, so that a log survives the node's death and costs nothing to pass on; what is
+written between copy and emptying (microseconds) is lost.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
 """Makes a pod that was written for a network of its own run on a machine that all pods share. Pure.
 
-Ray binds some of its ports to every address whatever ``--node-ip-address`` says, so each pod gets a block of ports for Ray's daemons, and
-everything that names one of Ray's usual ports on the pod or on its head Service is rewritten: the ``ray start`` command, addresses in the
-environment, commands and probes. ``localhost``, 127.0.0.1 and 0.0.0.0 become the pod's own address, so that each pod has its port 8000.
-Measured in Ray 2.60: GCS, node manager and object manager bind ``*``; socket paths want a short ``--temp-dir``.
+Ray binds some of its ports to every address whatever ``--node-ip-address`` says, so each pod gets a block of ports for
+Ray's daemons, and everything that names one of Ray's usual ports on the pod or on its head Service is rewritten: the
+``ray start`` command, addresses in the environment, commands and probes. ``localhost``, 127.0.0.1 and 0.0.0.0 become
+the pod's own address, so that each pod has its port 8000. Measured in Ray 2.60: GCS, node manager and object manager
+bind ``*``; socket paths want a short ``--temp-dir``.
 """
 
 import re
@@ -116,7 +117,10 @@ def behind_service(network: PodNetwork, pod: JsonObject, service: JsonObject) ->
 
 
 def localized_ray_start(command: str, network: PodNetwork) -> str:
-    """Return a ``ray start`` command with this pod's address, ports and temporary folder; other flags stay as they are."""
+    """Return a ``ray start`` command with this pod's address, ports and temporary folder.
+
+    Other flags stay as they are.
+    """
     flags = _flags(command)
     is_head = "head" in flags
     for flag, (_, offset) in _DAEMON_PORTS.items():
@@ -142,7 +146,10 @@ def localized_ray_start(command: str, network: PodNetwork) -> str:
 
 
 def localized_text(text: str, network: PodNetwork, resolve: Resolve) -> str:
-    """Return ``text`` with names of Services, this pod's own names and Ray's usual ports replaced. Raises NotResolved."""
+    """Return ``text`` with names of Services, this pod's own names and Ray's usual ports replaced.
+
+    Raises NotResolved.
+    """
 
     def of_service(match: re.Match[str]) -> str:
         name, namespace, port = match[1], match[2], match[3]
@@ -178,7 +185,9 @@ def localized_environment(environment: Mapping[str, str], network: PodNetwork, r
 def localized_words(
     words: list[str], environment: Mapping[str, str], network: PodNetwork, resolve: Resolve
 ) -> list[str]:
-    """Return a command line for this machine; ``environment`` is the declared one, as KubeRay wrote it. Raises NotResolved.
+    """Return a command line for this machine; ``environment`` is the declared one, as KubeRay wrote it.
+
+    Raises NotResolved.
 
     In KubeRay's normal mode the start command stands in the arguments too, word for word.
     """
@@ -197,7 +206,10 @@ def localized_words(
 
 
 def _own_ray_start(text: str, network: PodNetwork) -> str:
-    """Return ``text`` with the ``ray start`` that a person wrote adapted; in a pod that KubeRay did not make nothing is known of it."""
+    """Return ``text`` with the ``ray start`` that a person wrote adapted.
+
+    In a pod that KubeRay did not make nothing is known of it.
+    """
 
     def adapted(match: re.Match[str]) -> str:
         flags = _flags(match[0])

@@ -1,4 +1,7 @@
-"""One pod: slot and address, init containers in order, containers side by side, status written when it changes, orderly end."""
+"""One pod.
+
+Slot and address, init containers in order, containers side by side, status written when it changes, orderly end.
+"""
 
 import asyncio
 import contextlib
@@ -147,7 +150,10 @@ class PodWorker:
                 group.create_task(container.run())
 
     async def _write_status(self) -> None:
-        """Write the status whenever it has changed; an API server that is away is tried again, the newest status wins."""
+        """Write the status whenever it has changed.
+
+        An API server that is away is tried again, the newest status wins.
+        """
         written: JsonObject = {}
         self._changed.set()
         while True:
@@ -184,7 +190,8 @@ class PodWorker:
 
     def _container(self, raw: JsonObject, *, is_init: bool) -> Container:
         policy = self._pod["spec"].get("restartPolicy", "Always")
-        # Where nothing runs any more the pod begins anew, init containers included, as the kubelet does without its sandbox.
+        # Where nothing runs any more the pod begins anew, init containers included, as the kubelet does without its
+        # sandbox.
         is_known = self._is_going_on or not is_init
         return Container(
             ContainerContext(
@@ -219,7 +226,10 @@ class PodWorker:
         return timedelta(seconds=seconds)
 
     def _ray_temp(self) -> str:
-        """Return the temporary folder that all pods of a Ray cluster share; empty without Ray. The pod is noted for clean-up."""
+        """Return the temporary folder that all pods of a Ray cluster share; empty without Ray.
+
+        The pod is noted for clean-up.
+        """
         folders = self._around.folders
         key = ray_cluster_key(self._pod, str(folders.state)) if ray_command(self._pod) else ""
         write_note(folders.pods / self._folder_name, PodNote(ray_cluster=key, started_at=self._started_at))

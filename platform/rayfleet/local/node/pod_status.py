@@ -21,7 +21,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerView:
-    """What is known of one container. Exactly one of waiting (reason), running (started_at), ended says what it does now."""
+    """What is known of one container.
+
+    Exactly one of waiting (reason), running (started_at), ended says what it does now.
+    """
 
     name: str
     image: str
@@ -49,7 +52,10 @@ class PodView:
 
 
 def pod_status(view: PodView, before: Sequence[JsonObject], now: datetime) -> dict[str, Any]:
-    """Return the whole status; ``before`` are the conditions as they stand, whose transition times stay while nothing flips."""
+    """Return the whole status.
+
+    ``before`` are the conditions as they stand, whose transition times stay while nothing flips.
+    """
     is_initialized = all(_succeeded(container) for container in view.init_containers)
     is_complete = all(container.is_ready for container in view.containers)
     unready = [container.name for container in view.containers if not container.is_ready]

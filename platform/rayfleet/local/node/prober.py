@@ -1,4 +1,7 @@
-"""Runs the probes of one container: asks on time, hands each result to the pure state machine. Every question has its limit."""
+"""Runs the probes of one container: asks on time, hands each result to the pure state machine.
+
+Every question has its limit.
+"""
 
 import asyncio
 import contextlib
@@ -22,7 +25,8 @@ log = logging.getLogger(__name__)
 class ProbeTarget:
     """Where and how a container is asked.
 
-    ``port_of`` takes a number or a port's name to the real port, ``words_of`` a command to one with this machine's addresses.
+    ``port_of`` takes a number or a port's name to the real port, ``words_of`` a command to one with this machine's
+    addresses.
     """
 
     address: str

@@ -1,4 +1,7 @@
-"""When a probe's results change a container's state. Pure. Source: Kubernetes, "Configure Liveness, Readiness and Startup Probes"."""
+"""When a probe's results change a container's state.
+
+Pure. Source: Kubernetes, "Configure Liveness, Readiness and Startup Probes".
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -3,7 +3,8 @@
 Ray's daemons start sessions of their own, so a process group does not hold a container together. What does:
 
 - Every process inherits the mark ``RAYFLEET_CONTAINER_ID`` in its environment, which ``/proc/*/environ`` shows.
-- A container's first process is a *child subreaper* (prctl(2)): as the first process of a pid namespace it becomes the parent of every
+- A container's first process is a *child subreaper* (prctl(2)): as the first process of a pid namespace it becomes the
+  parent of every
   orphan of the container, so all that runs descends from it while it lives.
 - The node is a subreaper too: when a first process has died, what it leaves falls to the node (``end_orphans``).
 
@@ -128,10 +129,13 @@ class ContainerProcess:
         return self._code()
 
     async def terminate(self, deadline: float) -> None:
-        """Send SIGTERM and wait until the loop's time ``deadline`` for the end. What is left then is the caller's to kill.
+        """Send SIGTERM and wait until the loop's time ``deadline`` for the end.
 
-        A first process that handles SIGTERM gets it alone, as from a container runtime: its children are its business. One that does
-        not (a shell without a trap) would die at once and take the engine with it, so the whole group gets it and is waited for.
+        What is left then is the caller's to kill.
+
+        A first process that handles SIGTERM gets it alone, as from a container runtime: its children are its business.
+        One that does not (a shell without a trap) would die at once and take the engine with it, so the whole group
+        gets it and is waited for.
         """
         if not self.is_alive:
             return
@@ -167,7 +171,8 @@ def become_subreaper() -> None:
 def marked_processes(mark: str, name: str = MARK) -> list[int]:
     """Return the pids of living processes whose environment has ``name=mark``, and of all that descend from them.
 
-    Descendants count because a program may overwrite its own environment (setproctitle does). This process is never among them.
+    Descendants count because a program may overwrite its own environment (setproctitle does). This process is never
+    among them.
     """
     wanted = f"{name}={mark}".encode()
     return with_descendants(pid for pid in process_ids() if wanted in process_environment(pid).split(b"\0"))
@@ -186,7 +191,10 @@ def with_descendants(pids: Iterable[int]) -> list[int]:
 
 
 async def end_marked(mark: str, name: str = MARK) -> int:
-    """Kill every process with the mark, and return how many there were; new ones that appear meanwhile are killed too."""
+    """Kill every process with the mark, and return how many there were.
+
+    New ones that appear meanwhile are killed too.
+    """
     return await asyncio.to_thread(kill_marked, mark, name)
 
 

@@ -1,7 +1,7 @@
 """What a node that has just started believes of a container, from the pod's status and from what still runs. Pure.
 
-Rules, as the kubelet's after its own restart: what runs goes on with its status; what had ended for good stays ended; what ran and
-is gone has ended with an unknown exit code and counts as one more restart.
+Rules, as the kubelet's after its own restart: what runs goes on with its status; what had ended for good stays ended;
+what ran and is gone has ended with an unknown exit code and counts as one more restart.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Whether and when an ended container starts again. Pure. Source: Kubernetes, "Pod Lifecycle", container restart policy."""
+"""Whether and when an ended container starts again.
+
+Pure. Source: Kubernetes, "Pod Lifecycle", container restart policy.
+"""
 
 from datetime import timedelta
 

@@ -1,6 +1,7 @@
 """Which pods get onto this node: only extended resources (accelerators) are counted, as integers. Pure.
 
-CPU and memory are not limits here: on one machine a person sees when it is too small, and quota arithmetic would only be in the way.
+CPU and memory are not limits here: on one machine a person sees when it is too small, and quota arithmetic would only
+be in the way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -9,7 +9,10 @@ from rayfleet.local.node.folders import NodeFolders
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
-    """``accelerators`` are integers by resource name. With ``leaves_running`` SIGTERM ends the node and not its pods."""
+    """``accelerators`` are integers by resource name.
+
+    With ``leaves_running`` SIGTERM ends the node and not its pods.
+    """
 
     kubeconfig: Path
     folders: NodeFolders

@@ -1,7 +1,8 @@
 """Removes what killed processes leave in /dev/shm.
 
-Only segments that belong to this user, were made during the pod's life, carry a name that Ray, Python, PyTorch or vLLM give, and that no living process has mapped or
-open (measured: vLLM on a CPU leaves ``*cpushm*``, killed OpenMP programs ``__KMP_REGISTERED_LIB_PID_UID``).
+Only segments that belong to this user, were made during the pod's life, carry a name that Ray, Python, PyTorch or vLLM
+give, and that no living process has mapped or open (measured: vLLM on a CPU leaves ``*cpushm*``, killed OpenMP programs
+``__KMP_REGISTERED_LIB_PID_UID``).
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """An address and a block of ports for each pod, unique on this machine among all clusters of the user.
 
-A slot is a file that names its owner (state folder and pod). Choosing happens under one lock; a slot whose ports are taken by
-somebody else is passed over. Files of owners that are gone (state folder removed) are reused.
+A slot is a file that names its owner (state folder and pod). Choosing happens under one lock; a slot whose ports are
+taken by somebody else is passed over. Files of owners that are gone (state folder removed) are reused.
 """
 
 import contextlib
@@ -108,7 +108,8 @@ class Slots:
 def _is_free(slot: Slot) -> bool:
     """Whether nobody listens on the address, and Ray's daemons could bind their ports now.
 
-    Ray's daemons bind every address, so any listener on one of these ports is in the way; another user's pod has the same address.
+    Ray's daemons bind every address, so any listener on one of these ports is in the way; another user's pod has the
+    same address.
     """
     if slot.address in _listening_addresses():
         return False

@@ -19,7 +19,10 @@ from rayfleet.model.engine import LocalEnvironment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Shared by all pods of a node. ``variables`` is the node's own environment, of which containers get a few names only."""
+    """Shared by all pods of a node.
+
+    ``variables`` is the node's own environment, of which containers get a few names only.
+    """
 
     client: KubeClient
     folders: NodeFolders

@@ -1,4 +1,7 @@
-"""What must exist in a new embedded cluster before anything else: CRDs and the Gateway that routes name. Safe to repeat."""
+"""What must exist in a new embedded cluster before anything else: CRDs and the Gateway that routes name.
+
+Safe to repeat.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +42,8 @@ GATEWAY_MANIFEST: JsonObject = {
 async def wait_for_api_server(kubeconfig: Path, log_path: Path, deaths: Callable[[], int]) -> KubeClient:
     """Return an opened client when ``/readyz`` answers.
 
-    Raises EnvironmentProblem with the end of the log when it does not in time, or when the process keeps dying (``deaths`` so far).
+    Raises EnvironmentProblem with the end of the log when it does not in time, or when the process keeps dying
+    (``deaths`` so far).
     """
     try:
         async with asyncio.timeout(READY_LIMIT.total_seconds()):

@@ -1,4 +1,7 @@
-"""The command line of each process of the embedded cluster: the same commands that run in production, with local addresses. Pure."""
+"""The command line of each process of the embedded cluster.
+
+The same commands that run in production, with local addresses. Pure.
+"""
 
 import sys
 from collections.abc import Sequence

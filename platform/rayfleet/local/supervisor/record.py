@@ -1,6 +1,7 @@
 """What the supervisor writes down, so that a later one can find what an earlier one left.
 
-A process is identified by pid *and* start time (``/proc/PID/stat``, field 22): a pid alone may belong to somebody else by then.
+A process is identified by pid *and* start time (``/proc/PID/stat``, field 22): a pid alone may belong to somebody else
+by then.
 """
 
 import json

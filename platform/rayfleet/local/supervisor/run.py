@@ -1,8 +1,8 @@
 """The supervisor: one process per cluster that starts, watches and stops the others.
 
-Order of starting: API server (CRDs applied), node, controllers, gateway. Order of stopping: gateway (no new requests), controllers (nobody makes
-new pods), pods through the API server (drained by the node, each within its grace period), node, API server. The record on disk
-is written at every change, so a killed supervisor's successor finds everything.
+Order of starting: API server (CRDs applied), node, controllers, gateway. Order of stopping: gateway (no new requests),
+controllers (nobody makes new pods), pods through the API server (drained by the node, each within its grace period),
+node, API server. The record on disk is written at every change, so a killed supervisor's successor finds everything.
 """
 
 import asyncio

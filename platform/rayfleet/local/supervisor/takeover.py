@@ -1,7 +1,7 @@
 """Ends what an earlier supervisor left running when it was killed.
 
-Only the processes of the record, identified by pid and start time. The node runs with ``--leave-running``: its end leaves the pods
-alive, and the next node takes them back.
+Only the processes of the record, identified by pid and start time. The node runs with ``--leave-running``: its end
+leaves the pods alive, and the next node takes them back.
 """
 
 import asyncio

@@ -29,8 +29,8 @@ class Answer:
 async def ask(url: str, model: str, question: str, limit: timedelta) -> Answer:
     """Return the answer of ``model`` behind the gateway at ``url``.
 
-    A gateway that has not yet seen a replica that is just ready (503) is asked again within ``limit``. Raises EnvironmentProblem
-    with what the gateway or the engine said, also when the stream ends without ``[DONE]``.
+    A gateway that has not yet seen a replica that is just ready (503) is asked again within ``limit``. Raises
+    EnvironmentProblem with what the gateway or the engine said, also when the stream ends without ``[DONE]``.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit.total_seconds()

@@ -1,7 +1,7 @@
 """Start an embedded cluster in a process of its own, and end it.
 
-The supervisor is always a process of its own, also when ``rayfleet up`` stays in the foreground: there is one way to run, one to
-stop, and a terminal that goes away cannot take half of a cluster with it.
+The supervisor is always a process of its own, also when ``rayfleet up`` stays in the foreground: there is one way to
+run, one to stop, and a terminal that goes away cannot take half of a cluster with it.
 """
 
 import asyncio

@@ -18,7 +18,10 @@ class WantedModel:
 
 
 def models_to_fetch(registry: Registry, fleets: Iterable[JsonObject]) -> tuple[WantedModel, ...]:
-    """Return each model once, in order; models of engines that run in an environment of their own are theirs to fetch."""
+    """Return each model once, in order.
+
+    Models of engines that run in an environment of their own are theirs to fetch.
+    """
     found: dict[WantedModel, None] = {}
     for raw in fleets:
         serving = decode_fleet(raw).spec.serving

@@ -1,6 +1,7 @@
 """How far a fleet has come, from its pods. Pure.
 
-What a person waiting for a first token wants to know: how many Ray nodes are up, what the engine says, and whether waiting helps at all.
+What a person waiting for a first token wants to know: how many Ray nodes are up, what the engine says, and whether
+waiting helps at all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Watch fleets of an embedded cluster come up: read pods, ask head sidecars for their reasons, notice what will never work."""
+"""Watch fleets of an embedded cluster come up.
+
+Read pods, ask head sidecars for their reasons, notice what will never work.
+"""
 
 import asyncio
 import contextlib

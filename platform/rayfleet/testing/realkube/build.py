@@ -1,8 +1,9 @@
 """etcd, kube-apiserver, kube-controller-manager and the KubeRay operator, built once from pinned Go modules.
 
-``go/etcd``, ``go/kubernetes`` and ``go/kuberay`` beside this file hold each program's ``go.mod`` and ``go.sum``, which fix every byte
-of the source. A program is built under another name, asked for its version, and only then gets its own name: what lies
-in the cache works. The first build takes three to five minutes of two cores and some 4 GB of Go's own caches.
+``go/etcd``, ``go/kubernetes`` and ``go/kuberay`` beside this file hold each program's ``go.mod`` and ``go.sum``, which
+fix every byte of the source. A program is built under another name, asked for its version, and only then gets its own
+name: what lies in the cache works. The first build takes three to five minutes of two cores and some 4 GB of Go's own
+caches.
 
 To move to another version: the two constants below; in ``go/kubernetes/go.mod`` the requirement and every ``replace``
 (one per name in the ``replace`` block of Kubernetes' own ``go.mod``, v0.MINOR.PATCH); then ``go mod tidy`` in both.
@@ -113,7 +114,10 @@ def ensure_binaries(cache: Path, *, progress: Progress) -> Binaries:
 
 
 def ensure_controller_manager(cache: Path, *, progress: Progress) -> Path:
-    """Return kube-controller-manager, building it if ``cache`` lacks it: one to four minutes. Raises ``RealKubeError``."""
+    """Return kube-controller-manager, building it if ``cache`` lacks it: one to four minutes.
+
+    Raises ``RealKubeError``.
+    """
     folder = binaries_folder(cache)
     _ensure(folder, (_MANAGER,), what="kube-controller-manager", cache=cache, progress=progress)
     return folder / _MANAGER.name

@@ -26,7 +26,10 @@ class Daemon:
 
     @classmethod
     def start(cls, command: list[str], *, folder: Path) -> Self:
-        """Start ``command`` in ``folder``; its output is appended to ``folder/NAME.log``. Raises ``ServerStartError``."""
+        """Start ``command`` in ``folder``; its output is appended to ``folder/NAME.log``.
+
+        Raises ``ServerStartError``.
+        """
         name = Path(command[0]).name
         log = folder / f"{name}.log"
         try:

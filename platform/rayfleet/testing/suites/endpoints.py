@@ -1,4 +1,7 @@
-"""What an endpoint slice controller does, as tests: for the real one and for what stands in for it. The node is played by the test."""
+"""What an endpoint slice controller does, as tests: for the real one and for what stands in for it.
+
+The node is played by the test.
+"""
 
 import contextlib
 import time

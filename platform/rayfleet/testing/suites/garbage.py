@@ -1,4 +1,7 @@
-"""What a garbage collector and a namespace controller do, as tests: for the real ones and for what stands in for them."""
+"""What a garbage collector and a namespace controller do, as tests.
+
+For the real ones and for what stands in for them.
+"""
 
 from uuid import uuid4
 

@@ -1,4 +1,7 @@
-"""``python -m rayfleet.testing.vllm_cpu install``: make the environment once, and the test model's Hugging Face form."""
+"""``python -m rayfleet.testing.vllm_cpu install``.
+
+Make the environment once, and the test model's Hugging Face form.
+"""
 
 import argparse
 import sys

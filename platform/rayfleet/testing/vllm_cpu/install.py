@@ -1,4 +1,7 @@
-"""Make the environment: under another name first, moved into place when it is complete; others that ask meanwhile wait."""
+"""Make the environment: under another name first, moved into place when it is complete.
+
+Others that ask meanwhile wait.
+"""
 
 import os
 import shutil

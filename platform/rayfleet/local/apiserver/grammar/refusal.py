@@ -1,4 +1,6 @@
-"""Refusals: what the server answers instead of an object, as ``Status`` objects with Kubernetes' codes and reasons. Pure.
+"""Refusals: what the server answers instead of an object, as ``Status`` objects with Kubernetes' codes and reasons.
+
+Pure.
 
 Source: apimachinery ``api/errors`` (v1.36).
 """

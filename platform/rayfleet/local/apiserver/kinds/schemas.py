@@ -1,8 +1,9 @@
 """The published schemas of the built-in kinds, as the API server's own OpenAPI v3 documents state them.
 
-``schemas.json`` holds those of Kubernetes v1.36 (Apache-2.0, the Kubernetes authors) for the kinds that are served here; it is
-written by ``python -m rayfleet.local.apiserver.kinds.schemas KUBECONFIG`` from a running kube-apiserver, and a test compares
-the two. One source for what decides the fate of a field: its type, whether it is known, how lists merge, what explain says.
+``schemas.json`` holds those of Kubernetes v1.36 (Apache-2.0, the Kubernetes authors) for the kinds that are served
+here; it is written by ``python -m rayfleet.local.apiserver.kinds.schemas KUBECONFIG`` from a running kube-apiserver,
+and a test compares the two. One source for what decides the fate of a field: its type, whether it is known, how lists
+merge, what explain says.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Lists: selection, pages that see one state, and what a resourceVersion of a list means. Reads the storage.
 
-A continue token holds the version of the first page and the last key; later pages show the state of that version as long as the
-history reaches back to it (410 then, with a token that goes on with the newest state, as on a real server).
+A continue token holds the version of the first page and the last key; later pages show the state of that version as
+long as the history reaches back to it (410 then, with a token that goes on with the newest state, as on a real server).
 """
 
 import base64

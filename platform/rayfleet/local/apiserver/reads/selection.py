@@ -1,8 +1,8 @@
 """Label and field selectors of list, watch and deletecollection. Pure.
 
-Grammar and messages as ``k8s.io/apimachinery`` (``labels``, ``fields``) has them in Kubernetes 1.36; a selector that a real
-API server refuses is refused here in the same words, so that a client's error handling meets nothing new.
-Fields by kind: ``pkg/apis/core/v1/conversion.go``.
+Grammar and messages as ``k8s.io/apimachinery`` (``labels``, ``fields``) has them in Kubernetes 1.36; a selector that a
+real API server refuses is refused here in the same words, so that a client's error handling meets nothing new. Fields
+by kind: ``pkg/apis/core/v1/conversion.go``.
 """
 
 import re

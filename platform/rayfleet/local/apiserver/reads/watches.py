@@ -1,6 +1,7 @@
 """Watches: what a change of the storage means to one client, and the stream of it. Edge: the response.
 
-An object that stops being selected is DELETED for the client, one that starts to be is ADDED. Source: apiserver ``storage/cacher`` (v1.36).
+An object that stops being selected is DELETED for the client, one that starts to be is ADDED. Source: apiserver
+``storage/cacher`` (v1.36).
 """
 
 import asyncio
@@ -75,7 +76,10 @@ def is_watch(query: Mapping[str, str]) -> bool:
 
 
 def event_of(change: Change, selection: Selection) -> tuple[str, Stored] | None:
-    """Return type and object of the event that ``change`` is to a client with ``selection``; None when it does not concern it."""
+    """Return type and object of the event that ``change`` is to a client with ``selection``.
+
+    None when it does not concern it.
+    """
     was = change.before if change.before is not None and selection.selects(change.before) else None
     now = change.after if change.after is not None and selection.selects(change.after) else None
     if now is not None:

@@ -31,7 +31,10 @@ class _CompileError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One compiled rule; ``shown`` is how an evaluation error names it, ``functions`` are those it calls besides CEL's own."""
+    """One compiled rule.
+
+    ``shown`` is how an evaluation error names it, ``functions`` are those it calls besides CEL's own.
+    """
 
     program: cel.Program
     message: str
@@ -51,7 +54,10 @@ class RuleCompiler:
         self.causes: list[Cause] = []
 
     def rules(self, schema: JsonObject, at: str, uncorrelated: str) -> Iterator[Rule]:
-        """Yield the rules of one node that can be used; ``uncorrelated`` is where above old values cease to be known."""
+        """Yield the rules of one node that can be used.
+
+        ``uncorrelated`` is where above old values cease to be known.
+        """
         for index, raw in enumerate(schema[VALIDATIONS]):
             place = f"{at}.{VALIDATIONS}[{index}]"
             causes = [*_form_problems(raw, schema, place)]

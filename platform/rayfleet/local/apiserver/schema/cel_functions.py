@@ -60,7 +60,8 @@ _OWN = frozenset(
         "@not_strictly_false",
     ]
 )
-# Kubernetes has these; a name that macros share (all, exists, ...) is left over where one was called with two variables.
+# Kubernetes has these; a name that macros share (all, exists, ...) is left over where one was called with two
+# variables.
 NOT_OFFERED = frozenset(
     [
         "quantity",

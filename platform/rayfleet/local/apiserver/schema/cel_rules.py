@@ -1,8 +1,9 @@
 """CEL rules of a schema (``x-kubernetes-validations``): compiled once per version, then asked for each object. Pure.
 
-As ``apiextensions-apiserver/pkg/apiserver/schema/cel`` of Kubernetes 1.36, with its messages. Costs are not estimated. There is
-no type check: a field that the schema lacks, a name that nobody declares and a rule whose operators do not fit a sample of the
-schema's types are refused when the definition is created; other mistakes come out when an object is checked.
+As ``apiextensions-apiserver/pkg/apiserver/schema/cel`` of Kubernetes 1.36, with its messages. Costs are not estimated.
+There is no type check: a field that the schema lacks, a name that nobody declares and a rule whose operators do not fit
+a sample of the schema's types are refused when the definition is created; other mistakes come out when an object is
+checked.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,7 +65,10 @@ class RuleSet:
         return list(_broken(_Place(node=self._root, value=new, old=before, path="")))
 
     def _node(self, schema: JsonObject, at: str, uncorrelated: str) -> _Node | None:
-        """Return the node for ``schema``; ``uncorrelated`` is the place above from which old values cannot be told, if any."""
+        """Return the node for ``schema``.
+
+        ``uncorrelated`` is the place above from which old values cannot be told, if any.
+        """
         is_atomic = schema.get("x-kubernetes-map-type") == "atomic"
         below_map = uncorrelated or (at if is_atomic else "")
         below_list = uncorrelated or ("" if schema.get("x-kubernetes-list-type") == "map" else at)

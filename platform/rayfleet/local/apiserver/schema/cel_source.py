@@ -1,7 +1,8 @@
 """The text of a CEL rule: what the library lacks is rewritten, what a type check would find is looked for. Pure.
 
-The library's parser does not know optional field selection: ``self.?a.b`` becomes ``self.optionalField('a').optionalField('b')``
-and ``m[?'k']`` becomes ``m.optionalIndex('k')``, functions that ``cel_functions`` brings.
+The library's parser does not know optional field selection: ``self.?a.b`` becomes
+``self.optionalField('a').optionalField('b')`` and ``m[?'k']`` becomes ``m.optionalIndex('k')``, functions that
+``cel_functions`` brings.
 """
 
 import re

@@ -1,9 +1,9 @@
 """JSON values as CEL sees them through a structural schema. Pure.
 
-As ``apiserver/pkg/cel/common``: names that CEL cannot write are escaped (``a-b`` is ``a__dash__b``), strings with the format
-date-time, date, duration or byte are timestamps, durations and bytes, a number is a double and an integer an int even when
-JSON writes 1.0 or 1. Fields that the schema does not state cannot be seen. Unlike there, lists that are sets or maps compare
-in their order.
+As ``apiserver/pkg/cel/common``: names that CEL cannot write are escaped (``a-b`` is ``a__dash__b``), strings with the
+format date-time, date, duration or byte are timestamps, durations and bytes, a number is a double and an integer an int
+even when JSON writes 1.0 or 1. Fields that the schema does not state cannot be seen. Unlike there, lists that are sets
+or maps compare in their order.
 """
 
 import base64
@@ -68,7 +68,10 @@ def escaped_name(name: str) -> str:
 
 
 def with_type_meta(schema: JsonObject) -> JsonObject:
-    """Return the schema of a whole object with what a rule at the root may see besides: kind, apiVersion and two names."""
+    """Return the schema of a whole object with what a rule at the root may see besides.
+
+    Kind, apiVersion and two names.
+    """
     return schema | {"properties": schema.get("properties", {}) | _TYPE_META}
 
 

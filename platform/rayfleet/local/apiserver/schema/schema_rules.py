@@ -1,7 +1,7 @@
 """What a definition's schema may be: structural, with lists and maps that can be merged, and defaults that fit. Pure.
 
-As ``apiextensions-apiserver``'s ``schema/validation.go`` and ``apis/apiextensions/validation`` of Kubernetes 1.36, with the
-messages. CEL rules are ``rules``'s.
+As ``apiextensions-apiserver``'s ``schema/validation.go`` and ``apis/apiextensions/validation`` of Kubernetes 1.36, with
+the messages. CEL rules are ``rules``'s.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """Whether a custom object fits its structural schema, told in the words of kube-apiserver 1.36. Pure.
 
-Sources: ``kube-openapi/pkg/validation`` for the checks and their texts, ``apiextensions-apiserver`` for how they become causes
-(a check that a whole alternative failed has no field: ``<nil>``), its ``schema/listtype`` for lists that are sets or maps.
-Of alternatives that all fail, the first is told; the real server tells the one with most checks passed.
+Sources: ``kube-openapi/pkg/validation`` for the checks and their texts, ``apiextensions-apiserver`` for how they become
+causes (a check that a whole alternative failed has no field: ``<nil>``), its ``schema/listtype`` for lists that are
+sets or maps. Of alternatives that all fail, the first is told; the real server tells the one with most checks passed.
 """
 
 import json
@@ -38,8 +38,8 @@ ABSENT: Final = _Absent()
 def validate(obj: JsonObject, schema: JsonObject, old: Any = ABSENT) -> list[Cause]:
     """Return what is wrong with ``obj`` (pruned and defaulted), in the order of the schema; no CEL rules here.
 
-    On an update, with ``old``, a part that did not change is not judged again ("ratcheting"), so a schema that became stricter
-    does not hold up other changes.
+    On an update, with ``old``, a part that did not change is not judged again ("ratcheting"), so a schema that became
+    stricter does not hold up other changes.
     """
     found = [*_problems(obj, schema, "", old)]
     repeated = [*_list_problems(obj, schema, "")]
@@ -53,7 +53,10 @@ def problems_at(value: Any, schema: JsonObject) -> list[Cause]:
 
 
 def old_item(item: Any, schema: JsonObject, old: Any) -> Any:
-    """Return the old item that ``item`` of a list can be compared with: only lists of type map can tell; else ABSENT."""
+    """Return the old item that ``item`` of a list can be compared with: only lists of type map can tell.
+
+    Else ABSENT.
+    """
     if not isinstance(old, list) or schema.get("x-kubernetes-list-type") != "map" or not isinstance(item, dict):
         return ABSENT
     keys = schema.get("x-kubernetes-list-map-keys", ())

@@ -1,7 +1,7 @@
 """Keeps the registry in step with the stored CustomResourceDefinitions. Edge: storage and registry.
 
-On a real server this takes three controllers and some milliseconds; here a definition is accepted right after the write that made
-it, and its objects go right after the write that marked it as being deleted.
+On a real server this takes three controllers and some milliseconds; here a definition is accepted right after the write
+that made it, and its objects go right after the write that marked it as being deleted.
 """
 
 from collections.abc import Callable
@@ -102,7 +102,10 @@ class Definitions:
             self._finish(kind, current, writer)
 
     def _finish(self, kind: Kind, stored: Stored, writer: Writer) -> None:
-        """Take the server's own finalizer off a definition without objects; the definition goes when it was the last."""
+        """Take the server's own finalizer off a definition without objects.
+
+        The definition goes when it was the last.
+        """
         spec = stored.object["spec"]
         finalizers = stored.object["metadata"].get("finalizers") or []
         if self.storage.items(f"{spec['group']}/{spec['names']['plural']}") or DEFINITION_CLEANUP not in finalizers:

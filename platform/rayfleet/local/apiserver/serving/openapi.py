@@ -26,7 +26,8 @@ EMPTY_V2: JsonObject = {
     "paths": {},
     "definitions": {},
 }
-# The same as openapi.v2.Document: field 1 is swagger, field 2 info (1 title, 2 version), field 8 the paths; kubectl takes no JSON here.
+# The same as openapi.v2.Document: field 1 is swagger, field 2 info (1 title, 2 version), field 8 the paths; kubectl
+# takes no JSON here.
 EMPTY_V2_PROTOBUF = b"\x0a\x032.0" + b"\x12\x0e" + b"\x0a\x08rayfleet" + b"\x12\x02v1" + b"\x42\x00"
 
 

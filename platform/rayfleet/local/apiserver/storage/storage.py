@@ -1,9 +1,10 @@
 """Objects and their history: SQLite on disk, dictionaries in memory.
 
-Every write is one transaction that stores the object, the change and the new resourceVersion together, so versions never go back and a
-watch can go on after a restart, also after kill -9. ``synchronous=NORMAL``: in WAL mode a commit is in the operating system's hands
-when it returns, so a killed process loses nothing and a write costs a tenth of a millisecond; a power cut may lose the last moments but
-leaves a whole database. That suits a cluster whose pods are processes of the same machine and are gone then too.
+Every write is one transaction that stores the object, the change and the new resourceVersion together, so versions
+never go back and a watch can go on after a restart, also after kill -9. ``synchronous=NORMAL``: in WAL mode a commit is
+in the operating system's hands when it returns, so a killed process loses nothing and a write costs a tenth of a
+millisecond; a power cut may lose the last moments but leaves a whole database. That suits a cluster whose pods are
+processes of the same machine and are gone then too.
 
 One thread, one event loop: between a read and the write that follows from it nobody else writes.
 """
@@ -92,7 +93,10 @@ class Storage:
         return found[::-1]
 
     def write(self, kind: str, key: Key, manifest: JsonObject) -> Stored:
-        """Store an object under the next resourceVersion and return it; ``manifest`` may be changed by the caller afterwards."""
+        """Store an object under the next resourceVersion and return it.
+
+        ``manifest`` may be changed by the caller afterwards.
+        """
         version = self.version + 1
         body = orjson.dumps({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(version)}})
         stored = Stored(object=orjson.loads(body), body=body, version=version)
@@ -204,7 +208,10 @@ class _Table:
 
 
 def _stored(version: int | None, body: bytes | None, states: dict[int, Stored]) -> Stored | None:
-    """Return one state of an object; ``states`` are those that were met before, for a state is the next change's old one."""
+    """Return one state of an object.
+
+    ``states`` are those that were met before, for a state is the next change's old one.
+    """
     if version is None or body is None:
         return None
     if version not in states:

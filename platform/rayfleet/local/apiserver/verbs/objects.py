@@ -1,4 +1,7 @@
-"""The verbs on kinds and their objects: get, list, watch, create, update, patch, delete. Edge: requests in, answers out."""
+"""The verbs on kinds and their objects: get, list, watch, create, update, patch, delete.
+
+Edge: requests in, answers out.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -1,7 +1,8 @@
 """``kubectl logs``: reads what the node wrote. Edge: files.
 
-The node writes ``<pods>/<namespace>_<name>_<uid>/<container>/<restart>.log``; a rotated part is the same name with ``.1``. Lines are
-as the container wrote them; ``timestamps`` and ``sinceTime`` are not offered, because the lines carry no time.
+The node writes ``<pods>/<namespace>_<name>_<uid>/<container>/<restart>.log``; a rotated part is the same name with
+``.1``. Lines are as the container wrote them; ``timestamps`` and ``sinceTime`` are not offered, because the lines carry
+no time.
 """
 
 import asyncio
@@ -109,7 +110,10 @@ def log_file(folder: Path | None, pod: JsonObject, options: LogOptions) -> Path:
 
 
 async def log_chunks(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield the log's bytes; with ``follows`` until ``ended`` is set. A file that is rotated is followed into its successor."""
+    """Yield the log's bytes; with ``follows`` until ``ended`` is set.
+
+    A file that is rotated is followed into its successor.
+    """
     left = options.limit_bytes
     position = _tail_start(path, options.tail_lines)
     inode = path.stat().st_ino

@@ -16,7 +16,10 @@ def check_json(content_type: str) -> None:
 
 
 def decode_object(body: bytes, kind: str) -> JsonObject:
-    """Return the object of a body. Raises Refusal (400) for what is no JSON object; ``kind`` is named in the message."""
+    """Return the object of a body.
+
+    Raises Refusal (400) for what is no JSON object; ``kind`` is named in the message.
+    """
     try:
         found: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:

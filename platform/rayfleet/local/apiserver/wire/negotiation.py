@@ -1,4 +1,7 @@
-"""Which representation a client wants, by its Accept header. Pure. JSON is the only format; what varies is what the JSON shows."""
+"""Which representation a client wants, by its Accept header.
+
+Pure. JSON is the only format; what varies is what the JSON shows.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -57,7 +60,10 @@ def view_of(accept: str, *, is_list: bool = False) -> View:
 
 
 def aggregated_discovery_version(accept: str) -> str:
-    """Return ``v2`` or ``v2beta1`` when that is what the client likes best, else the empty text. Raises Refusal (406)."""
+    """Return ``v2`` or ``v2beta1`` when that is what the client likes best, else the empty text.
+
+    Raises Refusal (406).
+    """
     for each in media_types(accept):
         if not _is_json(each):
             continue

@@ -1,8 +1,9 @@
 """Bodies in Kubernetes' protobuf form, for the kinds that ``kubectl create KIND`` sends so. Pure.
 
-kubectl's own commands for namespaces, secrets, config maps, service accounts and services speak nothing else and do not fall back.
-Fields by number, from ``k8s.io/api/core/v1/generated.proto`` (v1.36), those that these commands can set; a body with any other field or
-kind is refused (415), never read in part. Answers are JSON always: every client takes that too.
+kubectl's own commands for namespaces, secrets, config maps, service accounts and services speak nothing else and do not
+fall back. Fields by number, from ``k8s.io/api/core/v1/generated.proto`` (v1.36), those that these commands can set; a
+body with any other field or kind is refused (415), never read in part. Answers are JSON always: every client takes that
+too.
 """
 
 import base64
@@ -47,7 +48,10 @@ class _Message:
 
 
 def decode_protobuf(body: bytes) -> JsonObject:
-    """Return the object of a body. Raises Refusal: 400 for what is no protobuf, 415 for kinds and fields that are not known here."""
+    """Return the object of a body.
+
+    Raises Refusal: 400 for what is no protobuf, 415 for kinds and fields that are not known here.
+    """
     if not body.startswith(_MAGIC):
         raise bad_request("the body is no Kubernetes protobuf: it does not begin with k8s\\x00")
     try:

@@ -20,7 +20,10 @@ _INCLUDES = ("", "Metadata", "None", "Object")
 
 
 class Viewer:
-    """Shows objects of one kind as one client wants them; ``include`` says what a table's rows carry beside the cells."""
+    """Shows objects of one kind as one client wants them.
+
+    ``include`` says what a table's rows carry beside the cells.
+    """
 
     def __init__(self, kind: Kind, view: View, *, now: Callable[[], datetime], include: str = "") -> None:
         if include not in _INCLUDES:

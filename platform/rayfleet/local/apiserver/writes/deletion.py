@@ -1,4 +1,6 @@
-"""Deleting objects: grace, finalizers, propagation, exactly as the API server does it. The collector of dependents is another process.
+"""Deleting objects: grace, finalizers, propagation, exactly as the API server does it.
+
+The collector of dependents is another process.
 
 Source: apiserver ``pkg/registry/rest/delete.go`` and ``pkg/registry/generic/registry/store.go`` (v1.36).
 """

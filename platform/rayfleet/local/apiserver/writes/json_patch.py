@@ -1,7 +1,10 @@
-"""JSON patch (RFC 6902) and JSON merge patch (RFC 7386). Pure: the document is never changed, the result shares no part with it.
+"""JSON patch (RFC 6902) and JSON merge patch (RFC 7386).
 
-As lenient as kube-apiserver 1.36 (``json-patch`` v4): a missing value is null, ``replace`` may make a key, ``copy`` and ``test`` see null
-where an object lacks a key, -1 is the last place. Unlike there, a path without its first slash is refused.
+Pure: the document is never changed, the result shares no part with it.
+
+As lenient as kube-apiserver 1.36 (``json-patch`` v4): a missing value is null, ``replace`` may make a key, ``copy`` and
+``test`` see null where an object lacks a key, -1 is the last place. Unlike there, a path without its first slash is
+refused.
 """
 
 import copy
@@ -16,7 +19,10 @@ _MOST_OPERATIONS = 10_000  # as the API server's
 
 
 def json_patched(document: JsonObject, operations: object) -> JsonObject:
-    """Return ``document`` after ``operations``. Raises Refusal: 400 for what is no patch, 422 for one that cannot be applied."""
+    """Return ``document`` after ``operations``.
+
+    Raises Refusal: 400 for what is no patch, 422 for one that cannot be applied.
+    """
     if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
         raise bad_request("error decoding patch: a JSON patch is a list of operations")
     if len(operations) > _MOST_OPERATIONS:

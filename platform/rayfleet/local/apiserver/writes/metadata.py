@@ -16,7 +16,10 @@ _LONGEST_BASE = 58  # of a generated name, before its 5 letters
 
 
 def check_identity(kind: Kind, manifest: JsonObject) -> None:
-    """Raise Refusal (400, 422) when the object says to be of another kind; of a built-in kind, saying nothing is allowed."""
+    """Raise Refusal (400, 422) when the object says to be of another kind.
+
+    Of a built-in kind, saying nothing is allowed.
+    """
     version, name = manifest.get("apiVersion") or "", manifest.get("kind") or ""
     if kind.is_custom:
         _check_custom_identity(kind, manifest, version, name)

@@ -21,7 +21,10 @@ _NO_APPLY = (
 
 
 def patcher(kind: Kind, content_type: str, body: bytes) -> Callable[[JsonObject], JsonObject]:
-    """Return what the patch makes of an object. Raises Refusal: 400 for a wrong patch, 415 for a form that is not taken."""
+    """Return what the patch makes of an object.
+
+    Raises Refusal: 400 for a wrong patch, 415 for a form that is not taken.
+    """
     forms = [_JSON, _MERGE] if kind.is_custom else [_JSON, _MERGE, _STRATEGIC]
     if content_type in _APPLY:
         raise Refusal(415, "UnsupportedMediaType", _NO_APPLY + ", ".join(forms))

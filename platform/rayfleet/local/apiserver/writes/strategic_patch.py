@@ -21,7 +21,10 @@ _ORDER = "$setElementOrder/"
 
 
 def strategic_patched(document: JsonObject, patch: JsonObject, rules: Rules) -> JsonObject:
-    """Return ``document`` after ``patch``; ``rules`` tells how lists merge. Raises Refusal (400) for a wrong directive."""
+    """Return ``document`` after ``patch``; ``rules`` tells how lists merge.
+
+    Raises Refusal (400) for a wrong directive.
+    """
     return _merged_map(copy.deepcopy(document), copy.deepcopy(patch), (), rules)
 
 

@@ -1,7 +1,7 @@
 """Creating and changing objects: the one path that every write of an object takes. Edge: the storage.
 
-decode -> drop and report unknown fields -> defaults -> admission -> metadata -> validation -> store. Every step refuses by raising
-``Refusal``; nothing is stored then, and a dry run stops before the store.
+decode -> drop and report unknown fields -> defaults -> admission -> metadata -> validation -> store. Every step refuses
+by raising ``Refusal``; nothing is stored then, and a dry run stops before the store.
 """
 
 import random
@@ -69,7 +69,10 @@ class Written:
 
 @dataclass(slots=True, kw_only=True)
 class Writer:
-    """Creates and changes objects of any kind. ``settled`` is called after each stored write (definitions listen there)."""
+    """Creates and changes objects of any kind.
+
+    ``settled`` is called after each stored write (definitions listen there).
+    """
 
     storage: Storage
     now: Callable[[], datetime]
@@ -106,7 +109,10 @@ class Writer:
         return Written(object=stored.object, is_new=True, warnings=warnings)
 
     def replace(self, kind: Kind, key: Key, manifest: JsonObject, options: WriteOptions, part: str = "") -> Written:
-        """Store a changed object; ``part`` is a subresource (``status``, ``finalize``). Raises Refusal: 400, 404, 409, 422."""
+        """Store a changed object; ``part`` is a subresource (``status``, ``finalize``).
+
+        Raises Refusal: 400, 404, 409, 422.
+        """
         check_identity(kind, manifest)
         cleaned, warnings = self._cleaned(kind, manifest, options)
         new = placed(kind, cleaned, key[0])

@@ -1,7 +1,9 @@
-"""What a built-in kind's schema makes of an object: as a typed decoder would, unknown fields are dropped and types are checked. Pure.
+"""What a built-in kind's schema makes of an object.
 
-As Go's decoder and encoder together: null is as absent, an empty optional list or map is not kept, and times and quantities come
-back in their one canonical form.
+As a typed decoder would, unknown fields are dropped and types are checked. Pure.
+
+As Go's decoder and encoder together: null is as absent, an empty optional list or map is not kept, and times and
+quantities come back in their one canonical form.
 """
 
 import base64

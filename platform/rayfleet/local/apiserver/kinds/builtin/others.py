@@ -69,7 +69,10 @@ def default_node(node: JsonObject) -> None:
 
 
 def prepare_node(new: JsonObject, old: JsonObject | None) -> None:
-    """Taint a new node as the TaintNodesByCondition admission plugin does; who watches nodes' readiness takes it off."""
+    """Taint a new node as the TaintNodesByCondition admission plugin does.
+
+    Who watches nodes' readiness takes it off.
+    """
     if old is None and not any(each.get("key") == _NOT_READY["key"] for each in new["spec"].get("taints") or ()):
         new["spec"].setdefault("taints", []).append(dict(_NOT_READY))
 

@@ -1,7 +1,8 @@
 """Pods: defaults, what admission adds, what is checked, what may change. Pure.
 
-Source: Kubernetes ``pkg/apis/core/v1/defaults.go``, ``validation.go`` and ``registry/core/pod`` (v1.36). Of the validation, what a
-serving pod can get wrong is here; security contexts, affinity and the many volume sources are not looked into.
+Source: Kubernetes ``pkg/apis/core/v1/defaults.go``, ``validation.go`` and ``registry/core/pod`` (v1.36). Of the
+validation, what a serving pod can get wrong is here; security contexts, affinity and the many volume sources are not
+looked into.
 """
 
 from collections.abc import Iterator

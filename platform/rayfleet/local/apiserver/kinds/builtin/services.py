@@ -1,7 +1,7 @@
 """Services: defaults, cluster addresses, what is checked. Pure but for the allocator, which looks at what is stored.
 
-Source: Kubernetes ``pkg/apis/core/v1/defaults.go`` and ``registry/core/service`` (v1.36). Node ports and load balancers are not
-allocated; dual stack is not offered.
+Source: Kubernetes ``pkg/apis/core/v1/defaults.go`` and ``registry/core/service`` (v1.36). Node ports and load balancers
+are not allocated; dual stack is not offered.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
 """CustomResourceDefinitions: defaults, validation, and the kinds that they make. Pure.
 
-Source: apiextensions-apiserver ``pkg/apis/apiextensions`` (v1.36). Conversion webhooks are refused: versions may differ in their
-name only (``strategy: None``).
+Source: apiextensions-apiserver ``pkg/apis/apiextensions`` (v1.36). Conversion webhooks are refused: versions may differ
+in their name only (``strategy: None``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -96,7 +96,10 @@ def kinds_of(definition: JsonObject, metadata: MetadataFields) -> Iterator[Kind]
 
 
 def accepted_status(definition: JsonObject, clashes: Mapping[str, str], now: str) -> JsonObject:
-    """Return the status after its names were compared with others'; ``clashes`` says what is taken (field -> message)."""
+    """Return the status after its names were compared with others'.
+
+    ``clashes`` says what is taken (field -> message).
+    """
     status: JsonObject = dict(definition.get("status") or {})
     if clashes:
         field, message = next(iter(clashes.items()))

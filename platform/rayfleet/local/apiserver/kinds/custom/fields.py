@@ -47,7 +47,10 @@ class CustomFields:
         self._rules = RuleSet(schema)
 
     def clean(self, manifest: JsonObject) -> tuple[JsonObject, list[str]]:
-        """Return the object without unknown fields, and their paths. Raises Refusal (400) for metadata of a wrong type."""
+        """Return the object without unknown fields, and their paths.
+
+        Raises Refusal (400) for metadata of a wrong type.
+        """
         cleaned, unknown = prune(manifest, self._schema)
         if not isinstance(cleaned.get("metadata", {}), dict):
             raise bad_request(f"{self._kind['kind']} cannot be handled: metadata is no object")
@@ -88,7 +91,10 @@ _IMPLIED = ("apiVersion", "kind", "metadata")
 
 
 def _without_root_type_rules(schema: JsonObject) -> JsonObject:
-    """Return the schema for validation: apiVersion and kind are judged by the server, not by what the definition repeats of them."""
+    """Return the schema for validation.
+
+    ApiVersion and kind are judged by the server, not by what the definition repeats of them.
+    """
     properties = {
         name: below for name, below in (schema.get("properties") or {}).items() if name not in ("apiVersion", "kind")
     }

@@ -4,5 +4,8 @@ import os
 
 
 def register() -> str | None:
-    """Return the platform class that vLLM shall use, or None to leave the choice to vLLM; vLLM calls this in every process."""
+    """Return the platform class that vLLM shall use, or None to leave the choice to vLLM.
+
+    VLLM calls this in every process.
+    """
     return "vllm_ray_cpu.platform.RayCpuPlatform" if os.environ.get("VLLM_RAY_CPU") == "1" else None

@@ -7,6 +7,9 @@ from vllm.platforms.cpu import CpuPlatform
 
 
 class RayCpuPlatform(CpuPlatform):  # type: ignore[misc]  # vLLM publishes no types
-    """Takes one logical ``GPU`` per rank, so that placement is that of a GPU cluster: start Ray nodes with ``num-gpus=1``."""
+    """Takes one logical ``GPU`` per rank, so that placement is that of a GPU cluster.
+
+    Start Ray nodes with ``num-gpus=1``.
+    """
 
     ray_device_key = "GPU"
