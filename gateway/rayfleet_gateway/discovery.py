@@ -84,7 +84,7 @@ class Discovery:
                 on_table(self.table)
                 pause = max(SETTLE_SECONDS, COMPILING_SHARE * (monotonic() - started))
 
-    def _note(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:  # noqa: ARG002 - level, not edge
+    def _note(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self._changed.set()
 
     def _compile(self) -> None:

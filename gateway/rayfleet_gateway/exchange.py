@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _QUOTED_BYTES = 64 << 10  # of an engine's error that is no JSON
 
 
-class _Refused(Exception):  # noqa: N818 - carries an answer, not an error of ours
+class _Refused(Exception):
     """Ends an exchange with an answer of the gateway's own."""
 
     def __init__(self, refusal: Refusal, result: Result = Result.REFUSED) -> None:

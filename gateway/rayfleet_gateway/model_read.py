@@ -25,7 +25,7 @@ _LONGEST_VALUE = 12 * _LONGEST_NAME + 2  # every character written as a surrogat
 _LONGEST_KEY = len(r'"\u006d\u006f\u0064\u0065\u006c"')
 
 
-class UnreadableBody(ValueError):  # noqa: N818 - what is wrong, in a word; it becomes a 400
+class UnreadableBody(ValueError):
     """The body does not say which model is asked for; the message is for the client."""
 
 

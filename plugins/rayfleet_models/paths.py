@@ -13,7 +13,7 @@ class PathSource:
 
     scheme = "path"
 
-    def fetch(self, reference: str, form: ModelFormat, cache: Path, progress: Callable[[str], None]) -> Path:  # noqa: ARG002 - the contract's signature
+    def fetch(self, reference: str, form: ModelFormat, cache: Path, progress: Callable[[str], None]) -> Path:
         """Return the absolute path; see ModelSource. A folder with one GGUF file stands for that file."""
         path = Path(reference).expanduser().absolute()
         if not path.exists():

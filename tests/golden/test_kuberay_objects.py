@@ -40,7 +40,7 @@ def text(manifests: Iterator[JsonObject]) -> str:
     class Whole(yaml.SafeDumper):
         """Repeat what stands twice: anchors read badly."""
 
-        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class's parameter
+        def ignore_aliases(self, data: object) -> bool:
             return True
 
     return yaml.dump_all(manifests, Dumper=Whole, sort_keys=False, width=140)

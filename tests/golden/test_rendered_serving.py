@@ -32,10 +32,10 @@ class WrittenEngine:
         self._plan = plan
         self._problems = problems
 
-    def problems(self, serving: Serving) -> tuple[FieldError, ...]:  # noqa: ARG002 - the protocol's
+    def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         return self._problems
 
-    def launch_plan(self, serving: Serving) -> LaunchPlan:  # noqa: ARG002 - the protocol's
+    def launch_plan(self, serving: Serving) -> LaunchPlan:
         return self._plan
 
     def metric_names(self) -> Mapping[str, str]:

@@ -38,7 +38,7 @@ from rayfleet.planning.plan import (
 Note = Callable[[Written], None]
 
 
-class WriteRefused(ApiError):  # noqa: N818 - what the server did
+class WriteRefused(ApiError):
     """A write was refused for good (quota, webhook, schema): it belongs into the object's status."""
 
     is_retryable = True  # quota may be raised, a webhook mended

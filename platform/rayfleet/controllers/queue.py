@@ -12,7 +12,7 @@ from datetime import timedelta
 from rayfleet.model.meta import ObjectKey
 
 
-class QueueClosed(Exception):  # noqa: N818 - a state, caught by the workers
+class QueueClosed(Exception):
     """The queue was closed and is empty."""
 
 

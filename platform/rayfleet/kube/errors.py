@@ -48,39 +48,39 @@ class ApiError(RayfleetError):
         self.details: Mapping[str, Any] = details or {}
 
 
-class NotFound(ApiError):  # noqa: N818 - the API's own word
+class NotFound(ApiError):
     """The object, or the whole resource, is not there."""
 
 
-class AlreadyExists(ApiError):  # noqa: N818 - the API's own word
+class AlreadyExists(ApiError):
     """The name is taken."""
 
 
-class Conflict(ApiError):  # noqa: N818 - the API's own word
+class Conflict(ApiError):
     """The object changed since it was read, or a precondition does not hold."""
 
     is_retryable = True
 
 
-class Gone(ApiError):  # noqa: N818 - the API's own word
+class Gone(ApiError):
     """The resourceVersion or the continue token is too old; list again."""
 
     is_retryable = True
 
 
-class Invalid(ApiError):  # noqa: N818 - the API's own word
+class Invalid(ApiError):
     """The object is refused; ``details["causes"]`` names the fields."""
 
 
-class Forbidden(ApiError):  # noqa: N818 - the API's own word
+class Forbidden(ApiError):
     """Known, but not allowed; also quota and admission."""
 
 
-class Unauthorized(ApiError):  # noqa: N818 - the API's own word
+class Unauthorized(ApiError):
     """The credentials are absent or stale."""
 
 
-class TooManyRequests(ApiError):  # noqa: N818 - the API's own word
+class TooManyRequests(ApiError):
     """The server asks for patience: ``retry_after`` long."""
 
     is_retryable = True
@@ -98,7 +98,7 @@ class ServerError(ApiError):
     is_retryable = True
 
 
-class Unreachable(ApiError):  # noqa: N818 - says what the caller sees
+class Unreachable(ApiError):
     """No answer came."""
 
     is_retryable = True

@@ -24,7 +24,7 @@ from rayfleet.model.resources import LEASES
 log = logging.getLogger(__name__)
 
 
-class LeadershipLost(RayfleetError):  # noqa: N818 - what happened, and nobody's fault
+class LeadershipLost(RayfleetError):
     """The lease could not be renewed in time; another process may lead now, so this one must stop."""
 
     is_retryable = True

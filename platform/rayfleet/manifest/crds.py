@@ -110,7 +110,7 @@ def crd_yaml(crd: JsonObject) -> str:
 class _PlainDumper(yaml.SafeDumper):
     """No anchors: parts that are shared here are written out, as Kubernetes' own files have it."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+    def ignore_aliases(self, data: object) -> bool:
         """Whether to write out ``data`` in place: always."""
         return True
 

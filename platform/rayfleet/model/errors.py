@@ -59,7 +59,7 @@ class SettingsError(RayfleetError):
     """A flag or environment variable has a value that cannot be used; the message names it."""
 
 
-class EnvironmentProblem(RayfleetError):  # noqa: N818 - "problem" is what a user reads; it is no fault of the program
+class EnvironmentProblem(RayfleetError):
     """This machine lacks something: a free port, space, a package, an environment."""
 
 

@@ -79,7 +79,7 @@ class FakeEngine:
             return web.json_response({"error": "Unauthorized"}, status=401)
         return await handler(request)
 
-    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+    async def _health(self, request: web.Request) -> web.Response:
         if self.fault is Fault.LOADING:
             error = {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}
             return web.json_response(error, status=503)
@@ -87,16 +87,16 @@ class FakeEngine:
             return web.Response(status=503)
         return web.Response()
 
-    async def _nodes(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+    async def _nodes(self, request: web.Request) -> web.Response:
         return web.json_response({"alive": list(self.alive_nodes), "dead": []})
 
-    async def _metrics(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+    async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(
             text=f"# TYPE fake:requests_running gauge\nfake:requests_running {self.running}\n"
             f"# TYPE fake:requests_total counter\nfake:requests_total {self.requests}\n{self.page}"
         )
 
-    async def _models(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's signature
+    async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model", "created": 0}]})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:

@@ -48,7 +48,7 @@ from rayfleet.planning.replica_set import plan_replica_set
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer of the world, not a fault
+class Refused(Exception):
     """A write that a server would answer with Conflict or AlreadyExists."""
 
 

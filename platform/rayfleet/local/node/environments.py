@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
-class CannotConfigure(Exception):  # noqa: N818 - the pod's status shows it as CreateContainerConfigError
+class CannotConfigure(Exception):
     """A container cannot be configured as its spec says; the message is shown in the pod's status."""
 
 

@@ -51,7 +51,7 @@ _DAEMON_PORTS = {
 _HEAD_ONLY = frozenset({"port", "dashboard-port", "ray-client-server-port"})
 
 
-class NotResolved(Exception):  # noqa: N818 - a state to wait in, not an error
+class NotResolved(Exception):
     """A Service that the pod names has no address yet."""
 
 

@@ -23,7 +23,7 @@ class Cause:
         return f"{self.field}: {self.message}"
 
 
-class Refusal(Exception):  # noqa: N818 - an answer like any other, not a failure of the program
+class Refusal(Exception):
     """An answer that is a ``Status``; ``headers`` go beside it."""
 
     def __init__(

@@ -15,7 +15,7 @@ from rayfleet.model.errors import RayfleetError
 from rayfleet.model.meta import JsonObject
 
 
-class BadSelector(RayfleetError):  # noqa: N818 - named for what it is, as the other errors are
+class BadSelector(RayfleetError):
     """A selector that cannot be read, or names a field the kind has no index for; 400 BadRequest."""
 
 

@@ -60,7 +60,7 @@ class BuiltinFields:
         """Put the kind's defaults into the object."""
         self._defaults(manifest)
 
-    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG002 - the protocol's
+    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
         """Return values outside their enumeration; status is not looked at, as nobody checks it."""
         found: list[Cause] = []
         schema = self._schemas.by_name[self._name]

@@ -73,7 +73,7 @@ class CustomFields:
             return [*found, _NOT_CHECKED]
         return found + self._rules.problems(new, old)
 
-    def merge_keys(self, path: Sequence[str]) -> MergeRule | None:  # noqa: ARG002 - the protocol's
+    def merge_keys(self, path: Sequence[str]) -> MergeRule | None:
         """Return nothing: strategic merge patches are not offered for custom resources."""
         return None
 
