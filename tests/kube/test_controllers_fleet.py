@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rayfleet.kube.client import KubeClient, Propagation
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.requests import Propagation
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait

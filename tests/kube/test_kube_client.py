@@ -10,11 +10,12 @@ import pytest
 
 from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.apply import Applied, apply_object
-from rayfleet.kube.client import KubeClient, PatchForm, Propagation
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, Conflict, Gone, NotFound, Unauthorized, Unreachable
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.lease import LeaderElector, LeadershipLost, LeaseSettings
 from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.requests import PatchForm, Propagation
 from rayfleet.kube.store import label_index
 from rayfleet.kube.watching import WatchEventType
 from rayfleet.model.meta import JsonObject, ObjectKey

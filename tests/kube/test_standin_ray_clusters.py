@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from rayfleet.kube.client import KubeClient, Propagation
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
+from rayfleet.kube.requests import Propagation
 from rayfleet.kube.store import controller_uid, key_of
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import EVENTS, PODS, RAY_CLUSTERS, SECRETS, SERVICES

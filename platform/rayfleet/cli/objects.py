@@ -97,8 +97,8 @@ async def delete_command(
     rayfleet delete rcf/smollm2
     rayfleet delete -f fleet.yaml
     """
-    from rayfleet.kube.client import Propagation
     from rayfleet.kube.errors import NotFound
+    from rayfleet.kube.requests import Propagation
 
     namespace = target.namespace or "default"
     doomed = list(_doomed(what, files, namespace))

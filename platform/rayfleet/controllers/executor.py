@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from rayfleet.controllers.own_writes import AskedDeletion, OwnWrites, Written, wrote
-from rayfleet.kube.client import KubeClient, PatchForm, Propagation
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from rayfleet.kube.lease import LeadershipLost
+from rayfleet.kube.requests import PatchForm, Propagation
 from rayfleet.kube.store import controller_uid, key_of
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import ResourceType

@@ -7,49 +7,40 @@ models cost a hundred times the CPU per pod. Every method raises the leaves of `
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import aiohttp
 import orjson
 
 from rayfleet.kube.address import KubeAddress, tls_context
 from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable, decode_error
+from rayfleet.kube.requests import (
+    FIELD_MANAGER,
+    JsonPatch,
+    PatchForm,
+    Propagation,
+    Request,
+    collection_path,
+    object_path,
+    selector_query,
+)
 from rayfleet.kube.sockets import Sockets
 from rayfleet.kube.throttle import TokenBucket
 from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import ResourceType
 
-FIELD_MANAGER = "rayfleet"
-JsonPatch = JsonObject | Sequence[JsonObject]
-
-
-class PatchForm(StrEnum):
-    """The forms of a patch; the value is the content type."""
-
-    JSON = "application/json-patch+json"
-    MERGE = "application/merge-patch+json"
-    STRATEGIC = "application/strategic-merge-patch+json"
-    APPLY = "application/apply-patch+yaml"
-
-
-class Propagation(StrEnum):
-    """What becomes of dependents of a deleted object."""
-
-    BACKGROUND = "Background"
-    FOREGROUND = "Foreground"
-    ORPHAN = "Orphan"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """Limits of one client. 100/200 keeps 1,000 fleets per shard moving and is far below a server's own fairness limits."""
+    """Limits of one client.
+
+    100/200 keeps 1,000 fleets per shard moving and is far below a server's own fairness limits.
+    """
 
     request_timeout: timedelta = timedelta(seconds=30)
     connect_timeout: timedelta = timedelta(seconds=5)
@@ -67,18 +58,6 @@ class ObjectList:
 
     items: tuple[JsonObject, ...]
     resource_version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What goes over the wire; ``path`` is below the address, with everything quoted."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    content_type: str = "application/json"
-    accept: str = "application/json"
 
 
 class KubeClient:
@@ -137,7 +116,7 @@ class KubeClient:
 
         When a continue token expires half-way the list is read again in one page, as client-go's pager does.
         """
-        query = _selectors(label_selector, field_selector)
+        query = selector_query(label_selector, field_selector)
         path = collection_path(resource, namespace)
         try:
             return await self._pages(path, query, limit)
@@ -223,7 +202,7 @@ class KubeClient:
         Raises Gone when the version is too old (by status or by an ERROR event), Unreachable when the connection breaks
         or nothing, not even a bookmark (one a minute), came for ``stall_limit``.
         """
-        query = _selectors(label_selector, field_selector) | {
+        query = selector_query(label_selector, field_selector) | {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
@@ -351,31 +330,6 @@ class KubeClient:
         if self._opened is None:
             raise RuntimeError("a KubeClient is used inside `async with`")
         return self._opened
-
-
-def collection_path(resource: ResourceType, namespace: str | None, *, is_strict: bool = False) -> str:
-    """Return the URL path of a collection; namespace None means all. Pure.
-
-    Raises ValueError when ``is_strict`` and a namespaced resource has no namespace: that is a bug of the caller.
-    """
-    if resource.is_namespaced and namespace:
-        return f"{resource.base_path}/namespaces/{quote(namespace, safe='')}/{resource.plural}"
-    if resource.is_namespaced and is_strict:
-        raise ValueError(f"{resource.kind} is namespaced: which namespace?")
-    return f"{resource.base_path}/{resource.plural}"
-
-
-def object_path(resource: ResourceType, name: str, namespace: str | None, subresource: str = "") -> str:
-    """Return the URL path of an object or of its subresource. Pure. Raises ValueError without a namespace or name."""
-    if not name:
-        raise ValueError(f"{resource.kind} without a name")
-    path = f"{collection_path(resource, namespace, is_strict=True)}/{quote(name, safe='')}"
-    return f"{path}/{subresource}" if subresource else path
-
-
-def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
-    chosen = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    return {name: value for name, value in chosen.items() if value}
 
 
 def _with_type(answer: JsonObject) -> list[JsonObject]:

@@ -11,8 +11,9 @@ from datetime import timedelta
 from enum import StrEnum
 
 from rayfleet.kube.address import KubeAddress
-from rayfleet.kube.client import KubeClient, Request
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, Gone, ServerError, Unreachable
+from rayfleet.kube.requests import Request
 
 
 class Loss(StrEnum):

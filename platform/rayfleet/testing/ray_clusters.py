@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from rayfleet.kube.client import KubeClient, PatchForm, Propagation
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.requests import PatchForm, Propagation
 from rayfleet.kube.store import key_of
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType

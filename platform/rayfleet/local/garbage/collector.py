@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from rayfleet.kube.client import KubeClient, PatchForm, Propagation
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Conflict, Invalid, NotFound
 from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.requests import PatchForm, Propagation
 from rayfleet.local.garbage.nodes import COLLECTED, changes_the_graph, node_of
 from rayfleet.local.garbage.planning import (
     FOREGROUND,

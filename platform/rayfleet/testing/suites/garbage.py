@@ -5,7 +5,8 @@ For the real ones and for what stands in for them.
 
 from uuid import uuid4
 
-from rayfleet.kube.client import KubeClient, Propagation
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.requests import Propagation
 from rayfleet.kube.store import key_of
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
