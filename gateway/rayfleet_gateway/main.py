@@ -12,9 +12,10 @@ from rayfleet_gateway.settings import GatewaySettings
 _DESCRIPTION = """\
 Send OpenAI-compatible requests to the fleet that their model names.
 
-Routes are the HTTPRoutes of an API server (of any Gateway: parentRefs are not compared), endpoints the ready addresses of its
-EndpointSlices; both are watched. While the API server is away the last routes serve. The model is the header `model`, or else
-the body's; both, and different, is a 400. Of the ready endpoints the one with the fewest requests in flight is asked."""
+Routes are the HTTPRoutes of an API server (of any Gateway: parentRefs are not compared), endpoints the ready addresses
+of its EndpointSlices; both are watched. While the API server is away the last routes serve. The model is the header
+`model`, or else the body's; both, and different, is a 400. Of the ready endpoints the one with the fewest requests in
+flight is asked."""
 
 _EPILOG = """\
 paths of its own:
@@ -22,14 +23,17 @@ paths of its own:
   /metrics         Prometheus                /v1/models, /v1/models/NAME   what is routed
 
 time limits:
-  A route's timeouts.request runs to the first byte of the answer, never through it: streams may take as long as they bring bytes.
+  A route's timeouts.request runs to the first byte of the answer, never through it: streams may take as long as they
+  bring bytes.
 
 example:
   rayfleet-gateway --kubeconfig ~/.kube/config --port 8000
   curl http://127.0.0.1:8000/v1/models
-  curl http://127.0.0.1:8000/v1/completions -H 'content-type: application/json' -d '{"model": "NAME", "prompt": "Hello"}'
+  curl http://127.0.0.1:8000/v1/completions -H 'content-type: application/json' \\
+    -d '{"model": "NAME", "prompt": "Hello"}'
 
-SIGTERM: no new connections; running answers finish within --drain, what is left then ends with an error. Exit code 0."""
+SIGTERM: no new connections; running answers finish within --drain, what is left then ends with an error.
+Exit code 0."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -96,8 +96,8 @@ class Replica:
                 await self._cluster.reserve(self._options.nodes)
         except TimeoutError as error:
             raise EnvironmentProblem(
-                f"within {limit:.0f} s only {len(alive_addresses(self.nodes))} of {self._options.nodes} Ray nodes with a "
-                f"free accelerator slot came to {self._options.ray_address}",
+                f"within {limit:.0f} s only {len(alive_addresses(self.nodes))} of {self._options.nodes} Ray nodes with "
+                f"a free accelerator slot came to {self._options.ray_address}",
                 way_out="Look at the worker pods; every `ray start` needs --num-gpus=1 for its (logical) slot.",
             ) from error
         self._tell("placement group ready")

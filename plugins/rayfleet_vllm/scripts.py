@@ -46,8 +46,8 @@ set -u
 say() {{ echo "rayfleet: $*" >&2; }}
 for program in {programs}; do
   command -v "$program" >/dev/null && continue
-  say "this image has no '$program'. vLLM spans nodes by Ray, and stock vLLM images of 2026 ship none: build an image FROM" \\
-    "yours with ray=={ray_version} in it, and name it in spec.serving.image."
+  say "this image has no '$program'. vLLM spans nodes by Ray, and stock vLLM images of 2026 ship none:" \\
+    "build an image FROM yours with ray=={ray_version} in it, and name it in spec.serving.image."
   exit 1
 done
 export VLLM_HOST_IP=$POD_IP
@@ -110,7 +110,12 @@ while lives "$ray" && lives "$observer" && lives "$engine"; do
   wait -n "$ray" "$observer" "$engine"
   status=$?
 done
-lives "$engine" || {{ wait "$engine"; ended=$?; [ "$ended" = 127 ] || status=$ended; say "the engine ended ($status)"; }}
+lives "$engine" || {{
+  wait "$engine"
+  ended=$?
+  [ "$ended" = 127 ] || status=$ended
+  say "the engine ended ($status)"
+}}
 lives "$observer" || {{ say "the observer of Ray's nodes ended; ending the engine"; status=1; }}
 lives "$ray" || {{ say "Ray ended; ending the engine"; status=1; }}
 {end}[ "$stop" = 0 ] || exit 0

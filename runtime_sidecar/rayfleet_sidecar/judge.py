@@ -192,7 +192,10 @@ def _has_choice(text: str) -> bool:
 
 
 def _said(body: str) -> str:
-    """Return what an error body says, in one line: OpenAI's ``error.message``, a ``message`` or ``reason``, else its beginning."""
+    """Return what an error body says, in one line.
+
+    OpenAI's ``error.message``, else a ``message`` or ``reason``, else the body's beginning.
+    """
     with contextlib.suppress(ValueError, AttributeError):
         answer = json.loads(body)
         inner = answer.get("error", answer)

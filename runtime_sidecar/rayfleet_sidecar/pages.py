@@ -34,7 +34,8 @@ def own_page(judge: Judged, settings: SidecarSettings, *, has_engine_page: bool)
     engine = _escaped(settings.engine)
     seconds = (datetime.now(UTC) - judgement.since).total_seconds()
     reasons = "".join(
-        f'rayfleet_sidecar_engine_state{{engine="{engine}",reason="{reason.value}"}} {int(judgement.reason is reason)}\n'
+        f'rayfleet_sidecar_engine_state{{engine="{engine}",reason="{reason.value}"}} '
+        f"{int(judgement.reason is reason)}\n"
         for reason in Reason
     )
     generations = "".join(

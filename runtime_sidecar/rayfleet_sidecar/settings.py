@@ -50,8 +50,8 @@ def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str
     defaults = SidecarSettings()
     parser = argparse.ArgumentParser(
         prog="rayfleet-sidecar",
-        description="Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its health and a "
-        "one-token generation), /metrics (its own and the engine's).",
+        description="Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its "
+        "health and a one-token generation), /metrics (its own and the engine's).",
     )
     parser.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=defaults.port, help="port to listen on (default: %(default)s)")

@@ -51,9 +51,8 @@ class Load:
 
 async def main(turn_seconds: float) -> None:
     """Measure and print."""
-    _say(
-        f"Python {sys.version.split()[0]}, aiohttp {aiohttp.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
+    python, busy = sys.version.split()[0], os.getloadavg()[0]
+    _say(f"Python {python}, aiohttp {aiohttp.__version__}, {os.cpu_count()} cores, load {busy:.1f}")
     servers: list[Server] = []
     try:
         servers.append(await _started("direct", "upstream"))

@@ -1,4 +1,7 @@
-"""llama.cpp on a real two-node Ray cluster, started by the launch plan's own scripts, with servers and nodes killed under it."""
+"""llama.cpp on a real two-node Ray cluster, started by the launch plan's own scripts.
+
+Servers and nodes are killed under it.
+"""
 
 import asyncio
 import json
@@ -107,7 +110,7 @@ class Cluster:
 
 
 def ray_start(address: str, temp: str, parameters: Any) -> str:
-    """As KubeRay generates it, with the ports that one machine needs: Ray's defaults clash, and some bind every address."""
+    """As KubeRay generates it, with ports for one machine: Ray's defaults clash, and some bind every address."""
     first = GCS_PORT + (1 if address == HEAD else 11)
     role = f"--head --port={GCS_PORT} --temp-dir={temp} --include-dashboard=false"
     ports = {

@@ -1,4 +1,7 @@
-"""What the KubeRay stand-in makes of a RayCluster: ``NAME.in.yaml`` to ``NAME.out.yaml``, every object in the order of its writing."""
+"""What the KubeRay stand-in makes of a RayCluster: ``NAME.in.yaml`` to ``NAME.out.yaml``.
+
+Every object, in the order of its writing.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What ``spec.serving`` renders is taken by KubeRay's and the Gateway API's own CRDs, for every engine that we bring."""
+"""What ``spec.serving`` renders is taken by KubeRay's and the Gateway API's own CRDs, for every engine of ours."""
 
 from pathlib import Path
 

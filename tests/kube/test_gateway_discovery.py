@@ -53,7 +53,10 @@ def service(namespace: str) -> JsonObject:
 
 
 def endpoint_slice(namespace: str, **ready: bool) -> JsonObject:
-    """Return a slice with 192.0.2.N for each ``aN`` (a documentation network: a real API server takes no loopback address)."""
+    """Return a slice with 192.0.2.N for each ``aN``.
+
+    A documentation network: a real API server takes no loopback address.
+    """
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -226,7 +229,8 @@ async def _install_gateway_api(client: KubeClient) -> None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for file in gateway_api_crds(default_cache(), progress=print):
         if any(kind in file.name for kind in ("httproutes", "referencegrants")):
-            await client.create(CRDS, yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506 - both are safe
+            crd = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe
+            await client.create(CRDS, crd)
     async with asyncio.timeout(LIMIT_SECONDS):
         for resource in (HTTP_ROUTES, REFERENCE_GRANTS):
             while not await _is_served(client, resource):

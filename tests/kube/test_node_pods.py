@@ -93,7 +93,8 @@ async def test_daemons_with_sessions_and_clean_environments_are_ended(
 async def test_orphans_of_a_crashed_first_process_are_ended(
     client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
 ) -> None:
-    script = f"env -i setsid bash -c 'echo $BASHPID > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 300' & sleep 0.5; kill -9 $BASHPID"
+    orphan_script = f"echo $BASHPID > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 300"
+    script = f"env -i setsid bash -c '{orphan_script}' & sleep 0.5; kill -9 $BASHPID"
     watched = await run_pod(client, shell_pod(namespace, "crash", script, restartPolicy="Never"), node)
     found = await watched.until(lambda now: now["status"]["phase"] == "Failed")
     assert first_status(found)["state"]["terminated"]["exitCode"] == 137

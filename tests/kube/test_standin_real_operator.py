@@ -137,7 +137,8 @@ async def running_operator(program: Path, kubeconfig: Path, folder: Path) -> Asy
 async def install_crds(client: KubeClient) -> None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for file in kuberay_crds(default_cache(), progress=print):
-        await client.create(CRDS, yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506 - both are safe
+        crd = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe
+        await client.create(CRDS, crd)
     for crd in (*fleet_crds(), *foreign_crds()):  # the stand-ins watch these kinds too
         if crd["spec"]["group"] != "ray.io":
             await client.create(CRDS, crd)

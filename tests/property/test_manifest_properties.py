@@ -1,4 +1,7 @@
-"""Whatever is in a manifest, the decoder answers with a value or with a ManifestError, and what it took survives the way back."""
+"""Whatever is in a manifest, the decoder answers with a value or with a ManifestError.
+
+What it took survives the way back.
+"""
 
 import copy
 from contextlib import suppress

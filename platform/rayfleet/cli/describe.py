@@ -69,13 +69,15 @@ def age(since: str | None, now: datetime) -> str:
 
 def _condition_line(entry: JsonObject, now: datetime) -> str:
     since = age(entry.get("lastTransitionTime"), now)
-    return f"  {entry['type']}={entry['status']}  {entry.get('reason', '')}  ({since})  {entry.get('message', '')}".rstrip()
+    stated = f"{entry['type']}={entry['status']}  {entry.get('reason', '')}"
+    return f"  {stated}  ({since})  {entry.get('message', '')}".rstrip()
 
 
 def _event_line(event: JsonObject, now: datetime) -> str:
     count = event.get("count") or 1
     times = f" x{count}" if count > 1 else ""
-    return f"  {age(_last_seen(event) or None, now):>9}{times}  {event.get('type')}  {event.get('reason')}  {event.get('message', '')}"
+    since = age(_last_seen(event) or None, now)
+    return f"  {since:>9}{times}  {event.get('type')}  {event.get('reason')}  {event.get('message', '')}"
 
 
 def _last_seen(event: JsonObject) -> str:

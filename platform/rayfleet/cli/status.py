@@ -34,10 +34,8 @@ def _print_processes(name: str, record: Record | None) -> None:
     if record is None:
         click.echo(f"cluster {name!r} does not run; start it with `rayfleet up`.")
         return
-    is_alive = record.supervisor.is_alive()
-    click.echo(
-        f"cluster {name!r}: {'running' if is_alive else 'supervisor gone; `rayfleet up` takes over'}, gateway {record.gateway_url}/v1"
-    )
+    state = "running" if record.supervisor.is_alive() else "supervisor gone; `rayfleet up` takes over"
+    click.echo(f"cluster {name!r}: {state}, gateway {record.gateway_url}/v1")
     rows = [["  PROCESS", "PID", "STATE", "RESTARTS", "LAST END"]]
     for process, entry in record.processes.items():
         state = "running" if entry.identity.is_alive() else "down"
@@ -49,7 +47,8 @@ def _print_fleet(fleet: JsonObject, clusters: Sequence[JsonObject], pods: Sequen
     meta = fleet["metadata"]
     progress = fleet_progress(fleet, clusters, pods)
     click.echo(
-        f"fleet {meta['namespace']}/{meta['name']}: {progress.replicas_ready}/{progress.replicas_expected} replicas ready, "
+        f"fleet {meta['namespace']}/{meta['name']}: "
+        f"{progress.replicas_ready}/{progress.replicas_expected} replicas ready, "
         f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes up"
     )
     for trouble in progress.troubles:

@@ -51,7 +51,8 @@ class Target:
                 )
             return self.folders.kubeconfig
         raise SettingsError(
-            f"no API server to speak to: cluster {self.name!r} does not exist on this machine and KUBECONFIG is not set",
+            f"no API server to speak to: cluster {self.name!r} does not exist on this machine "
+            "and KUBECONFIG is not set",
             way_out="Start one here with `rayfleet up`, or name yours with --kubeconfig.",
         )
 

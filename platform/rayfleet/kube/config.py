@@ -80,8 +80,9 @@ def decode_kubeconfig(document: Mapping[str, Any], *, folder: Path, context: str
 def _read_document(kubeconfig: Path) -> Mapping[str, Any]:
     import yaml  # 20 ms, needed here only
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        document = yaml.load(kubeconfig.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+        document = yaml.load(kubeconfig.read_text("utf-8"), Loader=loader)  # noqa: S506 - both are safe
     except OSError as error:
         raise SettingsError(f"the kubeconfig {kubeconfig} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:

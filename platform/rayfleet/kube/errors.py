@@ -5,16 +5,14 @@
     ApiError
     ├── NotFound           404  the object (or the resource) is not there
     ├── AlreadyExists      409  create of a name that is taken
-    ├── Conflict           409  stale resourceVersion, or a UID precondition that does not hold     retryable: read
-    again first
-    ├── Gone               410  the resourceVersion or continue token is too old                    retryable: list
-    again first
+    ├── Conflict           409  stale resourceVersion, or a UID precondition that does not hold  retryable, read anew
+    ├── Gone               410  the resourceVersion or continue token is too old                 retryable, list anew
     ├── Invalid            422, 400  the object or the request is refused
     ├── Forbidden          403
     ├── Unauthorized       401
-    ├── TooManyRequests    429  ``retry_after`` says when                                           retryable
-    ├── ServerError        5xx                                                                      retryable
-    └── Unreachable             no answer: refused, reset, time-out, TLS                             retryable
+    ├── TooManyRequests    429  ``retry_after`` says when                                        retryable
+    ├── ServerError        5xx                                                                   retryable
+    └── Unreachable             no answer: refused, reset, time-out, TLS                         retryable
 
 Source: Kubernetes API conventions, "Response Status Kind".
 """

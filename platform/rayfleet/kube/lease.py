@@ -91,7 +91,8 @@ class LeaderElector:
 
     async def _acquire(self) -> None:
         while not await self._try():
-            await asyncio.sleep(self._settings.retry_period.total_seconds() * random.uniform(1, 1.2))  # noqa: S311 - jitter
+            jitter = random.uniform(1, 1.2)  # noqa: S311 - no secret
+            await asyncio.sleep(self._settings.retry_period.total_seconds() * jitter)
 
     async def _renew(self) -> None:
         """Renew until it fails for longer than the deadline."""

@@ -157,7 +157,7 @@ def _replica_set_crd() -> JsonObject:
 
 
 def _root(description: str, spec: JsonObject, status: JsonObject, name_letters: int) -> JsonObject:
-    """Return the schema of a whole object, with the rule that its derived RayCluster names stay within KubeRay's limit."""
+    """Return the schema of a whole object, with the rule that derived RayCluster names stay within KubeRay's limit."""
     return {
         "type": "object",
         "description": description,
@@ -172,7 +172,8 @@ def _root(description: str, spec: JsonObject, status: JsonObject, name_letters: 
         "x-kubernetes-validations": [
             {
                 "rule": f"size(self.metadata.name) <= {name_letters}",
-                "message": f"metadata.name may have at most {name_letters} letters: KubeRay allows 53 for the RayClusters",
+                "message": f"metadata.name may have at most {name_letters} letters: "
+                "KubeRay allows 53 for the RayClusters",
             },
             {
                 "rule": f"self.metadata.name.matches('{NAME_PATTERN}')",

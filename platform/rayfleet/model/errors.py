@@ -32,7 +32,10 @@ class RayfleetError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldError:
-    """One thing wrong in a manifest: ``path`` as a user writes it (``spec.template.spec.workerGroupSpecs[0].replicas``)."""
+    """One thing wrong in a manifest.
+
+    ``path`` is what a user would write: ``spec.template.spec.workerGroupSpecs[0].replicas``.
+    """
 
     path: str
     message: str

@@ -61,7 +61,8 @@ def fleet_template(fleet: Fleet, engines: Mapping[str, Engine]) -> RayClusterTem
     engine = engines.get(serving.engine)
     if engine is None:
         known = ", ".join(sorted(engines)) or "none"
-        message = f"{shown(serving.engine)} is no engine here{did_you_mean(serving.engine, list(engines))}; there are: {known}"
+        nearest = did_you_mean(serving.engine, list(engines))
+        message = f"{shown(serving.engine)} is no engine here{nearest}; there are: {known}"
         raise ManifestError(subject, [FieldError(path="spec.serving.engine", message=message)])
     problems = engine.problems(serving)
     if problems:

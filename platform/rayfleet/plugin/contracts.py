@@ -36,7 +36,7 @@ class Engine(Protocol):
         ...
 
     def metric_names(self) -> Mapping[str, str]:
-        """Return the engine's metric name for each canonical one (``running``, ``waiting``, ``kv_cache_usage``, ...)."""
+        """Return the engine's metric name for each canonical one (``running``, ``waiting``, ``kv_cache_usage``)."""
         ...
 
 

@@ -1,4 +1,7 @@
-"""The real ``openai`` package, in both its forms, through the gateway to a fake engine (real sockets, nothing replaced)."""
+"""The real ``openai`` package, in both its forms, through the gateway to a fake engine.
+
+Real sockets, nothing replaced.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

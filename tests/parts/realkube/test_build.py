@@ -90,7 +90,8 @@ def test_processes_that_ask_together_build_once(tmp_path: Path, tools: Path) -> 
     os.mkfifo(tools / "gate")
     code = (
         "import sys; from pathlib import Path; from rayfleet.testing.realkube import ensure_binaries;"
-        f"print('begun', flush=True); ensure_binaries(Path({str(tmp_path)!r}), progress=lambda line: print(line, flush=True))"
+        "print('begun', flush=True); "
+        f"ensure_binaries(Path({str(tmp_path)!r}), progress=lambda line: print(line, flush=True))"
     )
     askers = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT)

@@ -25,7 +25,10 @@ STAYS = "touch $0.started; exec sleep 60"
 PYTHON = """\
 case "$1 ${3:-}" in
   "-c serve") touch observer.started; until [ -e observer.end ]; do sleep 0.05; done; exit 5 ;;
-  "-c wait") echo "$@" | tail -n 1 >wait.words; until [ -e nodes.enough ]; do sleep 0.05; done; exit "$(cat nodes.enough)" ;;
+  "-c wait")
+    echo "$@" | tail -n 1 >wait.words
+    until [ -e nodes.enough ]; do sleep 0.05; done
+    exit "$(cat nodes.enough)" ;;
   *) echo "$*" >fetch.words; [ ! -e fetch.fails ] || exit 1; [ ! -e fetch.hangs ] || sleep 60; echo /cache/the-model ;;
 esac
 """

@@ -88,7 +88,8 @@ def test_old_values_cannot_be_told_inside_an_atomic_list() -> None:
     (cause,) = RuleSet({"type": "object", "properties": {"l": {"type": "array", "items": item}}}).causes
     assert cause.field == f"{at}.items.x-kubernetes-validations[0].rule"
     assert cause.message == (
-        f'Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within {at}'
+        'Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema '
+        f"within {at}"
     )
 
 

@@ -65,23 +65,27 @@ def test_an_object_without_labels_is_selected_by_absence_only() -> None:
         ("/x", 'unable to parse requirement: <nil>: Invalid value: "/x": prefix part must be non-empty'),
         (
             "a>b",
-            "unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must be an integer",
+            (
+                'unable to parse requirement: values[0]: Invalid value: "b": '
+                "for 'Gt', 'Lt' operators, the value must be an integer"
+            ),
         ),
         (
             "a in (b,-)",
             (
-                'unable to parse requirement: values[0][a]: Invalid value: "-": a valid label must be an empty string or consist'
-                " of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-                " (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
+                'unable to parse requirement: values[0][a]: Invalid value: "-": a valid label must be an empty string'
+                " or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric"
+                " character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
                 " '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
             ),
         ),
         (
             "-x",
             (
-                'unable to parse requirement: <nil>: Invalid value: "-x": name part must consist of alphanumeric characters,'
-                " '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',"
-                "  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+                'unable to parse requirement: <nil>: Invalid value: "-x": name part must consist of alphanumeric'
+                " characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+                " (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is"
+                " '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
             ),
         ),
     ],

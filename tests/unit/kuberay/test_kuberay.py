@@ -38,7 +38,7 @@ def running(pod: JsonObject, name: str, *, ready: str = "True", **status: object
 
 
 def head(manifest: JsonObject, **status: object) -> JsonObject:
-    return running(build_head_pod(manifest), "head", **status)  # type: ignore[arg-type]  # ready or fields of the status
+    return running(build_head_pod(manifest), "head", **status)  # type: ignore[arg-type]  # ready or status fields
 
 
 def worker(manifest: JsonObject, name: str = "w0", **status: object) -> JsonObject:

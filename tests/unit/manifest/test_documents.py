@@ -14,7 +14,10 @@ from rayfleet.model.errors import ManifestError
         ("---\n---\n- 1", "line 3: is no Kubernetes manifest: apiVersion and kind must be given"),
         (
             "a: \0",
-            'text: unacceptable character #x0000: special characters are not allowed\n  in "<unicode string>", position 3',
+            (
+                "text: unacceptable character #x0000: special characters are not allowed\n"
+                '  in "<unicode string>", position 3'
+            ),
         ),
         ("a: 0x_", "text: invalid literal for int() with base 16: ''"),
         ("[" * 5000, "text: is nested too deeply"),

@@ -132,7 +132,10 @@ CASES = [
     (put(f"{WORKERS}.0.groupName", ""), f"{WORKERS}[0].groupName: must be given"),
     (
         put("spec.template.spec.authOptions", {"mode": "token"}),
-        "spec.template.spec.authOptions.mode: token needs rayVersion 2.52.0 or newer, spec.template.spec.rayVersion is null",
+        (
+            "spec.template.spec.authOptions.mode: token needs rayVersion 2.52.0 or newer, "
+            "spec.template.spec.rayVersion is null"
+        ),
     ),
 ]
 

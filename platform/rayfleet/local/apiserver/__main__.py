@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (sqlite3.Error, OSError, ValueError) as error:
         sys.stderr.write(
-            f"error: --state {settings.state}: {error}\n  Is there space left, and are the files in the folder the server's own?\n"
+            f"error: --state {settings.state}: {error}\n"
+            "  Is there space left, and are the files in the folder the server's own?\n"
         )
         return 1
     return 0

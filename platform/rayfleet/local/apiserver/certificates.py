@@ -1,4 +1,7 @@
-"""The server's own certificate authority, certificate, token and kubeconfig. kubectl sends no token over plain HTTP, hence TLS on loopback too."""
+"""The server's own certificate authority, certificate, token and kubeconfig.
+
+kubectl sends no token over plain HTTP, hence TLS on loopback too.
+"""
 
 import base64
 import ipaddress

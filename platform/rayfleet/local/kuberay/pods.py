@@ -133,7 +133,7 @@ def _pod(cluster: JsonObject, group: JsonObject, node_type: str, group_name: str
 def _finish(
     pod: JsonObject, cluster: JsonObject, params: Mapping[str, str], options: PodOptions, *, is_head: bool
 ) -> None:
-    """Complete the Ray container and the init containers, in KubeRay's order (that of the environment depends on it)."""
+    """Complete the Ray container and the init containers, in KubeRay's order (the environment's depends on it)."""
     ray = pod["spec"]["containers"][0]
     command = ray_start_command(params, is_head=is_head)
     _add_metrics_port(ray)

@@ -94,9 +94,11 @@ def _spec_problems(cluster: JsonObject) -> Iterator[str]:
 def _group_problems(name: str, group: JsonObject) -> Iterator[str]:
     params = group.get("rayStartParams") or {}
     if group.get("resources") and any(params.get(flag) for flag in _RESOURCE_PARAMS):
-        yield f"resource fields should not be set in both rayStartParams and Resources for {name} group; please use only one"
+        both = "resource fields should not be set in both rayStartParams and Resources"
+        yield f"{both} for {name} group; please use only one"
     if "labels" in params:
-        yield f"rayStartParams['labels'] is not supported for {name} group; please use the top-level Labels field instead"
+        instead = "please use the top-level Labels field instead"
+        yield f"rayStartParams['labels'] is not supported for {name} group; {instead}"
 
 
 def _replica_problems(name: str, group: JsonObject, *, is_autoscaled: bool) -> Iterator[str]:

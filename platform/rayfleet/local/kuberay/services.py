@@ -128,7 +128,7 @@ def head_services(cluster: JsonObject, services: Sequence[JsonObject]) -> tuple[
 def _custom_head_service(
     cluster: JsonObject, custom: JsonObject, selector: Mapping[str, str], annotations: Mapping[str, str]
 ) -> JsonObject:
-    """Return the user's Service with our selector, our ports after the user's, and our labels and annotations on top."""
+    """Return the user's Service with our selector, our ports after the user's, our labels and annotations on top."""
     spec = copy.deepcopy(custom.get("spec") or {})
     service_type = spec.get("type") or cluster["spec"]["headGroupSpec"].get("serviceType")
     spec |= {"selector": dict(selector), "ports": [*(spec.get("ports") or ()), *_ports(cluster)]}

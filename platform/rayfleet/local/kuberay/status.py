@@ -86,7 +86,10 @@ def _counts(seen: Seen) -> dict[str, int]:
 
 
 def _desired_resources(spec: JsonObject) -> dict[str, str]:
-    """Return what all pods ask for, requests before limits, by ``replicas`` as written (not by what the bounds make of it)."""
+    """Return what all pods ask for, requests before limits.
+
+    By ``replicas`` as written, not by what the bounds make of it.
+    """
     found: dict[str, list[str]] = {}
     groups = [
         (group, int(group.get("replicas") or 0) * hosts_of(group))

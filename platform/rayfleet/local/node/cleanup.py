@@ -56,7 +56,10 @@ def end_strangers(folders: NodeFolders, living: Collection[str]) -> int:
 
 
 def release(folders: NodeFolders, folder_name: str) -> None:
-    """Remove what a pod without processes has besides its slot: Ray's temporary folder when it was the last there, segments."""
+    """Remove what a pod without processes has besides its slot.
+
+    Ray's temporary folder when it was the last there, and segments.
+    """
     folder = folders.pods / folder_name
     note = read_note(folder)
     for container in folder.glob("*/state.json"):

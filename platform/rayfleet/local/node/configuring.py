@@ -105,6 +105,6 @@ def _check_mounts(pod: JsonObject, raw: JsonObject) -> None:
         if (volume.get("hostPath") or {}).get("path") == path and Path(path).exists():
             continue
         raise CannotConfigure(
-            f"container {raw['name']}: volume {mount['name']!r} cannot be mounted at {path}: containers share this machine's "
-            "files. A hostPath volume whose path is the mountPath works"
+            f"container {raw['name']}: volume {mount['name']!r} cannot be mounted at {path}: "
+            "containers share this machine's files. A hostPath volume whose path is the mountPath works"
         )

@@ -66,7 +66,8 @@ def command_line(container: JsonObject, environment: Mapping[str, str]) -> list[
     command: Sequence[str] = container.get("command") or ()
     if not command:
         raise CannotConfigure(
-            f"container {container['name']} has no command, and images have no entrypoint on this machine; set `command`"
+            f"container {container['name']} has no command, and images have no entrypoint on this machine; "
+            "set `command`"
         )
     return [expanded(str(word), environment) for word in (*command, *(container.get("args") or ()))]
 

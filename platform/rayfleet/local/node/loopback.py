@@ -57,9 +57,9 @@ class NotResolved(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodNetwork:
-    """A pod's address, the first port of its block, and the temporary folder of its Ray cluster ("" when it runs no Ray).
+    """A pod's address, the first port of its block, and the temporary folder of its Ray cluster.
 
-    ``port_map`` takes a port that the pod's spec speaks of to the real one.
+    The folder is "" when it runs no Ray. ``port_map`` takes a port that the pod's spec speaks of to the real one.
     """
 
     address: str
@@ -230,9 +230,9 @@ def _gcs_port(address: str) -> str:
 
 
 def _flags(command: str) -> dict[str, str]:
-    """Return the flags of a ``ray start`` command in order, values as they stand (the shell's quotes and references stay).
+    """Return the flags of a ``ray start`` command in order.
 
-    A flag without a value has an empty one.
+    Values as they stand: the shell's quotes and references stay. A flag without a value has an empty one.
     """
     found: dict[str, str] = {}
     last = ""

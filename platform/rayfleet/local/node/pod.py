@@ -79,7 +79,7 @@ class PodWorker:
         self._terminating.set()
 
     async def run(self) -> None:
-        """Run the pod until it was deleted and everything of it is gone, or until cancelled (processes then live on)."""
+        """Run the pod until it was deleted and all of it is gone, or until cancelled (processes then live on)."""
         writer = asyncio.create_task(self._write_status())
         life = asyncio.create_task(self._live())
         try:

@@ -86,7 +86,8 @@ def _take(free: dict[str, int], wanted: Mapping[str, int]) -> None:
 
 def _message(wanted: Mapping[str, int], free: Mapping[str, int], capacity: Mapping[str, int]) -> str:
     short: Sequence[str] = [
-        f"asks for {count} {name}, the node has {capacity.get(name, 0)} and {max(0, free.get(name, 0))} of them are free"
+        f"asks for {count} {name}, the node has {capacity.get(name, 0)} "
+        f"and {max(0, free.get(name, 0))} of them are free"
         for name, count in sorted(wanted.items())
         if free.get(name, 0) < count
     ]

@@ -18,7 +18,7 @@ _NAMES = re.compile(r"(.*cpushm.*|psm_.*|sem\.mp-.*|plasma.*|torch_.*|__KMP_REGI
 
 
 def remove_orphaned_segments(folder: Path = FOLDER, *, since: datetime) -> tuple[str, ...]:
-    """Remove orphaned segments that were made after ``since`` (the start of the pod that has ended) and return their names."""
+    """Remove orphaned segments made after ``since`` (the start of the pod that has ended) and return their names."""
     candidates = {path for path in _candidates(folder, since) if _NAMES.fullmatch(path.name)}
     if not candidates:
         return ()

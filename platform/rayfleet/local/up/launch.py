@@ -137,13 +137,13 @@ def _check_free(folders: ClusterFolders) -> None:
     if record is not None and record.supervisor.is_alive():
         raise EnvironmentProblem(
             f"cluster {folders.root.name!r} is running already (gateway {record.gateway_url})",
-            way_out="Look at it with `rayfleet status`, add fleets with `rayfleet apply -f FILE`, end it with `rayfleet down`, "
-            "or start another with --name and --gateway-port 0.",
+            way_out="Look at it with `rayfleet status`, add fleets with `rayfleet apply -f FILE`, "
+            "end it with `rayfleet down`, or start another with --name and --gateway-port 0.",
         )
 
 
 def check_space(root: Path, least_bytes: int = LEAST_FREE_BYTES) -> None:
-    """Raise EnvironmentProblem when the disk of ``root`` (which need not exist yet) has less than ``least_bytes`` free."""
+    """Raise EnvironmentProblem when the disk of ``root`` has less than ``least_bytes`` free; it need not exist yet."""
     existing = next(path for path in (root, *root.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < least_bytes:

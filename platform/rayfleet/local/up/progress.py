@@ -55,7 +55,7 @@ class FleetProgress:
 
 
 def fleet_progress(fleet: JsonObject, clusters: Sequence[JsonObject], pods: Sequence[JsonObject]) -> FleetProgress:
-    """Return the progress of ``fleet``, given the Ray clusters and pods of its namespace (others among them are ignored)."""
+    """Return the progress of ``fleet``, given Ray clusters and pods of its namespace (those of others are ignored)."""
     name = fleet["metadata"]["name"]
     replicas = fleet["spec"].get("replicas", 1)
     mine = [pod for pod in pods if _fleet_of(pod) == name and "deletionTimestamp" not in pod["metadata"]]

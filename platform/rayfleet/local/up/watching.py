@@ -56,7 +56,8 @@ async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, lim
                 raise EnvironmentProblem(
                     f"fleet {key} is not ready after {limit.total_seconds():.0f} s: "
                     f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes, "
-                    f"{progress.replicas_ready}/{progress.replicas_expected} replicas; {says or 'its engine says nothing'}",
+                    f"{progress.replicas_ready}/{progress.replicas_expected} replicas; "
+                    f"{says or 'its engine says nothing'}",
                     way_out=f"Logs of its pods: {pods_folder}. A larger model may need a larger --timeout.",
                 )
             await asyncio.sleep(POLL_SECONDS)

@@ -145,14 +145,16 @@ def _failure(title: str, code: int, log: Path) -> EnvironmentProblem:
         return _no_space(f"{title} failed:\n{lines}")
     return EnvironmentProblem(
         f"vLLM's environment cannot be made: {title} failed (exit code {code}):\n{lines}",
-        way_out=f"The whole output is in {log}. Packages come from the index that uv is set to; try again when it answers.",
+        way_out=f"The whole output is in {log}. "
+        "Packages come from the index that uv is set to; try again when it answers.",
     )
 
 
 def _no_space(found: str) -> EnvironmentProblem:
     return EnvironmentProblem(
         f"no space for vLLM's environment: {found}",
-        way_out=f"It takes up to {NEEDED_BYTES / 1e9:.0f} GB while it is made; RAYFLEET_CACHE and UV_CACHE_DIR say where.",
+        way_out=f"It takes up to {NEEDED_BYTES / 1e9:.0f} GB while it is made; "
+        "RAYFLEET_CACHE and UV_CACHE_DIR say where.",
     )
 
 

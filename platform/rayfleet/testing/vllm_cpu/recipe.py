@@ -67,7 +67,7 @@ def remaining_steps(requirements: Sequence[str], own_projects: Sequence[Path]) -
 
 
 def wanted_requirements(requirements: Sequence[str]) -> tuple[str, ...]:
-    """Return the requirements without extras' and without those that are left out or pinned here, and ours after them."""
+    """Return the requirements without extras' and without those left out or pinned here, and ours after them."""
     kept = [
         requirement
         for requirement in requirements

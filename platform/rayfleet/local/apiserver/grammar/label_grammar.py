@@ -14,8 +14,8 @@ _LETTERS_OF_A_NAME = (
     f" (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_NAME}')"
 )
 _LETTERS_OF_A_VALUE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end"
-    " with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and"
+    " end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
     f" '({_NAME})?')"
 )
 _LETTERS_OF_A_SUBDOMAIN = (
@@ -28,7 +28,8 @@ def label_key_problem(key: str) -> str:
     """Return what is wrong with the key of a label or annotation, or the empty text; ``[DNS_SUBDOMAIN/]NAME``."""
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
-        return f"a valid label key {_LETTERS_OF_A_NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        subdomain = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return f"a valid label key {_LETTERS_OF_A_NAME} {subdomain}"
     problems = [f"prefix part {text}" for text in _prefix_problems(prefix)] if slash else []
     return "; ".join(problems + [f"name part {text}" for text in _name_problems(name)])
 

@@ -26,8 +26,8 @@ def subdomain_problem(name: str) -> str:
         name,
         _SUBDOMAIN,
         253,
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
-        "with an alphanumeric character",
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+        "and end with an alphanumeric character",
         ("example.com",),
     )
 
@@ -38,8 +38,8 @@ def label_name_problem(name: str) -> str:
         name,
         _LABEL,
         63,
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
-        "alphanumeric character",
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+        "with an alphanumeric character",
         ("my-name", "123-abc"),
     )
 
@@ -50,8 +50,8 @@ def service_name_problem(name: str) -> str:
         name,
         _LABEL_1035,
         63,
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
-        "with an alphanumeric character",
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+        "character, and end with an alphanumeric character",
         ("my-name", "abc-123"),
     )
 
@@ -103,7 +103,8 @@ def changed_metadata_problems(new: JsonObject, old: JsonObject) -> list[Cause]:
             found.append(
                 forbidden_field(
                     "metadata.finalizers",
-                    f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}",
+                    "no new finalizers can be added if the object is being deleted, "
+                    f"found new finalizers []string{{{listed}}}",
                 )
             )
     return found + label_problems(new.get("labels") or {}, "metadata.labels") + _common_problems(new)

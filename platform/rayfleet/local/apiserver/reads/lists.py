@@ -31,7 +31,10 @@ from rayfleet.local.apiserver.reads.selection import (
 from rayfleet.local.apiserver.storage.history import CompactedError, Stored
 from rayfleet.local.apiserver.storage.storage import Storage
 
-_TOO_OLD = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter."
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You can start a new list without the continue parameter."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

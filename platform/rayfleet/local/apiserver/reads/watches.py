@@ -61,7 +61,8 @@ def decode_watch(query: Mapping[str, str]) -> WatchRequest:
         raise invalid_object("meta.k8s.io", "ListOptions", "", causes)
     is_list_first = initial in _TRUE
     asked = 0 if is_list_first else resource_version(query.get("resourceVersion", ""))
-    seconds = whole_number(query.get("timeoutSeconds", ""), "timeoutSeconds") or random.uniform(*_DEFAULT_SECONDS)  # noqa: S311 - no secret
+    default_seconds = random.uniform(*_DEFAULT_SECONDS)  # noqa: S311 - no secret
+    seconds = whole_number(query.get("timeoutSeconds", ""), "timeoutSeconds") or default_seconds
     return WatchRequest(
         version=asked,
         timeout_seconds=seconds,

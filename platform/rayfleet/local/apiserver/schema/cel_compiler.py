@@ -81,7 +81,8 @@ class RuleCompiler:
                     programs[name] = _program(source, schema, is_old_optional=is_old_optional)
                     _try_on_sample(programs[name], schema, wanted, is_old_optional=is_old_optional)
                 except _CompileError as error:
-                    message = f"Invalid value: {_shown_rule(raw)}: {prefix if str(error).startswith('compilation') else ''}{error}"
+                    place_in_rule = prefix if str(error).startswith("compilation") else ""
+                    message = f"Invalid value: {_shown_rule(raw)}: {place_in_rule}{error}"
                     causes.append(Cause(field=f"{place}.{name}", reason="FieldValueInvalid", message=message))
         program = programs.get("rule")
         if program is None or causes:
@@ -199,10 +200,8 @@ def _try_on_sample(program: cel.Program | None, schema: JsonObject, wanted: type
     except Exception:  # noqa: BLE001 - a sample's values prove nothing: an index out of bounds, a text that is no time
         return
     if not isinstance(found, wanted):
-        is_rule = wanted is bool
-        raise _CompileError(
-            f"{'cel expression' if is_rule else 'messageExpression'} must evaluate to a {'bool' if is_rule else 'string'}"
-        )
+        subject, type_name = ("cel expression", "bool") if wanted is bool else ("messageExpression", "string")
+        raise _CompileError(f"{subject} must evaluate to a {type_name}")
 
 
 def _shown_rule(raw: JsonObject) -> str:

@@ -1,7 +1,8 @@
-"""The functions that a rule may call: CEL's own, its extensions for strings, sets, lists, and Kubernetes' for lists and regexes. Pure.
+"""The functions that a rule may call. Pure.
 
-Not there, so that a CRD that calls them is refused: quantity, url, ip, cidr, format, authorizer, optMap, and the macros with two
-variables. Sources: cel-go ``ext``, Kubernetes "CEL in Kubernetes", the package ``common-expression-language`` 0.10.
+CEL's own, its extensions for strings, sets and lists, and Kubernetes' for lists and regexes. Not there, so that a CRD
+that calls them is refused: quantity, url, ip, cidr, format, authorizer, optMap, and the macros with two variables.
+Sources: cel-go ``ext``, Kubernetes "CEL in Kubernetes", the package ``common-expression-language`` 0.10.
 """
 
 import ipaddress

@@ -46,7 +46,7 @@ def bound_names(source: str) -> frozenset[str]:
 
 
 def undefined_field(source: str, schema: JsonObject, roots: Collection[str]) -> tuple[int, str] | None:
-    """Return the place and name of the first field that is asked of one of ``roots`` and that ``schema`` does not have."""
+    """Return place and name of the first field that is asked of one of ``roots`` and that ``schema`` does not have."""
     tokens = [token for token in _tokens(source) if token.kind != "space"]
     for index, token in enumerate(tokens):
         is_root = token.kind == "name" and token.text in roots

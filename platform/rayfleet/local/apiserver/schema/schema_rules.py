@@ -117,8 +117,8 @@ def _resource_problems(schema: JsonObject, at: str, level: str) -> Iterator[Caus
             text = "must not be used if x-kubernetes-embedded-resource is set"
             yield forbidden(f"{at}.additionalProperties", text)
         if not schema.get(PRESERVE) and not properties:
-            text = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields"
-            yield _required(f"{at}.properties", text)
+            text = "must not be empty if x-kubernetes-embedded-resource is true without"
+            yield _required(f"{at}.properties", f"{text} {PRESERVE}")
     if level != "root" and not schema.get(EMBEDDED):
         return
     for name in _META_FIELDS:

@@ -30,7 +30,8 @@ FIRST_VERSION = 100  # clients say 1 for "from the beginning of time", which no 
 _PRUNE_EVERY = 512
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
-    kind TEXT, namespace TEXT, name TEXT, version INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, namespace, name)
+    kind TEXT, namespace TEXT, name TEXT, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (kind, namespace, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS changes (
     version INTEGER PRIMARY KEY, kind TEXT NOT NULL, before_version INTEGER, before BLOB, after BLOB

@@ -25,7 +25,7 @@ from rayfleet.model.meta import JsonObject
 
 
 class Objects:
-    """Answers requests for kinds and objects, and for the parts that are written like them (``status``, ``finalize``)."""
+    """Answers requests for kinds and objects, and for parts that are written like them (``status``, ``finalize``)."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

@@ -152,9 +152,8 @@ def _container(pod: JsonObject, asked: str) -> str:
         return asked
     if len(spec["containers"]) == 1:
         return str(names[0])
-    raise bad_request(
-        f"a container name must be specified for pod {name}, choose one of: [{' '.join(each['name'] for each in spec['containers'])}]"
-    )
+    choice = " ".join(container["name"] for container in spec["containers"])
+    raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{choice}]")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -24,7 +24,8 @@ def decode_object(body: bytes, kind: str) -> JsonObject:
         found: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(
-            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {error}"
+            f"the object provided is unrecognized (must be of type {kind}): "
+            f"couldn't get version/kind; json parse error: {error}"
         ) from error
     if not isinstance(found, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): it is no JSON object")

@@ -254,8 +254,8 @@ def _check_preconditions(kind: Kind, found: Stored, options: DeleteOptions) -> N
             kind.group,
             kind.kind,
             meta["name"],
-            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). The object might have "
-            "been deleted and then recreated",
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
+            "The object might have been deleted and then recreated",
         )
     if options.version and options.version != meta["resourceVersion"]:
         raise conflict(

@@ -26,8 +26,8 @@ def check_identity(kind: Kind, manifest: JsonObject) -> None:
         return
     if version not in ("", kind.api_version) or name not in ("", kind.kind):
         raise bad_request(
-            f'{name} in version "{version}" cannot be handled as a {kind.kind}: no kind "{name}" is registered for version '
-            f'"{version}" on this path'
+            f'{name} in version "{version}" cannot be handled as a {kind.kind}: '
+            f'no kind "{name}" is registered for version "{version}" on this path'
         )
 
 

@@ -15,8 +15,8 @@ _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 _NO_APPLY = (
-    "server-side apply is not offered by rayfleet's embedded API server; use client-side apply (kubectl apply without --server-side) "
-    "or one of: "
+    "server-side apply is not offered by rayfleet's embedded API server; "
+    "use client-side apply (kubectl apply without --server-side) or one of: "
 )
 
 

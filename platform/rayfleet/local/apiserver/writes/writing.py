@@ -143,10 +143,8 @@ class Writer:
         changed = patched(before)
         cleaned, warnings = self._decoded_patch(kind, changed, options)
         new = placed(kind, cleaned, key[0])
-        if new["metadata"].get("name") != key[1]:
-            raise bad_request(
-                f"the name of the object ({new['metadata'].get('name', '')}) does not match the name on the URL ({key[1]})"
-            )
+        if (name := new["metadata"].get("name", "")) != key[1]:
+            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({key[1]})")
         if new["metadata"].get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
             cause = invalid("metadata.uid", new["metadata"]["uid"], "field is immutable")
             raise invalid_object(kind.group, kind.kind, key[1], [cause])

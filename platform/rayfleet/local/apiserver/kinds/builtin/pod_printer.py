@@ -45,7 +45,8 @@ POD_PRINTER = Printer(
         Column(
             name="Restarts",
             type="string",
-            description="The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.",
+            description="The number of times the containers in this pod have been restarted and when the last "
+            "container in this pod has restarted.",
         ),
         Column(name="Age", type="string"),
         *(Column(name=name, type="string", priority=1) for name in _WIDE),

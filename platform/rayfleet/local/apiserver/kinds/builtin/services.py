@@ -104,7 +104,10 @@ class ClusterAddresses:
             detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
             return [invalid("spec.clusterIPs[0]", address, detail)]
         if number not in self.network:
-            detail = f"failed to allocate IP {address}: the provided IP is not in the valid range. The range of valid IPs is {self.network}"
+            detail = (
+                f"failed to allocate IP {address}: the provided IP is not in the valid range. "
+                f"The range of valid IPs is {self.network}"
+            )
             return [invalid("spec.clusterIPs", [address], detail)]
         if address in set(self.used()):
             return [

@@ -21,14 +21,14 @@ _BLOCKING = {
 _NOT_CHECKED = Cause(
     field="<nil>",
     reason="FieldValueInvalid",
-    message="Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors "
-    "to complete validation",
+    message="Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation",
 )
 _DESCRIPTIONS = {
-    "apiVersion": "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized "
-    "schemas to the latest internal value, and may reject unrecognized values.",
-    "kind": "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint "
-    "the client submits requests to. Cannot be updated. In CamelCase.",
+    "apiVersion": "APIVersion defines the versioned schema of this representation of an object. Servers should convert "
+    "recognized schemas to the latest internal value, and may reject unrecognized values.",
+    "kind": "Kind is a string value representing the REST resource this object represents. Servers may infer this from "
+    "the endpoint the client submits requests to. Cannot be updated. In CamelCase.",
 }
 _META_REFERENCE = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
