@@ -7,10 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.reflector import Reflector
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet_gateway.compiling import Objects, compiled
 from rayfleet_gateway.routes import RouteTable
@@ -84,7 +85,7 @@ class Discovery:
                 on_table(self.table)
                 pause = max(SETTLE_SECONDS, COMPILING_SHARE * (monotonic() - started))
 
-    def _note(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+    def _note(self, _old: ReadOnlyJson | None, _new: ReadOnlyJson | None) -> None:
         self._changed.set()
 
     def _compile(self) -> None:

@@ -18,14 +18,14 @@ from rayfleet.local.kuberay.services import (
     build_serve_service,
 )
 from rayfleet.local.kuberay.steps import CreatePod
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 FOLDER = Path(__file__).parent / "kuberay"
 REWRITES = os.environ.get("RAYFLEET_GOLDEN") == "rewrite"
 NAMES = ("overwritten-command", "generated-command")
 
 
-def objects(cluster: JsonObject) -> Iterator[JsonObject]:
+def objects(cluster: ReadOnlyJson) -> Iterator[Json]:
     for made in (
         build_auth_secret(cluster, bytes(32)),
         build_head_service(cluster),
@@ -39,7 +39,7 @@ def objects(cluster: JsonObject) -> Iterator[JsonObject]:
         yield step.manifest
 
 
-def text(manifests: Iterator[JsonObject]) -> str:
+def text(manifests: Iterator[ReadOnlyJson]) -> str:
     class Whole(yaml.SafeDumper):
         """Repeat what stands twice: anchors read badly."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.planning.plan import Event
 from rayfleet.testing.planner_world import PlannerWorld
 
@@ -29,28 +29,28 @@ Step = tuple[str, Callable[[PlannerWorld], None]]
 class Scenario:
     """A first spec, then changes; ``breaks`` names images that never get ready, ``rounds`` ends what would not."""
 
-    spec: JsonObject
+    spec: ReadOnlyJson
     steps: tuple[Step, ...]
-    resources: JsonObject = field(default_factory=dict)
+    resources: ReadOnlyJson = field(default_factory=dict)
     breaks: tuple[str, ...] = ()
     rounds: int = 12
 
 
-def template(image: str, resources: JsonObject) -> JsonObject:
+def template(image: str, resources: ReadOnlyJson) -> Json:
     container = {"name": "ray", "image": image, "resources": {"limits": resources}}
     pod = {"template": {"spec": {"containers": [container]}}}
     return {"metadata": {"labels": {"app": "x"}}, "spec": {"headGroupSpec": pod}}
 
 
-def rolling(surge: int | str, unavailable: int | str) -> JsonObject:
+def rolling(surge: int | str, unavailable: int | str) -> Json:
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 
-def image(name: str, resources: JsonObject | None = None) -> Step:
+def image(name: str, resources: ReadOnlyJson | None = None) -> Step:
     return f"image {name}", lambda world: world.change_spec({"template": template(name, resources or {})})
 
 
-def spec(patch: JsonObject) -> Step:
+def spec(patch: ReadOnlyJson) -> Step:
     return f"spec {patch}", lambda world: world.change_spec(patch)
 
 
@@ -115,7 +115,7 @@ def test_no_transcript_is_left_over() -> None:
 
 def transcript(scenario: Scenario) -> str:
     world = PlannerWorld()
-    manifest: JsonObject = {
+    manifest: Json = {
         "apiVersion": "orchestration.aibrix.ai/v1alpha1",
         "kind": "RayClusterFleet",
         "metadata": {"name": "fleet"},

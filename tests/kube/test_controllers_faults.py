@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.testing.faults import FlakyClient, Loss, MortalClient
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
@@ -105,6 +105,6 @@ async def test_a_world_whose_part_ends_says_so_at_once(client: KubeClient, names
     assert isinstance(raised.value.__cause__, ExceptionGroup | ValueError)
 
 
-def _new_image() -> JsonObject:
+def _new_image() -> Json:
     pod = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.61.0"}]}}
     return {"spec": {"template": {"spec": {"headGroupSpec": {"template": pod}}}}}

@@ -7,7 +7,8 @@ import pytest
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.requests import Propagation
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
 
@@ -18,7 +19,7 @@ async def world(client: KubeClient, namespace: str) -> AsyncIterator[FleetWorld]
         yield running
 
 
-def new_image(image: str) -> JsonObject:
+def new_image(image: str) -> Json:
     """Return a patch that gives the head another image: a new template."""
     pod = {"spec": {"containers": [{"name": "ray", "image": image}]}}
     return {"spec": {"template": {"spec": {"headGroupSpec": {"template": pod}}}}}
@@ -170,13 +171,13 @@ async def test_two_fleets_of_one_namespace_do_not_meddle(world: FleetWorld) -> N
     assert len(await world.names(RAY_CLUSTERS)) == 2
 
 
-def _is_ready(cluster: JsonObject) -> bool:
+def _is_ready(cluster: ReadOnlyJson) -> bool:
     conditions = (cluster.get("status") or {}).get("conditions") or ()
     is_active = "deletionTimestamp" not in cluster["metadata"]
     return is_active and any(each["type"] == "HeadPodReady" and each["status"] == "True" for each in conditions)
 
 
-def _image(cluster: JsonObject) -> str:
+def _image(cluster: ReadOnlyJson) -> str:
     return str(cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"])
 
 

@@ -16,13 +16,14 @@ from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watc
 from rayfleet.controllers.runtime import Controller
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
-from rayfleet.kube.store import controller_uid
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.owners import controller_uid
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
 
 
-def template(accelerators: int = 0) -> JsonObject:
+def template(accelerators: int = 0) -> Json:
     resources = {"limits": {"nvidia.com/gpu": str(accelerators)}} if accelerators else {}
     pod = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0", "resources": resources}]}}
     worker = {"groupName": "workers", "replicas": 1, "rayStartParams": {}, "template": pod}
@@ -36,7 +37,7 @@ def template(accelerators: int = 0) -> JsonObject:
     }
 
 
-def replica_set(namespace: str, replicas: int, accelerators: int = 0) -> JsonObject:
+def replica_set(namespace: str, replicas: int, accelerators: int = 0) -> Json:
     return {
         "apiVersion": REPLICA_SETS.api_version,
         "kind": REPLICA_SETS.kind,
@@ -82,12 +83,12 @@ class World:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def ray_clusters(self) -> list[JsonObject]:
+    async def ray_clusters(self) -> list[Json]:
         return list((await self.client.list(RAY_CLUSTERS, self.namespace)).items)
 
-    async def status(self) -> JsonObject:
+    async def status(self) -> Json:
         found = await self.client.get(REPLICA_SETS, self.key.name, self.namespace)
-        status: JsonObject = found.get("status") or {}
+        status: Json = found.get("status") or {}
         is_new = status.get("observedGeneration") == found["metadata"]["generation"]
         return status if is_new else {}
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS
 from rayfleet.plugin import registry
 from rayfleet.testing.fleet_world import FleetWorld, wait
@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 async def test_an_example_becomes_ray_clusters_that_kuberay_takes(
     client: KubeClient, namespace: str, manifest: Path
 ) -> None:
-    fleet: JsonObject = yaml.safe_load(manifest.read_text())
+    fleet: Json = yaml.safe_load(manifest.read_text())
     name = fleet["metadata"]["name"]
     fleet["metadata"]["namespace"] = namespace
     fleet["spec"]["replicas"] = 1

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.store import key_of
 from rayfleet.kube.watching import WatchEventType
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, PODS, RAY_CLUSTERS
+from rayfleet.objects.meta import key_of
 from rayfleet.testing.nodes import eventually
 from rayfleet.testing.stand_ins import pods_of, put_pod_status, ray_cluster, running_stand_ins, status_of
 
@@ -36,16 +36,16 @@ async def controllers(kubeconfig: Path, log: Path) -> AsyncIterator[asyncio.subp
             await process.wait()
 
 
-async def until_complete(client: KubeClient, cluster: JsonObject, workers: int) -> dict[str, list[JsonObject]]:
-    async def look() -> dict[str, list[JsonObject]] | None:
+async def until_complete(client: KubeClient, cluster: ReadOnlyJson, workers: int) -> dict[str, list[Json]]:
+    async def look() -> dict[str, list[Json]] | None:
         found = await pods_of(client, cluster)
         return found if (len(found["head"]), len(found["worker"])) == (1, workers) else None
 
-    found: dict[str, list[JsonObject]] = await eventually(look, LIMIT_SECONDS)
+    found: dict[str, list[Json]] = await eventually(look, LIMIT_SECONDS)
     return found
 
 
-async def made_since(client: KubeClient, namespace: str, version: str, upto: JsonObject) -> list[str]:
+async def made_since(client: KubeClient, namespace: str, version: str, upto: ReadOnlyJson) -> list[str]:
     """Return the names of pods made after ``version``, up to a pod that the test made itself."""
     names: list[str] = []
     async with asyncio.timeout(LIMIT_SECONDS):
@@ -58,7 +58,7 @@ async def made_since(client: KubeClient, namespace: str, version: str, upto: Jso
     raise AssertionError("the watch ended")
 
 
-def marker(namespace: str) -> JsonObject:
+def marker(namespace: str) -> Json:
     meta = {"name": "marker", "namespace": namespace}
     spec = {"automountServiceAccountToken": False, "containers": [{"name": "c", "image": "example/engine:1"}]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}

@@ -8,9 +8,11 @@ import pytest
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
 from rayfleet.kube.requests import Propagation
-from rayfleet.kube.store import controller_uid, key_of
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, PODS, RAY_CLUSTERS, SECRETS, SERVICES
+from rayfleet.objects.meta import key_of
+from rayfleet.objects.owners import controller_uid
 from rayfleet.testing.nodes import eventually
 from rayfleet.testing.stand_ins import (
     condition,
@@ -31,17 +33,17 @@ async def stand_ins(client: KubeClient) -> AsyncIterator[None]:
         yield
 
 
-async def until_pods(client: KubeClient, cluster: JsonObject, heads: int, workers: int) -> dict[str, list[JsonObject]]:
-    async def claim() -> dict[str, list[JsonObject]] | None:
+async def until_pods(client: KubeClient, cluster: ReadOnlyJson, heads: int, workers: int) -> dict[str, list[Json]]:
+    async def claim() -> dict[str, list[Json]] | None:
         found = await pods_of(client, cluster)
         return found if (len(found["head"]), len(found["worker"])) == (heads, workers) else None
 
-    result: dict[str, list[JsonObject]] = await eventually(claim, LIMIT_SECONDS)
+    result: dict[str, list[Json]] = await eventually(claim, LIMIT_SECONDS)
     return result
 
 
-async def until_status(client: KubeClient, cluster: JsonObject, claim: Callable[[JsonObject], Any]) -> JsonObject:
-    last: JsonObject = {}
+async def until_status(client: KubeClient, cluster: ReadOnlyJson, claim: Callable[[ReadOnlyJson], Any]) -> Json:
+    last: Json = {}
 
     async def look() -> bool:
         nonlocal last
@@ -55,7 +57,7 @@ async def until_status(client: KubeClient, cluster: JsonObject, claim: Callable[
     return last
 
 
-async def made_ready(client: KubeClient, cluster: JsonObject, workers: int = 1) -> dict[str, list[JsonObject]]:
+async def made_ready(client: KubeClient, cluster: ReadOnlyJson, workers: int = 1) -> dict[str, list[Json]]:
     pods = await until_pods(client, cluster, 1, workers)
     for number, pod in enumerate([*pods["head"], *pods["worker"]]):
         await put_pod_status(client, pod, address=f"127.77.0.{number + 2}")
@@ -63,11 +65,11 @@ async def made_ready(client: KubeClient, cluster: JsonObject, workers: int = 1) 
     return pods
 
 
-async def change(client: KubeClient, cluster: JsonObject, spec: JsonObject) -> JsonObject:
+async def change(client: KubeClient, cluster: ReadOnlyJson, spec: ReadOnlyJson) -> Json:
     return await client.patch(RAY_CLUSTERS, key_of(cluster), {"spec": spec})
 
 
-async def event_messages(client: KubeClient, cluster: JsonObject, reason: str) -> list[str]:
+async def event_messages(client: KubeClient, cluster: ReadOnlyJson, reason: str) -> list[str]:
     found = await client.list(EVENTS, cluster["metadata"]["namespace"])
     uid = cluster["metadata"]["uid"]
     return [
@@ -82,12 +84,12 @@ async def test_a_successor_of_the_same_name_waits_for_its_own_token(client: Kube
     second = await client.create(RAY_CLUSTERS, ray_cluster(namespace, "again", authOptions={"mode": "token"}))
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
 
-    async def pods_of_second() -> list[JsonObject] | None:
+    async def pods_of_second() -> list[Json] | None:
         found = (await client.list(PODS, namespace)).items
         mine = [pod for pod in found if controller_uid(pod) == second["metadata"]["uid"]]
         return mine if len(mine) == 2 else None
 
-    pods: list[JsonObject] = await eventually(pods_of_second, LIMIT_SECONDS)
+    pods: list[Json] = await eventually(pods_of_second, LIMIT_SECONDS)
     token = await client.get(SECRETS, second["metadata"]["name"], namespace)
     assert controller_uid(token) == second["metadata"]["uid"]
     assert all(int(token["metadata"]["resourceVersion"]) < int(pod["metadata"]["resourceVersion"]) for pod in pods)

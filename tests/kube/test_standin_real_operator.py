@@ -22,10 +22,10 @@ import yaml
 
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
-from rayfleet.kube.store import key_of
 from rayfleet.manifest.crds import fleet_crds, foreign_crds
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import CRDS, EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
+from rayfleet.objects.meta import key_of
 from rayfleet.testing.nodes import eventually
 from rayfleet.testing.realkube import (
     default_cache,
@@ -54,8 +54,8 @@ _REPLICA = re.compile(r"^(Slice)-[a-z0-9]{5}$")
 class Story:
     """All that was seen of one cluster: objects by a name for them, statuses by stage, reasons of Events."""
 
-    objects: dict[str, JsonObject]
-    statuses: dict[str, JsonObject]
+    objects: dict[str, ReadOnlyJson]
+    statuses: dict[str, ReadOnlyJson]
     reasons: frozenset[str]
 
 
@@ -95,8 +95,8 @@ def lasting(value: Any) -> Any:
     return "a node's port" if isinstance(value, int) and _NODE_PORT.match(str(value)) else value
 
 
-def without_namespace(value: JsonObject, namespace: str) -> JsonObject:
-    found: JsonObject = orjson.loads(orjson.dumps(value).replace(namespace.encode(), b"NAMESPACE"))
+def without_namespace(value: ReadOnlyJson, namespace: str) -> Json:
+    found: Json = orjson.loads(orjson.dumps(value).replace(namespace.encode(), b"NAMESPACE"))
     return found
 
 
@@ -168,9 +168,9 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
     cluster = await client.create(RAY_CLUSTERS, manifest)
     workers = cluster["spec"]["workerGroupSpecs"][0]
     count = workers["replicas"] * workers.get("numOfHosts", 1)
-    statuses: dict[str, JsonObject] = {}
+    statuses: dict[str, Json] = {}
 
-    async def note(stage: str, claim: Callable[[JsonObject], Any]) -> None:
+    async def note(stage: str, claim: Callable[[ReadOnlyJson], Any]) -> None:
         statuses[stage] = await until_status(client, cluster, claim)
 
     pods = await until_pods(client, cluster, 1, count)
@@ -209,34 +209,34 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
     )
 
 
-def seat(pod: JsonObject) -> tuple[str, str]:
+def seat(pod: ReadOnlyJson) -> tuple[str, str]:
     labels = pod["metadata"]["labels"]
     return labels["ray.io/worker-group-replica-index"], labels.get("ray.io/replica-host-index", "")
 
 
-async def events_of(client: KubeClient, cluster: JsonObject) -> list[JsonObject]:
+async def events_of(client: KubeClient, cluster: ReadOnlyJson) -> list[Json]:
     found = await client.list(EVENTS, cluster["metadata"]["namespace"])
     return [each for each in found.items if each["involvedObject"].get("uid") == cluster["metadata"]["uid"]]
 
 
-async def until_pods(client: KubeClient, cluster: JsonObject, heads: int, workers: int) -> dict[str, list[JsonObject]]:
-    async def look() -> dict[str, list[JsonObject]] | None:
+async def until_pods(client: KubeClient, cluster: ReadOnlyJson, heads: int, workers: int) -> dict[str, list[Json]]:
+    async def look() -> dict[str, list[Json]] | None:
         found = await pods_of(client, cluster)
         return found if (len(found["head"]), len(found["worker"])) == (heads, workers) else None
 
-    pods: dict[str, list[JsonObject]] = await reached(look, lambda: f"{heads} heads and {workers} workers")
+    pods: dict[str, list[Json]] = await reached(look, lambda: f"{heads} heads and {workers} workers")
     return pods
 
 
-async def until_status(client: KubeClient, cluster: JsonObject, claim: Callable[[JsonObject], Any]) -> JsonObject:
-    last: JsonObject = {}
+async def until_status(client: KubeClient, cluster: ReadOnlyJson, claim: Callable[[ReadOnlyJson], Any]) -> Json:
+    last: Json = {}
 
-    async def look() -> JsonObject | None:
+    async def look() -> Json | None:
         nonlocal last
         last = await status_of(client, cluster)
         return last if claim(last) else None
 
-    status: JsonObject = await reached(look, lambda: str(last))
+    status: Json = await reached(look, lambda: str(last))
     return status
 
 

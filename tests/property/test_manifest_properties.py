@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from rayfleet.manifest.documents import load_documents
 from rayfleet.manifest.fleet import decode_fleet, encode_fleet
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
-from rayfleet.manifest.ray_spec import accelerators
 from rayfleet.model.errors import ManifestError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.identity import template_identity
 
-BASE: JsonObject = {
+BASE: Json = {
     "apiVersion": "orchestration.aibrix.ai/v1alpha1",
     "kind": "RayClusterFleet",
     "metadata": {"name": "fleet", "labels": {"a": "b"}, "annotations": {}},
@@ -50,7 +50,7 @@ BASE: JsonObject = {
         },
     },
 }
-SERVING: JsonObject = {
+SERVING: Json = {
     "engine": "e",
     "model": "m",
     "servedModelName": "s",
@@ -79,7 +79,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> JsonObject:
+def spoilt(draw: st.DrawFn) -> Json:
     """Return a good manifest in which up to three places hold anything."""
     raw = copy.deepcopy(BASE)
     if draw(st.booleans()):
@@ -96,7 +96,7 @@ def spoilt(draw: st.DrawFn) -> JsonObject:
 
 @settings(max_examples=400, deadline=None)
 @given(raw=spoilt())
-def test_a_fleet_is_decoded_or_refused_and_never_crashes(raw: JsonObject) -> None:
+def test_a_fleet_is_decoded_or_refused_and_never_crashes(raw: ReadOnlyJson) -> None:
     try:
         fleet = decode_fleet(raw)
     except ManifestError:
@@ -110,7 +110,7 @@ def test_a_fleet_is_decoded_or_refused_and_never_crashes(raw: JsonObject) -> Non
 
 @settings(max_examples=200, deadline=None)
 @given(raw=spoilt(), status=json_values)
-def test_a_ray_cluster_is_always_decoded(raw: JsonObject, status: Any) -> None:
+def test_a_ray_cluster_is_always_decoded(raw: ReadOnlyJson, status: Any) -> None:
     spec = raw["spec"] if isinstance(raw.get("spec"), dict) else {}
     decoded = decode_ray_cluster({"metadata": {"name": "a"}, "spec": spec, "status": status})
     assert not decoded.is_ready

@@ -13,9 +13,11 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from rayfleet.kube.lease import LeadershipLost
 from rayfleet.kube.requests import PatchForm, Propagation
-from rayfleet.kube.store import controller_uid, key_of
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import key_of
+from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.observed import Write, WriteFailure
 from rayfleet.planning.plan import (
     Action,
@@ -106,7 +108,7 @@ async def apply(action: Action, client: KubeClient, note: Note) -> None:
             assert_never(action)
 
 
-async def _create(client: KubeClient, resource: ResourceType, manifest: JsonObject, note: Note) -> None:
+async def _create(client: KubeClient, resource: ResourceType, manifest: ReadOnlyJson, note: Note) -> None:
     """Create.
 
     What is there already is success when its controller is the same (the reply was lost, the view was old).
@@ -131,7 +133,7 @@ async def _create_all(client: KubeClient, action: CreateRayClusters, note: Note)
             raise answer
 
 
-async def _merge(client: KubeClient, resource: ResourceType, ref: ObjectRef, patch: JsonObject, note: Note) -> None:
+async def _merge(client: KubeClient, resource: ResourceType, ref: ObjectRef, patch: ReadOnlyJson, note: Note) -> None:
     """Merge, under the preconditions of ``ref``."""
     meta = {"uid": ref.uid} | ({"resourceVersion": ref.resource_version} if ref.resource_version else {})
     guarded = {**patch, "metadata": {**patch.get("metadata", {}), **meta}}
@@ -167,7 +169,7 @@ async def _is_still_there(client: KubeClient, resource: ResourceType, ref: Objec
 
 async def _replace_status(client: KubeClient, action: UpdateStatus, note: Note) -> None:
     """Replace the whole status of exactly the object that was seen."""
-    patch: list[JsonObject] = [
+    patch: list[Json] = [
         {"op": "test", "path": "/metadata/uid", "value": action.ref.uid},
         {"op": "add", "path": "/status", "value": action.status},
     ]

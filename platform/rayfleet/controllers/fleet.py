@@ -10,16 +10,17 @@ from datetime import datetime
 from rayfleet.controllers.caches import Caches
 from rayfleet.controllers.passes import Steps
 from rayfleet.controllers.runtime import Watch, owner_key
-from rayfleet.kube.store import controller_uid, key_of
 from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
-from rayfleet.manifest.meta import decode_meta
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Fleet, ReplicaSet
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.objects.meta import decode_meta, key_of
+from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.fleet import plan_fleet, plan_invalid_fleet
 from rayfleet.planning.names import route_name, service_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet, WriteFailure
@@ -50,7 +51,7 @@ def fleet_watches(caches: Caches) -> tuple[Watch, ...]:
     )
 
 
-def observed_fleet(raw: JsonObject, caches: Caches, engines: Mapping[str, Engine]) -> AnyObservedFleet:
+def observed_fleet(raw: ReadOnlyJson, caches: Caches, engines: Mapping[str, Engine]) -> AnyObservedFleet:
     """Return everything that a plan for the fleet needs, from the stores only. No effect."""
     uid = raw["metadata"]["uid"]
     try:
@@ -119,7 +120,7 @@ def _ray_clusters(replica_sets: Iterable[ReplicaSet], caches: Caches) -> Mapping
 
 def _owned_or_named(
     caches: Caches, resource: ResourceType, fleet: Fleet, names: Iterable[str]
-) -> tuple[JsonObject, ...]:
+) -> tuple[ReadOnlyJson, ...]:
     """Return the objects controlled by the fleet and those, whosever, that have one of the names."""
     store = caches.store(resource)
     found = {key_of(raw): raw for raw in store.by_owner(fleet.meta.uid)}
@@ -131,7 +132,7 @@ def _owned_or_named(
     return tuple(found.values())
 
 
-def _fleets_of_ray_cluster(raw: JsonObject, caches: Caches) -> Iterable[ObjectKey]:
+def _fleets_of_ray_cluster(raw: ReadOnlyJson, caches: Caches) -> Iterable[ObjectKey]:
     """Yield the fleet of the replica set that controls a Ray cluster."""
     for key in owner_key(REPLICA_SETS.kind)(raw):
         replica_set = caches.store(REPLICA_SETS).get(key)
@@ -139,7 +140,7 @@ def _fleets_of_ray_cluster(raw: JsonObject, caches: Caches) -> Iterable[ObjectKe
             yield from owner_key(FLEETS.kind)(replica_set)
 
 
-def _fleets_of_network(raw: JsonObject, caches: Caches) -> Iterable[ObjectKey]:
+def _fleets_of_network(raw: ReadOnlyJson, caches: Caches) -> Iterable[ObjectKey]:
     """Yield the owner of a Service or HTTPRoute, and the fleet that wants its name (it may be another's in the way)."""
     yield from owner_key(FLEETS.kind)(raw)
     found = key_of(raw)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rayfleet.kube.reflector import Reflector
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 
 
@@ -34,7 +35,7 @@ class AskedDeletion:
 Written = WroteVersion | AskedDeletion
 
 
-def wrote(resource: ResourceType, stored: JsonObject) -> WroteVersion:
+def wrote(resource: ResourceType, stored: ReadOnlyJson) -> WroteVersion:
     """Return what a store must show after the server answered ``stored``. Pure."""
     return WroteVersion(resource=resource, version=str(stored["metadata"].get("resourceVersion") or ""))
 

@@ -13,7 +13,8 @@ from rayfleet.controllers.executor import Executor, WriteRefused
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.store import Store
 from rayfleet.model.errors import ManifestError
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.planning.observed import WriteFailure
 from rayfleet.planning.plan import Event, FleetPlan, ReplicaSetPlan, UpdateStatus
 
@@ -28,7 +29,7 @@ class Steps(Generic[Observed]):
     """The read and the decision for one kind; ``store`` holds the objects themselves."""
 
     store: Store
-    observe: Callable[[JsonObject], Observed]
+    observe: Callable[[ReadOnlyJson], Observed]
     plan: Callable[[Observed, datetime], AnyPlan]
     with_failure: Callable[[Observed, WriteFailure], Observed]
 
@@ -69,7 +70,7 @@ class Passes(Generic[Observed]):
         self._record(about, plan.events)
         return plan.requeue_after
 
-    def _record(self, about: JsonObject, events: tuple[Event, ...]) -> None:
+    def _record(self, about: ReadOnlyJson, events: tuple[Event, ...]) -> None:
         for event in events:
             self._recorder.record(about, reason=event.reason, message=event.message, type=EventType(event.type.value))
 

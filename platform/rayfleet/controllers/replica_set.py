@@ -10,11 +10,11 @@ from dataclasses import replace
 from rayfleet.controllers.caches import Caches
 from rayfleet.controllers.passes import Steps
 from rayfleet.controllers.runtime import Watch, owner_key
-from rayfleet.kube.store import controller_uid
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica_set import plan_replica_set
 
@@ -34,7 +34,7 @@ def replica_set_watches(caches: Caches) -> tuple[Watch, ...]:
     return (Watch(reflector=caches.reflectors[RAY_CLUSTERS], keys=owner_key(REPLICA_SETS.kind)),)
 
 
-def observed_replica_set(raw: JsonObject, caches: Caches) -> ObservedReplicaSet:
+def observed_replica_set(raw: ReadOnlyJson, caches: Caches) -> ObservedReplicaSet:
     """Return everything that a plan for the replica set needs, from the stores only.
 
     No effect. Raises ManifestError.
@@ -50,7 +50,7 @@ def observed_replica_set(raw: JsonObject, caches: Caches) -> ObservedReplicaSet:
     )
 
 
-def _others_names(name: str, uid: str, ray_clusters: Iterable[JsonObject]) -> Iterable[str]:
+def _others_names(name: str, uid: str, ray_clusters: Iterable[ReadOnlyJson]) -> Iterable[str]:
     """Yield the names of others' Ray clusters that could collide with children of the replica set ``name``."""
     for raw in ray_clusters:
         found = raw["metadata"]["name"]

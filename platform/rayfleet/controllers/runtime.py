@@ -13,14 +13,15 @@ from typing import Protocol
 
 from rayfleet.controllers.queue import QueueClosed, WorkQueue
 from rayfleet.kube.errors import Conflict
-from rayfleet.kube.reflector import Reflector
-from rayfleet.kube.store import key_of
+from rayfleet.kube.reflector import Listener, Reflector
 from rayfleet.model.errors import RayfleetError
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.objects.meta import key_of
 
 log = logging.getLogger(__name__)
 
-Keys = Callable[[JsonObject], Iterable[ObjectKey]]
+Keys = Callable[[ReadOnlyJson], Iterable[ObjectKey]]
 
 
 _STALE_RETRY = timedelta(milliseconds=50)
@@ -59,7 +60,7 @@ class RuntimeSettings:
     longest_backoff: timedelta = timedelta(seconds=60)
 
 
-def own_key(manifest: JsonObject) -> Iterable[ObjectKey]:
+def own_key(manifest: ReadOnlyJson) -> Iterable[ObjectKey]:
     """Return the object's own key. Pure."""
     return (key_of(manifest),)
 
@@ -67,7 +68,7 @@ def own_key(manifest: JsonObject) -> Iterable[ObjectKey]:
 def owner_key(kind: str) -> Keys:
     """Return a mapping from an object to the key of its controller of ``kind``. Pure."""
 
-    def keys(manifest: JsonObject) -> Iterable[ObjectKey]:
+    def keys(manifest: ReadOnlyJson) -> Iterable[ObjectKey]:
         meta = manifest["metadata"]
         for reference in meta.get("ownerReferences") or ():
             if reference.get("controller") and reference.get("kind") == kind:
@@ -111,8 +112,8 @@ class Controller:
         finally:
             self.queue.close()
 
-    def _listener(self, keys: Keys) -> Callable[[JsonObject | None, JsonObject | None], None]:
-        def hear(old: JsonObject | None, new: JsonObject | None) -> None:
+    def _listener(self, keys: Keys) -> Listener:
+        def hear(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
             for manifest in (old, new):  # both: a changed owner concerns the former one too
                 for key in keys(manifest) if manifest is not None else ():
                     self.queue.add(key)

@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, NotFound
-from rayfleet.kube.store import key_of
 from rayfleet.model import resources
 from rayfleet.model.errors import FieldError, ManifestError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import key_of
 
 _KNOWN: Mapping[tuple[str, str], ResourceType] = {
     (found.api_version, found.kind): found for found in vars(resources).values() if isinstance(found, ResourceType)
@@ -28,7 +28,7 @@ class Applied(StrEnum):
     UNCHANGED = "unchanged"
 
 
-def resource_of(manifest: JsonObject) -> ResourceType:
+def resource_of(manifest: ReadOnlyJson) -> ResourceType:
     """Return the resource type that a manifest is of.
 
     Pure. Raises ManifestError for kinds that rayfleet does not know.
@@ -43,8 +43,8 @@ def resource_of(manifest: JsonObject) -> ResourceType:
 
 
 async def apply_object(
-    client: KubeClient, manifest: JsonObject, resource: ResourceType | None = None
-) -> tuple[Applied, JsonObject]:
+    client: KubeClient, manifest: ReadOnlyJson, resource: ResourceType | None = None
+) -> tuple[Applied, Json]:
     """Create the object, or merge ``manifest`` into it; return what was done and the object as stored.
 
     The namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError,

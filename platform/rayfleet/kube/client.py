@@ -31,7 +31,8 @@ from rayfleet.kube.requests import (
 from rayfleet.kube.sockets import Sockets
 from rayfleet.kube.throttle import TokenBucket
 from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 
 
@@ -56,7 +57,7 @@ class ClientSettings:
 class ObjectList:
     """A whole list: every page, and the resourceVersion to watch from."""
 
-    items: tuple[JsonObject, ...]
+    items: tuple[Json, ...]
     resource_version: str
 
 
@@ -99,7 +100,7 @@ class KubeClient:
             self._opened = None
             await self._sockets.closed()
 
-    async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
+    async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> Json:
         """Return one object. Raises NotFound."""
         return await self._json(Request(method="GET", path=object_path(resource, name, namespace)))
 
@@ -124,8 +125,8 @@ class KubeClient:
             return await self._pages(path, query, 0)
 
     async def create(
-        self, resource: ResourceType, manifest: JsonObject, *, dry_run: bool = False, subresource: str = ""
-    ) -> JsonObject:
+        self, resource: ResourceType, manifest: ReadOnlyJson, *, dry_run: bool = False, subresource: str = ""
+    ) -> Json:
         """Create an object and return it as stored; the namespace is the manifest's. Raises AlreadyExists, Invalid.
 
         With ``subresource`` it is posted there (``binding``, ``eviction``), below the manifest's name.
@@ -137,7 +138,7 @@ class KubeClient:
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         return await self._json(Request(method="POST", path=path, query=query, body=orjson.dumps(manifest)))
 
-    async def replace(self, resource: ResourceType, manifest: JsonObject, *, subresource: str = "") -> JsonObject:
+    async def replace(self, resource: ResourceType, manifest: ReadOnlyJson, *, subresource: str = "") -> Json:
         """Replace an object whole and return it as stored.
 
         Raises Conflict when its resourceVersion is not the newest.
@@ -155,7 +156,7 @@ class KubeClient:
         *,
         form: PatchForm = PatchForm.MERGE,
         subresource: str = "",
-    ) -> JsonObject:
+    ) -> Json:
         """Change an object and return it as stored.
 
         A ``metadata.resourceVersion`` or ``metadata.uid`` in a merge patch is a precondition (Conflict). ``APPLY``
@@ -176,7 +177,7 @@ class KubeClient:
         grace_period_seconds: int | None = None,
     ) -> None:
         """Ask for an object's deletion. Raises NotFound when absent, Conflict when ``uid`` is given and another's."""
-        options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation.value}
+        options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation.value}
         if uid:
             options["preconditions"] = {"uid": uid}
         if grace_period_seconds is not None:
@@ -250,7 +251,7 @@ class KubeClient:
         return await self.send(Request(method=method, path=path, query=query or {}, body=body, accept=accept))
 
     async def _pages(self, path: str, query: Mapping[str, str], limit: int) -> ObjectList:
-        items: list[JsonObject] = []
+        items: list[Json] = []
         token = ""
         while True:
             page = {"limit": str(limit)} if limit else {}
@@ -263,7 +264,7 @@ class KubeClient:
             if not token:
                 return ObjectList(items=tuple(items), resource_version=meta["resourceVersion"])
 
-    async def _json(self, request: Request) -> JsonObject:
+    async def _json(self, request: Request) -> Json:
         body = await self.send(request)
         try:
             answer: Any = orjson.loads(body)
@@ -332,7 +333,7 @@ class KubeClient:
         return self._opened
 
 
-def _with_type(answer: JsonObject) -> list[JsonObject]:
+def _with_type(answer: ReadOnlyJson) -> list[Json]:
     """Return the items with their apiVersion and kind, which a list leaves out for built-in kinds."""
     kind = str(answer.get("kind", "")).removesuffix("List")
     version = answer.get("apiVersion", "")

@@ -18,7 +18,8 @@ from enum import StrEnum
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
 from rayfleet.kube.throttle import TokenBucket
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class EventRecorder:
 
     def record(
         self,
-        about: JsonObject,
+        about: ReadOnlyJson,
         *,
         reason: str,
         message: str,
@@ -153,7 +154,7 @@ class EventRecorder:
         except AlreadyExists:
             await self._count(note, manifest)
 
-    async def _count(self, note: _Note, manifest: JsonObject) -> None:
+    async def _count(self, note: _Note, manifest: ReadOnlyJson) -> None:
         key = ObjectKey(namespace=note.namespace, name=manifest["metadata"]["name"])
         try:
             found = await self._client.get(EVENTS, key.name, key.namespace)
@@ -162,7 +163,7 @@ class EventRecorder:
         except NotFound:  # expired between the two calls
             await self._client.create(EVENTS, manifest)
 
-    def _manifest(self, note: _Note) -> JsonObject:
+    def _manifest(self, note: _Note) -> Json:
         words = repr((note.reference, note.type, note.reason, note.message))
         reference = dict(note.reference)
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")

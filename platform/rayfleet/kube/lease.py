@@ -18,7 +18,8 @@ from time import monotonic
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from rayfleet.model.errors import RayfleetError
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import LEASES
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class LeaseSettings:
 class _Seen:
     """The lease as last read: who holds it, which version, and when we saw it change (monotonic seconds)."""
 
-    lease: JsonObject | None = None
+    lease: ReadOnlyJson | None = None
     version: str = ""
     changed_at: float = field(default_factory=monotonic)
 
@@ -135,7 +136,7 @@ class LeaderElector:
             return False
         return True
 
-    def _note(self, lease: JsonObject) -> None:
+    def _note(self, lease: ReadOnlyJson) -> None:
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen.version:
             self._seen = _Seen(lease=lease, version=version)
@@ -144,7 +145,7 @@ class LeaderElector:
         spec = (self._seen.lease or {}).get("spec") or {}
         return bool(spec.get("holderIdentity") == self._settings.identity)
 
-    def _is_free(self, lease: JsonObject) -> bool:
+    def _is_free(self, lease: ReadOnlyJson) -> bool:
         """Nobody holds it, or its holder did not renew for its own duration since we saw it change."""
         spec = lease.get("spec") or {}
         if not spec.get("holderIdentity"):
@@ -152,7 +153,7 @@ class LeaderElector:
         seconds = spec.get("leaseDurationSeconds") or self._settings.duration.total_seconds()
         return bool(monotonic() - self._seen.changed_at > seconds)
 
-    def _lease(self, found: JsonObject | None) -> JsonObject:
+    def _lease(self, found: ReadOnlyJson | None) -> Json:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         old = (found or {}).get("spec") or {}
         is_change = old.get("holderIdentity") != self._settings.identity

@@ -9,24 +9,25 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Gone, TooManyRequests, Unreachable
-from rayfleet.kube.store import Index, Store, is_older, key_of
+from rayfleet.kube.store import Store, is_older
 from rayfleet.kube.watching import WatchEvent, WatchEventType
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import key_of, uid_of, version_of
 
 log = logging.getLogger(__name__)
 
 _SHORT_WATCH_SECONDS = 1  # a server that ends every watch at once must not be asked in a loop
 
-Listener = Callable[[JsonObject | None, JsonObject | None], None]
-Trim = Callable[[JsonObject], JsonObject]
+Listener = Callable[[ReadOnlyJson | None, ReadOnlyJson | None], None]
+Trim = Callable[[ReadOnlyJson], ReadOnlyJson]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class ReflectorSettings:
     page_limit: int = 500
 
 
-def trimmed(manifest: JsonObject) -> JsonObject:
+def trimmed(manifest: ReadOnlyJson) -> ReadOnlyJson:
     """Return the object without ``managedFields``, which nobody here reads and which are half of it. Pure."""
     meta = manifest["metadata"]
     if "managedFields" not in meta:
@@ -52,19 +53,18 @@ def trimmed(manifest: JsonObject) -> JsonObject:
 class Reflector:
     """One kind, one namespace or all, one label selector. ``run`` does the work; ``store`` is the result."""
 
-    def __init__(  # noqa: PLR0913 - what to watch and how; all but the first two by name
+    def __init__(
         self,
         client: KubeClient,
         resource: ResourceType,
         namespace: str | None = None,
         *,
         label_selector: str = "",
-        indexes: Mapping[str, Index] | None = None,
         trim: Trim = trimmed,
         settings: ReflectorSettings | None = None,
     ) -> None:
         self.resource = resource
-        self.store = Store(indexes)
+        self.store = Store()
         self._client = client
         self._namespace = namespace
         self._label_selector = label_selector
@@ -167,17 +167,17 @@ class Reflector:
                 pass
         self._version = self._seen_version = event.resource_version
 
-    def _put(self, manifest: JsonObject) -> None:
+    def _put(self, manifest: ReadOnlyJson) -> None:
         new = self._trim(manifest)
         old, is_taken = self.store.put(new)
         if not is_taken or (old is not None and _same_version(old, new)):
             return
-        if old is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
+        if old is not None and uid_of(old) != uid_of(new):
             self._tell(old, None)  # deleted and made again between two looks
             old = None
         self._tell(old, new)
 
-    def _tell(self, old: JsonObject | None, new: JsonObject | None) -> None:
+    def _tell(self, old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
         for listener in self._listeners:
             listener(old, new)
 
@@ -188,5 +188,5 @@ class Reflector:
         return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
 
-def _same_version(one: JsonObject, other: JsonObject) -> bool:
-    return bool(one["metadata"].get("resourceVersion") == other["metadata"].get("resourceVersion"))
+def _same_version(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:
+    return version_of(one) == version_of(other)

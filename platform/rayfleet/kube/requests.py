@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ResourceType
 
 FIELD_MANAGER = "rayfleet"
-JsonPatch = JsonObject | Sequence[JsonObject]
+JsonPatch = ReadOnlyJson | Sequence[ReadOnlyJson]
 
 
 class PatchForm(StrEnum):

@@ -6,36 +6,13 @@ index holds exactly the keys of the stored objects. Objects are shared: read the
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.objects.meta import key_of, uid_of, version_of
+from rayfleet.objects.owners import controller_uid
 
-Index = Callable[[JsonObject], Iterable[str]]
-OWNER_INDEX = "owner"
-NAMESPACE_INDEX = "namespace"
-
-
-def key_of(manifest: JsonObject) -> ObjectKey:
-    """Return where an object lies; the namespace of a cluster-scoped one is empty. Pure."""
-    meta = manifest["metadata"]
-    return ObjectKey(namespace=meta.get("namespace") or "", name=meta["name"])
-
-
-def controller_uid(manifest: JsonObject) -> str | None:
-    """Return the UID of the controller owner reference, None without one. Pure."""
-    for reference in manifest["metadata"].get("ownerReferences") or ():
-        if reference.get("controller"):
-            return str(reference["uid"])
-    return None
-
-
-def label_index(label: str) -> Index:
-    """Return an index by the value of ``label``. Pure."""
-
-    def values(manifest: JsonObject) -> Iterator[str]:
-        value = (manifest["metadata"].get("labels") or {}).get(label)
-        if value is not None:
-            yield value
-
-    return values
+_OWNER = "owner"
+_NAMESPACE = "namespace"
 
 
 def is_older(version: str, than: str) -> bool:
@@ -48,68 +25,62 @@ def is_older(version: str, than: str) -> bool:
 
 
 class Store:
-    """Objects by key; ``owner`` (controller UID) and ``namespace`` are always indexed, more by name."""
+    """Objects by key, indexed by the UID of their controller and by namespace."""
 
-    def __init__(self, indexes: Mapping[str, Index] | None = None) -> None:
-        self._indexes: dict[str, Index] = {
-            OWNER_INDEX: _owner_index,
-            NAMESPACE_INDEX: _namespace_index,
-            **(indexes or {}),
-        }
-        self._objects: dict[ObjectKey, JsonObject] = {}
-        self._by_value: dict[str, dict[str, dict[ObjectKey, None]]] = {name: {} for name in self._indexes}
+    def __init__(self) -> None:
+        self._objects: dict[ObjectKey, ReadOnlyJson] = {}
+        self._by_value: Mapping[str, dict[str, dict[ObjectKey, None]]] = {name: {} for name in _INDEXES}
 
     def __len__(self) -> int:
         return len(self._objects)
 
-    def get(self, key: ObjectKey) -> JsonObject | None:
+    def get(self, key: ObjectKey) -> ReadOnlyJson | None:
         """Return the object at ``key``, None when there is none."""
         return self._objects.get(key)
 
-    def list(self, namespace: str | None = None) -> Sequence[JsonObject]:
+    def list(self, namespace: str | None = None) -> Sequence[ReadOnlyJson]:
         """Return all objects, or those of one namespace."""
         if namespace is None:
             return tuple(self._objects.values())
-        return self.by_index(NAMESPACE_INDEX, namespace)
+        return self._filed(_NAMESPACE, namespace)
 
     def __iter__(self) -> Iterator[ObjectKey]:
         """Iterate over the keys that are there now; the store may change meanwhile."""
         return iter(tuple(self._objects))
 
-    def by_owner(self, uid: str) -> Sequence[JsonObject]:
+    def by_owner(self, uid: str) -> Sequence[ReadOnlyJson]:
         """Return the objects whose controller has ``uid``."""
-        return self.by_index(OWNER_INDEX, uid)
+        return self._filed(_OWNER, uid)
 
-    def by_index(self, name: str, value: str) -> Sequence[JsonObject]:
-        """Return the objects that the index ``name`` files under ``value``. Raises KeyError for an unknown index."""
-        return tuple(self._objects[key] for key in self._by_value[name].get(value, ()))
-
-    def put(self, manifest: JsonObject) -> tuple[JsonObject | None, bool]:
+    def put(self, manifest: ReadOnlyJson) -> tuple[ReadOnlyJson | None, bool]:
         """Store an object.
 
         Return what stood there before and whether it was taken (an older version of the same UID is not).
         """
         key = key_of(manifest)
         old = self._objects.get(key)
-        if old is not None and _is_same_object(old, manifest) and is_older(_version(manifest), than=_version(old)):
+        if old is not None and _is_same_object(old, manifest) and is_older(version_of(manifest), than=version_of(old)):
             return old, False
         self._unfile(key)
         self._objects[key] = manifest
-        for name, index in self._indexes.items():
+        for name, index in _INDEXES.items():
             for value in index(manifest):
                 self._by_value[name].setdefault(value, {})[key] = None
         return old, True
 
-    def remove(self, key: ObjectKey) -> JsonObject | None:
+    def remove(self, key: ObjectKey) -> ReadOnlyJson | None:
         """Forget the object at ``key`` and return it."""
         self._unfile(key)
         return self._objects.pop(key, None)
+
+    def _filed(self, index: str, value: str) -> Sequence[ReadOnlyJson]:
+        return tuple(self._objects[key] for key in self._by_value[index].get(value, ()))
 
     def _unfile(self, key: ObjectKey) -> None:
         old = self._objects.get(key)
         if old is None:
             return
-        for name, index in self._indexes.items():
+        for name, index in _INDEXES.items():
             filed = self._by_value[name]
             for value in index(old):
                 keys = filed[value]
@@ -118,19 +89,18 @@ class Store:
                     del filed[value]
 
 
-def _owner_index(manifest: JsonObject) -> Iterator[str]:
+def _owner_index(manifest: ReadOnlyJson) -> Iterator[str]:
     uid = controller_uid(manifest)
     if uid is not None:
         yield uid
 
 
-def _namespace_index(manifest: JsonObject) -> Iterator[str]:
+def _namespace_index(manifest: ReadOnlyJson) -> Iterator[str]:
     yield key_of(manifest).namespace
 
 
-def _version(manifest: JsonObject) -> str:
-    return str(manifest["metadata"].get("resourceVersion") or "")
+def _is_same_object(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:
+    return uid_of(one) == uid_of(other)
 
 
-def _is_same_object(one: JsonObject, other: JsonObject) -> bool:
-    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+_INDEXES: Mapping[str, Callable[[ReadOnlyJson], Iterable[str]]] = {_OWNER: _owner_index, _NAMESPACE: _namespace_index}

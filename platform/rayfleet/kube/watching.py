@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from rayfleet.kube.errors import ApiError, ServerError, decode_error
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 
 class WatchEventType(StrEnum):
@@ -28,7 +28,7 @@ class WatchEvent:
     """One event of a watch; for DELETED the object is the last state."""
 
     type: WatchEventType
-    object: JsonObject
+    object: Json
 
     @property
     def resource_version(self) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from rayfleet.model.errors import FieldError
 from rayfleet.model.meta import JsonObject
+from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 PERCENT_PATTERN = "^[0-9]+%$"
-QUANTITY_PATTERN = "^[0-9]+([.][0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
 NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 _WRONG_TEXT: Mapping[str, str] = {

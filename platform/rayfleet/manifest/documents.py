@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 
 from rayfleet.model.errors import FieldError, ManifestError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One manifest: ``source`` is the file as the user named it, ``line`` (from 1) where it begins."""
 
-    raw: JsonObject
+    raw: Json
     source: str
     line: int
 

@@ -5,22 +5,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rayfleet.manifest.checking import NAME_PATTERN, child_path, schema_errors, shown
-from rayfleet.manifest.meta import mapping
 from rayfleet.manifest.schema import RAY_CLUSTER_NAME_LETTERS
 from rayfleet.model.errors import FieldError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.parts import mapping
 
-_TEXT_MAP: JsonObject = {"type": "object", "additionalProperties": {"type": "string"}}
+_TEXT_MAP: Json = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
-def subject_of(raw: JsonObject, resource: ResourceType) -> str:
+def subject_of(raw: ReadOnlyJson, resource: ResourceType) -> str:
     """Return what a message calls the object: ``RayClusterFleet default/qwen``."""
     meta = mapping(raw.get("metadata"))
     return f"{resource.kind} {meta.get('namespace') or 'default'}/{meta.get('name') or '(no name)'}"
 
 
-def envelope_errors(raw: JsonObject, resource: ResourceType, name_letters: int) -> Iterator[FieldError]:
+def envelope_errors(raw: ReadOnlyJson, resource: ResourceType, name_letters: int) -> Iterator[FieldError]:
     """Return what is wrong around ``spec``; a name may have at most ``name_letters``."""
     for field, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         if raw.get(field) != expected:

@@ -6,7 +6,6 @@ defaults said, and nothing is lost on the way: decoding it again gives the same 
 
 from rayfleet.manifest.checking import defaulted, schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
-from rayfleet.manifest.meta import decode_conditions, decode_meta, encode_condition, encode_meta, mapping
 from rayfleet.manifest.schema import (
     FLEET_NAME_LETTERS,
     FLEET_SPEC,
@@ -36,9 +35,13 @@ from rayfleet.model.fleet import (
     Strategy,
     StrategyType,
 )
-from rayfleet.model.labels import FLEET_LABEL, MODEL_LABEL
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
+from rayfleet.objects.conditions import decode_conditions, encode_condition
+from rayfleet.objects.labels import FLEET_LABEL, MODEL_LABEL
+from rayfleet.objects.meta import decode_meta, encode_meta
+from rayfleet.objects.parts import mapping
 
 _SCALING_COUNTS = (
     ("replicas", "replicas"),
@@ -50,7 +53,7 @@ _SCALING_COUNTS = (
 )
 
 
-def decode_fleet(raw: JsonObject) -> Fleet:
+def decode_fleet(raw: ReadOnlyJson) -> Fleet:
     """Return the fleet; raises ManifestError with everything that is wrong with it."""
     errors = list(envelope_errors(raw, FLEETS, FLEET_NAME_LETTERS))
     spec = raw.get("spec")
@@ -67,10 +70,10 @@ def decode_fleet(raw: JsonObject) -> Fleet:
     )
 
 
-def encode_fleet(fleet: Fleet) -> JsonObject:
+def encode_fleet(fleet: Fleet) -> Json:
     """Return the manifest of the fleet, without status."""
     spec = fleet.spec
-    encoded: JsonObject = {"replicas": spec.replicas, "selector": encode_selector(spec.selector)}
+    encoded: Json = {"replicas": spec.replicas, "selector": encode_selector(spec.selector)}
     if spec.template is not None:
         encoded["template"] = encode_template(spec.template)
     if spec.serving is not None:
@@ -103,9 +106,9 @@ def decode_fleet_status(raw: object) -> FleetStatus:
     )
 
 
-def encode_fleet_status(status: FleetStatus) -> JsonObject:
+def encode_fleet_status(status: FleetStatus) -> Json:
     """Return the status; every count is said, also 0."""
-    encoded: JsonObject = {"observedGeneration": status.observed_generation}
+    encoded: Json = {"observedGeneration": status.observed_generation}
     encoded |= {name: getattr(status, attribute) for name, attribute in _SCALING_COUNTS}
     if status.collision_count is not None:
         encoded["collisionCount"] = status.collision_count
@@ -119,7 +122,7 @@ def encode_fleet_status(status: FleetStatus) -> JsonObject:
     return encoded | {name: text for name, text in texts.items() if text}
 
 
-def _meaning_errors(raw: JsonObject, spec: JsonObject, found: list[FieldError]) -> list[FieldError]:
+def _meaning_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, found: list[FieldError]) -> list[FieldError]:
     """Return what is wrong between fields, for the parts whose own form is right."""
     errors: list[FieldError] = []
     template, serving, selector = spec.get("template"), spec.get("serving"), spec.get("selector")
@@ -138,7 +141,7 @@ def _meaning_errors(raw: JsonObject, spec: JsonObject, found: list[FieldError]) 
     return errors
 
 
-def _selector_errors(raw: JsonObject, spec: JsonObject, found: list[FieldError]) -> list[FieldError]:
+def _selector_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, found: list[FieldError]) -> list[FieldError]:
     if any(is_wrong_at(found, path) for path in ("spec.selector", "spec.serving", "spec.template", "metadata")):
         return []
     if spec.get("template") is not None:
@@ -158,12 +161,12 @@ def serving_labels(meta: ObjectMeta, served_model_name: str) -> dict[str, str]:
     return {MODEL_LABEL: served_model_name, FLEET_LABEL: meta.name}
 
 
-def _served_name(serving: JsonObject, raw: JsonObject) -> str:
+def _served_name(serving: ReadOnlyJson, raw: ReadOnlyJson) -> str:
     meta = decode_meta(raw)
     return str(serving.get("servedModelName") or meta.labels.get(MODEL_LABEL) or meta.name)
 
 
-def _strategy_errors(strategy: JsonObject) -> list[FieldError]:
+def _strategy_errors(strategy: ReadOnlyJson) -> list[FieldError]:
     rolling = strategy.get("rollingUpdate")
     if rolling is None:
         return []
@@ -175,7 +178,7 @@ def _strategy_errors(strategy: JsonObject) -> list[FieldError]:
     return []
 
 
-def _decode_spec(raw: JsonObject, meta: ObjectMeta) -> FleetSpec:
+def _decode_spec(raw: ReadOnlyJson, meta: ObjectMeta) -> FleetSpec:
     serving = None
     if raw.get("serving") is not None:
         default_name = meta.labels.get(MODEL_LABEL) or meta.name
@@ -197,7 +200,7 @@ def _decode_spec(raw: JsonObject, meta: ObjectMeta) -> FleetSpec:
     )
 
 
-def _decode_strategy(raw: JsonObject) -> Strategy:
+def _decode_strategy(raw: ReadOnlyJson) -> Strategy:
     rolling = mapping(raw.get("rollingUpdate"))
     return Strategy(
         type=StrategyType(raw.get("type") or StrategyType.ROLLING_UPDATE),
@@ -206,7 +209,7 @@ def _decode_strategy(raw: JsonObject) -> Strategy:
     )
 
 
-def _encode_strategy(strategy: Strategy) -> JsonObject:
+def _encode_strategy(strategy: Strategy) -> Json:
     bounds = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
     said = {
         name: bound if isinstance(bound, int) else str(bound) for name, bound in bounds.items() if bound is not None

@@ -1,13 +1,15 @@
 """An observed RayCluster from JSON. Pure; lenient, because the object is KubeRay's."""
 
-from rayfleet.manifest.meta import decode_conditions, decode_meta, mapping
-from rayfleet.manifest.ray_spec import accelerators, expected_workers
 from rayfleet.model.conditions import Condition, ConditionStatus
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.objects.conditions import decode_conditions
+from rayfleet.objects.meta import decode_meta
+from rayfleet.objects.parts import mapping
+from rayfleet.objects.ray_spec import accelerators, expected_workers
 
 
-def decode_ray_cluster(raw: JsonObject) -> RayCluster:
+def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
     """Return the live facts; a RayCluster without status is one that nothing has looked at yet: not ready."""
     spec, status = mapping(raw.get("spec")), mapping(raw.get("status"))
     conditions = {condition.type: condition for condition in decode_conditions(status.get("conditions"))}

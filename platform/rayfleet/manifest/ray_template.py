@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from rayfleet.manifest.checking import child_path, quoting_hint, shown
-from rayfleet.manifest.meta import mapping
-from rayfleet.manifest.ray_spec import INT32_MAX
 from rayfleet.model.errors import FieldError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.parts import mapping
+from rayfleet.objects.ray_spec import INT32_MAX
 
 _TOKEN_RAY_VERSION = (2, 52, 0)
 _RESOURCE_PARAMS = ("memory", "num-cpus", "num-gpus", "resources")
 _GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas", "numOfHosts")
 
 
-def ray_template_errors(spec: JsonObject, annotations: JsonObject, path: str) -> tuple[FieldError, ...]:
+def ray_template_errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) -> tuple[FieldError, ...]:
     """Return everything wrong with a RayCluster spec.
 
     ``path`` is where it stands, ``annotations`` are the RayCluster's.
@@ -28,7 +28,7 @@ def ray_template_errors(spec: JsonObject, annotations: JsonObject, path: str) ->
     return tuple(_errors(spec, annotations, path))
 
 
-def _errors(spec: JsonObject, annotations: JsonObject, path: str) -> Iterator[FieldError]:
+def _errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     head_path = child_path(path, "headGroupSpec")
     head = spec.get("headGroupSpec")
     if head is None:
@@ -41,7 +41,7 @@ def _errors(spec: JsonObject, annotations: JsonObject, path: str) -> Iterator[Fi
     yield from _feature_errors(spec, annotations, path)
 
 
-def _worker_errors(spec: JsonObject, path: str) -> Iterator[FieldError]:
+def _worker_errors(spec: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     groups = spec.get("workerGroupSpecs")
     if groups is None:
         return
@@ -71,7 +71,7 @@ def _group_name_errors(name: Any, seen: dict[str, int], index: int, path: str) -
         seen[name] = index
 
 
-def _count_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
+def _count_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     wrong = False
     for name in _GROUP_COUNTS:
         value = group.get(name)
@@ -89,7 +89,7 @@ def _count_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
         yield FieldError(path=f"{path}.minReplicas", message=f"{smallest} is more than maxReplicas {largest}")
 
 
-def _group_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
+def _group_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     yield from _start_param_errors(group, path)
     here = f"{path}.template.spec.containers"
     template = group.get("template")
@@ -119,7 +119,7 @@ def _container_errors(items: list[Any], path: str) -> Iterator[FieldError]:
         yield from _environment_errors(item, here)
 
 
-def _environment_errors(container: JsonObject, path: str) -> Iterator[FieldError]:
+def _environment_errors(container: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     entries = container.get("env")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         value = mapping(entry).get("value")
@@ -131,7 +131,7 @@ def _environment_errors(container: JsonObject, path: str) -> Iterator[FieldError
             yield FieldError(path=f"{path}.env[{index}].name", message="is reserved by KubeRay")
 
 
-def _start_param_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
+def _start_param_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     here = f"{path}.rayStartParams"
     params = group.get("rayStartParams")
     if params is not None and not isinstance(params, dict):
@@ -147,7 +147,7 @@ def _start_param_errors(group: JsonObject, path: str) -> Iterator[FieldError]:
             yield FieldError(path=child_path(here, name), message=message)
 
 
-def _feature_errors(spec: JsonObject, annotations: JsonObject, path: str) -> Iterator[FieldError]:
+def _feature_errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     mode = mapping(spec.get("authOptions")).get("mode")
     version = spec.get("rayVersion")
     if version is not None and not isinstance(version, str):

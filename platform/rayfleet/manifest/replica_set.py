@@ -2,7 +2,6 @@
 
 from rayfleet.manifest.checking import defaulted, schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
-from rayfleet.manifest.meta import decode_conditions, decode_meta, encode_condition, encode_meta, mapping
 from rayfleet.manifest.schema import REPLICA_SET_NAME_LETTERS, REPLICA_SET_SPEC
 from rayfleet.manifest.template import (
     decode_selector,
@@ -12,11 +11,14 @@ from rayfleet.manifest.template import (
     selector_errors,
     template_errors,
 )
-from rayfleet.manifest.times import decode_time, encode_micro_time
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, Selector
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import REPLICA_SETS
+from rayfleet.objects.conditions import decode_conditions, encode_condition
+from rayfleet.objects.meta import decode_meta, encode_meta
+from rayfleet.objects.parts import mapping
+from rayfleet.objects.times import decode_time, encode_micro_time
 
 _COUNTS = (
     ("replicas", "replicas"),
@@ -27,7 +29,7 @@ _COUNTS = (
 )
 
 
-def decode_replica_set(raw: JsonObject) -> ReplicaSet:
+def decode_replica_set(raw: ReadOnlyJson) -> ReplicaSet:
     """Return the replica set; raises ManifestError with everything that is wrong with it.
 
     Without a selector it selects the labels of its template.
@@ -46,7 +48,7 @@ def decode_replica_set(raw: JsonObject) -> ReplicaSet:
     )
 
 
-def encode_replica_set(replica_set: ReplicaSet) -> JsonObject:
+def encode_replica_set(replica_set: ReplicaSet) -> Json:
     """Return the manifest of the replica set, without status."""
     spec = replica_set.spec
     return {
@@ -74,9 +76,9 @@ def decode_replica_set_status(raw: object) -> ReplicaSetStatus:
     )
 
 
-def encode_replica_set_status(status: ReplicaSetStatus) -> JsonObject:
+def encode_replica_set_status(status: ReplicaSetStatus) -> Json:
     """Return the status; every count is said, also 0."""
-    encoded: JsonObject = {"observedGeneration": status.observed_generation}
+    encoded: Json = {"observedGeneration": status.observed_generation}
     encoded |= {name: getattr(status, attribute) for name, attribute in _COUNTS}
     encoded["conditions"] = [encode_condition(condition) for condition in status.conditions]
     if status.ready_since:
@@ -84,7 +86,7 @@ def encode_replica_set_status(status: ReplicaSetStatus) -> JsonObject:
     return encoded
 
 
-def _meaning_errors(spec: JsonObject, found: list[FieldError]) -> list[FieldError]:
+def _meaning_errors(spec: ReadOnlyJson, found: list[FieldError]) -> list[FieldError]:
     if spec.get("template") is None or is_wrong_at(found, "spec.template"):
         return []
     errors = list(template_errors(spec["template"], "spec.template"))
@@ -94,7 +96,7 @@ def _meaning_errors(spec: JsonObject, found: list[FieldError]) -> list[FieldErro
     return errors
 
 
-def _decode_spec(raw: JsonObject) -> ReplicaSetSpec:
+def _decode_spec(raw: ReadOnlyJson) -> ReplicaSetSpec:
     template = decode_template(raw["template"])
     given = raw.get("selector")
     return ReplicaSetSpec(

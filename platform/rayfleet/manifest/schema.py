@@ -6,8 +6,9 @@ defaults are AIBrix's (v1alpha1) and Deployment's (apps/v1); ``serving`` is our 
 bounded: an API server refuses rules whose worst cost it cannot bound.
 """
 
-from rayfleet.manifest.checking import PERCENT_PATTERN, QUANTITY_PATTERN
+from rayfleet.manifest.checking import PERCENT_PATTERN
 from rayfleet.model.meta import JsonObject
+from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 # Letters of a RayCluster's name at most (KubeRay derives pod and service names from it), and what we append to a
 # fleet's.

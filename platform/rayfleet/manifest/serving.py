@@ -3,16 +3,16 @@
 import re
 
 from rayfleet.manifest.checking import shown
-from rayfleet.manifest.meta import mapping
 from rayfleet.model.errors import FieldError
-from rayfleet.model.labels import MODEL_LABEL
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.serving import NodeResources, Parallelism, Serving
+from rayfleet.objects.labels import MODEL_LABEL
+from rayfleet.objects.parts import mapping
 
 _LABEL_VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 
 
-def decode_serving(raw: JsonObject, *, default_name: str) -> Serving:
+def decode_serving(raw: ReadOnlyJson, *, default_name: str) -> Serving:
     """Return the short form; ``default_name`` is the served model's name when none is given."""
     parallelism, resources = mapping(raw.get("parallelism")), mapping(raw.get("resources"))
     return Serving(
@@ -37,16 +37,16 @@ def decode_serving(raw: JsonObject, *, default_name: str) -> Serving:
     )
 
 
-def encode_serving(serving: Serving) -> JsonObject:
+def encode_serving(serving: Serving) -> Json:
     """Return the short form; what is empty or one by default is left out, so the text of equal values is equal."""
-    resources: JsonObject = {
+    resources: Json = {
         "cpu": serving.resources.cpu,
         "memory": serving.resources.memory,
         "accelerators": serving.resources.accelerators,
     }
     if serving.resources.accelerators:
         resources["acceleratorResource"] = serving.resources.accelerator_resource
-    optional: JsonObject = {
+    optional: Json = {
         "parallelism": _without(
             {"tensor": serving.parallelism.tensor, "pipeline": serving.parallelism.pipeline}, unsaid=1
         ),
@@ -65,7 +65,7 @@ def encode_serving(serving: Serving) -> JsonObject:
     }
 
 
-def serving_errors(raw: JsonObject, label: str | None, path: str) -> tuple[FieldError, ...]:
+def serving_errors(raw: ReadOnlyJson, label: str | None, path: str) -> tuple[FieldError, ...]:
     """Return what is wrong between the parts; ``label`` is the fleet's own ``model.aibrix.ai/name``."""
     name = raw.get("servedModelName")
     here = f"{path}.servedModelName"
@@ -83,5 +83,5 @@ def _quantity(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _without(values: JsonObject, *, unsaid: object) -> JsonObject:
+def _without(values: ReadOnlyJson, *, unsaid: object) -> Json:
     return {name: value for name, value in values.items() if value != unsaid}

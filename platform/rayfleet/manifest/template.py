@@ -1,16 +1,16 @@
 """Selector and RayCluster template, from and to JSON. Pure; decoding takes what the schema has accepted."""
 
 from rayfleet.manifest.checking import child_path, shown
-from rayfleet.manifest.meta import mapping
 from rayfleet.manifest.ray_template import ray_template_errors
 from rayfleet.manifest.schema import SELECTOR_MISMATCH_MESSAGE
 from rayfleet.model.errors import FieldError
 from rayfleet.model.fleet import LabelRequirement, RayClusterTemplate, Selector
-from rayfleet.model.labels import selects
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.parts import mapping
+from rayfleet.objects.selectors import selects
 
 
-def decode_selector(raw: JsonObject) -> Selector:
+def decode_selector(raw: ReadOnlyJson) -> Selector:
     """Return the selector."""
     return Selector(
         match_labels=dict(raw.get("matchLabels") or {}),
@@ -21,9 +21,9 @@ def decode_selector(raw: JsonObject) -> Selector:
     )
 
 
-def encode_selector(selector: Selector) -> JsonObject:
+def encode_selector(selector: Selector) -> Json:
     """Return the selector; parts without entries are left out."""
-    encoded: JsonObject = {}
+    encoded: Json = {}
     if selector.match_labels:
         encoded["matchLabels"] = dict(selector.match_labels)
     if selector.match_expressions:
@@ -34,7 +34,7 @@ def encode_selector(selector: Selector) -> JsonObject:
     return encoded
 
 
-def decode_template(raw: JsonObject) -> RayClusterTemplate:
+def decode_template(raw: ReadOnlyJson) -> RayClusterTemplate:
     """Return the template; its spec is the very object that was given."""
     meta = mapping(raw.get("metadata"))
     return RayClusterTemplate(
@@ -44,9 +44,9 @@ def decode_template(raw: JsonObject) -> RayClusterTemplate:
     )
 
 
-def encode_template(template: RayClusterTemplate) -> JsonObject:
+def encode_template(template: RayClusterTemplate) -> Json:
     """Return the template as it stands in a manifest."""
-    meta: JsonObject = {}
+    meta: Json = {}
     if template.labels:
         meta["labels"] = dict(template.labels)
     if template.annotations:
@@ -54,7 +54,7 @@ def encode_template(template: RayClusterTemplate) -> JsonObject:
     return {**({"metadata": meta} if meta else {}), "spec": template.spec}
 
 
-def template_errors(raw: JsonObject, path: str) -> tuple[FieldError, ...]:
+def template_errors(raw: ReadOnlyJson, path: str) -> tuple[FieldError, ...]:
     """Return what KubeRay would refuse silently in a template that the schema accepts."""
     annotations = mapping(mapping(raw.get("metadata")).get("annotations"))
     return ray_template_errors(raw.get("spec") or {}, annotations, child_path(path, "spec"))

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from rayfleet.model.conditions import Condition
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.serving import Serving
 
 
@@ -69,7 +70,7 @@ class RayClusterTemplate:
 
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    spec: JsonObject = field(default_factory=dict)
+    spec: ReadOnlyJson = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

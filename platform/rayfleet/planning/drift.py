@@ -6,10 +6,10 @@ else is.
 
 from typing import Any
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
-def drift_patch(current: JsonObject, wanted: JsonObject, exact: tuple[tuple[str, ...], ...] = ()) -> JsonObject:
+def drift_patch(current: ReadOnlyJson, wanted: ReadOnlyJson, exact: tuple[tuple[str, ...], ...] = ()) -> Json:
     """Return the JSON merge patch that makes ``current`` hold all of ``wanted``; empty when it does.
 
     Lists are ours as a whole: as long as ``wanted``'s and each item holding all of its, else replaced. Mappings at the
@@ -18,8 +18,8 @@ def drift_patch(current: JsonObject, wanted: JsonObject, exact: tuple[tuple[str,
     return _mapping_patch(current, wanted, exact)
 
 
-def _mapping_patch(current: JsonObject, wanted: JsonObject, exact: tuple[tuple[str, ...], ...]) -> JsonObject:
-    patch: JsonObject = {}
+def _mapping_patch(current: ReadOnlyJson, wanted: ReadOnlyJson, exact: tuple[tuple[str, ...], ...]) -> Json:
+    patch: Json = {}
     for name, value in wanted.items():
         present = current.get(name)
         below = tuple(path[1:] for path in exact if path[0] == name and len(path) > 1)

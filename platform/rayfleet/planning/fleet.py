@@ -11,10 +11,10 @@ from datetime import datetime
 from rayfleet.manifest.fleet import encode_fleet_status
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.fleet import FleetStatus
-from rayfleet.model.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
-from rayfleet.planning.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
 from rayfleet.planning.model_name import model_name
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import Action, Event, EventType, FleetPlan, ObjectRef, UpdateStatus

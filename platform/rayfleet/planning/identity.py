@@ -6,15 +6,15 @@ labels that we add, and knobs of operation (``suspend``, ``workersToDelete``; wi
 counts, which are then its own).
 """
 
-import copy
 import hashlib
 import json
 
-from rayfleet.manifest.ray_spec import head_group, worker_groups
 from rayfleet.manifest.serving import encode_serving
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
-from rayfleet.model.labels import FLEET_LABEL, HASH_LABEL, TEMPLATE_HASH_ANNOTATION
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.labels import FLEET_LABEL, HASH_LABEL, TEMPLATE_HASH_ANNOTATION
+from rayfleet.objects.parts import copied
+from rayfleet.objects.ray_spec import head_group, worker_groups
 
 _OUR_LABELS = (FLEET_LABEL, HASH_LABEL)
 _AUTOSCALED_COUNTS = ("replicas", "minReplicas", "maxReplicas")
@@ -35,7 +35,7 @@ def replica_set_identity(replica_set: ReplicaSet) -> str:
 
 def template_identity(template: RayClusterTemplate) -> str:
     """Return the full hash of a template."""
-    spec = copy.deepcopy(template.spec)
+    spec = copied(template.spec)
     spec.pop("suspend", None)
     is_autoscaled = spec.get("enableInTreeAutoscaling") is True
     for group in worker_groups(spec):
@@ -46,7 +46,7 @@ def template_identity(template: RayClusterTemplate) -> str:
     return _hash({"labels": labels, "annotations": dict(template.annotations), "spec": spec})
 
 
-def _strip_group(group: JsonObject, *, is_autoscaled: bool) -> None:
+def _strip_group(group: Json, *, is_autoscaled: bool) -> None:
     strategy = group.get("scaleStrategy")
     if isinstance(strategy, dict):
         strategy.pop("workersToDelete", None)
@@ -57,7 +57,7 @@ def _strip_group(group: JsonObject, *, is_autoscaled: bool) -> None:
             group.pop(name, None)
 
 
-def _strip_pod_labels(group: JsonObject) -> None:
+def _strip_pod_labels(group: Json) -> None:
     """Take our labels out of a pod template, and what is left empty by that: the template is then as it was written."""
     template = group.get("template")
     meta = template.get("metadata") if isinstance(template, dict) else None
@@ -73,6 +73,6 @@ def _strip_pod_labels(group: JsonObject) -> None:
         del template["metadata"]
 
 
-def _hash(source: JsonObject) -> str:
+def _hash(source: ReadOnlyJson) -> str:
     canonical = json.dumps(source, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Which model a fleet names. Pure."""
 
 from rayfleet.model.fleet import Fleet
-from rayfleet.model.labels import MODEL_LABEL
+from rayfleet.objects.labels import MODEL_LABEL
 
 
 def model_name(fleet: Fleet) -> str | None:

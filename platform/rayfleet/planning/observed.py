@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Fleet, FleetStatus, RayClusterTemplate, ReplicaSet
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
 
 
@@ -45,8 +46,8 @@ class ObservedFleet:
     replica_sets: tuple[ReplicaSet, ...] = ()
     taken_names: frozenset[str] = frozenset()
     ray_clusters: Mapping[str, tuple[RayCluster, ...]] = field(default_factory=dict)
-    services: tuple[JsonObject, ...] = ()
-    http_routes: tuple[JsonObject, ...] = ()
+    services: tuple[ReadOnlyJson, ...] = ()
+    http_routes: tuple[ReadOnlyJson, ...] = ()
     failure: WriteFailure | None = None
 
 

@@ -1,11 +1,12 @@
 """Owner references. Pure."""
 
-from rayfleet.manifest.meta import mapping
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.parts import mapping
 
 
-def owner_reference(resource: ResourceType, owner: ObjectMeta) -> JsonObject:
+def owner_reference(resource: ResourceType, owner: ObjectMeta) -> Json:
     """Return the controller reference of a child.
 
     It holds a foreground deletion of the owner until the child is gone.
@@ -20,7 +21,7 @@ def owner_reference(resource: ResourceType, owner: ObjectMeta) -> JsonObject:
     }
 
 
-def is_owned_by(raw: JsonObject, owner: ObjectMeta) -> bool:
+def is_owned_by(raw: ReadOnlyJson, owner: ObjectMeta) -> bool:
     """Whether ``owner`` is the controller of an object."""
     references = mapping(raw.get("metadata")).get("ownerReferences") or ()
     return any(item.get("uid") == owner.uid and item.get("controller") for item in references)

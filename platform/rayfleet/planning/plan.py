@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
 
 from rayfleet.model.fleet import FleetStatus, ReplicaSetStatus
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 
 
@@ -30,7 +31,7 @@ class CreateReplicaSet:
     """Create a replica set; AlreadyExists means the view was stale: look again."""
 
     resource: ClassVar[ResourceType] = REPLICA_SETS
-    manifest: JsonObject
+    manifest: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class ScaleReplicaSet:
     replicas: int
     annotations: Mapping[str, str] = field(default_factory=dict)
 
-    def patch(self) -> JsonObject:
+    def patch(self) -> Json:
         """Return the JSON merge patch of the write."""
         return {"metadata": {"annotations": dict(self.annotations)}, "spec": {"replicas": self.replicas}}
 
@@ -53,7 +54,7 @@ class UpdateReplicaSet:
 
     resource: ClassVar[ResourceType] = REPLICA_SETS
     ref: ObjectRef
-    patch: JsonObject
+    patch: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class UpdateFleet:
 
     resource: ClassVar[ResourceType] = FLEETS
     ref: ObjectRef
-    patch: JsonObject
+    patch: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class CreateRayClusters:
     """
 
     resource: ClassVar[ResourceType] = RAY_CLUSTERS
-    manifests: tuple[JsonObject, ...]
+    manifests: tuple[ReadOnlyJson, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class CreateService:
     """Create the fleet's Service."""
 
     resource: ClassVar[ResourceType] = SERVICES
-    manifest: JsonObject
+    manifest: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class UpdateService:
 
     resource: ClassVar[ResourceType] = SERVICES
     ref: ObjectRef
-    patch: JsonObject
+    patch: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class CreateHTTPRoute:
     """Create the fleet's HTTPRoute."""
 
     resource: ClassVar[ResourceType] = HTTP_ROUTES
-    manifest: JsonObject
+    manifest: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ class UpdateHTTPRoute:
 
     resource: ClassVar[ResourceType] = HTTP_ROUTES
     ref: ObjectRef
-    patch: JsonObject
+    patch: ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ class UpdateStatus:
 
     resource: ResourceType
     ref: ObjectRef
-    status: JsonObject
+    status: ReadOnlyJson
 
 
 Action = (

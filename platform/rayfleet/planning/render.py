@@ -15,10 +15,11 @@ from rayfleet.manifest.fleet import serving_labels
 from rayfleet.model.engine import LaunchPlan, NodeLaunch
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
-from rayfleet.model.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
 from rayfleet.model.serving import NodeResources, Serving
+from rayfleet.objects.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
 from rayfleet.planning.traffic import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.plugin.contracts import Engine
 
@@ -73,7 +74,7 @@ def fleet_template(fleet: Fleet, engines: Mapping[str, Engine]) -> RayClusterTem
 def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta) -> RayClusterTemplate:
     """Return the RayCluster template of one replica: a head with the sidecar, and ``nodes - 1`` workers."""
     version = serving.ray_version or plan.ray_version
-    spec: JsonObject = {"rayVersion": version}
+    spec: Json = {"rayVersion": version}
     if _numbers(version) >= _TOKEN_RAY_VERSION:
         spec["authOptions"] = {"mode": "token"}
     spec["headGroupSpec"] = {
@@ -98,17 +99,17 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta) -> Ra
     return RayClusterTemplate(labels=labels, annotations={OVERWRITE_COMMAND_ANNOTATION: "true"}, spec=spec)
 
 
-def _start_params(launch: NodeLaunch) -> JsonObject:
+def _start_params(launch: NodeLaunch) -> Json:
     frame = {"metrics-export-port": str(METRICS_PORT), "node-manager-port": str(NODE_MANAGER_PORT)}
     return {**frame, **launch.ray_start_params}
 
 
-def _pod_template(serving: Serving, containers: list[JsonObject]) -> JsonObject:
-    spec: JsonObject = {"terminationGracePeriodSeconds": _GRACE_SECONDS, "containers": containers}
+def _pod_template(serving: Serving, containers: list[ReadOnlyJson]) -> Json:
+    spec: Json = {"terminationGracePeriodSeconds": _GRACE_SECONDS, "containers": containers}
     return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": spec}
 
 
-def _head_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
+def _head_container(serving: Serving, plan: LaunchPlan) -> Json:
     ports = {
         "gcs-server": GCS_PORT,
         "client": 10001,
@@ -126,7 +127,7 @@ def _head_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
     }
 
 
-def _worker_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
+def _worker_container(serving: Serving, plan: LaunchPlan) -> Json:
     environment = {**_RAY_ENVIRONMENT, **plan.worker.environment, **serving.environment}
     return {
         **_ray_container("ray-worker", serving, plan, plan.worker.script),
@@ -137,8 +138,8 @@ def _worker_container(serving: Serving, plan: LaunchPlan) -> JsonObject:
     }
 
 
-def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -> JsonObject:
-    container: JsonObject = {
+def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -> Json:
+    container: Json = {
         "name": name,
         "image": serving.image or plan.image,
         "command": ["/bin/bash", "-c"],
@@ -150,7 +151,7 @@ def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -
     return container
 
 
-def _sidecar(serving: Serving, plan: LaunchPlan) -> JsonObject:
+def _sidecar(serving: Serving, plan: LaunchPlan) -> Json:
     probe = plan.probe
     return {
         "name": "rayfleet-sidecar",
@@ -189,7 +190,7 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> JsonObject:
     }
 
 
-def _ray_probes(port: int) -> JsonObject:
+def _ray_probes(port: int) -> Json:
     """Return probes of Ray's daemon: ready at once when it listens, restarted after two minutes of silence."""
     return {
         "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 3},
@@ -202,18 +203,18 @@ def _ray_probes(port: int) -> JsonObject:
     }
 
 
-def _pre_stop(script: str) -> JsonObject:
+def _pre_stop(script: str) -> Json:
     return {"lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", script]}}}}
 
 
-def _environment(values: Mapping[str, str]) -> list[JsonObject]:
+def _environment(values: Mapping[str, str]) -> list[Json]:
     """Return the entries by name, ``POD_IP`` first: others may refer to it."""
-    pod_ip: JsonObject = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    pod_ip: Json = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     return [pod_ip, *({"name": name, "value": value} for name, value in sorted(values.items()))]
 
 
-def _amounts(resources: NodeResources) -> JsonObject:
-    amounts: JsonObject = {}
+def _amounts(resources: NodeResources) -> Json:
+    amounts: Json = {}
     if resources.cpu:
         amounts["cpu"] = resources.cpu
     if resources.memory:

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 
-from rayfleet.manifest.ray_spec import accelerators
 from rayfleet.manifest.replica_set import encode_replica_set_status
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.fleet import ReplicaSet, ReplicaSetStatus
-from rayfleet.model.labels import DELETION_COST_ANNOTATION, TEMPLATE_HASH_ANNOTATION
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.objects.labels import DELETION_COST_ANNOTATION, TEMPLATE_HASH_ANNOTATION
+from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
-from rayfleet.planning.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.planning.names import ray_cluster_name
 from rayfleet.planning.observed import ObservedReplicaSet, Write
 from rayfleet.planning.owners import owner_reference
@@ -69,7 +69,7 @@ def deletion_order(clusters: Sequence[RayCluster]) -> list[RayCluster]:
     return sorted(clusters, key=rank)
 
 
-def create_batches(manifests: Sequence[JsonObject]) -> Iterator[CreateRayClusters]:
+def create_batches(manifests: Sequence[ReadOnlyJson]) -> Iterator[CreateRayClusters]:
     """Cut the creates into batches of 1, 2, 4, ...: a quota that is full is met once, not a hundred times."""
     start, size = 0, 1
     while start < len(manifests):
@@ -88,7 +88,7 @@ def _creations(observed: ObservedReplicaSet, missing: int) -> list[Action]:
     return list(create_batches(manifests))
 
 
-def _manifest(replica_set: ReplicaSet, name: str) -> JsonObject:
+def _manifest(replica_set: ReplicaSet, name: str) -> Json:
     template = replica_set.spec.template
     annotations = dict(template.annotations)
     identity = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION)

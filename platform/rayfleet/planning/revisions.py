@@ -6,10 +6,11 @@ Annotations are Deployment's (``deployment.kubernetes.io/...``), so what reads a
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 
-from rayfleet.manifest.ray_spec import head_group, worker_groups
 from rayfleet.manifest.template import encode_selector, encode_template
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, Selector
-from rayfleet.model.labels import (
+from rayfleet.model.json import Json
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.objects.labels import (
     DESIRED_REPLICAS_ANNOTATION,
     FLEET_LABEL,
     HASH_LABEL,
@@ -19,8 +20,7 @@ from rayfleet.model.labels import (
     REVISION_HISTORY_ANNOTATION,
     TEMPLATE_HASH_ANNOTATION,
 )
-from rayfleet.model.meta import JsonObject
-from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.objects.ray_spec import head_group, worker_groups
 from rayfleet.planning.bounds import Bounds
 from rayfleet.planning.names import replica_set_name, template_hash
 from rayfleet.planning.owners import owner_reference
@@ -50,7 +50,7 @@ def free_hash(view: View) -> tuple[str, int | None]:
         collisions = (collisions or 0) + 1
 
 
-def replica_set_manifest(view: View, short_hash: str, replicas: int) -> JsonObject:
+def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:
     """Return the replica set of the new revision."""
     fleet = view.fleet
     template = labelled_template(view.template, fleet.meta.name, short_hash)

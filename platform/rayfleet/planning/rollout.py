@@ -7,8 +7,9 @@ write per replica set, so that each is decided on what it really is.
 from dataclasses import dataclass
 
 from rayfleet.model.fleet import StrategyType
-from rayfleet.model.labels import REVISION_ANNOTATION
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectMeta
+from rayfleet.objects.labels import REVISION_ANNOTATION
 from rayfleet.planning.plan import (
     Action,
     CreateReplicaSet,
@@ -124,7 +125,7 @@ def _changed_annotations(member: Member, wanted: dict[str, str]) -> dict[str, st
 
 
 def _synced(view: View, member: Member, annotations: dict[str, str]) -> list[Action]:
-    patch: JsonObject = {}
+    patch: Json = {}
     if annotations:
         patch["metadata"] = {"annotations": annotations}
     seconds = view.fleet.spec.min_ready_seconds

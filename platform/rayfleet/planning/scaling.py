@@ -7,7 +7,7 @@ done.
 
 from collections.abc import Mapping, Sequence
 
-from rayfleet.model.labels import DESIRED_REPLICAS_ANNOTATION, MAX_REPLICAS_ANNOTATION
+from rayfleet.objects.labels import DESIRED_REPLICAS_ANNOTATION, MAX_REPLICAS_ANNOTATION
 from rayfleet.planning.view import Member, View, total_size
 
 Sizes = Mapping[str, int]

@@ -9,12 +9,13 @@ published example.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rayfleet.manifest.meta import decode_meta, mapping
-from rayfleet.manifest.ray_spec import head_group
 from rayfleet.model.fleet import Fleet
-from rayfleet.model.labels import FLEET_LABEL, HEAD_NODE_TYPE, MODEL_LABEL, MODEL_PORT_LABEL, NODE_TYPE_LABEL
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import FLEETS, GATEWAYS, HTTP_ROUTES, SERVICES
+from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, MODEL_LABEL, MODEL_PORT_LABEL, NODE_TYPE_LABEL
+from rayfleet.objects.meta import decode_meta
+from rayfleet.objects.parts import mapping
+from rayfleet.objects.ray_spec import head_group
 from rayfleet.planning.drift import drift_patch
 from rayfleet.planning.model_name import model_name
 from rayfleet.planning.names import route_name, service_names
@@ -68,7 +69,7 @@ def plan_traffic(observed: ObservedFleet) -> Traffic:
     return Traffic(actions=tuple(actions), problem=problem)
 
 
-def service_manifest(observed: ObservedFleet, name: str, model: str) -> JsonObject:
+def service_manifest(observed: ObservedFleet, name: str, model: str) -> Json:
     """Return the fleet's Service as it ought to be."""
     fleet = observed.fleet
     selector = {FLEET_LABEL: fleet.meta.name, NODE_TYPE_LABEL: HEAD_NODE_TYPE}
@@ -88,7 +89,7 @@ def service_manifest(observed: ObservedFleet, name: str, model: str) -> JsonObje
     }
 
 
-def route_manifest(fleet: Fleet, service: str, model: str) -> JsonObject:
+def route_manifest(fleet: Fleet, service: str, model: str) -> Json:
     """Return the fleet's HTTPRoute as it ought to be."""
     header = {"name": "model", "type": "Exact", "value": model}
     matches = [{"headers": [header], "path": {"type": "PathPrefix", "value": path}} for path in _PATHS]
@@ -144,7 +145,7 @@ def _route_actions(observed: ObservedFleet, name: str | None, service: str | Non
     return [*actions, UpdateHTTPRoute(ref=_ref(current), patch=patch)] if patch else actions
 
 
-def _metadata(fleet: Fleet, name: str, model: str) -> JsonObject:
+def _metadata(fleet: Fleet, name: str, model: str) -> Json:
     return {
         "name": name,
         "namespace": fleet.meta.namespace,
@@ -153,7 +154,7 @@ def _metadata(fleet: Fleet, name: str, model: str) -> JsonObject:
     }
 
 
-def _owned_fields(wanted: JsonObject) -> JsonObject:
+def _owned_fields(wanted: ReadOnlyJson) -> Json:
     """Return what is held against drift: all but the owner references, by which the object was found."""
     meta = {name: value for name, value in wanted["metadata"].items() if name != "ownerReferences"}
     return {**wanted, "metadata": meta}
@@ -165,23 +166,23 @@ def _engine_port(observed: ObservedFleet) -> int:
     return int(text) if text.isdecimal() and 0 < int(text) < 2**16 else ENGINE_PORT
 
 
-def _head_labels(observed: ObservedFleet) -> JsonObject:
+def _head_labels(observed: ObservedFleet) -> Json:
     template = mapping(head_group(observed.template.spec).get("template"))
     return mapping(mapping(template.get("metadata")).get("labels"))
 
 
-def _is_ours(observed: ObservedFleet, raw: JsonObject) -> bool:
+def _is_ours(observed: ObservedFleet, raw: ReadOnlyJson) -> bool:
     return is_owned_by(raw, observed.fleet.meta)
 
 
-def _named(objects: Sequence[JsonObject], name: str) -> JsonObject | None:
+def _named(objects: Sequence[ReadOnlyJson], name: str) -> ReadOnlyJson | None:
     return next((raw for raw in objects if _name(raw) == name), None)
 
 
-def _name(raw: JsonObject) -> str:
+def _name(raw: ReadOnlyJson) -> str:
     return str(mapping(raw.get("metadata")).get("name", ""))
 
 
-def _ref(raw: JsonObject) -> ObjectRef:
+def _ref(raw: ReadOnlyJson) -> ObjectRef:
     meta = decode_meta(raw)
     return ObjectRef(key=meta.key, uid=meta.uid)

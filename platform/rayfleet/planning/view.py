@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rayfleet.manifest.ray_spec import accelerators
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
+from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.bounds import Bounds, rollout_bounds
 from rayfleet.planning.identity import fleet_identity, replica_set_identity

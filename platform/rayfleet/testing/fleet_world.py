@@ -16,7 +16,8 @@ from rayfleet.controllers.runtime import RuntimeSettings
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import ReflectorSettings
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.plugin.contracts import Engine
 from rayfleet.testing.ray_clusters import RayClusterSimulator
@@ -36,7 +37,7 @@ async def wait(claim: Callable[[], Awaitable[Found]], limit_seconds: float = 30)
         return found
 
 
-def fleet_manifest(namespace: str, name: str = "model", *, replicas: int = 2, **spec: object) -> JsonObject:
+def fleet_manifest(namespace: str, name: str = "model", *, replicas: int = 2, **spec: object) -> Json:
     """Return a fleet that names a model, two Ray nodes a replica; ``spec`` adds or replaces fields."""
     pod = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0"}]}}
     worker = {"groupName": "workers", "replicas": 1, "minReplicas": 1, "maxReplicas": 1}
@@ -99,7 +100,7 @@ class FleetWorld:
         async with _background([caches.run, recorder.run, *(controller.run for controller in made)]):
             yield
 
-    async def objects(self, resource: ResourceType) -> Sequence[JsonObject]:
+    async def objects(self, resource: ResourceType) -> Sequence[Json]:
         """Return all objects of a kind in the namespace."""
         return (await self.client.list(resource, self.namespace)).items
 
@@ -111,13 +112,13 @@ class FleetWorld:
         """Return ``spec.replicas`` of each replica set."""
         return {each["metadata"]["name"]: each["spec"]["replicas"] for each in await self.objects(REPLICA_SETS)}
 
-    async def status(self, name: str = "model") -> JsonObject:
+    async def status(self, name: str = "model") -> Json:
         """Return a fleet's status if it is about its newest generation, else nothing."""
         found = await self.client.get(FLEETS, name, self.namespace)
-        status: JsonObject = found.get("status") or {}
+        status: Json = found.get("status") or {}
         return status if status.get("observedGeneration") == found["metadata"]["generation"] else {}
 
-    async def condition(self, kind: str, name: str = "model") -> JsonObject:
+    async def condition(self, kind: str, name: str = "model") -> Json:
         """Return a condition of a fleet, empty when it has none."""
         found = {each["type"]: each for each in (await self.status(name)).get("conditions") or ()}
         return dict(found.get(kind, {}))
@@ -133,7 +134,7 @@ class FleetWorld:
         is_shown = await self.shows(name, terminatingReplicas=0, **dict.fromkeys(fields, replicas))
         return is_shown and len(await self.objects(RAY_CLUSTERS)) == replicas
 
-    async def patch(self, patch: JsonObject, name: str = "model") -> None:
+    async def patch(self, patch: ReadOnlyJson, name: str = "model") -> None:
         """Merge into a fleet."""
         await self.client.patch(FLEETS, ObjectKey(namespace=self.namespace, name=name), patch)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 LIMIT_SECONDS = 60
 
@@ -34,12 +34,12 @@ class Kubectl:
         assert (done.returncode != 0) is fails, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stderr if fails else done.stdout
 
-    def object(self, *arguments: str) -> JsonObject:
+    def object(self, *arguments: str) -> Json:
         """Return the object that a command prints with ``-o json``."""
-        found: JsonObject = json.loads(self(*arguments, "-o", "json"))
+        found: Json = json.loads(self(*arguments, "-o", "json"))
         return found
 
-    def apply(self, *manifests: JsonObject) -> str:
+    def apply(self, *manifests: ReadOnlyJson) -> str:
         """Apply the objects, all at once, and return what was printed."""
         return self("apply", "-f", "-", stdin=_list(manifests))
 
@@ -63,11 +63,11 @@ class Kubectl:
         return [self.program, *arguments, *place]
 
 
-def _list(manifests: tuple[JsonObject, ...]) -> str:
+def _list(manifests: tuple[ReadOnlyJson, ...]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
 
 
-def fleet(name: str = "chat", replicas: int = 1) -> JsonObject:
+def fleet(name: str = "chat", replicas: int = 1) -> Json:
     """Return a fleet."""
     return {
         "apiVersion": "orchestration.aibrix.ai/v1alpha1",
@@ -77,7 +77,7 @@ def fleet(name: str = "chat", replicas: int = 1) -> JsonObject:
     }
 
 
-def pod(name: str = "web") -> JsonObject:
+def pod(name: str = "web") -> Json:
     """Return a pod of one container."""
     container = {
         "name": "main",
@@ -93,7 +93,7 @@ def pod(name: str = "web") -> JsonObject:
     }
 
 
-def service(name: str = "web") -> JsonObject:
+def service(name: str = "web") -> Json:
     """Return a Service in front of ``pod(name)``."""
     ports = [{"name": "http", "port": 80}]
     return {
@@ -104,6 +104,6 @@ def service(name: str = "web") -> JsonObject:
     }
 
 
-def config_map(**data: str) -> JsonObject:
+def config_map(**data: str) -> Json:
     """Return the ConfigMap ``settings``."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": data}

@@ -15,11 +15,12 @@ from typing import assert_never
 
 from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
-from rayfleet.manifest.ray_spec import expected_workers
 from rayfleet.manifest.replica_set import decode_replica_set
-from rayfleet.manifest.times import encode_time
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.objects.parts import copied
+from rayfleet.objects.ray_spec import expected_workers
+from rayfleet.objects.times import encode_time
 from rayfleet.planning.fleet import plan_fleet
 from rayfleet.planning.observed import ObservedFleet, ObservedReplicaSet
 from rayfleet.planning.plan import (
@@ -59,12 +60,12 @@ class PlannerWorld:
     ``is_waiting``: some plan of the last ``all_passes`` asked to be looked at again later.
     """
 
-    objects: dict[str, dict[str, JsonObject]] = field(default_factory=dict)
+    objects: dict[str, dict[str, Json]] = field(default_factory=dict)
     now: datetime = START
     is_waiting: bool = False
     _serial: int = 0
 
-    def apply_fleet(self, manifest: JsonObject) -> None:
+    def apply_fleet(self, manifest: ReadOnlyJson) -> None:
         """Create the fleet, or replace its spec, labels and annotations as a user's apply would."""
         current = next(iter(self._kind("RayClusterFleet").values()), None)
         if current is None:
@@ -74,11 +75,11 @@ class PlannerWorld:
         self._write(current, {"spec": copy.deepcopy(manifest["spec"])})
 
     @property
-    def fleet(self) -> JsonObject:
+    def fleet(self) -> Json:
         """Return the fleet as stored."""
         return next(iter(self._kind("RayClusterFleet").values()))
 
-    def change_spec(self, patch: JsonObject) -> None:
+    def change_spec(self, patch: ReadOnlyJson) -> None:
         """Merge ``patch`` into the fleet's spec."""
         self._write(self.fleet, {"spec": patch})
 
@@ -162,9 +163,9 @@ class PlannerWorld:
             case _:
                 assert_never(action)
 
-    def create(self, manifest: JsonObject) -> None:
+    def create(self, manifest: ReadOnlyJson) -> None:
         """Store a new object."""
-        raw = copy.deepcopy(manifest)
+        raw = copied(manifest)
         name, kind = raw["metadata"]["name"], self._kind(raw["kind"])
         if name in kind:
             raise Refused(name)
@@ -207,14 +208,14 @@ class PlannerWorld:
         for name in [name for name, raw in kind.items() if "deletionTimestamp" in raw["metadata"]]:
             del kind[name]
 
-    def _report(self, raw: JsonObject, head: str, workers: int) -> None:
+    def _report(self, raw: Json, head: str, workers: int) -> None:
         condition = {"type": "HeadPodReady", "status": head, "lastTransitionTime": encode_time(self.now)}
         raw["status"] = {"conditions": [condition], "readyWorkerReplicas": workers}
 
-    def _kind(self, kind: str) -> dict[str, JsonObject]:
+    def _kind(self, kind: str) -> dict[str, Json]:
         return self.objects.setdefault(kind, {})
 
-    def _found(self, kind: str, ref: ObjectRef) -> JsonObject:
+    def _found(self, kind: str, ref: ObjectRef) -> Json:
         raw = self._kind(kind).get(ref.key.name)
         if raw is None or raw["metadata"]["uid"] != ref.uid:
             raise Refused(ref.key.name)
@@ -222,7 +223,7 @@ class PlannerWorld:
             raise Refused(ref.key.name)
         return raw
 
-    def _write(self, raw: JsonObject, patch: JsonObject) -> None:
+    def _write(self, raw: Json, patch: ReadOnlyJson) -> None:
         before = copy.deepcopy(raw.get("spec"))
         _merge(raw, patch)
         self._serial += 1
@@ -230,7 +231,7 @@ class PlannerWorld:
         raw["metadata"]["generation"] += raw.get("spec") != before
 
 
-def _merge(target: JsonObject, patch: JsonObject) -> None:
+def _merge(target: Json, patch: ReadOnlyJson) -> None:
     """Apply a JSON merge patch (RFC 7396) in place."""
     for name, value in patch.items():
         if value is None:

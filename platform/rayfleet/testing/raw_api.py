@@ -15,7 +15,7 @@ import orjson
 
 from rayfleet.kube.address import KubeAddress, tls_context
 from rayfleet.kube.sockets import Sockets
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
@@ -151,7 +151,7 @@ class Events:
         self._lines = b""
         self.status = response.status
 
-    async def next(self, seconds: float = 10) -> JsonObject | None:
+    async def next(self, seconds: float = 10) -> Json | None:
         """Return the next event, None when the server ended the watch. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while b"\n" not in self._lines:
@@ -160,12 +160,12 @@ class Events:
                     return None
                 self._lines += chunk
         line, _, self._lines = self._lines.partition(b"\n")
-        event: JsonObject = orjson.loads(line)
+        event: Json = orjson.loads(line)
         return event
 
-    async def take(self, count: int) -> list[JsonObject]:
+    async def take(self, count: int) -> list[Json]:
         """Return so many events that are no bookmarks."""
-        found: list[JsonObject] = []
+        found: list[Json] = []
         while len(found) < count:
             event = await self.next()
             assert event is not None, f"the watch ended after {found}"
@@ -173,9 +173,9 @@ class Events:
                 found.append(event)
         return found
 
-    async def rest(self) -> list[JsonObject]:
+    async def rest(self) -> list[Json]:
         """Return all events until the server ends the watch."""
-        found: list[JsonObject] = []
+        found: list[Json] = []
         while (event := await self.next(25)) is not None:
             found.append(event)
         return found

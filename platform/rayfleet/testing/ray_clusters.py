@@ -17,9 +17,9 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.kube.reflector import Reflector
 from rayfleet.kube.requests import PatchForm, Propagation
-from rayfleet.kube.store import key_of
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.objects.meta import key_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def is_always(_name: str) -> bool:
     return True
 
 
-def expected_workers(manifest: JsonObject) -> int:
+def expected_workers(manifest: ReadOnlyJson) -> int:
     """Return how many worker pods a RayCluster asks for. Pure."""
     groups = manifest["spec"].get("workerGroupSpecs") or ()
     return sum(group.get("replicas", 0) * group.get("numOfHosts", 1) for group in groups)
@@ -97,7 +97,7 @@ class RayClusterSimulator:
         except ApiError as error:
             log.info("simulated write failed", extra={"error": error.message})
 
-    async def _publish(self, manifest: JsonObject) -> None:
+    async def _publish(self, manifest: ReadOnlyJson) -> None:
         name = manifest["metadata"]["name"]
         workers = expected_workers(manifest)
         is_ready = self.is_ready(name)
@@ -123,7 +123,7 @@ class RayClusterSimulator:
         }
         await self._client.patch(RAY_CLUSTERS, key_of(manifest), patch, subresource="status")
 
-    async def _finish(self, kind: ResourceType, manifest: JsonObject) -> None:
+    async def _finish(self, kind: ResourceType, manifest: ReadOnlyJson) -> None:
         """Delete the dependents of an object in foreground deletion, then let it go."""
         dependents = list(self._dependents(manifest))
         for dependent_kind, dependent in dependents:
@@ -135,18 +135,18 @@ class RayClusterSimulator:
         meta = {"finalizers": left, "resourceVersion": manifest["metadata"]["resourceVersion"]}
         await self._client.patch(kind, key_of(manifest), {"metadata": meta}, form=PatchForm.MERGE)
 
-    async def _delete(self, kind: ResourceType, manifest: JsonObject, propagation: Propagation) -> None:
+    async def _delete(self, kind: ResourceType, manifest: ReadOnlyJson, propagation: Propagation) -> None:
         # A Ray cluster's pods take time: it goes in the foreground whoever asks, so that `may_finish` holds for it.
         how = Propagation.FOREGROUND if kind is RAY_CLUSTERS else propagation
         if "deletionTimestamp" not in manifest["metadata"]:
             await self._client.delete(kind, key_of(manifest), uid=manifest["metadata"]["uid"], propagation=how)
 
-    def _dependents(self, owner: JsonObject) -> Iterator[tuple[ResourceType, JsonObject]]:
+    def _dependents(self, owner: ReadOnlyJson) -> Iterator[tuple[ResourceType, ReadOnlyJson]]:
         for kind in _OWNED:
             for manifest in self._reflectors[kind].store.by_owner(owner["metadata"]["uid"]):
                 yield kind, manifest
 
-    def _is_orphaned(self, manifest: JsonObject) -> bool:
+    def _is_orphaned(self, manifest: ReadOnlyJson) -> bool:
         references = manifest["metadata"].get("ownerReferences") or ()
         alive = {found["metadata"]["uid"] for kind in _OWNERS for found in self._reflectors[kind].store.list()}
         return bool(references) and not any(reference["uid"] in alive for reference in references)

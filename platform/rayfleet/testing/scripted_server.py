@@ -11,19 +11,19 @@ import orjson
 from aiohttp import web
 
 from rayfleet.kube.address import KubeAddress
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def json_answer(body: JsonObject, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_answer(body: ReadOnlyJson, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON response."""
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", headers=headers)
 
 
 def status_answer(code: int, reason: str = "", **details: Any) -> web.Response:
     """Return a Status object, as the API server refuses."""
-    body: JsonObject = {
+    body: Json = {
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.store import key_of
 from rayfleet.local.manager import run_stand_ins
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
+from rayfleet.objects.meta import key_of
 
 _MARK = "rayfleet.local/test"
 
@@ -30,7 +30,7 @@ async def running_stand_ins(client: KubeClient) -> AsyncIterator[None]:
         task.result()
 
 
-async def put_pod_status(client: KubeClient, pod: JsonObject, *, address: str, is_ready: bool = True) -> JsonObject:
+async def put_pod_status(client: KubeClient, pod: ReadOnlyJson, *, address: str, is_ready: bool = True) -> Json:
     """Say that a pod runs at ``address``, and whether it is ready, as a kubelet does; return it as stored."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ready = {"type": "Ready", "status": "True" if is_ready else "False", "lastTransitionTime": now}
@@ -40,38 +40,38 @@ async def put_pod_status(client: KubeClient, pod: JsonObject, *, address: str, i
     return await client.patch(PODS, key_of(pod), {"status": status}, subresource="status")
 
 
-async def put_pod_phase(client: KubeClient, pod: JsonObject, phase: str) -> JsonObject:
+async def put_pod_phase(client: KubeClient, pod: ReadOnlyJson, phase: str) -> Json:
     """Say that a pod is in another phase; return it as stored."""
     return await client.patch(PODS, key_of(pod), {"status": {"phase": phase}}, subresource="status")
 
 
-async def pods_of(client: KubeClient, cluster: JsonObject) -> dict[str, list[JsonObject]]:
+async def pods_of(client: KubeClient, cluster: ReadOnlyJson) -> dict[str, list[Json]]:
     """Return a Ray cluster's pods by node type, oldest first, terminating ones among them."""
     meta = cluster["metadata"]
     found = await client.list(PODS, meta["namespace"], label_selector=f"ray.io/cluster={meta['name']}")
-    pods: dict[str, list[JsonObject]] = {"head": [], "worker": []}
+    pods: dict[str, list[Json]] = {"head": [], "worker": []}
     for pod in sorted(found.items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])):
         pods[pod["metadata"]["labels"]["ray.io/node-type"]].append(pod)
     return pods
 
 
-async def status_of(client: KubeClient, cluster: JsonObject) -> JsonObject:
+async def status_of(client: KubeClient, cluster: ReadOnlyJson) -> Json:
     """Return a Ray cluster's status, empty when there is none."""
     key = key_of(cluster)
-    status: JsonObject = (await client.get(RAY_CLUSTERS, key.name, key.namespace)).get("status") or {}
+    status: Json = (await client.get(RAY_CLUSTERS, key.name, key.namespace)).get("status") or {}
     return status
 
 
-def condition(status: JsonObject, kind: str) -> tuple[str, str]:
+def condition(status: ReadOnlyJson, kind: str) -> tuple[str, str]:
     """Return status and reason of a condition; empty when it is not there."""
     found = {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
     return found.get(kind, ("", ""))
 
 
-def ray_cluster(namespace: str, name: str, *, workers: int = 1, **spec: object) -> JsonObject:
+def ray_cluster(namespace: str, name: str, *, workers: int = 1, **spec: object) -> Json:
     """Return a small RayCluster; ``spec`` replaces fields of its spec."""
 
-    def template(container: str) -> JsonObject:
+    def template(container: str) -> Json:
         return {
             "metadata": {"labels": {_MARK: name}},
             "spec": {

@@ -13,7 +13,8 @@ from rayfleet.controllers.own_writes import OwnWrites
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, Unreachable
 from rayfleet.kube.lease import LeadershipLost
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS
 from rayfleet.planning.observed import Write
 from rayfleet.planning.plan import (
@@ -31,7 +32,7 @@ REF = ObjectRef(key=KEY, uid="u1", resource_version="5")
 Answer = Callable[[], web.Response]
 
 
-def ray_cluster(name: str, owner: str = "owner") -> JsonObject:
+def ray_cluster(name: str, owner: str = "owner") -> Json:
     meta = {"name": name, "namespace": "n", "ownerReferences": [{"uid": owner, "controller": True}]}
     return {"metadata": meta | {"resourceVersion": "9"}}
 

@@ -10,14 +10,15 @@ from rayfleet.controllers.runtime import Controller, own_key, owner_key
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, ServerError
 from rayfleet.kube.reflector import Reflector
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, FLEETS
 from rayfleet.testing.scripted_server import json_answer, scripted_server
 
 KEY = ObjectKey(namespace="n", name="a")
 
 
-def config_map(version: int = 5, **meta: object) -> JsonObject:
+def config_map(version: int = 5, **meta: object) -> Json:
     return {"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": str(version), **meta}}
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
-ABOUT: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "uid": "u"}}
+ABOUT: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "uid": "u"}}
 
 
 def recorder() -> EventRecorder:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.reflector import Reflector, ReflectorSettings
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import CONFIG_MAPS
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
 
@@ -22,12 +22,12 @@ QUICK = ReflectorSettings(
 HANG = b""
 
 
-def config_map(name: str, version: int, size: int = 0) -> JsonObject:
+def config_map(name: str, version: int, size: int = 0) -> Json:
     meta = {"name": name, "namespace": "n", "uid": f"uid-{name}", "resourceVersion": str(version)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"x": "y" * size}}
 
 
-def line(kind: str, body: JsonObject) -> bytes:
+def line(kind: str, body: ReadOnlyJson) -> bytes:
     return orjson.dumps({"type": kind, "object": body}) + b"\n"
 
 
@@ -44,7 +44,7 @@ class Script:
     ``asked`` is where watches began.
     """
 
-    def __init__(self, lists: Sequence[Sequence[JsonObject]], watches: Sequence[Sequence[bytes] | int]) -> None:
+    def __init__(self, lists: Sequence[Sequence[ReadOnlyJson]], watches: Sequence[Sequence[bytes] | int]) -> None:
         self.lists = list(lists)
         self.watches = list(watches)
         self.asked: list[str] = []
@@ -77,7 +77,7 @@ async def reflecting(script: Script) -> AsyncIterator[tuple[Reflector, list[tupl
     """Run a reflector until the script is over; give it and what its listener heard: (what, name)."""
     heard: list[tuple[str, str]] = []
 
-    def listen(old: JsonObject | None, new: JsonObject | None) -> None:
+    def listen(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
         what = "gone" if new is None else "added" if old is None else "changed"
         found = new or old
         assert found is not None

@@ -3,10 +3,10 @@
 import pytest
 
 from rayfleet.local.endpoints.slices import endpoint_slice, is_same_slice, slice_name
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
-def service(**spec: object) -> JsonObject:
+def service(**spec: object) -> Json:
     ports = [{"name": "serve", "port": 80, "targetPort": 8000, "protocol": "TCP"}]
     return {
         "metadata": {"name": "web", "namespace": "n", "uid": "s", "labels": {"team": "a"}},
@@ -14,7 +14,7 @@ def service(**spec: object) -> JsonObject:
     }
 
 
-def pod(name: str = "p", *, ready: bool = True, labels: JsonObject | None = None, **fields: object) -> JsonObject:
+def pod(name: str = "p", *, ready: bool = True, labels: ReadOnlyJson | None = None, **fields: object) -> Json:
     meta = {"name": name, "namespace": "n", "uid": f"uid-{name}", "labels": labels or {"app": "web"}}
     ports = [{"name": "web", "containerPort": 8123}]
     return {
@@ -29,18 +29,18 @@ def pod(name: str = "p", *, ready: bool = True, labels: JsonObject | None = None
     }
 
 
-def made(wanted: JsonObject, *pods: JsonObject) -> JsonObject:
+def made(wanted: ReadOnlyJson, *pods: ReadOnlyJson) -> Json:
     found = endpoint_slice(wanted, pods)
     assert found is not None
     return found
 
 
-def terminating(found: JsonObject) -> JsonObject:
+def terminating(found: Json) -> Json:
     found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     return found
 
 
-def conditions(wanted: JsonObject, found: JsonObject) -> tuple[bool, bool, bool]:
+def conditions(wanted: ReadOnlyJson, found: ReadOnlyJson) -> tuple[bool, bool, bool]:
     said = made(wanted, found)["endpoints"][0]["conditions"]
     return said["ready"], said["serving"], said["terminating"]
 
@@ -57,7 +57,7 @@ def conditions(wanted: JsonObject, found: JsonObject) -> tuple[bool, bool, bool]
     ],
 )
 def test_conditions_tell_ready_serving_and_terminating(
-    publishes_all: bool, found: JsonObject, expected: tuple[bool, bool, bool]
+    publishes_all: bool, found: ReadOnlyJson, expected: tuple[bool, bool, bool]
 ) -> None:
     assert conditions(service(publishNotReadyAddresses=publishes_all), found) == expected
 
@@ -67,7 +67,7 @@ def test_conditions_tell_ready_serving_and_terminating(
     [pod(podIP=""), pod(phase="Failed"), pod(phase="Succeeded"), pod(labels={"app": "other"})],
     ids=["without an address", "failed", "finished", "of other labels"],
 )
-def test_a_pod_that_cannot_answer_is_not_an_endpoint(found: JsonObject) -> None:
+def test_a_pod_that_cannot_answer_is_not_an_endpoint(found: ReadOnlyJson) -> None:
     assert made(service(), found)["endpoints"] == []
 
 
@@ -99,7 +99,7 @@ def test_labels_are_the_services_and_the_managers() -> None:
 
 
 @pytest.mark.parametrize("spec", [{"selector": None}, {"type": "ExternalName"}])
-def test_a_service_without_own_pods_has_no_slice(spec: JsonObject) -> None:
+def test_a_service_without_own_pods_has_no_slice(spec: ReadOnlyJson) -> None:
     assert endpoint_slice(service(**spec), [pod()]) is None
 
 

@@ -16,7 +16,8 @@ from rayfleet.local.garbage.planning import (
     Unblock,
     planned_collection,
 )
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
 
 
@@ -128,7 +129,7 @@ def test_an_owner_of_another_kind_with_the_same_uid_is_none() -> None:
     assert planned_collection((other, HELD)) == (Delete(node=HELD, policy=Policy.BACKGROUND),)
 
 
-def manifest(**meta: object) -> JsonObject:
+def manifest(**meta: object) -> Json:
     return {"metadata": {"name": "x", "namespace": "n", "uid": "u", **meta}}
 
 
@@ -144,7 +145,7 @@ def manifest(**meta: object) -> JsonObject:
     ],
 )
 def test_only_changes_of_the_graph_wake_the_collector(
-    old: JsonObject | None, new: JsonObject | None, is_work: bool
+    old: ReadOnlyJson | None, new: ReadOnlyJson | None, is_work: bool
 ) -> None:
     assert changes_the_graph(old, new) is is_work
 

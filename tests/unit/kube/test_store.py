@@ -1,15 +1,16 @@
 """The store: indexes hold exactly what is stored, versions never go back."""
 
-from rayfleet.kube.store import Store, controller_uid, is_older, key_of, label_index
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.kube.store import Store, is_older
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
+from rayfleet.objects.meta import key_of
+from rayfleet.objects.owners import controller_uid
 
 
-def manifest(name: str, version: int, *, uid: str = "u", owner: str = "", team: str = "") -> JsonObject:
-    meta: JsonObject = {"name": name, "namespace": "n", "uid": uid, "resourceVersion": str(version)}
+def manifest(name: str, version: int, *, uid: str = "u", owner: str = "") -> Json:
+    meta: Json = {"name": name, "namespace": "n", "uid": uid, "resourceVersion": str(version)}
     if owner:
         meta["ownerReferences"] = [{"uid": "other"}, {"uid": owner, "controller": True}]
-    if team:
-        meta["labels"] = {"team": team}
     return {"metadata": meta}
 
 
@@ -28,13 +29,13 @@ def test_objects_are_found_by_the_controller_among_their_owners() -> None:
 
 
 def test_an_index_forgets_what_changed_or_went() -> None:
-    store = Store({"team": label_index("team")})
-    store.put(manifest("a", 1, team="red"))
-    store.put(manifest("a", 2, team="blue"))
-    assert store.by_index("team", "red") == ()
-    assert names(store.by_index("team", "blue")) == ["a"]
+    store = Store()
+    store.put(manifest("a", 1, owner="red"))
+    store.put(manifest("a", 2, owner="blue"))
+    assert store.by_owner("red") == ()
+    assert names(store.by_owner("blue")) == ["a"]
     store.remove(ObjectKey(namespace="n", name="a"))
-    assert store.by_index("team", "blue") == ()
+    assert store.by_owner("blue") == ()
     assert store.list("n") == ()
 
 

@@ -1,6 +1,5 @@
 """What the KubeRay stand-in decides. Rules: KubeRay 1.6, raycluster_controller.go and utils/validation.go."""
 
-import copy
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,46 +10,47 @@ from rayfleet.local.kuberay.pods import build_head_pod, build_worker_pod
 from rayfleet.local.kuberay.services import build_head_service
 from rayfleet.local.kuberay.status import Failure
 from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Step, Stop
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.parts import copied
 from rayfleet.testing.stand_ins import condition, ray_cluster
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
 
 
-def cluster(workers: int = 1, **spec: object) -> JsonObject:
+def cluster(workers: int = 1, **spec: object) -> Json:
     found = ray_cluster("n", "one", workers=workers, **spec)
     found["metadata"] |= {"uid": "u", "generation": 1}
     return found
 
 
-def group_of(manifest: JsonObject) -> JsonObject:
-    group: JsonObject = manifest["spec"]["workerGroupSpecs"][0]
+def group_of(manifest: ReadOnlyJson) -> Json:
+    group: Json = manifest["spec"]["workerGroupSpecs"][0]
     return group
 
 
-def running(pod: JsonObject, name: str, *, ready: str = "True", **status: object) -> JsonObject:
-    found = copy.deepcopy(pod)
+def running(pod: ReadOnlyJson, name: str, *, ready: str = "True", **status: object) -> Json:
+    found = copied(pod)
     found["metadata"] |= {"name": name, "uid": f"uid-{name}"}
     conditions = [{"type": "Ready", "status": ready}] if ready else []
     found["status"] = {"phase": "Running", "podIP": "10.0.0.1", "conditions": conditions, **status}
     return found
 
 
-def head(manifest: JsonObject, **status: object) -> JsonObject:
+def head(manifest: ReadOnlyJson, **status: object) -> Json:
     return running(build_head_pod(manifest), "head", **status)  # type: ignore[arg-type]  # ready or status fields
 
 
-def worker(manifest: JsonObject, name: str = "w0", **status: object) -> JsonObject:
+def worker(manifest: ReadOnlyJson, name: str = "w0", **status: object) -> Json:
     return running(build_worker_pod(manifest, group_of(manifest)), name, **status)  # type: ignore[arg-type]  # the same
 
 
-def going(pod: JsonObject) -> JsonObject:
+def going(pod: Json) -> Json:
     pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     return pod
 
 
-def steps(manifest: JsonObject, *pods: JsonObject) -> tuple[Step, ...]:
+def steps(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> tuple[Step, ...]:
     return plan_ray_cluster(ObservedCluster(cluster=manifest, pods=pods)).steps
 
 
@@ -69,19 +69,19 @@ def told(found: Sequence[Step]) -> list[str]:
 
 
 def status(
-    manifest: JsonObject, *pods: JsonObject, failure: Failure | None = None, now: datetime = NOW
-) -> JsonObject | None:
+    manifest: ReadOnlyJson, *pods: ReadOnlyJson, failure: Failure | None = None, now: datetime = NOW
+) -> Json | None:
     service = build_head_service(manifest)
     return status_after(ObservedCluster(cluster=manifest, pods=pods, services=[service]), failure, now)
 
 
-def with_status(manifest: JsonObject, *pods: JsonObject) -> JsonObject:
+def with_status(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> Json:
     found = status(manifest, *pods)
     assert found is not None
     return {**manifest, "status": found}
 
 
-def new_status(manifest: JsonObject, *pods: JsonObject) -> JsonObject:
+def new_status(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> Json:
     found = status(manifest, *pods, now=LATER)
     assert found is not None
     return found
@@ -167,7 +167,7 @@ def test_new_workers_take_the_lowest_free_index() -> None:
     assert [labels["ray.io/worker-group-replica-index"] for labels in made] == ["0", "2"]
 
 
-def several_hosts(replicas: int = 2) -> tuple[JsonObject, list[JsonObject]]:
+def several_hosts(replicas: int = 2) -> tuple[Json, list[Json]]:
     manifest = cluster(workers=replicas)
     group_of(manifest)["numOfHosts"] = 2
     made = [step.manifest for step in steps(manifest) if isinstance(step, CreatePod) and step.role == "Worker"]
@@ -217,19 +217,19 @@ def test_others_and_dying_clusters_are_left_alone() -> None:
     assert steps(going(cluster())) == ()
 
 
-def changed(**group: object) -> JsonObject:
+def changed(**group: object) -> Json:
     manifest = cluster()
     group_of(manifest).update(group)
     return manifest
 
 
-def named(name: str) -> JsonObject:
+def named(name: str) -> Json:
     manifest = cluster()
     manifest["metadata"]["name"] = name
     return manifest
 
 
-def with_env(name: str, value: str) -> JsonObject:
+def with_env(name: str, value: str) -> Json:
     manifest = cluster()
     manifest["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["env"] = [{"name": name, "value": value}]
     return manifest
@@ -254,7 +254,7 @@ def with_env(name: str, value: str) -> JsonObject:
         (cluster(authOptions={"mode": "token"}, rayVersion="nightly"), "InvalidRayClusterSpec", "format is invalid"),
     ],
 )
-def test_kuberay_refuses_with_one_event(manifest: JsonObject, reason: str, words: str) -> None:
+def test_kuberay_refuses_with_one_event(manifest: ReadOnlyJson, reason: str, words: str) -> None:
     plan = plan_ray_cluster(ObservedCluster(cluster=manifest, pods=()))
     assert plan.refusal is not None
     assert (plan.refusal.reason, plan.steps) == (reason, ())

@@ -6,7 +6,7 @@ from rayfleet.local.kuberay.amounts import exact_value, rounded_up, sum_of
 from rayfleet.local.kuberay.names import checked_name, label_value, pod_name_prefix
 from rayfleet.local.kuberay.services import build_head_service
 from rayfleet.local.kuberay.start_command import complete_start_params, ray_start_command
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.stand_ins import ray_cluster
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
         exact_value(text)
 
 
-def group(params: dict[str, str] | None = None, **fields: object) -> JsonObject:
+def group(params: dict[str, str] | None = None, **fields: object) -> Json:
     resources = fields.pop("container", {})
     return {"rayStartParams": params, "template": {"spec": {"containers": [{"resources": resources}]}}, **fields}
 
@@ -82,7 +82,7 @@ def group(params: dict[str, str] | None = None, **fields: object) -> JsonObject:
         ({"limits": {"aws.amazon.com/neuroncore": 2}}, {"resources": "'{\"neuron_cores\":2}'"}),
     ],
 )
-def test_a_containers_resources_become_flags(given: JsonObject, expected: dict[str, str]) -> None:
+def test_a_containers_resources_become_flags(given: ReadOnlyJson, expected: dict[str, str]) -> None:
     found = complete_start_params(group(container=given), is_head=True)
     mine = {"dashboard-host", "metrics-export-port", "block", "dashboard-agent-listen-port"}
     assert {key: value for key, value in found.items() if key not in mine} == expected

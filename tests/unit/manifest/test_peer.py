@@ -9,7 +9,7 @@ from rayfleet.manifest.documents import load_documents
 from rayfleet.manifest.fleet import decode_fleet, encode_fleet
 from rayfleet.manifest.replica_set import decode_replica_set, encode_replica_set
 from rayfleet.model.fleet import Percent
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "manifests"
 FILES = (
@@ -52,8 +52,8 @@ def _documents(name: str) -> Any:
     return load_documents(path.read_text(encoding="utf-8"), name)
 
 
-def _ours(name: str) -> JsonObject:
-    raw: JsonObject = _documents(name)[0].raw
+def _ours(name: str) -> Json:
+    raw: Json = _documents(name)[0].raw
     return raw
 
 

@@ -12,8 +12,8 @@ from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import FleetStatus
-from rayfleet.model.meta import JsonObject
-from rayfleet.planning.conditions import find_condition
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import find_condition
 from rayfleet.planning.fleet import plan_fleet, plan_invalid_fleet
 from rayfleet.planning.observed import ObservedInvalidFleet, Write, WriteFailure
 from rayfleet.planning.plan import CreateReplicaSet, DeleteReplicaSet, FleetPlan, UpdateStatus
@@ -23,7 +23,7 @@ SETS = "RayClusterReplicaSet"
 REVISION = "deployment.kubernetes.io/revision"
 
 
-def template(image: str = "a", **spec: Any) -> JsonObject:
+def template(image: str = "a", **spec: Any) -> Json:
     pod = {"template": {"spec": {"containers": [{"name": "ray", "image": image}]}}}
     return {"metadata": {"labels": {"app": "x"}}, "spec": {"headGroupSpec": pod, **spec}}
 
@@ -133,7 +133,7 @@ def test_a_replica_set_without_our_note_is_known_by_its_template() -> None:
 
 
 @pytest.mark.parametrize("knob", [{"suspend": True}, {"workerGroupSpecs": []}])
-def test_a_knob_of_operation_rolls_nothing(knob: JsonObject) -> None:
+def test_a_knob_of_operation_rolls_nothing(knob: ReadOnlyJson) -> None:
     world = make_world()
     world.settle()
     world.change_spec({"template": template(**knob)})

@@ -8,7 +8,8 @@ import pytest
 
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, Selector
-from rayfleet.model.meta import JsonObject, ObjectMeta
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.planning.observed import ObservedReplicaSet, Write, WriteFailure
 from rayfleet.planning.plan import CreateRayClusters, DeleteRayCluster, ReplicaSetPlan, UpdateStatus
@@ -18,7 +19,7 @@ from rayfleet.testing.planner_world import START as NOW
 COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
-def pods(resource: str = "cpu") -> JsonObject:
+def pods(resource: str = "cpu") -> Json:
     return {"template": {"spec": {"containers": [{"name": "ray", "resources": {"limits": {resource: 1}}}]}}}
 
 
@@ -54,7 +55,7 @@ def observe(owner: ReplicaSet, *clusters: RayCluster, **more: Any) -> ObservedRe
     return ObservedReplicaSet(replica_set=owner, ray_clusters=clusters, **more)
 
 
-def created(plan: ReplicaSetPlan) -> list[JsonObject]:
+def created(plan: ReplicaSetPlan) -> list[ReadOnlyJson]:
     return [each for action in plan.actions if isinstance(action, CreateRayClusters) for each in action.manifests]
 
 

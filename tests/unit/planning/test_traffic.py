@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rayfleet.model.meta import JsonObject
-from rayfleet.planning.conditions import find_condition
+from rayfleet.model.json import Json
+from rayfleet.objects.conditions import find_condition
 from rayfleet.planning.drift import drift_patch
 from rayfleet.planning.plan import (
     CreateHTTPRoute,
@@ -22,7 +22,7 @@ WRITES = (CreateService, UpdateService, DeleteService, CreateHTTPRoute, UpdateHT
 
 def make_world(model: str | None = "qwen", *, pod_labels: bool = True) -> PlannerWorld:
     labels = {MODEL: model} if model else {}
-    pod: JsonObject = {"spec": {"containers": [{"name": "ray", "image": "ray:1"}]}}
+    pod: Json = {"spec": {"containers": [{"name": "ray", "image": "ray:1"}]}}
     if pod_labels:
         pod["metadata"] = {"labels": labels}
     world = PlannerWorld()
@@ -43,15 +43,15 @@ def make_world(model: str | None = "qwen", *, pod_labels: bool = True) -> Planne
     return world
 
 
-def service(world: PlannerWorld, name: str = "fleet") -> JsonObject:
+def service(world: PlannerWorld, name: str = "fleet") -> Json:
     return world.objects["Service"][name]
 
 
-def route(world: PlannerWorld) -> JsonObject:
+def route(world: PlannerWorld) -> Json:
     return world.objects["HTTPRoute"]["fleet-router"]
 
 
-def foreign_service(name: str) -> JsonObject:
+def foreign_service(name: str) -> Json:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": {"a": "b"}}}
 
 
@@ -157,7 +157,7 @@ def test_no_free_name_is_said() -> None:
 
 def test_a_route_of_somebody_else_is_said_and_left() -> None:
     world = make_world()
-    theirs: JsonObject = {"apiVersion": "x/v1", "kind": "HTTPRoute", "metadata": {"name": "fleet-router"}, "spec": {}}
+    theirs: Json = {"apiVersion": "x/v1", "kind": "HTTPRoute", "metadata": {"name": "fleet-router"}, "spec": {}}
     world.create(theirs)
     world.settle()
     assert route(world)["spec"] == {}

@@ -11,10 +11,11 @@ from rayfleet.controllers.runtime import Controller, Watch, owner_key
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, NotFound
 from rayfleet.kube.reflector import Reflector
-from rayfleet.kube.store import key_of
 from rayfleet.local.endpoints.slices import endpoint_slice, is_same_slice, selects
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, PODS, SERVICES, ResourceType
+from rayfleet.objects.meta import key_of
 
 _LOOK_AGAIN = timedelta(milliseconds=100)
 
@@ -51,7 +52,7 @@ class EndpointSliceReconciler:
         self._writes.note(key, wrote(ENDPOINT_SLICES, stored))
         return None
 
-    async def _write(self, old: JsonObject | None, wanted: JsonObject) -> JsonObject:
+    async def _write(self, old: ReadOnlyJson | None, wanted: ReadOnlyJson) -> Json:
         if old is None:
             return await self._client.create(ENDPOINT_SLICES, wanted)
         wanted["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
@@ -62,7 +63,7 @@ def endpoint_slice_controller(client: KubeClient, reflectors: Mapping[ResourceTy
     """Return the controller, subscribed to the reflectors and not yet running."""
     services = reflectors[SERVICES].store
 
-    def services_of_pod(pod: JsonObject) -> Iterable[ObjectKey]:
+    def services_of_pod(pod: ReadOnlyJson) -> Iterable[ObjectKey]:
         labels = pod["metadata"].get("labels") or {}
         for service in services.list(pod["metadata"]["namespace"]):
             if selects(service, labels):

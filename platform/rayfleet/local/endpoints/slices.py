@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
 
 MANAGER = "endpointslice-controller.k8s.io"
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -23,7 +23,7 @@ def slice_name(service: str) -> str:
     return f"{service}-{hashlib.sha256(service.encode()).hexdigest()[:5]}"
 
 
-def endpoint_slice(service: JsonObject, pods: Sequence[JsonObject]) -> dict[str, Any] | None:
+def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> dict[str, Any] | None:
     """Return the slice for a Service and the pods of its namespace.
 
     None for a Service without a selector or of another name.
@@ -59,7 +59,7 @@ def endpoint_slice(service: JsonObject, pods: Sequence[JsonObject]) -> dict[str,
     }
 
 
-def is_same_slice(old: JsonObject, new: JsonObject) -> bool:
+def is_same_slice(old: ReadOnlyJson, new: ReadOnlyJson) -> bool:
     """Whether a stored slice says what the new one says."""
     return (
         all((old["metadata"].get(field) or {}) == new["metadata"][field] for field in ("labels", "ownerReferences"))
@@ -68,13 +68,13 @@ def is_same_slice(old: JsonObject, new: JsonObject) -> bool:
     )
 
 
-def selects(service: JsonObject, labels: Mapping[str, str]) -> bool:
+def selects(service: ReadOnlyJson, labels: Mapping[str, str]) -> bool:
     """Whether a Service takes pods with these labels."""
     selector: Mapping[str, str] = (service.get("spec") or {}).get("selector") or {}
     return bool(selector) and selector.items() <= labels.items()
 
 
-def _labels(service: JsonObject) -> dict[str, str]:
+def _labels(service: ReadOnlyJson) -> dict[str, str]:
     meta = service["metadata"]
     found = {key: value for key, value in (meta.get("labels") or {}).items() if key not in _RESERVED}
     if service["spec"].get("clusterIP", "") in {"", "None"}:
@@ -82,14 +82,14 @@ def _labels(service: JsonObject) -> dict[str, str]:
     return found | {SERVICE_LABEL: meta["name"], MANAGER_LABEL: MANAGER}
 
 
-def _is_chosen(pod: JsonObject, selector: Mapping[str, str]) -> bool:
+def _is_chosen(pod: ReadOnlyJson, selector: Mapping[str, str]) -> bool:
     labels = pod["metadata"].get("labels") or {}
     status = pod.get("status") or {}
     has_ended = status.get("phase") in {"Succeeded", "Failed"}
     return selector.items() <= labels.items() and bool(status.get("podIP")) and not has_ended
 
 
-def _endpoint(service: JsonObject, pod: JsonObject) -> dict[str, Any]:
+def _endpoint(service: ReadOnlyJson, pod: ReadOnlyJson) -> dict[str, Any]:
     """Return one endpoint; one that terminates is not ready, unless the Service publishes whatever there is."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     is_serving = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
@@ -116,7 +116,7 @@ def _endpoint(service: JsonObject, pod: JsonObject) -> dict[str, Any]:
     return found
 
 
-def _ports(spec: JsonObject, pods: Sequence[JsonObject]) -> list[dict[str, Any]]:
+def _ports(spec: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> list[dict[str, Any]]:
     """Return the ports that the pods have; none without pods, as in Kubernetes, where ports are found pod by pod."""
     found = []
     for entry in spec.get("ports") or () if pods else ():
@@ -130,7 +130,7 @@ def _ports(spec: JsonObject, pods: Sequence[JsonObject]) -> list[dict[str, Any]]
     return found
 
 
-def _target(entry: JsonObject, pods: Sequence[JsonObject]) -> int | None:
+def _target(entry: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> int | None:
     """Return the number of a target port; a named one is looked up in the first pod that has it."""
     target = entry.get("targetPort") or entry["port"]
     if isinstance(target, int):

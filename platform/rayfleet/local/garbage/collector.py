@@ -28,7 +28,7 @@ from rayfleet.local.garbage.planning import (
     planned_collection,
     refers_to,
 )
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class GarbageCollector:
             self._changed.clear()
             await self._collect()
 
-    def _hear(self, old: JsonObject | None, new: JsonObject | None) -> None:
+    def _hear(self, old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
         if changes_the_graph(old, new):
             self._changed.set()
 
@@ -110,7 +110,7 @@ class GarbageCollector:
         after = change(before)
         if meta["uid"] != node.uid or after == before:
             return
-        patch: list[JsonObject] = [
+        patch: list[Json] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
             {"op": "replace", "path": f"/metadata/{field}", "value": after},
         ]

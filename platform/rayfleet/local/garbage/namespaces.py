@@ -13,9 +13,10 @@ from rayfleet.controllers.runtime import Controller
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, NotFound
 from rayfleet.kube.reflector import Reflector
-from rayfleet.kube.store import key_of
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import NAMESPACES, ResourceType
+from rayfleet.objects.meta import key_of
 
 LOOK_AGAIN = timedelta(milliseconds=300)
 _NEEDED_VERBS = frozenset({"list", "delete"})
@@ -48,7 +49,7 @@ class NamespaceReconciler:
         await self._finalize(key)
         return None
 
-    async def _delete(self, resource: ResourceType, found: JsonObject) -> None:
+    async def _delete(self, resource: ResourceType, found: ReadOnlyJson) -> None:
         if "deletionTimestamp" in found["metadata"]:
             return
         try:

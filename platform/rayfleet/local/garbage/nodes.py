@@ -5,7 +5,8 @@ from typing import Any
 
 from rayfleet.local.garbage.planning import Node, OwnerRef
 from rayfleet.model import resources
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 
 # Kinds that own or are owned here. Events have no owners.
@@ -28,7 +29,7 @@ COLLECTED: tuple[ResourceType, ...] = (
 _BY_KIND = {(each.group, each.kind): each for each in COLLECTED}
 
 
-def node_of(resource: ResourceType, manifest: JsonObject) -> Node:
+def node_of(resource: ResourceType, manifest: ReadOnlyJson) -> Node:
     """Return the object as a node."""
     meta = manifest["metadata"]
     return Node(
@@ -41,7 +42,7 @@ def node_of(resource: ResourceType, manifest: JsonObject) -> Node:
     )
 
 
-def changes_the_graph(old: JsonObject | None, new: JsonObject | None) -> bool:
+def changes_the_graph(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> bool:
     """Whether a change can give the collector work.
 
     An end, a beginning with owners, or other owners, finalizers, deletion.

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from rayfleet.local.kuberay.names import auth_secret_name, head_fqdn
 from rayfleet.local.kuberay.start_command import gcs_port
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 OPERATOR_VERSION = "v1.6.0"
 AUTH_KEY = "auth_token"
 
 
-def add_address_environment(container: JsonObject, cluster: JsonObject) -> None:
+def add_address_environment(container: Json, cluster: ReadOnlyJson) -> None:
     """Append the head's names, always."""
     fqdn = head_fqdn(cluster)
     container.setdefault("env", []).extend(
@@ -24,7 +24,7 @@ def add_address_environment(container: JsonObject, cluster: JsonObject) -> None:
     )
 
 
-def add_auth_environment(container: JsonObject, cluster: JsonObject) -> None:
+def add_auth_environment(container: Json, cluster: ReadOnlyJson) -> None:
     """Append what Ray needs to prove who it is, if the cluster wants that and the user has not set it."""
     if not wants_token(cluster):
         return
@@ -38,7 +38,7 @@ def add_auth_environment(container: JsonObject, cluster: JsonObject) -> None:
     )
 
 
-def add_ray_environment(container: JsonObject, cluster: JsonObject, command: str, *, is_head: bool) -> None:
+def add_ray_environment(container: Json, cluster: ReadOnlyJson, command: str, *, is_head: bool) -> None:
     """Append identity and ``KUBERAY_GEN_RAY_START_CMD`` (always), addresses and usage marks (if absent)."""
     if not is_head:
         add_address_environment(container, cluster)
@@ -67,16 +67,16 @@ def add_ray_environment(container: JsonObject, cluster: JsonObject, command: str
     _add_absent(container, [{"name": "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE", "value": "1"}])
 
 
-def wants_token(cluster: JsonObject) -> bool:
+def wants_token(cluster: ReadOnlyJson) -> bool:
     """Whether the cluster's Ray processes must show a token."""
     return bool((cluster["spec"].get("authOptions") or {}).get("mode") == "token")
 
 
-def _add_absent(container: JsonObject, entries: Sequence[JsonObject]) -> None:
+def _add_absent(container: Json, entries: Sequence[ReadOnlyJson]) -> None:
     found = container.setdefault("env", [])
     names = {entry["name"] for entry in found}
     found.extend(entry for entry in entries if entry["name"] not in names)
 
 
-def _field(name: str, path: str) -> JsonObject:
+def _field(name: str, path: str) -> Json:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

@@ -16,10 +16,12 @@ from rayfleet.local.kuberay.pods import (
 )
 from rayfleet.local.kuberay.sizes import desired_workers, hosts_of
 from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Step, Stop, is_spent, is_terminating, label_of
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 
-def group_steps(cluster: JsonObject, group: JsonObject, pods: Sequence[JsonObject], options: PodOptions) -> list[Step]:
+def group_steps(
+    cluster: ReadOnlyJson, group: ReadOnlyJson, pods: Sequence[ReadOnlyJson], options: PodOptions
+) -> list[Step]:
     """Return the steps for a group whose pods are ``pods``; a Stop ends the pass for the groups after it too."""
     if hosts_of(group) > 1:
         return _replica_steps(cluster, group, pods, options)
@@ -41,10 +43,10 @@ def group_steps(cluster: JsonObject, group: JsonObject, pods: Sequence[JsonObjec
 
 
 def _replica_steps(
-    cluster: JsonObject, group: JsonObject, pods: Sequence[JsonObject], options: PodOptions
+    cluster: ReadOnlyJson, group: ReadOnlyJson, pods: Sequence[ReadOnlyJson], options: PodOptions
 ) -> list[Step]:
     """Replicas of several hosts live and die whole."""
-    replicas: dict[str, list[JsonObject]] = {}
+    replicas: dict[str, list[ReadOnlyJson]] = {}
     for pod in pods:
         replicas.setdefault(label_of(pod, REPLICA_NAME_LABEL), []).append(pod)
     replicas.pop("", None)
@@ -73,16 +75,16 @@ def _replica_steps(
     return steps
 
 
-def _deletions(pods: Sequence[JsonObject]) -> list[Step]:
+def _deletions(pods: Sequence[ReadOnlyJson]) -> list[Step]:
     return [DeletePod(pod=pod, role="Worker") for pod in pods if not is_terminating(pod)]
 
 
-def _to_delete(group: JsonObject) -> frozenset[str]:
+def _to_delete(group: ReadOnlyJson) -> frozenset[str]:
     """Return the names in workersToDelete: they go whatever ``replicas`` says (in KubeRay pods of other groups too)."""
     return frozenset((group.get("scaleStrategy") or {}).get("workersToDelete") or ())
 
 
-def _index(pod: JsonObject) -> int:
+def _index(pod: ReadOnlyJson) -> int:
     text = label_of(pod, REPLICA_INDEX_LABEL)
     return int(text) if text.isdecimal() else -1
 
@@ -98,7 +100,7 @@ def _free_indices(taken: Collection[int], count: int) -> list[int]:
     return found
 
 
-def _replica_name(cluster: JsonObject, group: JsonObject, index: int, pods: Sequence[JsonObject]) -> str:
+def _replica_name(cluster: ReadOnlyJson, group: ReadOnlyJson, index: int, pods: Sequence[ReadOnlyJson]) -> str:
     """Return ``<group>-<5 characters>``: random in KubeRay.
 
     Here another one for each set of pods that is there already.

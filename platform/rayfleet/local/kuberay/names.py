@@ -5,7 +5,7 @@ Pure. Source: KubeRay ray-operator/controllers/ray/utils/util.go (1.6).
 
 import string
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 CLUSTER_DOMAIN = "cluster.local"
 _PREFIX_LIMIT = 50  # of 63, less "-worker-" and five random characters
@@ -29,24 +29,24 @@ def checked_name(text: str) -> str:
     return f"r{kept[1:]}" if kept[0] in string.digits + string.punctuation else kept
 
 
-def head_service_name(cluster: JsonObject) -> str:
+def head_service_name(cluster: ReadOnlyJson) -> str:
     """Return the name of the head Service: the user's, else ``<cluster>-head-svc``."""
     custom = (cluster["spec"]["headGroupSpec"].get("headService") or {}).get("metadata") or {}
     return str(custom.get("name") or f"{cluster['metadata']['name']}-head-svc")
 
 
-def head_fqdn(cluster: JsonObject) -> str:
+def head_fqdn(cluster: ReadOnlyJson) -> str:
     """Return the name under which workers find the head."""
     return f"{head_service_name(cluster)}.{cluster['metadata']['namespace']}.svc.{CLUSTER_DOMAIN}"
 
 
-def auth_secret_name(cluster: JsonObject) -> str:
+def auth_secret_name(cluster: ReadOnlyJson) -> str:
     """Return the name of the Secret with the token: the user's, else made from the cluster's."""
     options = cluster["spec"].get("authOptions") or {}
     return str(options.get("secretName") or checked_name(cluster["metadata"]["name"]))
 
 
-def is_of_predecessor(manifest: JsonObject, cluster: JsonObject) -> bool:
+def is_of_predecessor(manifest: ReadOnlyJson, cluster: ReadOnlyJson) -> bool:
     """Whether an object belongs to a Ray cluster that had the name before.
 
     Its garbage collection is a matter of time.
@@ -59,7 +59,7 @@ def is_of_predecessor(manifest: JsonObject, cluster: JsonObject) -> bool:
     )
 
 
-def owner_reference(cluster: JsonObject) -> JsonObject:
+def owner_reference(cluster: ReadOnlyJson) -> Json:
     """Return the controller reference to a RayCluster; it blocks the owner's foreground deletion."""
     return {
         "apiVersion": "ray.io/v1",

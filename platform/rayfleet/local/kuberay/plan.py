@@ -15,7 +15,7 @@ from rayfleet.local.kuberay.refusals import Refusal, not_imitated, refusal
 from rayfleet.local.kuberay.status import Failure, Seen, next_status
 from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Step, Stop, is_spent, is_terminating, label_of
 from rayfleet.local.kuberay.suspension import Suspension, suspension_of
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 MANAGERS = ("", "ray.io/kuberay-operator")
 
@@ -24,9 +24,9 @@ MANAGERS = ("", "ray.io/kuberay-operator")
 class ObservedCluster:
     """A RayCluster, the pods that it owns, and its head Services (one, unless somebody meddled)."""
 
-    cluster: JsonObject
-    pods: Sequence[JsonObject]
-    services: Sequence[JsonObject] = ()
+    cluster: ReadOnlyJson
+    pods: Sequence[ReadOnlyJson]
+    services: Sequence[ReadOnlyJson] = ()
     options: PodOptions = field(default_factory=PodOptions)
 
 
@@ -56,7 +56,7 @@ def plan_ray_cluster(observed: ObservedCluster) -> Plan:
     return Plan(steps=tuple(_steps(observed)), notice=not_imitated(cluster["spec"]))
 
 
-def status_after(observed: ObservedCluster, failure: Failure | None, now: datetime) -> JsonObject | None:
+def status_after(observed: ObservedCluster, failure: Failure | None, now: datetime) -> Json | None:
     """Return the status to write after a pass over ``observed``, None when there is nothing to write.
 
     ``failure``: what ended the pass early.
@@ -85,7 +85,7 @@ def _steps(observed: ObservedCluster) -> list[Step]:
     return steps
 
 
-def _head_steps(observed: ObservedCluster, heads: Sequence[JsonObject]) -> list[Step]:
+def _head_steps(observed: ObservedCluster, heads: Sequence[ReadOnlyJson]) -> list[Step]:
     cluster = observed.cluster
     if len(heads) > 1:
         names = " ".join(pod["metadata"]["name"] for pod in heads)
@@ -101,7 +101,7 @@ def _head_steps(observed: ObservedCluster, heads: Sequence[JsonObject]) -> list[
     return [stop] if is_terminating(heads[0]) else [DeletePod(pod=heads[0], role="Head"), stop]
 
 
-def _keeps_headless(cluster: JsonObject) -> bool:
+def _keeps_headless(cluster: ReadOnlyJson) -> bool:
     """Whether a cluster that was up once is to stay without a head."""
     conditions = (cluster.get("status") or {}).get("conditions") or ()
     was_up = any(entry["type"] == "RayClusterProvisioned" and entry["status"] == "True" for entry in conditions)

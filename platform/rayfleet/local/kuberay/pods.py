@@ -19,7 +19,7 @@ from rayfleet.local.kuberay.environment import (
 from rayfleet.local.kuberay.names import head_fqdn, label_value, owner_reference, pod_name_prefix
 from rayfleet.local.kuberay.probes import add_probes
 from rayfleet.local.kuberay.start_command import METRICS_PORT, complete_start_params, gcs_port, ray_start_command
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 OVERWRITE_ANNOTATION = "ray.io/overwrite-container-cmd"
 REPLICA_NAME_LABEL = "ray.io/worker-group-replica-name"
@@ -52,7 +52,7 @@ class WorkerSeat:
     host: int = 0
 
 
-def build_head_pod(cluster: JsonObject, options: PodOptions | None = None) -> JsonObject:
+def build_head_pod(cluster: ReadOnlyJson, options: PodOptions | None = None) -> Json:
     """Return the head pod of a RayCluster, ready to create (generateName, owner reference)."""
     group = cluster["spec"]["headGroupSpec"]
     pod = _pod(cluster, group, "head", HEAD_GROUP)
@@ -68,8 +68,8 @@ def build_head_pod(cluster: JsonObject, options: PodOptions | None = None) -> Js
 
 
 def build_worker_pod(
-    cluster: JsonObject, group: JsonObject, options: PodOptions | None = None, seat: WorkerSeat | None = None
-) -> JsonObject:
+    cluster: ReadOnlyJson, group: ReadOnlyJson, options: PodOptions | None = None, seat: WorkerSeat | None = None
+) -> Json:
     """Return a worker pod of a group, ready to create."""
     options, seat = options or PodOptions(), seat or WorkerSeat()
     pod = _pod(cluster, group, "worker", group["groupName"])
@@ -87,7 +87,7 @@ def build_worker_pod(
     return pod
 
 
-def recreate_hash(spec: JsonObject) -> str:
+def recreate_hash(spec: ReadOnlyJson) -> str:
     """Return a hash of what makes pods differ; not KubeRay's own, which hashes Go's encoding of its types."""
     kept = copy.deepcopy({key: value for key, value in spec.items() if key != "upgradeStrategy"})
     for group in (kept["headGroupSpec"], *(kept.get("workerGroupSpecs") or ())):
@@ -99,7 +99,7 @@ def recreate_hash(spec: JsonObject) -> str:
     return base64.b32hexencode(digest).decode()
 
 
-def _pod(cluster: JsonObject, group: JsonObject, node_type: str, group_name: str) -> JsonObject:
+def _pod(cluster: ReadOnlyJson, group: ReadOnlyJson, node_type: str, group_name: str) -> Json:
     """Return the template as a pod, with labels, annotations and owner."""
     name = cluster["metadata"]["name"]
     template = copy.deepcopy(group["template"])
@@ -130,9 +130,7 @@ def _pod(cluster: JsonObject, group: JsonObject, node_type: str, group_name: str
     }
 
 
-def _finish(
-    pod: JsonObject, cluster: JsonObject, params: Mapping[str, str], options: PodOptions, *, is_head: bool
-) -> None:
+def _finish(pod: Json, cluster: ReadOnlyJson, params: Mapping[str, str], options: PodOptions, *, is_head: bool) -> None:
     """Complete the Ray container and the init containers, in KubeRay's order (the environment's depends on it)."""
     ray = pod["spec"]["containers"][0]
     command = ray_start_command(params, is_head=is_head)
@@ -148,19 +146,19 @@ def _finish(
         add_probes(ray, params, str(cluster["spec"].get("rayVersion") or ""), is_head=is_head)
 
 
-def _add_metrics_port(ray: JsonObject) -> None:
+def _add_metrics_port(ray: Json) -> None:
     ports = ray.setdefault("ports", [])
     if not any(port.get("name") == "metrics" for port in ports):
         ports.append({"name": "metrics", "containerPort": METRICS_PORT})
 
 
-def _add_shared_memory(spec: JsonObject, ray: JsonObject) -> None:
+def _add_shared_memory(spec: Json, ray: Json) -> None:
     mounts = ray.setdefault("volumeMounts", [])
     if any(mount["mountPath"] == SHARED_MEMORY for mount in mounts):
         return
     volumes = spec.setdefault("volumes", [])
     if not any(volume["name"] == "shared-mem" for volume in volumes):
-        folder: JsonObject = {"medium": "Memory"}
+        folder: Json = {"medium": "Memory"}
         resources = ray.get("resources") or {}
         memory = (resources.get("limits") or {}).get("memory", (resources.get("requests") or {}).get("memory"))
         if memory is not None:
@@ -169,7 +167,7 @@ def _add_shared_memory(spec: JsonObject, ray: JsonObject) -> None:
     mounts.append({"name": "shared-mem", "mountPath": SHARED_MEMORY})
 
 
-def _set_command(pod: JsonObject, ray: JsonObject, command: str) -> None:
+def _set_command(pod: Json, ray: Json, command: str) -> None:
     """Put ``ray start`` after the user's command, unless the user starts Ray."""
     own = "".join(f" {word} " for word in (*(ray.get("command") or ()), *(ray.get("args") or ())))
     if _is_true(pod["metadata"]["annotations"].get(OVERWRITE_ANNOTATION)) or "ray start" in own:
@@ -179,7 +177,7 @@ def _set_command(pod: JsonObject, ray: JsonObject, command: str) -> None:
     ray["args"] = [f"{own} && {generated}" if own else generated]
 
 
-def _wait_for_gcs(cluster: JsonObject, ray: JsonObject) -> JsonObject:
+def _wait_for_gcs(cluster: ReadOnlyJson, ray: ReadOnlyJson) -> Json:
     """Return the init container that waits, without limit.
 
     It has what the user gave to the Ray container, and no more.

@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 
 from rayfleet.local.kuberay.start_command import AGENT_PORT, DASHBOARD_PORT
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 _HTTP_SINCE = (2, 53)
 _VERSION = re.compile(r"\s*v?(\d+)\.(\d+)")
 
 
-def add_probes(container: JsonObject, params: Mapping[str, str], ray_version: str, *, is_head: bool) -> None:
+def add_probes(container: Json, params: Mapping[str, str], ray_version: str, *, is_head: bool) -> None:
     """Set each of the two probes that the user has not set.
 
     Ray 2.53 and later answer HTTP; the others are asked by wget.
@@ -35,7 +35,7 @@ def ray_version_of(text: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _action(params: Mapping[str, str], ray_version: str, *, is_head: bool) -> JsonObject:
+def _action(params: Mapping[str, str], ray_version: str, *, is_head: bool) -> Json:
     agent = _port(params, "dashboard-agent-listen-port", AGENT_PORT)
     if (ray_version_of(ray_version) or (0, 0)) >= _HTTP_SINCE:
         return {"httpGet": {"path": "/api/healthz", "port": agent}}

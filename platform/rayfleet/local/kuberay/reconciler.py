@@ -17,7 +17,6 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.reflector import Reflector
-from rayfleet.kube.store import key_of
 from rayfleet.local.kuberay.names import is_of_predecessor
 from rayfleet.local.kuberay.plan import ObservedCluster, Plan, plan_ray_cluster, status_after
 from rayfleet.local.kuberay.pods import PodOptions
@@ -30,8 +29,10 @@ from rayfleet.local.kuberay.services import (
 )
 from rayfleet.local.kuberay.status import Failure
 from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Stop
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, SECRETS, SERVICES, ResourceType
+from rayfleet.objects.meta import key_of
 
 LOOK_AGAIN = timedelta(seconds=2)
 UNCONDITIONALLY = timedelta(seconds=300)
@@ -77,14 +78,14 @@ class RayClusterReconciler:
             await self._write_status(key, cluster, status)
         return UNCONDITIONALLY if failure is None and status is None else LOOK_AGAIN
 
-    def _observe(self, cluster: JsonObject) -> ObservedCluster:
+    def _observe(self, cluster: ReadOnlyJson) -> ObservedCluster:
         pods = sorted(self._stores[PODS].by_owner(cluster["metadata"]["uid"]), key=lambda pod: str(key_of(pod)))
         return ObservedCluster(cluster=cluster, pods=pods, options=self._options)
 
-    def _head_services(self, cluster: JsonObject) -> Sequence[JsonObject]:
+    def _head_services(self, cluster: ReadOnlyJson) -> Sequence[ReadOnlyJson]:
         return head_services(cluster, self._stores[SERVICES].list(cluster["metadata"]["namespace"]))
 
-    def _tell_once(self, cluster: JsonObject, plan: Plan) -> None:
+    def _tell_once(self, cluster: ReadOnlyJson, plan: Plan) -> None:
         """Record a refusal, or what is not imitated, once for each generation of the spec."""
         if plan.refusal is not None:
             reason, message = plan.refusal.reason, plan.refusal.message(cluster)
@@ -98,7 +99,7 @@ class RayClusterReconciler:
             self._told[key_of(cluster)] = said
             self._recorder.record(cluster, reason=reason, message=message, type=EventType.WARNING)
 
-    async def _ensure_surroundings(self, key: ObjectKey, cluster: JsonObject) -> Failure | None:
+    async def _ensure_surroundings(self, key: ObjectKey, cluster: ReadOnlyJson) -> Failure | None:
         """Create what is absent; nothing of it is ever changed. Return why that did not work.
 
         Raises Conflict while something of a deleted predecessor of the same name is still there: a head that took its
@@ -130,7 +131,7 @@ class RayClusterReconciler:
                 self._say(cluster, "CreatedService", f"Created service {key_of(stored)}")
         return None
 
-    async def _take_steps(self, key: ObjectKey, cluster: JsonObject, plan: Plan) -> Failure | None:
+    async def _take_steps(self, key: ObjectKey, cluster: ReadOnlyJson, plan: Plan) -> Failure | None:
         """Take the steps in order; return what ended them early."""
         for step in plan.steps:
             if isinstance(step, Stop):
@@ -147,7 +148,7 @@ class RayClusterReconciler:
                 self._say_deleted(cluster, step)
         return None
 
-    async def _create(self, key: ObjectKey, cluster: JsonObject, step: CreatePod) -> None:
+    async def _create(self, key: ObjectKey, cluster: ReadOnlyJson, step: CreatePod) -> None:
         stored = await self._client.create(PODS, step.manifest)
         self._writes.note(key, wrote(PODS, stored))
         self._say(cluster, f"Created{step.role}Pod", f"Created {step.role.lower()} Pod {key_of(stored)}")
@@ -160,7 +161,7 @@ class RayClusterReconciler:
             return  # gone, or a successor stands there
         self._writes.note(key, AskedDeletion(resource=PODS, key=pod_key, uid=uid))
 
-    async def _write_status(self, key: ObjectKey, cluster: JsonObject, status: JsonObject) -> None:
+    async def _write_status(self, key: ObjectKey, cluster: ReadOnlyJson, status: ReadOnlyJson) -> None:
         """Replace the status whole, so that what is left out goes.
 
         Raises Conflict when the cluster changed meanwhile.
@@ -171,7 +172,7 @@ class RayClusterReconciler:
             return
         self._writes.note(key, wrote(RAY_CLUSTERS, stored))
 
-    def _say_deleted(self, cluster: JsonObject, step: DeletePod) -> None:
+    def _say_deleted(self, cluster: ReadOnlyJson, step: DeletePod) -> None:
         if step.role == "All":
             message = f"Deleted Pods for RayCluster {key_of(cluster)} due to suspension"
             self._say(cluster, "DeletedPod", message)
@@ -180,10 +181,10 @@ class RayClusterReconciler:
         message = f"Deleted {step.role.lower()} Pod {key_of(step.pod)}; Pod status: {phase}"
         self._say(cluster, f"Deleted{step.role}Pod", message)
 
-    def _say(self, cluster: JsonObject, reason: str, message: str) -> None:
+    def _say(self, cluster: ReadOnlyJson, reason: str, message: str) -> None:
         self._recorder.record(cluster, reason=reason, message=message)
 
-    def _warn(self, cluster: JsonObject, reason: str, message: str) -> None:
+    def _warn(self, cluster: ReadOnlyJson, reason: str, message: str) -> None:
         self._recorder.record(cluster, reason=reason, message=message, type=EventType.WARNING)
 
 

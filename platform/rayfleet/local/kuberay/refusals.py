@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rayfleet.local.kuberay.probes import ray_version_of
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 NAME_LIMIT = 53
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -30,14 +30,14 @@ class Refusal:
     reason: str
     problem: str
 
-    def message(self, cluster: JsonObject) -> str:
+    def message(self, cluster: ReadOnlyJson) -> str:
         """Return the Event's message."""
         part = {"InvalidRayClusterMetadata": "metadata", "InvalidRayClusterStatus": "status"}.get(self.reason, "spec")
         meta = cluster["metadata"]
         return f"The RayCluster {part} is invalid {meta['namespace']}/{meta['name']}: {self.problem}"
 
 
-def refusal(cluster: JsonObject) -> Refusal | None:
+def refusal(cluster: ReadOnlyJson) -> Refusal | None:
     """Return why KubeRay would leave the cluster alone, None when it would not."""
     name = cluster["metadata"]["name"]
     if len(name) > NAME_LIMIT:
@@ -60,7 +60,7 @@ def refusal(cluster: JsonObject) -> Refusal | None:
     return None
 
 
-def not_imitated(spec: JsonObject) -> str:
+def not_imitated(spec: ReadOnlyJson) -> str:
     """Return a sentence on what the spec asks for and this stand-in does not do; empty when there is nothing."""
     found = [f"{field} ({why})" for field, why in _NOT_IMITATED.items() if spec.get(field)]
     if spec["headGroupSpec"].get("enableIngress"):
@@ -70,7 +70,7 @@ def not_imitated(spec: JsonObject) -> str:
     return f"the KubeRay stand-in of one machine does not imitate: {', '.join(found)}" if found else ""
 
 
-def _spec_problems(cluster: JsonObject) -> Iterator[str]:
+def _spec_problems(cluster: ReadOnlyJson) -> Iterator[str]:
     """Yield problems in KubeRay's order; it tells only the first."""
     spec = cluster["spec"]
     head, groups = spec["headGroupSpec"], spec.get("workerGroupSpecs") or ()
@@ -91,7 +91,7 @@ def _spec_problems(cluster: JsonObject) -> Iterator[str]:
     yield from _auth_problems(spec)
 
 
-def _group_problems(name: str, group: JsonObject) -> Iterator[str]:
+def _group_problems(name: str, group: ReadOnlyJson) -> Iterator[str]:
     params = group.get("rayStartParams") or {}
     if group.get("resources") and any(params.get(flag) for flag in _RESOURCE_PARAMS):
         both = "resource fields should not be set in both rayStartParams and Resources"
@@ -101,7 +101,7 @@ def _group_problems(name: str, group: JsonObject) -> Iterator[str]:
         yield f"rayStartParams['labels'] is not supported for {name} group; {instead}"
 
 
-def _replica_problems(name: str, group: JsonObject, *, is_autoscaled: bool) -> Iterator[str]:
+def _replica_problems(name: str, group: ReadOnlyJson, *, is_autoscaled: bool) -> Iterator[str]:
     low, high = group.get("minReplicas"), group.get("maxReplicas")
     if not is_autoscaled and (low is None or high is None):
         yield f"worker group {name} must set both minReplicas and maxReplicas when autoscaling is disabled"
@@ -112,7 +112,7 @@ def _replica_problems(name: str, group: JsonObject, *, is_autoscaled: bool) -> I
         yield f"worker group {name} has minReplicas {low} greater than maxReplicas {high}"
 
 
-def _environment_problems(cluster: JsonObject, head: JsonObject, groups: Sequence[JsonObject]) -> Iterator[str]:
+def _environment_problems(cluster: ReadOnlyJson, head: ReadOnlyJson, groups: Sequence[ReadOnlyJson]) -> Iterator[str]:
     spec, annotations = cluster["spec"], cluster["metadata"].get("annotations") or {}
     given = {entry["name"]: entry for entry in head["template"]["spec"]["containers"][0].get("env") or ()}
     is_tolerant = bool(spec.get("gcsFaultToleranceOptions"))
@@ -139,7 +139,7 @@ def _environment_problems(cluster: JsonObject, head: JsonObject, groups: Sequenc
         )
 
 
-def _auth_problems(spec: JsonObject) -> Iterator[str]:
+def _auth_problems(spec: ReadOnlyJson) -> Iterator[str]:
     options: Mapping[str, object] = spec.get("authOptions") or {}
     if options.get("mode") != "token":
         if options.get("enableK8sTokenAuth"):

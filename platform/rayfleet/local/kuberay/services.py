@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from rayfleet.local.kuberay.environment import AUTH_KEY, wants_token
 from rayfleet.local.kuberay.names import auth_secret_name, head_service_name, label_value, owner_reference
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 SERVE_ANNOTATION = "ray.io/enable-serve-service"
 _DEFAULT_PORTS = {"client": 10001, "gcs-server": 6379, "dashboard": 8265, "metrics": 8080, "serve": 8000}
 _APP_LABEL = "app.kubernetes.io/name"
 
 
-def build_head_service(cluster: JsonObject) -> JsonObject:
+def build_head_service(cluster: ReadOnlyJson) -> Json:
     """Return the head Service.
 
     Headless and publishing addresses that are not ready, so that workers can join before the engine.
@@ -31,7 +31,7 @@ def build_head_service(cluster: JsonObject) -> JsonObject:
     custom = group.get("headService")
     if custom:
         return _custom_head_service(cluster, custom, selector, annotations)
-    spec: JsonObject = {"selector": dict(selector), "ports": _ports(cluster)}
+    spec: Json = {"selector": dict(selector), "ports": _ports(cluster)}
     if service_type:
         spec["type"] = service_type
     if service_type in {"", "ClusterIP"}:
@@ -42,7 +42,7 @@ def build_head_service(cluster: JsonObject) -> JsonObject:
     return service
 
 
-def build_headless_service(cluster: JsonObject) -> JsonObject | None:
+def build_headless_service(cluster: ReadOnlyJson) -> Json | None:
     """Return the Service by which hosts of one replica find each other; None when no group has several hosts."""
     groups = cluster["spec"].get("workerGroupSpecs") or ()
     if not any(int(group.get("numOfHosts") or 1) > 1 for group in groups):
@@ -57,7 +57,7 @@ def build_headless_service(cluster: JsonObject) -> JsonObject | None:
     return _service(cluster, f"{name}-headless", {"ray.io/headless-worker-svc": name}, spec)
 
 
-def build_serve_service(cluster: JsonObject) -> JsonObject | None:
+def build_serve_service(cluster: ReadOnlyJson) -> Json | None:
     """Return the Service of Ray Serve: all pods of the cluster.
 
     None when it is not asked for or no port is called serve.
@@ -80,7 +80,7 @@ def build_serve_service(cluster: JsonObject) -> JsonObject | None:
     return _service(cluster, f"{name}-serve-svc", labels, {"selector": {"ray.io/cluster": name}, "ports": ports})
 
 
-def build_auth_secret(cluster: JsonObject, token: bytes) -> JsonObject | None:
+def build_auth_secret(cluster: ReadOnlyJson, token: bytes) -> Json | None:
     """Return the Secret with the cluster's token (written as base64).
 
     None when none is wanted, or the user names an own one.
@@ -102,7 +102,7 @@ def build_auth_secret(cluster: JsonObject, token: bytes) -> JsonObject | None:
     }
 
 
-def head_service_labels(cluster: JsonObject) -> dict[str, str]:
+def head_service_labels(cluster: ReadOnlyJson) -> dict[str, str]:
     """Return the labels by which a head Service is known."""
     name = cluster["metadata"]["name"]
     return {
@@ -114,7 +114,7 @@ def head_service_labels(cluster: JsonObject) -> dict[str, str]:
     }
 
 
-def head_services(cluster: JsonObject, services: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
+def head_services(cluster: ReadOnlyJson, services: Sequence[ReadOnlyJson]) -> tuple[ReadOnlyJson, ...]:
     """Return those of a namespace's Services that KubeRay takes for the head's, whoever made them."""
     labels = head_service_labels(cluster)
     keys = ("ray.io/cluster", "ray.io/node-type", "ray.io/identifier")
@@ -126,8 +126,8 @@ def head_services(cluster: JsonObject, services: Sequence[JsonObject]) -> tuple[
 
 
 def _custom_head_service(
-    cluster: JsonObject, custom: JsonObject, selector: Mapping[str, str], annotations: Mapping[str, str]
-) -> JsonObject:
+    cluster: ReadOnlyJson, custom: ReadOnlyJson, selector: Mapping[str, str], annotations: Mapping[str, str]
+) -> Json:
     """Return the user's Service with our selector, our ports after the user's, our labels and annotations on top."""
     spec = copy.deepcopy(custom.get("spec") or {})
     service_type = spec.get("type") or cluster["spec"]["headGroupSpec"].get("serviceType")
@@ -140,7 +140,7 @@ def _custom_head_service(
     return service
 
 
-def _service(cluster: JsonObject, name: str, labels: Mapping[str, str], spec: JsonObject) -> JsonObject:
+def _service(cluster: ReadOnlyJson, name: str, labels: Mapping[str, str], spec: ReadOnlyJson) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -154,7 +154,7 @@ def _service(cluster: JsonObject, name: str, labels: Mapping[str, str], spec: Js
     }
 
 
-def _ports(cluster: JsonObject) -> list[JsonObject]:
+def _ports(cluster: ReadOnlyJson) -> list[Json]:
     """Return the Ray container's ports, or Ray's own; sorted by name."""
     declared = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0].get("ports") or ()
     found = {port.get("name") or f"{port['containerPort']}-port": port["containerPort"] for port in declared}

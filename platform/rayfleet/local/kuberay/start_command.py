@@ -7,11 +7,9 @@ import json
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 from rayfleet.local.kuberay.amounts import exact_value, rounded_up
-
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
 
 GCS_PORT = 6379
 METRICS_PORT = 8080
@@ -23,7 +21,7 @@ _ACCELERATORS = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": 
 _MIG = re.compile(r"nvidia\.com/mig-\d+g\.\d+gb$")
 
 
-def complete_start_params(group: JsonObject, *, is_head: bool, head_address: str = "") -> dict[str, str]:
+def complete_start_params(group: ReadOnlyJson, *, is_head: bool, head_address: str = "") -> dict[str, str]:
     """Return a group's rayStartParams with all that KubeRay adds; ``head_address`` is ``fqdn:port`` (workers only)."""
     found = dict(group.get("rayStartParams") or {})
     found |= _group_resource_flags(group.get("resources") or {})
@@ -50,7 +48,7 @@ def ray_start_command(params: Mapping[str, str], *, is_head: bool) -> str:
     return ("ray start --head " if is_head else "ray start ") + "".join(flags)
 
 
-def gcs_port(cluster: JsonObject) -> str:
+def gcs_port(cluster: ReadOnlyJson) -> str:
     """Return the port of the head's GCS."""
     params = cluster["spec"]["headGroupSpec"].get("rayStartParams") or {}
     return str(params.get("port", GCS_PORT))
@@ -61,7 +59,7 @@ def is_gpu(resource: str) -> bool:
     return resource.endswith("gpu") or _MIG.search(resource) is not None
 
 
-def _with_container_resources(params: Mapping[str, str], resources: JsonObject) -> dict[str, str]:
+def _with_container_resources(params: Mapping[str, str], resources: ReadOnlyJson) -> dict[str, str]:
     found = dict(params)
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     cpu = next((each["cpu"] for each in (limits, requests) if exact_value(each.get("cpu", 0))), None)
@@ -75,7 +73,7 @@ def _with_container_resources(params: Mapping[str, str], resources: JsonObject) 
     return found | _accelerator_flag(found, limits)
 
 
-def _accelerator_flag(params: Mapping[str, str], limits: JsonObject) -> dict[str, str]:
+def _accelerator_flag(params: Mapping[str, str], limits: ReadOnlyJson) -> dict[str, str]:
     """Return ``resources`` with the first accelerator that Ray knows by another name, unless the user named one."""
     try:
         custom: dict[str, float] = json.loads(params.get("resources", "{}").strip("'\"` "))
@@ -89,7 +87,7 @@ def _accelerator_flag(params: Mapping[str, str], limits: JsonObject) -> dict[str
     return {}
 
 
-def _group_resource_flags(resources: JsonObject) -> dict[str, str]:
+def _group_resource_flags(resources: ReadOnlyJson) -> dict[str, str]:
     """Return the flags of a group's own ``resources``; what is no quantity is skipped."""
     found: dict[str, str] = {}
     custom: dict[str, Fraction] = {}

@@ -14,7 +14,7 @@ from rayfleet.local.kuberay.sizes import INT32_MAX, bounds_of, desired_workers, 
 from rayfleet.local.kuberay.start_command import is_gpu
 from rayfleet.local.kuberay.steps import label_of
 from rayfleet.local.kuberay.suspension import Suspension, put_suspension, suspension_of
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _COUNTS = (
     "readyWorkerReplicas",
@@ -38,13 +38,13 @@ class Failure:
 class Seen:
     """What a status is made from; ``services`` are the head's."""
 
-    cluster: JsonObject
-    pods: Sequence[JsonObject]
-    services: Sequence[JsonObject]
+    cluster: ReadOnlyJson
+    pods: Sequence[ReadOnlyJson]
+    services: Sequence[ReadOnlyJson]
     failure: Failure | None = None
 
 
-def next_status(seen: Seen, now: datetime) -> JsonObject | None:
+def next_status(seen: Seen, now: datetime) -> Json | None:
     """Return the new status, None when KubeRay writes none.
 
     That is: when there is not exactly one head Service or are several heads, and when nothing but times, generation and
@@ -53,7 +53,7 @@ def next_status(seen: Seen, now: datetime) -> JsonObject | None:
     heads = [pod for pod in seen.pods if label_of(pod, "ray.io/node-type") == "head"]
     if len(seen.services) != 1 or len(heads) > 1:
         return None
-    before: JsonObject = seen.cluster.get("status") or {}
+    before: Json = seen.cluster.get("status") or {}
     status = {key: value for key, value in before.items() if key not in _COUNTS}
     status |= {name: count for name, count in _counts(seen).items() if count}
     status |= _desired_resources(seen.cluster["spec"])
@@ -85,7 +85,7 @@ def _counts(seen: Seen) -> dict[str, int]:
     return dict(zip(_COUNTS, found, strict=True))
 
 
-def _desired_resources(spec: JsonObject) -> dict[str, str]:
+def _desired_resources(spec: ReadOnlyJson) -> dict[str, str]:
     """Return what all pods ask for, requests before limits.
 
     By ``replicas`` as written, not by what the bounds make of it.
@@ -121,7 +121,7 @@ def _state(seen: Seen) -> dict[str, str]:
     return {}
 
 
-def _conditions(seen: Seen, before: Sequence[JsonObject], now: datetime) -> list[JsonObject]:
+def _conditions(seen: Seen, before: Sequence[Json], now: datetime) -> list[Json]:
     found = {entry["type"]: entry for entry in before}
 
     def put(kind: str, status: str, reason: str, message: str = "") -> None:
@@ -152,7 +152,7 @@ def _conditions(seen: Seen, before: Sequence[JsonObject], now: datetime) -> list
     return list(found.values())
 
 
-def _head_ready(pods: Sequence[JsonObject]) -> tuple[str, str, str]:
+def _head_ready(pods: Sequence[ReadOnlyJson]) -> tuple[str, str, str]:
     """Return status, reason and message.
 
     The pod's own Ready condition, with the first container's trouble if it has one.
@@ -188,7 +188,7 @@ def _head(seen: Seen) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def _endpoints(service: JsonObject) -> dict[str, str]:
+def _endpoints(service: ReadOnlyJson) -> dict[str, str]:
     """Return port name -> nodePort or targetPort."""
     found: dict[str, str] = {}
     for port in service["spec"].get("ports") or ():
@@ -198,7 +198,7 @@ def _endpoints(service: JsonObject) -> dict[str, str]:
     return found
 
 
-def _are_all_running(pods: Sequence[JsonObject]) -> bool:
+def _are_all_running(pods: Sequence[ReadOnlyJson]) -> bool:
     """Whether there are pods, all run, and none says that it is not ready."""
     return bool(pods) and all(
         (pod.get("status") or {}).get("phase") == "Running" and _ready_condition(pod).get("status", "True") == "True"
@@ -206,11 +206,11 @@ def _are_all_running(pods: Sequence[JsonObject]) -> bool:
     )
 
 
-def _head_pod(pods: Sequence[JsonObject]) -> JsonObject | None:
+def _head_pod(pods: Sequence[ReadOnlyJson]) -> ReadOnlyJson | None:
     return next((pod for pod in pods if label_of(pod, "ray.io/node-type") == "head"), None)
 
 
-def _ready_condition(pod: JsonObject) -> Mapping[str, str]:
+def _ready_condition(pod: ReadOnlyJson) -> Mapping[str, str]:
     conditions: Sequence[Mapping[str, str]] = (pod.get("status") or {}).get("conditions") or ()
     return next((entry for entry in conditions if entry["type"] == "Ready"), {})
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 Role = Literal["Head", "Worker", "All"]
 
@@ -12,7 +12,7 @@ Role = Literal["Head", "Worker", "All"]
 class CreatePod:
     """Create a pod; ``role`` names Events and the failure's reason."""
 
-    manifest: JsonObject
+    manifest: Json
     role: Role
 
 
@@ -20,7 +20,7 @@ class CreatePod:
 class DeletePod:
     """Delete a pod that was seen, by name and UID."""
 
-    pod: JsonObject
+    pod: ReadOnlyJson
     role: Role
 
 
@@ -35,12 +35,12 @@ class Stop:
 Step = CreatePod | DeletePod | Stop
 
 
-def is_terminating(manifest: JsonObject) -> bool:
+def is_terminating(manifest: ReadOnlyJson) -> bool:
     """Whether an object is being deleted."""
     return "deletionTimestamp" in manifest["metadata"]
 
 
-def is_spent(pod: JsonObject) -> bool:
+def is_spent(pod: ReadOnlyJson) -> bool:
     """Whether KubeRay deletes the pod: it failed or finished, or its Ray container ended and may not start again."""
     status = pod.get("status") or {}
     if status.get("phase") in {"Failed", "Succeeded"}:
@@ -52,6 +52,6 @@ def is_spent(pod: JsonObject) -> bool:
     return bool(states.get(ray, {}).get("terminated"))
 
 
-def label_of(pod: JsonObject, name: str) -> str:
+def label_of(pod: ReadOnlyJson, name: str) -> str:
     """Return a label's value, empty without it."""
     return str((pod["metadata"].get("labels") or {}).get(name, ""))

@@ -7,7 +7,7 @@ pods left) -> neither (spec.suspend false; a removed field does not resume).
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 Put = Callable[[str, str, str, str], None]
 """Set a condition: type, status, reason, message."""
@@ -21,16 +21,16 @@ class Suspension(StrEnum):
     DONE = "RayClusterSuspended"
 
 
-def suspension_of(cluster: JsonObject) -> Suspension:
+def suspension_of(cluster: ReadOnlyJson) -> Suspension:
     """Return where the suspension stands, by the stored conditions."""
-    conditions: Sequence[JsonObject] = (cluster.get("status") or {}).get("conditions") or ()
+    conditions: Sequence[Json] = (cluster.get("status") or {}).get("conditions") or ()
     for entry in conditions:
         if entry["type"] in (Suspension.GOING_ON, Suspension.DONE) and entry["status"] == "True":
             return Suspension(entry["type"])
     return Suspension.NONE
 
 
-def put_suspension(cluster: JsonObject, *, has_pods: bool, put: Put) -> None:
+def put_suspension(cluster: ReadOnlyJson, *, has_pods: bool, put: Put) -> None:
     """Set the two conditions to what they are after this pass."""
     wanted: bool | None = cluster["spec"].get("suspend")
 

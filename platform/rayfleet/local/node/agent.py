@@ -114,7 +114,7 @@ class Agent:
         )
 
     def _bound(self) -> list[JsonObject]:
-        return [pod for pod in self._pods.store.list() if pod["spec"].get("nodeName") == self._settings.name]
+        return [dict(pod) for pod in self._pods.store.list() if pod["spec"].get("nodeName") == self._settings.name]
 
     def _bound_uids(self) -> frozenset[str]:
         return frozenset(pod["metadata"]["uid"] for pod in self._bound())

@@ -10,9 +10,9 @@ from typing import Any
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists
-from rayfleet.kube.store import key_of
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
+from rayfleet.objects.meta import key_of
 from rayfleet.testing.nodes import eventually
 from rayfleet.testing.stand_ins import put_pod_status
 

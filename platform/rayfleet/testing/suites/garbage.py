@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.requests import Propagation
-from rayfleet.kube.store import key_of
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
+from rayfleet.objects.meta import key_of
 from rayfleet.testing.nodes import eventually, exists
 
 LIMIT_SECONDS = 20.0

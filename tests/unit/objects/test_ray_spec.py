@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
-from rayfleet.manifest.ray_spec import accelerators, expected_workers
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.ray_spec import accelerators, desired_workers, expected_pods, expected_workers
 
 TIME = "2026-01-02T03:04:05Z"
 
 
-def group(resource: str = "cpu", amount: Any = 1, **counts: Any) -> JsonObject:
+def group(resource: str = "cpu", amount: Any = 1, **counts: Any) -> Json:
     container = {"name": "ray", "resources": {"limits": {resource: amount}}}
     return {"template": {"spec": {"containers": [container]}}, **counts}
 
@@ -26,9 +26,15 @@ def group(resource: str = "cpu", amount: Any = 1, **counts: Any) -> JsonObject:
         ({"replicas": 2, "suspend": True}, 0),
         ({}, 0),
         ({"replicas": "two"}, 0),
+        # Read differently in four places once; tests/kube/test_real_operator_sizes.py asks the real operator.
+        ({"minReplicas": 1}, 1),
+        ({"replicas": None, "minReplicas": 1}, 1),
+        ({"replicas": 5, "maxReplicas": 2}, 2),
+        ({"replicas": 2, "numOfHosts": 0}, 0),
+        ({"replicas": 2, "numOfHosts": None}, 2),
     ],
 )
-def test_workers_are_counted_as_kuberay_counts_them(counts: JsonObject, workers: int) -> None:
+def test_workers_are_counted_as_kuberay_counts_them(counts: ReadOnlyJson, workers: int) -> None:
     assert expected_workers({"workerGroupSpecs": [group(**counts)]}) == workers
 
 
@@ -37,9 +43,24 @@ def test_a_growing_autoscaler_is_no_failure() -> None:
     assert expected_workers(spec) == 1
 
 
+def test_a_suspended_group_counts_for_nothing_whoever_scales() -> None:
+    groups = [group(replicas=4, minReplicas=1), group(replicas=2, minReplicas=2, suspend=True)]
+    assert expected_workers({"enableInTreeAutoscaling": True, "workerGroupSpecs": groups}) == 1
+    assert expected_workers({"workerGroupSpecs": groups}) == 4
+
+
+def test_a_suspended_ray_cluster_has_no_pods_at_all() -> None:
+    spec = {"suspend": True, "workerGroupSpecs": [group(replicas=4)]}
+    assert expected_workers(spec) == desired_workers(spec) == expected_pods(spec) == 0
+
+
 @pytest.mark.parametrize(
     ("resource", "amount", "devices"),
     [
+        ("nvidia.com/gpu", "2k", 6000),
+        ("nvidia.com/gpu", "1e3", 3000),
+        ("nvidia.com/gpu", "1000m", 3),
+        ("nvidia.com/gpu", ".5", 3),
         ("nvidia.com/gpu", 8, 24),
         ("amd.com/gpu", "8", 24),
         ("google.com/tpu", 4, 12),
@@ -57,7 +78,7 @@ def test_accelerators_are_told_by_the_resource(resource: str, amount: object, de
     assert accelerators(spec) == devices
 
 
-def ray_cluster(head: str, workers: int, **status: Any) -> JsonObject:
+def ray_cluster(head: str, workers: int, **status: Any) -> Json:
     condition = {"type": "HeadPodReady", "status": head, "lastTransitionTime": TIME}
     return {
         "metadata": {"name": "a", "uid": "1"},

@@ -1,0 +1,101 @@
+"""``metadata``: keys, names, labels, deletion; from and to ``ObjectMeta``. Pure.
+
+Reading is lenient: an API server gave the object, so its metadata has the right types; what is missing is empty.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey, ObjectMeta
+from rayfleet.objects.owners import controller_uid
+from rayfleet.objects.parts import mapping
+from rayfleet.objects.times import decode_time
+
+
+def key_of(raw: ReadOnlyJson) -> ObjectKey:
+    """Return where an object lies; the namespace of a cluster-scoped one is empty. Raises KeyError without a name."""
+    meta = raw["metadata"]
+    return ObjectKey(namespace=meta.get("namespace") or "", name=meta["name"])
+
+
+def name_of(raw: ReadOnlyJson) -> str:
+    """Return the object's name, empty before it has one."""
+    return str(mapping(raw.get("metadata")).get("name") or "")
+
+
+def namespace_of(raw: ReadOnlyJson) -> str:
+    """Return the object's namespace, empty for a cluster-scoped one."""
+    return str(mapping(raw.get("metadata")).get("namespace") or "")
+
+
+def uid_of(raw: ReadOnlyJson) -> str:
+    """Return the object's UID, empty before an API server has given it one."""
+    return str(mapping(raw.get("metadata")).get("uid") or "")
+
+
+def version_of(raw: ReadOnlyJson) -> str:
+    """Return the object's resourceVersion, empty before an API server has given it one."""
+    return str(mapping(raw.get("metadata")).get("resourceVersion") or "")
+
+
+def generation_of(raw: ReadOnlyJson) -> int:
+    """Return the generation of the object's spec, 0 for kinds that have none."""
+    return int(mapping(raw.get("metadata")).get("generation") or 0)
+
+
+def labels_of(raw: ReadOnlyJson) -> Mapping[str, str]:
+    """Return the object's labels (also those of a pod template)."""
+    return mapping(mapping(raw.get("metadata")).get("labels"))
+
+
+def annotations_of(raw: ReadOnlyJson) -> Mapping[str, str]:
+    """Return the object's annotations (also those of a pod template)."""
+    return mapping(mapping(raw.get("metadata")).get("annotations"))
+
+
+def label(raw: ReadOnlyJson, name: str) -> str:
+    """Return a label's value, empty without it."""
+    return str(labels_of(raw).get(name) or "")
+
+
+def annotation(raw: ReadOnlyJson, name: str) -> str:
+    """Return an annotation's value, empty without it."""
+    return str(annotations_of(raw).get(name) or "")
+
+
+def is_terminating(raw: ReadOnlyJson) -> bool:
+    """Whether somebody has asked for the object's deletion."""
+    return bool(mapping(raw.get("metadata")).get("deletionTimestamp"))
+
+
+def created_at(raw: ReadOnlyJson) -> datetime | None:
+    """Return when an API server stored the object first."""
+    return decode_time(mapping(raw.get("metadata")).get("creationTimestamp"))
+
+
+def decode_meta(raw: ReadOnlyJson) -> ObjectMeta:
+    """Return the metadata of any object."""
+    meta = mapping(raw.get("metadata"))
+    return ObjectMeta(
+        name=meta.get("name", ""),
+        namespace=meta.get("namespace") or "default",
+        uid=meta.get("uid", ""),
+        generation=meta.get("generation", 0),
+        resource_version=meta.get("resourceVersion", ""),
+        labels=labels_of(raw),
+        annotations=annotations_of(raw),
+        owner_uid=controller_uid(raw),
+        created_at=created_at(raw),
+        deleted_at=decode_time(meta.get("deletionTimestamp")),
+    )
+
+
+def encode_meta(meta: ObjectMeta) -> Json:
+    """Return what a user may write of ``metadata``."""
+    encoded: Json = {"name": meta.name, "namespace": meta.namespace}
+    if meta.labels:
+        encoded["labels"] = dict(meta.labels)
+    if meta.annotations:
+        encoded["annotations"] = dict(meta.annotations)
+    return encoded

@@ -1,0 +1,37 @@
+"""Parts of foreign JSON: what has the wrong type counts as absent. Pure.
+
+For objects that no schema has checked yet, or one that is open (a RayCluster's spec in a fleet's template).
+"""
+
+import copy
+from typing import Any
+
+from rayfleet.model.json import Json, ReadOnlyJson
+
+
+def mapping(value: Any) -> Json:
+    """Return ``value`` when it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[Json]:
+    """Return those entries of a list that are mappings, in order; nothing for what is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def part(value: ReadOnlyJson, *path: str) -> Json:
+    """Return the mapping under ``path`` (``part(pod, "spec", "securityContext")``), empty when anything is missing."""
+    inner: Any = value
+    for name in path:
+        inner = mapping(inner).get(name)
+    return mapping(inner)
+
+
+def whole_number(value: Any, otherwise: int) -> int:
+    """Return ``value`` when it is a whole number (a truth value is none), else ``otherwise``."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+
+
+def copied(value: ReadOnlyJson) -> Json:
+    """Return a copy that shares no part with ``value``: ours to change."""
+    return copy.deepcopy(dict(value))

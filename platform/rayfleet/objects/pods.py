@@ -1,0 +1,115 @@
+"""What decisions need of a pod: whether it is ready, its Ray container, and which incarnation it is. Pure.
+
+Source: Kubernetes, "Pod Lifecycle"; KubeRay names no container: the Ray container is the first one
+(``RayContainerIndex`` = 0, ray-operator/controllers/ray/utils/constant.go, 1.6), and statuses may come in another order
+than the spec's.
+"""
+
+from dataclasses import dataclass
+
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import is_true
+from rayfleet.objects.labels import HEAD_NODE_TYPE, NODE_TYPE_LABEL, WORKER_NODE_TYPE
+from rayfleet.objects.meta import label, uid_of
+from rayfleet.objects.parts import mapping, mappings, part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incarnation:
+    """What of a pod lives only once: when any of it differs, what ran in the pod has been lost.
+
+    ``container_ids`` in the order of the spec, the Ray container's first; empty text for one that has not started.
+    ``restarts`` counts those of all containers; ``node`` is empty before the pod is scheduled.
+    """
+
+    uid: str
+    container_ids: tuple[str, ...]
+    restarts: int
+    node: str
+
+
+def incarnation(pod: ReadOnlyJson) -> Incarnation:
+    """Return which life of the pod this is."""
+    names = [str(container.get("name", "")) for container in mappings(part(pod, "spec").get("containers"))]
+    return Incarnation(
+        uid=uid_of(pod),
+        container_ids=tuple(str(container_status(pod, name).get("containerID") or "") for name in names),
+        restarts=sum(int(status.get("restartCount") or 0) for status in container_statuses(pod)),
+        node=node_name(pod),
+    )
+
+
+def phase_of(pod: ReadOnlyJson) -> str:
+    """Return Pending, Running, Succeeded, Failed or Unknown; empty before anybody has said."""
+    return str(part(pod, "status").get("phase") or "")
+
+
+def is_ready(pod: ReadOnlyJson) -> bool:
+    """Whether the pod's Ready condition is True."""
+    return is_true(pod, "Ready")
+
+
+def is_finished(pod: ReadOnlyJson) -> bool:
+    """Whether the pod has run to its end, well or not: it never runs again and holds nothing."""
+    return phase_of(pod) in {"Succeeded", "Failed"}
+
+
+def is_head(pod: ReadOnlyJson) -> bool:
+    """Whether the pod is the head of a Ray cluster."""
+    return label(pod, NODE_TYPE_LABEL) == HEAD_NODE_TYPE
+
+
+def is_worker(pod: ReadOnlyJson) -> bool:
+    """Whether the pod is a worker of a Ray cluster."""
+    return label(pod, NODE_TYPE_LABEL) == WORKER_NODE_TYPE
+
+
+def node_name(pod: ReadOnlyJson) -> str:
+    """Return the node that the pod is bound to, empty before."""
+    return str(part(pod, "spec").get("nodeName") or "")
+
+
+def pod_address(pod: ReadOnlyJson) -> str:
+    """Return the pod's IP, empty before it has one."""
+    return str(part(pod, "status").get("podIP") or "")
+
+
+def container_statuses(pod: ReadOnlyJson) -> list[Json]:
+    """Return the statuses of the containers that run together (init containers are not among them)."""
+    return mappings(part(pod, "status").get("containerStatuses"))
+
+
+def init_container_statuses(pod: ReadOnlyJson) -> list[Json]:
+    """Return the statuses of the init containers, in order."""
+    return mappings(part(pod, "status").get("initContainerStatuses"))
+
+
+def container_status(pod: ReadOnlyJson, name: str) -> Json:
+    """Return the status of one container, empty before there is one."""
+    return next((status for status in container_statuses(pod) if status.get("name") == name), {})
+
+
+def ray_container(pod: ReadOnlyJson) -> Json:
+    """Return the container that Ray runs in, empty for a pod without containers."""
+    containers = mappings(part(pod, "spec").get("containers"))
+    return containers[0] if containers else {}
+
+
+def ray_container_status(pod: ReadOnlyJson) -> Json:
+    """Return the status of the container that Ray runs in, empty before there is one."""
+    return container_status(pod, str(ray_container(pod).get("name", "")))
+
+
+def waiting_of(status: ReadOnlyJson) -> Json:
+    """Return why a container waits (``reason``, ``message``), empty when it does not."""
+    return part(status, "state", "waiting")
+
+
+def terminated_of(status: ReadOnlyJson) -> Json:
+    """Return how a container's run ended (``exitCode``, ``reason``, ...), empty when it runs or waits."""
+    return part(status, "state", "terminated")
+
+
+def last_terminated_of(status: ReadOnlyJson) -> Json:
+    """Return how a container's run before this one ended, empty when there was none."""
+    return mapping(part(status, "lastState").get("terminated"))

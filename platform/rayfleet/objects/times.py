@@ -1,0 +1,28 @@
+"""Kubernetes times as text and back. Pure.
+
+``metav1.Time`` has whole seconds, ``MicroTime`` six digits; both end in ``Z``. Source: apimachinery
+``pkg/apis/meta/v1/{time,micro_time}.go`` (v1.36).
+"""
+
+from datetime import UTC, datetime
+
+
+def decode_time(text: object) -> datetime | None:
+    """Return the time in UTC, None when it is absent or unreadable: a foreign object's time is never worth an error."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def encode_time(moment: datetime) -> str:
+    """Return ``2026-01-02T03:04:05Z``; parts of a second are dropped, as ``metav1.Time`` does."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def encode_micro_time(moment: datetime) -> str:
+    """Return ``2026-01-02T03:04:05.123456Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
