@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from rayfleet.controllers.caches import Caches
-from rayfleet.controllers.executor import Executor
-from rayfleet.controllers.own_writes import OwnWrites
-from rayfleet.controllers.passes import Passes
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
-from rayfleet.controllers.runtime import Controller
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.owners import controller_uid
+from rayfleet.reconciling.executor import Executor
+from rayfleet.reconciling.own_writes import OwnWrites
+from rayfleet.reconciling.passes import Passes
+from rayfleet.reconciling.runtime import Controller
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
 
 

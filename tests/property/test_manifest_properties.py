@@ -16,7 +16,7 @@ from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.ray_spec import accelerators
-from rayfleet.planning.identity import template_identity
+from rayfleet.planning.fleet.identity import template_identity
 
 BASE: Json = {
     "apiVersion": "orchestration.aibrix.ai/v1alpha1",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.planning.bounds import Bounds, rollout_bounds
-from rayfleet.planning.identity import template_identity
+from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
+from rayfleet.planning.fleet.identity import template_identity
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.testing.planner_world import PlannerWorld
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from rayfleet.controllers.caches import Caches
-from rayfleet.controllers.passes import Steps
-from rayfleet.controllers.runtime import Watch, owner_key
 from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
@@ -21,12 +19,14 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.meta import decode_meta, key_of
 from rayfleet.objects.owners import controller_uid
-from rayfleet.planning.fleet import plan_fleet, plan_invalid_fleet
+from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
 from rayfleet.planning.names import route_name, service_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet, WriteFailure
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.render import fleet_template
 from rayfleet.plugin.contracts import Engine
+from rayfleet.reconciling.passes import Steps
+from rayfleet.reconciling.runtime import Watch, owner_key
 
 AnyObservedFleet = ObservedFleet | ObservedInvalidFleet
 

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from rayfleet.controllers.caches import Caches
-from rayfleet.controllers.passes import Steps
-from rayfleet.controllers.runtime import Watch, owner_key
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.observed import ObservedReplicaSet
-from rayfleet.planning.replica_set import plan_replica_set
+from rayfleet.planning.replica_set.plan import plan_replica_set
+from rayfleet.reconciling.passes import Steps
+from rayfleet.reconciling.runtime import Watch, owner_key
 
 
 def replica_set_steps(caches: Caches) -> Steps[ObservedReplicaSet]:

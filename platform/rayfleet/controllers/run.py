@@ -13,12 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rayfleet.controllers.caches import WATCHED, Caches
-from rayfleet.controllers.executor import Executor
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
-from rayfleet.controllers.own_writes import OwnWrites
-from rayfleet.controllers.passes import Passes
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
-from rayfleet.controllers.runtime import Controller, RuntimeSettings
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.kube.errors import NotFound, Unreachable
@@ -29,6 +25,10 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.plugin import registry
 from rayfleet.plugin.contracts import Engine
+from rayfleet.reconciling.executor import Executor
+from rayfleet.reconciling.own_writes import OwnWrites
+from rayfleet.reconciling.passes import Passes
+from rayfleet.reconciling.runtime import Controller, RuntimeSettings
 
 log = logging.getLogger(__name__)
 

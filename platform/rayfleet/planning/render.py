@@ -20,7 +20,7 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
 from rayfleet.model.serving import NodeResources, Serving
 from rayfleet.objects.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
-from rayfleet.planning.traffic import ENGINE_PORT, SIDECAR_PORT
+from rayfleet.planning.fleet.traffic import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.plugin.contracts import Engine
 
 GCS_PORT = 6379

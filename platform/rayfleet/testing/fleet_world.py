@@ -12,7 +12,6 @@ from typing import Self, TypeVar
 
 from rayfleet.controllers.caches import Caches
 from rayfleet.controllers.run import controllers
-from rayfleet.controllers.runtime import RuntimeSettings
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import ReflectorSettings
@@ -20,6 +19,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.plugin.contracts import Engine
+from rayfleet.reconciling.runtime import RuntimeSettings
 from rayfleet.testing.ray_clusters import RayClusterSimulator
 
 Found = TypeVar("Found")

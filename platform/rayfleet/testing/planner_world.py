@@ -21,7 +21,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.objects.parts import copied
 from rayfleet.objects.ray_spec import expected_workers
 from rayfleet.objects.times import encode_time
-from rayfleet.planning.fleet import plan_fleet
+from rayfleet.planning.fleet.plan import plan_fleet
 from rayfleet.planning.observed import ObservedFleet, ObservedReplicaSet
 from rayfleet.planning.plan import (
     Action,
@@ -44,7 +44,7 @@ from rayfleet.planning.plan import (
     UpdateStatus,
 )
 from rayfleet.planning.render import fleet_template
-from rayfleet.planning.replica_set import plan_replica_set
+from rayfleet.planning.replica_set.plan import plan_replica_set
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

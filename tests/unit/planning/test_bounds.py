@@ -3,7 +3,7 @@
 import pytest
 
 from rayfleet.model.fleet import CountOrPercent, FleetSpec, Percent, Selector, Strategy, StrategyType
-from rayfleet.planning.bounds import rollout_bounds
+from rayfleet.planning.fleet.bounds import rollout_bounds
 
 
 def percent(value: int) -> Percent:

@@ -14,7 +14,7 @@ from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.conditions import find_condition
-from rayfleet.planning.fleet import plan_fleet, plan_invalid_fleet
+from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
 from rayfleet.planning.observed import ObservedInvalidFleet, Write, WriteFailure
 from rayfleet.planning.plan import CreateReplicaSet, DeleteReplicaSet, FleetPlan, UpdateStatus
 from rayfleet.testing.planner_world import PlannerWorld

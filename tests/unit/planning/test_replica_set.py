@@ -13,7 +13,7 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.planning.observed import ObservedReplicaSet, Write, WriteFailure
 from rayfleet.planning.plan import CreateRayClusters, DeleteRayCluster, ReplicaSetPlan, UpdateStatus
-from rayfleet.planning.replica_set import create_batches, deletion_order, plan_replica_set
+from rayfleet.planning.replica_set.plan import create_batches, deletion_order, plan_replica_set
 from rayfleet.testing.planner_world import START as NOW
 
 COST = "controller.kubernetes.io/pod-deletion-cost"

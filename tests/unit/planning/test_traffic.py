@@ -4,7 +4,7 @@ from typing import Any
 
 from rayfleet.model.json import Json
 from rayfleet.objects.conditions import find_condition
-from rayfleet.planning.drift import drift_patch
+from rayfleet.planning.fleet.drift import drift_patch
 from rayfleet.planning.plan import (
     CreateHTTPRoute,
     CreateService,

@@ -6,8 +6,6 @@ A pod's change of readiness is in the slice two round trips later.
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from rayfleet.controllers.own_writes import OwnWrites, wrote
-from rayfleet.controllers.runtime import Controller, Watch, owner_key
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, NotFound
 from rayfleet.kube.reflector import Reflector
@@ -16,6 +14,8 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, PODS, SERVICES, ResourceType
 from rayfleet.objects.meta import key_of
+from rayfleet.reconciling.own_writes import OwnWrites, wrote
+from rayfleet.reconciling.runtime import Controller, Watch, owner_key
 
 _LOOK_AGAIN = timedelta(milliseconds=100)
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import orjson
 
-from rayfleet.controllers.runtime import Controller
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, NotFound
 from rayfleet.kube.reflector import Reflector
@@ -17,6 +16,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import NAMESPACES, ResourceType
 from rayfleet.objects.meta import key_of
+from rayfleet.reconciling.runtime import Controller
 
 LOOK_AGAIN = timedelta(milliseconds=300)
 _NEEDED_VERBS = frozenset({"list", "delete"})

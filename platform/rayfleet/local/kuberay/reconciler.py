@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rayfleet.controllers.own_writes import AskedDeletion, OwnWrites, wrote
-from rayfleet.controllers.runtime import Controller, Watch, owner_key
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.kube.events import EventRecorder, EventType
@@ -33,6 +31,8 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, SECRETS, SERVICES, ResourceType
 from rayfleet.objects.meta import key_of
+from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, wrote
+from rayfleet.reconciling.runtime import Controller, Watch, owner_key
 
 LOOK_AGAIN = timedelta(seconds=2)
 UNCONDITIONALLY = timedelta(seconds=300)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from rayfleet.controllers.executor import Executor, WriteRefused
 from rayfleet.kube.events import EventRecorder, EventType
 from rayfleet.kube.store import Store
 from rayfleet.model.errors import ManifestError
@@ -17,6 +16,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.planning.observed import WriteFailure
 from rayfleet.planning.plan import Event, FleetPlan, ReplicaSetPlan, UpdateStatus
+from rayfleet.reconciling.executor import Executor, WriteRefused
 
 Observed = TypeVar("Observed")
 AnyPlan = FleetPlan | ReplicaSetPlan

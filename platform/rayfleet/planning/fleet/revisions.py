@@ -21,11 +21,11 @@ from rayfleet.objects.labels import (
     TEMPLATE_HASH_ANNOTATION,
 )
 from rayfleet.objects.ray_spec import head_group, worker_groups
-from rayfleet.planning.bounds import Bounds
+from rayfleet.planning.fleet.bounds import Bounds
+from rayfleet.planning.fleet.view import Member, View
 from rayfleet.planning.names import replica_set_name, template_hash
 from rayfleet.planning.owners import owner_reference
 from rayfleet.planning.plan import DeleteReplicaSet, ObjectRef
-from rayfleet.planning.view import Member, View
 
 _OWN_ANNOTATIONS = frozenset(
     {

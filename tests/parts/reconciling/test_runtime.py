@@ -5,14 +5,14 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from rayfleet.controllers.own_writes import AskedDeletion, OwnWrites, WroteVersion
-from rayfleet.controllers.runtime import Controller, own_key, owner_key
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, ServerError
 from rayfleet.kube.reflector import Reflector
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, FLEETS
+from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, WroteVersion
+from rayfleet.reconciling.runtime import Controller, own_key, owner_key
 from rayfleet.testing.scripted_server import json_answer, scripted_server
 
 KEY = ObjectKey(namespace="n", name="a")

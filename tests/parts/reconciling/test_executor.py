@@ -8,8 +8,6 @@ import pytest
 from aiohttp import web
 
 from rayfleet.controllers.caches import Caches
-from rayfleet.controllers.executor import Executor, NameTaken, WriteRefused
-from rayfleet.controllers.own_writes import OwnWrites
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, Unreachable
 from rayfleet.kube.lease import LeadershipLost
@@ -25,6 +23,8 @@ from rayfleet.planning.plan import (
     ScaleReplicaSet,
     UpdateStatus,
 )
+from rayfleet.reconciling.executor import Executor, NameTaken, WriteRefused
+from rayfleet.reconciling.own_writes import OwnWrites
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
 
 KEY = ObjectKey(namespace="n", name="model")

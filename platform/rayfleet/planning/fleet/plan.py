@@ -15,10 +15,7 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
-from rayfleet.planning.model_name import model_name
-from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
-from rayfleet.planning.plan import Action, Event, EventType, FleetPlan, ObjectRef, UpdateStatus
-from rayfleet.planning.progress import (
+from rayfleet.planning.fleet.conditions import (
     is_complete,
     phase,
     until_deadline,
@@ -27,9 +24,12 @@ from rayfleet.planning.progress import (
     with_refusal,
     with_replica_failure,
 )
-from rayfleet.planning.rollout import Step, rollout_step
-from rayfleet.planning.traffic import Traffic, plan_traffic
-from rayfleet.planning.view import View, total_size, view_of
+from rayfleet.planning.fleet.model_name import model_name
+from rayfleet.planning.fleet.rollout import Step, rollout_step
+from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
+from rayfleet.planning.fleet.view import View, total_size, view_of
+from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
+from rayfleet.planning.plan import Action, Event, EventType, FleetPlan, ObjectRef, UpdateStatus
 
 INVALID = "Invalid"
 ROUTED = "Routed"

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from rayfleet.controllers.queue import QueueClosed, WorkQueue
 from rayfleet.kube.errors import Conflict
 from rayfleet.kube.reflector import Listener, Reflector
 from rayfleet.model.errors import RayfleetError
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.objects.meta import key_of
+from rayfleet.reconciling.queue import QueueClosed, WorkQueue
 
 log = logging.getLogger(__name__)
 

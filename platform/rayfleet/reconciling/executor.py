@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from rayfleet.controllers.own_writes import AskedDeletion, OwnWrites, Written, wrote
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from rayfleet.kube.lease import LeadershipLost
@@ -37,6 +36,7 @@ from rayfleet.planning.plan import (
     UpdateService,
     UpdateStatus,
 )
+from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, Written, wrote
 
 Note = Callable[[Written], None]
 

@@ -16,8 +16,8 @@ from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, MODEL_LABEL, MO
 from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import mapping
 from rayfleet.objects.ray_spec import head_group
-from rayfleet.planning.drift import drift_patch
-from rayfleet.planning.model_name import model_name
+from rayfleet.planning.fleet.drift import drift_patch
+from rayfleet.planning.fleet.model_name import model_name
 from rayfleet.planning.names import route_name, service_names
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.planning.owners import is_owned_by, owner_reference

@@ -7,8 +7,8 @@ what is still on its way out.
 
 from collections.abc import Sequence
 
-from rayfleet.planning.scaling import Sizes
-from rayfleet.planning.view import Member, View, total_size
+from rayfleet.planning.fleet.rescaling import Sizes
+from rayfleet.planning.fleet.view import Member, View, total_size
 
 
 def first_size(view: View) -> int:

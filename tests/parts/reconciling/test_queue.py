@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from rayfleet.controllers.queue import QueueClosed, WorkQueue
 from rayfleet.model.meta import ObjectKey
+from rayfleet.reconciling.queue import QueueClosed, WorkQueue
 
 A = ObjectKey(namespace="n", name="a")
 B = ObjectKey(namespace="n", name="b")

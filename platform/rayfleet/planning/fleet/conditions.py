@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import Fleet, FleetStatus
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
-from rayfleet.planning.replica_set import REPLICA_FAILURE
-from rayfleet.planning.view import View
+from rayfleet.planning.fleet.view import View
+from rayfleet.planning.replica_set.plan import REPLICA_FAILURE
 
 AVAILABLE = "Available"
 PROGRESSING = "Progressing"

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
-from rayfleet.planning.bounds import Bounds, rollout_bounds
-from rayfleet.planning.identity import fleet_identity, replica_set_identity
+from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
+from rayfleet.planning.fleet.identity import fleet_identity, replica_set_identity
 from rayfleet.planning.observed import ObservedFleet
 
 

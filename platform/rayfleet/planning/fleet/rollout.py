@@ -10,6 +10,16 @@ from rayfleet.model.fleet import StrategyType
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.objects.labels import REVISION_ANNOTATION
+from rayfleet.planning.fleet.next_sizes import first_size, recreate_sizes, rolling_sizes
+from rayfleet.planning.fleet.rescaling import Sizes, is_scaling_event, scaled_sizes
+from rayfleet.planning.fleet.revisions import (
+    cleanup,
+    free_hash,
+    replica_set_manifest,
+    revision_annotations,
+    size_annotations,
+)
+from rayfleet.planning.fleet.view import Member, View
 from rayfleet.planning.plan import (
     Action,
     CreateReplicaSet,
@@ -19,16 +29,6 @@ from rayfleet.planning.plan import (
     UpdateFleet,
     UpdateReplicaSet,
 )
-from rayfleet.planning.revisions import (
-    cleanup,
-    free_hash,
-    replica_set_manifest,
-    revision_annotations,
-    size_annotations,
-)
-from rayfleet.planning.rolling import first_size, recreate_sizes, rolling_sizes
-from rayfleet.planning.scaling import Sizes, is_scaling_event, scaled_sizes
-from rayfleet.planning.view import Member, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

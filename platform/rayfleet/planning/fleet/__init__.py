@@ -1,0 +1,1 @@
+"""What is done for one fleet: the rollout, the way in for requests, the status. Pure."""
