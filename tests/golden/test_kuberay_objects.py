@@ -5,38 +5,26 @@ Every object, in the order of its writing.
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
 from rayfleet.local.kuberay.plan import ObservedCluster, plan_ray_cluster
-from rayfleet.local.kuberay.services import (
-    build_auth_secret,
-    build_head_service,
-    build_headless_service,
-    build_serve_service,
-)
-from rayfleet.local.kuberay.steps import CreatePod
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.planning.writes import Create
 
 FOLDER = Path(__file__).parent / "kuberay"
 REWRITES = os.environ.get("RAYFLEET_GOLDEN") == "rewrite"
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NAMES = ("overwritten-command", "generated-command")
 
 
-def objects(cluster: ReadOnlyJson) -> Iterator[Json]:
-    for made in (
-        build_auth_secret(cluster, bytes(32)),
-        build_head_service(cluster),
-        build_headless_service(cluster),
-        build_serve_service(cluster),
-    ):
-        if made is not None:
-            yield made
-    for step in plan_ray_cluster(ObservedCluster(cluster=cluster, pods=())).steps:
-        assert isinstance(step, CreatePod)
-        yield step.manifest
+def objects(cluster: ReadOnlyJson) -> Iterator[ReadOnlyJson]:
+    for action in plan_ray_cluster(ObservedCluster(cluster=cluster, pods=()), NOW).actions:
+        assert isinstance(action, Create), "a first pass has no head Service to tell a status of"
+        yield action.manifest
 
 
 def text(manifests: Iterator[ReadOnlyJson]) -> str:

@@ -7,15 +7,16 @@ In each round every controller makes one pass, then KubeRay reports the Ray clus
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.planning.plan import Event
+from rayfleet.planning.plan import FleetPlan, ReplicaSetPlan
+from rayfleet.planning.writes import NAME_MARK, Create, CreateTogether, Delete, Event, Merge
 from rayfleet.testing.planner_world import PlannerWorld
 
 FOLDER = Path(__file__).parent / "rollouts"
@@ -141,12 +142,12 @@ def rounds(world: PlannerWorld, scenario: Scenario) -> list[str]:
     for number in range(1, scenario.rounds + 1):
         plan = world.fleet_pass()
         found = [*plan.actions]
-        said = [f"  fleet: {event_text(event)}" for event in plan.events]
+        said = [f"  fleet: {event_text(event)}" for event in events_of(plan)]
         waits = plan.requeue_after is not None
         for name in list(world.objects.get("RayClusterReplicaSet", {})):
             set_plan = world.replica_set_pass(name)
             found += set_plan.actions
-            said += [f"  {name}: {event_text(event)}" for event in set_plan.events]
+            said += [f"  {name}: {event_text(event)}" for event in events_of(set_plan)]
         if not found and not waits:
             return lines
         lines += [f"round {number}: {standing(world)}", *said]
@@ -164,6 +165,22 @@ def standing(world: PlannerWorld) -> str:
         f" terminating {status['terminatingReplicas']}"
     )
     return f"{status['phase']}; {counts}; {' '.join(conditions)}"
+
+
+def events_of(plan: FleetPlan | ReplicaSetPlan) -> Iterator[Event]:
+    """Yield what is told of each write, then of the whole."""
+    for action in plan.actions:
+        match action:
+            case CreateTogether(manifests=manifests, event=Event() as event):
+                for manifest in manifests:
+                    yield replace(event, message=event.message.replace(NAME_MARK, manifest["metadata"]["name"]))
+            case Delete(ref=ref, event=Event() as event):
+                yield replace(event, message=event.message.replace(NAME_MARK, ref.key.name))
+            case Create(event=Event() as event) | Merge(event=Event() as event):
+                yield event
+            case _:
+                pass
+    yield from plan.events
 
 
 def event_text(event: Event) -> str:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.requests import Propagation
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
 

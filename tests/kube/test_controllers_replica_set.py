@@ -3,23 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from rayfleet.controllers.caches import Caches
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.owners import controller_uid
-from rayfleet.reconciling.executor import Executor
-from rayfleet.reconciling.own_writes import OwnWrites
-from rayfleet.reconciling.passes import Passes
-from rayfleet.reconciling.runtime import Controller
+from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
 
 
@@ -65,13 +61,13 @@ class World:
         self.namespace = namespace
         self.key = ObjectKey(namespace=namespace, name="model-abc")
         self.simulator = RayClusterSimulator(client, namespace)
-        self.caches = Caches(client, namespace)
-        recorder = EventRecorder(client, "tester")
-        executor = Executor(client, OwnWrites(self.caches.reflectors))
-        passes = Passes(replica_set_steps(self.caches), executor, recorder, lambda: datetime.now(UTC))
-        watches = replica_set_watches(self.caches)
-        self.controller = Controller("replica-set", self.caches.reflectors[REPLICA_SETS], passes, watches)
-        self.work = (self.caches.run, recorder.run, self.controller.run, self.simulator.run)
+        reflectors = Reflectors(client, (REPLICA_SETS, RAY_CLUSTERS), namespace)
+        shared = Shared(client=client, reflectors=reflectors, recorder=EventRecorder(client, "tester"))
+        part = ControllerPart(
+            name="replica-set", steps=replica_set_steps(reflectors), watches=replica_set_watches(reflectors)
+        )
+        [self.controller] = assembled([part], shared)
+        self.work = (reflectors.run, shared.recorder.run, self.controller.run, self.simulator.run)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:

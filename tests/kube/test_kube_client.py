@@ -12,13 +12,15 @@ from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.apply import Applied, apply_object
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, Conflict, Gone, NotFound, Unauthorized, Unreachable
-from rayfleet.kube.events import EventRecorder, EventType
+from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.lease import LeaderElector, LeadershipLost, LeaseSettings
 from rayfleet.kube.reflector import Reflector
-from rayfleet.kube.requests import PatchForm, Propagation
+from rayfleet.kube.requests import PatchForm
 from rayfleet.kube.watching import WatchEventType
+from rayfleet.model.events import EventType
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import label
 

@@ -7,9 +7,9 @@ import pytest
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
-from rayfleet.kube.requests import Propagation
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import EVENTS, PODS, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.owners import controller_uid

@@ -98,7 +98,7 @@ async def delete_command(
     rayfleet delete -f fleet.yaml
     """
     from rayfleet.kube.errors import NotFound
-    from rayfleet.kube.requests import Propagation
+    from rayfleet.model.propagation import Propagation
 
     namespace = target.namespace or "default"
     doomed = list(_doomed(what, files, namespace))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from rayfleet.controllers.caches import Caches
+from rayfleet.kube.watches import Reflectors
 from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
@@ -17,64 +17,66 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
-from rayfleet.objects.meta import decode_meta, key_of
-from rayfleet.objects.owners import controller_uid
+from rayfleet.objects.meta import decode_meta, key_of, name_of, namespace_of, uid_of
+from rayfleet.objects.owners import is_controlled_by
 from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
-from rayfleet.planning.names import route_name, service_names
-from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet, WriteFailure
+from rayfleet.planning.names import fleets_wanting, route_name, service_names
+from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.render import fleet_template
+from rayfleet.planning.writes import WriteFailure
 from rayfleet.plugin.contracts import Engine
 from rayfleet.reconciling.passes import Steps
-from rayfleet.reconciling.runtime import Watch, owner_key
+from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 AnyObservedFleet = ObservedFleet | ObservedInvalidFleet
 
 
-def fleet_steps(caches: Caches, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
+def fleet_steps(reflectors: Reflectors, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
     """Return the read and the decision for fleets; ``engines`` render ``spec.serving``."""
     return Steps(
-        store=caches.store(FLEETS),
-        observe=lambda raw: observed_fleet(raw, caches, engines),
+        find=reflectors.store(FLEETS).get,
+        observe=lambda raw: observed_fleet(raw, reflectors, engines),
         plan=_plan,
         with_failure=_with_failure,
     )
 
 
-def fleet_watches(caches: Caches) -> tuple[Watch, ...]:
-    """Return what else wakes a fleet: its replica sets, their Ray clusters, and the objects that it owns or would."""
+def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
+    """Return what wakes a fleet: itself, its replica sets, their Ray clusters, what it owns or would own."""
     return (
-        Watch(reflector=caches.reflectors[REPLICA_SETS], keys=owner_key(FLEETS.kind)),
-        Watch(reflector=caches.reflectors[RAY_CLUSTERS], keys=lambda raw: _fleets_of_ray_cluster(raw, caches)),
-        Watch(reflector=caches.reflectors[SERVICES], keys=lambda raw: _fleets_of_network(raw, caches)),
-        Watch(reflector=caches.reflectors[HTTP_ROUTES], keys=lambda raw: _fleets_of_network(raw, caches)),
+        primary(reflectors[FLEETS]),
+        Watch(reflector=reflectors[REPLICA_SETS], keys=owner_key(FLEETS.kind)),
+        Watch(reflector=reflectors[RAY_CLUSTERS], keys=lambda raw: _fleets_of_ray_cluster(raw, reflectors)),
+        Watch(reflector=reflectors[SERVICES], keys=lambda raw: _fleets_of_network(raw, reflectors)),
+        Watch(reflector=reflectors[HTTP_ROUTES], keys=lambda raw: _fleets_of_network(raw, reflectors)),
     )
 
 
-def observed_fleet(raw: ReadOnlyJson, caches: Caches, engines: Mapping[str, Engine]) -> AnyObservedFleet:
+def observed_fleet(raw: ReadOnlyJson, reflectors: Reflectors, engines: Mapping[str, Engine]) -> AnyObservedFleet:
     """Return everything that a plan for the fleet needs, from the stores only. No effect."""
-    uid = raw["metadata"]["uid"]
+    uid = uid_of(raw)
     try:
         fleet = decode_fleet(raw)
         template = fleet_template(fleet, engines)
-        replica_sets = tuple(decode_replica_set(each) for each in caches.store(REPLICA_SETS).by_owner(uid))
+        replica_sets = tuple(decode_replica_set(each) for each in reflectors.store(REPLICA_SETS).by_owner(uid))
     except ManifestError as error:
-        left = tuple(_decodable(caches, uid))
+        left = tuple(_decodable(reflectors, uid))
         return ObservedInvalidFleet(
             meta=decode_meta(raw),
             status=decode_fleet_status(raw.get("status")),
             error=error,
             replica_sets=left,
-            ray_clusters=_ray_clusters(left, caches),
+            ray_clusters=_ray_clusters(left, reflectors),
         )
     return ObservedFleet(
         fleet=fleet,
         template=template,
         replica_sets=replica_sets,
-        taken_names=_taken_names(fleet, caches),
-        ray_clusters=_ray_clusters(replica_sets, caches),
-        services=_owned_or_named(caches, SERVICES, fleet, service_names(fleet.meta.name)),
-        http_routes=_owned_or_named(caches, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
+        taken_names=_taken_names(fleet, reflectors),
+        ray_clusters=_ray_clusters(replica_sets, reflectors),
+        services=_owned_or_named(reflectors, SERVICES, fleet, service_names(fleet.meta.name)),
+        http_routes=_owned_or_named(reflectors, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
     )
 
 
@@ -89,29 +91,29 @@ def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObser
     return observed if isinstance(observed, ObservedInvalidFleet) else replace(observed, failure=failure)
 
 
-def _decodable(caches: Caches, uid: str) -> Iterable[ReplicaSet]:
-    for raw in caches.store(REPLICA_SETS).by_owner(uid):
+def _decodable(reflectors: Reflectors, uid: str) -> Iterable[ReplicaSet]:
+    for raw in reflectors.store(REPLICA_SETS).by_owner(uid):
         try:
             yield decode_replica_set(raw)
         except ManifestError:  # may be the very reason; the error of the fleet names it
             continue
 
 
-def _taken_names(fleet: Fleet, caches: Caches) -> frozenset[str]:
+def _taken_names(fleet: Fleet, reflectors: Reflectors) -> frozenset[str]:
     """Return names of others' replica sets.
 
     Only those that could collide, so the rest of the namespace costs nothing.
     """
     prefix = f"{fleet.meta.name}-"
     return frozenset(
-        raw["metadata"]["name"]
-        for raw in caches.store(REPLICA_SETS).list(fleet.meta.namespace)
-        if raw["metadata"]["name"].startswith(prefix) and controller_uid(raw) != fleet.meta.uid
+        name_of(raw)
+        for raw in reflectors.store(REPLICA_SETS).list(fleet.meta.namespace)
+        if name_of(raw).startswith(prefix) and not is_controlled_by(raw, fleet.meta.uid)
     )
 
 
-def _ray_clusters(replica_sets: Iterable[ReplicaSet], caches: Caches) -> Mapping[str, tuple[RayCluster, ...]]:
-    store = caches.store(RAY_CLUSTERS)
+def _ray_clusters(replica_sets: Iterable[ReplicaSet], reflectors: Reflectors) -> Mapping[str, tuple[RayCluster, ...]]:
+    store = reflectors.store(RAY_CLUSTERS)
     return {
         replica_set.meta.uid: tuple(decode_ray_cluster(raw) for raw in store.by_owner(replica_set.meta.uid))
         for replica_set in replica_sets
@@ -119,32 +121,31 @@ def _ray_clusters(replica_sets: Iterable[ReplicaSet], caches: Caches) -> Mapping
 
 
 def _owned_or_named(
-    caches: Caches, resource: ResourceType, fleet: Fleet, names: Iterable[str]
+    reflectors: Reflectors, resource: ResourceType, fleet: Fleet, names: Iterable[str]
 ) -> tuple[ReadOnlyJson, ...]:
     """Return the objects controlled by the fleet and those, whosever, that have one of the names."""
-    store = caches.store(resource)
-    found = {key_of(raw): raw for raw in store.by_owner(fleet.meta.uid)}
+    store = reflectors.store(resource)
+    objects = {key_of(raw): raw for raw in store.by_owner(fleet.meta.uid)}
     for name in names:
         key = ObjectKey(namespace=fleet.meta.namespace, name=name)
         raw = store.get(key)
         if raw is not None:
-            found[key] = raw
-    return tuple(found.values())
+            objects[key] = raw
+    return tuple(objects.values())
 
 
-def _fleets_of_ray_cluster(raw: ReadOnlyJson, caches: Caches) -> Iterable[ObjectKey]:
+def _fleets_of_ray_cluster(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
     """Yield the fleet of the replica set that controls a Ray cluster."""
     for key in owner_key(REPLICA_SETS.kind)(raw):
-        replica_set = caches.store(REPLICA_SETS).get(key)
+        replica_set = reflectors.store(REPLICA_SETS).get(key)
         if replica_set is not None:
             yield from owner_key(FLEETS.kind)(replica_set)
 
 
-def _fleets_of_network(raw: ReadOnlyJson, caches: Caches) -> Iterable[ObjectKey]:
+def _fleets_of_network(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
     """Yield the owner of a Service or HTTPRoute, and the fleet that wants its name (it may be another's in the way)."""
     yield from owner_key(FLEETS.kind)(raw)
-    found = key_of(raw)
-    for name in {found.name, found.name.removesuffix("-router")}:
-        key = ObjectKey(namespace=found.namespace, name=name)
-        if caches.store(FLEETS).get(key) is not None:
+    for name in fleets_wanting(name_of(raw)):
+        key = ObjectKey(namespace=namespace_of(raw), name=name)
+        if reflectors.store(FLEETS).get(key) is not None:
             yield key

@@ -4,15 +4,11 @@
 """
 
 import asyncio
-import contextlib
-import logging
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from rayfleet.controllers.caches import WATCHED, Caches
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
 from rayfleet.kube.client import KubeClient
@@ -20,18 +16,17 @@ from rayfleet.kube.config import connect
 from rayfleet.kube.errors import NotFound, Unreachable
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.lease import LeaderElector, LeaseSettings
+from rayfleet.kube.watches import Reflectors
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.plugin import registry
 from rayfleet.plugin.contracts import Engine
-from rayfleet.reconciling.executor import Executor
-from rayfleet.reconciling.own_writes import OwnWrites
-from rayfleet.reconciling.passes import Passes
-from rayfleet.reconciling.runtime import Controller, RuntimeSettings
+from rayfleet.process import until_stopped
+from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
+from rayfleet.reconciling.runtime import RuntimeSettings
 
-log = logging.getLogger(__name__)
-
+WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
 COMPONENT = "rayfleet-controller"
 _POLL_SECONDS = 0.5
 _WAYS_OUT: Mapping[ResourceType, str] = {
@@ -71,13 +66,7 @@ async def run(settings: ControllerSettings) -> None:
     """
     engines = registry.load(disabled=settings.disabled_plugins).engines
     async with await connect(settings.kubeconfig, settings.context) as client:
-        with _stopped_by_signals(asyncio.current_task()) as is_asked_to_stop:
-            try:
-                await run_controllers(client, settings, engines)
-            except asyncio.CancelledError:
-                if not is_asked_to_stop():
-                    raise
-                log.info("stopped by a signal")
+        await until_stopped(run_controllers(client, settings, engines))
 
 
 async def run_controllers(client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine]) -> None:
@@ -118,64 +107,21 @@ async def _work(
     engines: Mapping[str, Engine],
     may_act: Callable[[], bool],
 ) -> None:
-    caches = Caches(client, settings.namespace)
+    reflectors = Reflectors(client, WATCHED, settings.namespace)
     recorder = EventRecorder(client, COMPONENT)
+    shared = Shared(client=client, reflectors=reflectors, recorder=recorder, may_act=may_act, settings=settings.runtime)
     async with asyncio.TaskGroup() as tasks:
-        for controller in controllers(caches, client, recorder, engines, may_act, settings.runtime):
+        for controller in assembled(controller_parts(reflectors, engines), shared):
             tasks.create_task(controller.run(), name=controller.name)
         tasks.create_task(recorder.run(), name="events")
-        tasks.create_task(caches.run(), name="caches")
+        tasks.create_task(reflectors.run(), name="reflectors")
 
 
-def controllers(
-    caches: Caches,
-    client: KubeClient,
-    recorder: EventRecorder,
-    engines: Mapping[str, Engine],
-    may_act: Callable[[], bool],
-    settings: RuntimeSettings,
-) -> tuple[Controller, ...]:
-    """Return all controllers, subscribed to the caches and not yet running."""
-
-    def executor() -> Executor:
-        return Executor(client, OwnWrites(caches.reflectors), may_act)
-
-    def now() -> datetime:
-        return datetime.now(UTC)
-
+def controller_parts(reflectors: Reflectors, engines: Mapping[str, Engine]) -> tuple[ControllerPart, ...]:
+    """Return our controllers, a line each; ``reflectors`` have all of WATCHED."""
     return (
-        Controller(
-            "fleet",
-            caches.reflectors[FLEETS],
-            Passes(fleet_steps(caches, engines), executor(), recorder, now),
-            fleet_watches(caches),
-            settings,
-        ),
-        Controller(
-            "replica-set",
-            caches.reflectors[REPLICA_SETS],
-            Passes(replica_set_steps(caches), executor(), recorder, now),
-            replica_set_watches(caches),
-            settings,
+        ControllerPart(name="fleet", steps=fleet_steps(reflectors, engines), watches=fleet_watches(reflectors)),
+        ControllerPart(
+            name="replica-set", steps=replica_set_steps(reflectors), watches=replica_set_watches(reflectors)
         ),
     )
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(task: "asyncio.Task[None] | None") -> Iterator[Callable[[], bool]]:
-    """Cancel ``task`` at the first SIGTERM or SIGINT; give back whether that happened."""
-    loop = asyncio.get_running_loop()
-    heard: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        heard.append(number)
-        if task is not None:
-            task.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield lambda: bool(heard)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

@@ -22,7 +22,6 @@ from rayfleet.kube.requests import (
     FIELD_MANAGER,
     JsonPatch,
     PatchForm,
-    Propagation,
     Request,
     collection_path,
     object_path,
@@ -33,6 +32,7 @@ from rayfleet.kube.throttle import TokenBucket
 from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import ResourceType
 
 

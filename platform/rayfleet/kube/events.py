@@ -13,11 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
 from rayfleet.kube.throttle import TokenBucket
+from rayfleet.model.events import EventType
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS
@@ -31,13 +31,6 @@ _SIMILAR_SECONDS = 600
 _BURST_PER_OBJECT = 25
 _RATE_PER_OBJECT = 1 / 300
 _MESSAGE_LIMIT = 1024
-
-
-class EventType(StrEnum):
-    """Normal, or something to look at."""
-
-    NORMAL = "Normal"
-    WARNING = "Warning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from rayfleet.kube.store import Store, is_older
 from rayfleet.kube.watching import WatchEvent, WatchEventType
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.backoff import Backoff
 from rayfleet.objects.meta import key_of, uid_of, version_of
 
 log = logging.getLogger(__name__)
@@ -182,10 +183,8 @@ class Reflector:
             listener(old, new)
 
     def _backoff_seconds(self) -> float:
-        longest = self._settings.longest_backoff.total_seconds()
-        steps = min(self.failures_in_a_row - 1, 16)
-        seconds = min(longest, self._settings.first_backoff.total_seconds() * 2.0**steps)
-        return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        backoff = Backoff(first=self._settings.first_backoff, longest=self._settings.longest_backoff)
+        return backoff.delay(self.failures_in_a_row).total_seconds() * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
 
 def _same_version(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:

@@ -24,14 +24,6 @@ class PatchForm(StrEnum):
     APPLY = "application/apply-patch+yaml"
 
 
-class Propagation(StrEnum):
-    """What becomes of dependents of a deleted object."""
-
-    BACKGROUND = "Background"
-    FOREGROUND = "Foreground"
-    ORPHAN = "Orphan"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What goes over the wire; ``path`` is below the address, with everything quoted."""

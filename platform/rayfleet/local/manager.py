@@ -7,7 +7,6 @@ On Kubernetes ``rayfleet controller`` runs the same controllers, and the real on
 
 import argparse
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
@@ -15,35 +14,50 @@ from rayfleet.controllers.run import ControllerSettings, check_kinds, run_contro
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
-from rayfleet.kube.reflector import Reflector
-from rayfleet.local.endpoints.reconciler import endpoint_slice_controller
-from rayfleet.local.garbage.collector import GarbageCollector
-from rayfleet.local.garbage.namespaces import namespace_controller
+from rayfleet.kube.watches import Reflectors
+from rayfleet.local.endpoints.controller import slice_steps, slice_watches
+from rayfleet.local.garbage.collector import SETTINGS as GARBAGE_SETTINGS
+from rayfleet.local.garbage.collector import garbage_steps, garbage_watches
+from rayfleet.local.garbage.namespaces import namespace_steps, namespace_watches
 from rayfleet.local.garbage.nodes import COLLECTED
-from rayfleet.local.kuberay.reconciler import ray_cluster_controller
+from rayfleet.local.kuberay.controller import ray_cluster_steps, ray_cluster_watches
 from rayfleet.logs import configure_logging
-from rayfleet.model.errors import RayfleetError, leaves
 from rayfleet.model.resources import NAMESPACES
 from rayfleet.plugin import registry
 from rayfleet.plugin.disabled import disabled_plugins
+from rayfleet.process import exit_code, until_stopped
+from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
 
 
 async def run_stand_ins(client: KubeClient) -> None:
     """Run the stand-ins until cancelled; one set of reflectors for all of them."""
-    reflectors = {resource: Reflector(client, resource) for resource in (*COLLECTED, NAMESPACES)}
+    reflectors = Reflectors(client, (*COLLECTED, NAMESPACES))
     recorder = EventRecorder(client, "kuberay-stand-in")
-    parts = (
-        ray_cluster_controller(client, reflectors, recorder),
-        endpoint_slice_controller(client, reflectors),
-        GarbageCollector(client, reflectors),
-        namespace_controller(client, reflectors),
-    )
+    shared = Shared(client=client, reflectors=reflectors, recorder=recorder)
     async with asyncio.TaskGroup() as group:
-        for part in parts:
-            group.create_task(part.run())
-        group.create_task(recorder.run())
-        for reflector in reflectors.values():
-            group.create_task(reflector.run())
+        for controller in assembled(stand_ins(client, reflectors), shared):
+            group.create_task(controller.run(), name=controller.name)
+        group.create_task(recorder.run(), name="events")
+        group.create_task(reflectors.run(), name="reflectors")
+
+
+def stand_ins(client: KubeClient, reflectors: Reflectors) -> tuple[ControllerPart, ...]:
+    """Return what stands in for KubeRay's operator and for parts of the controller manager."""
+    return (
+        ControllerPart(
+            name="ray-clusters", steps=ray_cluster_steps(reflectors), watches=ray_cluster_watches(reflectors)
+        ),
+        ControllerPart(name="endpoint-slices", steps=slice_steps(reflectors), watches=slice_watches(reflectors)),
+        ControllerPart(
+            name="garbage",
+            steps=garbage_steps(client, reflectors),
+            watches=garbage_watches(reflectors),
+            settings=GARBAGE_SETTINGS,
+        ),
+        ControllerPart(
+            name="namespaces", steps=namespace_steps(client, reflectors), watches=namespace_watches(reflectors)
+        ),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,25 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kubeconfig", type=Path, required=True, help="API server to work on")
     chosen = parser.parse_args(arguments)
     configure_logging()
-    code = 0
-    try:
-        asyncio.run(_run(chosen.kubeconfig))
-    except* RayfleetError as group:
-        code = 1
-        for error in leaves(group):
-            sys.stderr.write(f"error: {error}\n")
-    return code
-
-
-async def _run(kubeconfig: Path) -> None:
-    """Work until a signal; one that comes while the API server is still waited for counts too."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as group:
-        work = group.create_task(_work(kubeconfig))
-        await stop.wait()
-        work.cancel()
+    return exit_code(lambda: asyncio.run(until_stopped(_work(chosen.kubeconfig))))
 
 
 async def _work(kubeconfig: Path) -> None:

@@ -69,6 +69,11 @@ def is_terminating(raw: ReadOnlyJson) -> bool:
     return bool(mapping(raw.get("metadata")).get("deletionTimestamp"))
 
 
+def finalizers_of(raw: ReadOnlyJson) -> tuple[str, ...]:
+    """Return what holds the object after its deletion was asked for, in order."""
+    return tuple(mapping(raw.get("metadata")).get("finalizers") or ())
+
+
 def created_at(raw: ReadOnlyJson) -> datetime | None:
     """Return when an API server stored the object first."""
     return decode_time(mapping(raw.get("metadata")).get("creationTimestamp"))

@@ -30,17 +30,17 @@ class OwnerReference:
 
 def owners_of(raw: ReadOnlyJson) -> tuple[OwnerReference, ...]:
     """Return all owners, in the order of the object."""
-    return tuple(_decoded(entry) for entry in _references(raw))
+    return tuple(_decoded(entry) for entry in owner_entries(raw))
 
 
 def controller_of(raw: ReadOnlyJson) -> OwnerReference | None:
     """Return the owner that manages the object, None without one."""
-    return next((_decoded(entry) for entry in _references(raw) if entry.get("controller")), None)
+    return next((_decoded(entry) for entry in owner_entries(raw) if entry.get("controller")), None)
 
 
 def controller_uid(raw: ReadOnlyJson) -> str | None:
     """Return the UID of the controller, None without one."""
-    return next((str(entry.get("uid", "")) for entry in _references(raw) if entry.get("controller")), None)
+    return next((str(entry.get("uid", "")) for entry in owner_entries(raw) if entry.get("controller")), None)
 
 
 def is_controlled_by(raw: ReadOnlyJson, uid: str) -> bool:
@@ -60,7 +60,8 @@ def controller_reference(resource: ResourceType, name: str, uid: str) -> Json:
     }
 
 
-def _references(raw: ReadOnlyJson) -> list[Json]:
+def owner_entries(raw: ReadOnlyJson) -> list[Json]:
+    """Return the references as they stand, for who writes them back changed."""
     return mappings(mapping(raw.get("metadata")).get("ownerReferences"))
 
 

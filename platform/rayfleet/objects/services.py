@@ -12,11 +12,6 @@ from rayfleet.objects.labels import SERVICE_NAME_LABEL
 from rayfleet.objects.meta import label
 from rayfleet.objects.parts import mapping, mappings, part
 
-ENGINE_PORT = 8000
-"""Where clients reach a fleet's Service, and where an engine listens unless ``model.aibrix.ai/port`` says otherwise."""
-SIDECAR_PORT = 8080
-"""Where the sidecar of a head pod listens."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:

@@ -10,17 +10,19 @@ from rayfleet.model.meta import ObjectMeta
 
 TEMPLATE_HASH_LETTERS = 6
 ORDINAL_HASH_LETTERS = 5
+_HEAD_SUFFIX = "-head"
+_ROUTE_SUFFIX = "-router"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def safe_hash(text: str, letters: int) -> str:
     """Return that many letters of a hash of ``text``; 6 letters tell 387 million texts apart."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest())
-    found: list[str] = []
+    written: list[str] = []
     for _ in range(letters):
         number, index = divmod(number, len(_ALPHABET))
-        found.append(_ALPHABET[index])
-    return "".join(found)
+        written.append(_ALPHABET[index])
+    return "".join(written)
 
 
 def template_hash(identity: str, collision_count: int | None) -> str:
@@ -44,9 +46,17 @@ def service_names(fleet_name: str) -> tuple[str, ...]:
 
     A manifest may bring a Service of the fleet's own name; ours then steps aside.
     """
-    return (fleet_name, f"{fleet_name}-head")
+    return (fleet_name, f"{fleet_name}{_HEAD_SUFFIX}")
 
 
 def route_name(fleet_name: str) -> str:
     """Return the name of the fleet's HTTPRoute."""
-    return f"{fleet_name}-router"
+    return f"{fleet_name}{_ROUTE_SUFFIX}"
+
+
+def fleets_wanting(name: str) -> tuple[str, ...]:
+    """Return the names of fleets that would give ``name`` to a Service or an HTTPRoute of theirs.
+
+    Whoever has the name, they are to look again when it comes or goes.
+    """
+    return (name, *(name.removesuffix(end) for end in (_HEAD_SUFFIX, _ROUTE_SUFFIX) if name.endswith(end)))

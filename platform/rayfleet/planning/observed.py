@@ -2,32 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Fleet, FleetStatus, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
-
-
-class Write(StrEnum):
-    """The kind of write that an API server refused."""
-
-    CREATE = "Create"
-    DELETE = "Delete"
-    UPDATE = "Update"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteFailure:
-    """A write of this very pass that was refused for good (quota, webhook): its plan becomes a condition of the status.
-
-    The controller plans again with it, and carries out nothing but the UpdateStatus of that plan.
-    """
-
-    write: Write
-    message: str
+from rayfleet.planning.writes import WriteFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,10 @@ from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.model.resources import FLEETS
 from rayfleet.model.serving import NodeResources, Serving
 from rayfleet.objects.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
-from rayfleet.planning.fleet.traffic import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.plugin.contracts import Engine
 
 GCS_PORT = 6379

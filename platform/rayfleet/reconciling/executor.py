@@ -1,4 +1,4 @@
-"""Carries out actions: the only place of the controllers that writes.
+"""Carries out actions: the only place of a controller that writes.
 
 Every write is safe to repeat. A create of what we already have is success; a delete names the UID and NotFound is
 success; an update names the UID and the version it was decided on, and a mismatch is a Conflict: look again, no error.
@@ -11,34 +11,29 @@ from typing import assert_never
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from rayfleet.kube.lease import LeadershipLost
-from rayfleet.kube.requests import PatchForm, Propagation
+from rayfleet.kube.requests import PatchForm
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import is_terminating, key_of, uid_of
 from rayfleet.objects.owners import controller_uid
-from rayfleet.planning.observed import Write, WriteFailure
-from rayfleet.planning.plan import (
+from rayfleet.planning.writes import (
+    STATUS,
     Action,
-    CreateHTTPRoute,
-    CreateRayClusters,
-    CreateReplicaSet,
-    CreateService,
-    DeleteHTTPRoute,
-    DeleteRayCluster,
-    DeleteReplicaSet,
-    DeleteService,
+    Create,
+    CreateTogether,
+    Delete,
+    Event,
+    Merge,
     ObjectRef,
-    ScaleReplicaSet,
-    UpdateFleet,
-    UpdateHTTPRoute,
-    UpdateReplicaSet,
-    UpdateService,
-    UpdateStatus,
+    Replace,
+    WriteFailure,
 )
 from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, Written, wrote
 
 Note = Callable[[Written], None]
+Tell = Callable[[Event, ObjectKey], None]
+"""Hears the event of a write that went well, and the key of the object that was written."""
 
 
 class WriteRefused(ApiError):
@@ -55,6 +50,10 @@ class NameTaken(Conflict):
     """Somebody else's object has the name that a child would get."""
 
 
+def tell_nobody(_event: Event, _key: ObjectKey) -> None:
+    """Tell nobody."""
+
+
 class Executor:
     """Writes for one controller; ``may_act`` is asked before every write (a lost lease stops it at once)."""
 
@@ -67,49 +66,68 @@ class Executor:
         """Whether the stores show all that passes for ``key`` wrote."""
         return self._writes.are_seen(key)
 
-    async def carry_out(self, key: ObjectKey, actions: Sequence[Action]) -> None:
-        """Carry out the actions of one pass for ``key``, in order, until one fails.
+    async def carry_out(
+        self, key: ObjectKey, actions: Sequence[Action], tell: Tell = tell_nobody, *, is_ordered: bool = True
+    ) -> None:
+        """Carry out the actions of one pass for ``key``, in order.
 
+        The first that fails ends it; when not ``is_ordered`` all others are tried before its error is raised.
         Raises WriteRefused for what trying again will hardly mend, Conflict when the view was stale, ApiError,
         LeadershipLost.
         """
+        failure: ApiError | None = None
         for action in actions:
             if not self._may_act():
                 raise LeadershipLost("the lease is not surely ours any more; nothing is written")
             try:
-                await apply(action, self._client, lambda written: self._writes.note(key, written))
-            except (Forbidden, Invalid) as error:
-                raise _refusal(action, error) from error
-            except NotFound as error:
-                raise Conflict(f"gone meanwhile: {error.message}", code=404, reason=error.reason) from error
+                await self._carry_out_one(key, action, tell)
+            except ApiError as error:
+                if is_ordered:
+                    raise
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _carry_out_one(self, key: ObjectKey, action: Action, tell: Tell) -> None:
+        try:
+            await apply(action, self._client, lambda written: self._writes.note(key, written), tell)
+        except (Forbidden, Invalid) as error:
+            raise _refusal(action, error) from error
+        except NotFound as error:
+            raise Conflict(f"gone meanwhile: {error.message}", code=404, reason=error.reason) from error
 
 
-async def apply(action: Action, client: KubeClient, note: Note) -> None:
+async def apply(action: Action, client: KubeClient, note: Note, tell: Tell = tell_nobody) -> None:
     """Do one write.
 
-    ``note`` hears what the stores must show before the next look, also of a batch that fails half-way.
+    ``note`` hears what the stores must show before the next look, also of a batch that fails half-way; ``tell`` hears
+    the action's event once it went well.
     """
     match action:
-        case CreateReplicaSet() | CreateService() | CreateHTTPRoute():
-            await _create(client, action.resource, action.manifest, note)
-        case CreateRayClusters():
-            await _create_all(client, action, note)
-        case ScaleReplicaSet():
-            await _merge(client, action.resource, action.ref, action.patch(), note)
-        case UpdateReplicaSet() | UpdateFleet() | UpdateService() | UpdateHTTPRoute():
-            await _merge(client, action.resource, action.ref, action.patch, note)
-        case DeleteRayCluster():
-            await _delete(client, action.resource, action.ref, Propagation.FOREGROUND, note)
-        case DeleteReplicaSet() | DeleteService() | DeleteHTTPRoute():
-            await _delete(client, action.resource, action.ref, Propagation.BACKGROUND, note)
-        case UpdateStatus():
-            await _replace_status(client, action, note)
+        case Create():
+            key = await _create(client, action.resource, action.manifest, note)
+            _tell_of(action.event, key, tell)
+        case CreateTogether():
+            await _create_all(client, action, note, tell)
+        case Merge():
+            await _merge(client, action, note)
+            _tell_of(action.event, action.ref.key, tell)
+        case Delete():
+            await _delete(client, action, note)
+            _tell_of(action.event, action.ref.key, tell)
+        case Replace():
+            await _replace(client, action, note)
         case _:
             assert_never(action)
 
 
-async def _create(client: KubeClient, resource: ResourceType, manifest: ReadOnlyJson, note: Note) -> None:
-    """Create.
+def _tell_of(event: Event | None, key: ObjectKey, tell: Tell) -> None:
+    if event is not None:
+        tell(event, key)
+
+
+async def _create(client: KubeClient, resource: ResourceType, manifest: ReadOnlyJson, note: Note) -> ObjectKey:
+    """Create and return the key.
 
     What is there already is success when its controller is the same (the reply was lost, the view was old).
     """
@@ -119,63 +137,75 @@ async def _create(client: KubeClient, resource: ResourceType, manifest: ReadOnly
         key = key_of(manifest)
         stored = await client.get(resource, key.name, key.namespace)
         note(wrote(resource, stored))
-        if controller_uid(stored) != controller_uid(manifest) or "deletionTimestamp" in stored["metadata"]:
+        if controller_uid(stored) != controller_uid(manifest) or is_terminating(stored):
             raise NameTaken(f"{resource.kind} {key} is another's", code=409, reason="AlreadyExists") from error
     else:
         note(wrote(resource, stored))
+    return key_of(stored)
 
 
-async def _create_all(client: KubeClient, action: CreateRayClusters, note: Note) -> None:
+async def _create_all(client: KubeClient, action: CreateTogether, note: Note, tell: Tell) -> None:
     """Create a batch at once; the first failure is raised when all are answered, so that no create is cut half-way."""
     creating = (_create(client, action.resource, manifest, note) for manifest in action.manifests)
-    for answer in await asyncio.gather(*creating, return_exceptions=True):
+    answers = await asyncio.gather(*creating, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, ObjectKey):
+            _tell_of(action.event, answer, tell)
+    for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
 
 
-async def _merge(client: KubeClient, resource: ResourceType, ref: ObjectRef, patch: ReadOnlyJson, note: Note) -> None:
-    """Merge, under the preconditions of ``ref``."""
-    meta = {"uid": ref.uid} | ({"resourceVersion": ref.resource_version} if ref.resource_version else {})
-    guarded = {**patch, "metadata": {**patch.get("metadata", {}), **meta}}
+async def _merge(client: KubeClient, action: Merge, note: Note) -> None:
+    """Merge, under the preconditions of the reference."""
+    ref = action.ref
+    preconditions = {"uid": ref.uid} | ({"resourceVersion": ref.resource_version} if ref.resource_version else {})
+    guarded = {**action.patch, "metadata": {**action.patch.get("metadata", {}), **preconditions}}
     try:
-        stored = await client.patch(resource, ref.key, guarded)
+        stored = await client.patch(action.resource, ref.key, guarded)
     except Invalid as error:
         raise _stale(error, field="metadata.uid") from error
-    note(wrote(resource, stored))
+    note(wrote(action.resource, stored))
 
 
-async def _delete(
-    client: KubeClient, resource: ResourceType, ref: ObjectRef, propagation: Propagation, note: Note
-) -> None:
+async def _delete(client: KubeClient, action: Delete, note: Note) -> None:
     """Delete exactly the object that was seen; that it is gone, or another's now, is success."""
+    ref = action.ref
     try:
-        await client.delete(resource, ref.key, uid=ref.uid, propagation=propagation)
+        await client.delete(action.resource, ref.key, uid=ref.uid, propagation=action.propagation)
     except NotFound:
         pass
     except Conflict:
-        if await _is_still_there(client, resource, ref):
+        if await _is_still_there(client, action.resource, ref):
             raise  # not our precondition: a webhook, or a storm; noting a deletion would wait for it for ever
-    note(AskedDeletion(resource=resource, key=ref.key, uid=ref.uid))
+    note(AskedDeletion(resource=action.resource, key=ref.key, uid=ref.uid))
 
 
 async def _is_still_there(client: KubeClient, resource: ResourceType, ref: ObjectRef) -> bool:
     """Whether the very object is there and nobody has asked for its deletion."""
     try:
-        found = await client.get(resource, ref.key.name, ref.key.namespace)
+        stored = await client.get(resource, ref.key.name, ref.key.namespace)
     except NotFound:
         return False
-    return found["metadata"].get("uid") == ref.uid and "deletionTimestamp" not in found["metadata"]
+    return uid_of(stored) == ref.uid and not is_terminating(stored)
 
 
-async def _replace_status(client: KubeClient, action: UpdateStatus, note: Note) -> None:
-    """Replace the whole status of exactly the object that was seen."""
-    patch: list[Json] = [
-        {"op": "test", "path": "/metadata/uid", "value": action.ref.uid},
-        {"op": "add", "path": "/status", "value": action.status},
-    ]
-    key = action.ref.key
+async def _replace(client: KubeClient, action: Replace, note: Note) -> None:
+    """Replace a part of exactly the object that was seen.
+
+    A status as a JSON patch with tests, so that it needs no version; a real API server takes no patch of ``finalize``.
+    """
+    ref = action.ref
+    if action.subresource != STATUS:
+        stored = await client.replace(action.resource, action.content, subresource=action.subresource)
+        note(wrote(action.resource, stored))
+        return
+    patch: list[Json] = [{"op": "test", "path": "/metadata/uid", "value": ref.uid}]
+    if ref.resource_version:
+        patch.append({"op": "test", "path": "/metadata/resourceVersion", "value": ref.resource_version})
+    patch.append({"op": "add", "path": "/status", "value": action.content})
     try:
-        stored = await client.patch(action.resource, key, patch, form=PatchForm.JSON, subresource="status")
+        stored = await client.patch(action.resource, ref.key, patch, form=PatchForm.JSON, subresource=STATUS)
     except Invalid as error:
         raise _stale(error) from error
     note(wrote(action.resource, stored))
@@ -197,11 +227,4 @@ def _refusal(action: Action, error: ApiError) -> ApiError:
     causes = error.details.get("causes") or ()
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return Conflict(error.message, code=error.code, reason=error.reason)
-    match action:
-        case CreateReplicaSet() | CreateService() | CreateHTTPRoute() | CreateRayClusters():
-            write = Write.CREATE
-        case DeleteReplicaSet() | DeleteService() | DeleteHTTPRoute() | DeleteRayCluster():
-            write = Write.DELETE
-        case _:
-            write = Write.UPDATE
-    return WriteRefused(WriteFailure(write=write, message=error.message), error)
+    return WriteRefused(WriteFailure(action=action, message=error.message), error)

@@ -13,6 +13,7 @@ from rayfleet.kube.reflector import Reflector
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import is_terminating, uid_of, version_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ Written = WroteVersion | AskedDeletion
 
 def wrote(resource: ResourceType, stored: ReadOnlyJson) -> WroteVersion:
     """Return what a store must show after the server answered ``stored``. Pure."""
-    return WroteVersion(resource=resource, version=str(stored["metadata"].get("resourceVersion") or ""))
+    return WroteVersion(resource=resource, version=version_of(stored))
 
 
 class OwnWrites:
@@ -66,7 +67,5 @@ class OwnWrites:
             return True
         if isinstance(written, WroteVersion):
             return reflector.has_seen(written.version)
-        found = reflector.store.get(written.key)
-        if found is None or found["metadata"].get("uid") != written.uid:
-            return True
-        return "deletionTimestamp" in found["metadata"]
+        stored = reflector.store.get(written.key)
+        return stored is None or uid_of(stored) != written.uid or is_terminating(stored)

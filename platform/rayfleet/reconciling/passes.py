@@ -1,37 +1,45 @@
-"""One pass: one read from the stores, one pure plan, its writes (the status last), then its events.
+"""One pass: one observation, one pure plan, its writes (the status last), then its events.
 
-The same for every kind; what differs is given as functions. A write that is refused for good (quota, webhook) makes the
-pass plan again with that failure and write nothing but the status, so that the user sees why nothing happens.
+The same for every kind; what differs is given as ``Steps``. A write that is refused for good (quota, webhook) makes the
+pass plan again with that failure; what may still be written then is the planner's to say: the status, so that the user
+sees why nothing happens.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from rayfleet.kube.events import EventRecorder, EventType
-from rayfleet.kube.store import Store
+from rayfleet.kube.events import EventRecorder
 from rayfleet.model.errors import ManifestError
+from rayfleet.model.events import EventType
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.planning.observed import WriteFailure
-from rayfleet.planning.plan import Event, FleetPlan, ReplicaSetPlan, UpdateStatus
+from rayfleet.objects.meta import generation_of, uid_of
+from rayfleet.planning.plan import Plan
+from rayfleet.planning.writes import KEY_MARK, NAME_MARK, Event, WriteFailure
 from rayfleet.reconciling.executor import Executor, WriteRefused
 
 Observed = TypeVar("Observed")
-AnyPlan = FleetPlan | ReplicaSetPlan
 Clock = Callable[[], datetime]
 INVALID = "InvalidSpec"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps(Generic[Observed]):
-    """The read and the decision for one kind; ``store`` holds the objects themselves."""
+    """What one controller does in a pass.
 
-    store: Store
-    observe: Callable[[ReadOnlyJson], Observed]
-    plan: Callable[[Observed, datetime], AnyPlan]
-    with_failure: Callable[[Observed, WriteFailure], Observed]
+    ``find`` returns the object of a key, None when it is gone: then there is no pass. ``observe`` is given the object
+    and reads everything that the plan needs, from the stores (and, where a store may not be trusted, from the server:
+    then it is a coroutine). ``with_failure`` gives a refused write to the observation; None for a kind without a status
+    to tell of it.
+    """
+
+    find: Callable[[ObjectKey], ReadOnlyJson | None]
+    observe: Callable[[ReadOnlyJson], Observed | Awaitable[Observed]]
+    plan: Callable[[Observed, datetime], Plan[Any]]
+    with_failure: Callable[[Observed, WriteFailure], Observed] | None = None
 
 
 class Passes(Generic[Observed]):
@@ -42,6 +50,7 @@ class Passes(Generic[Observed]):
         self._executor = executor
         self._recorder = recorder
         self._clock = clock
+        self._said: dict[ObjectKey, str] = {}
 
     def is_current(self, key: ObjectKey) -> bool:
         """Whether the stores show all that earlier passes for ``key`` wrote."""
@@ -49,31 +58,47 @@ class Passes(Generic[Observed]):
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
         """Bring one object a step nearer its spec; return when to look again. Raises RayfleetError."""
-        about = self._steps.store.get(key)
+        about = self._steps.find(key)
         if about is None:  # deleted while it was queued
+            self._said.pop(key, None)
             return None
         try:
-            observed = self._steps.observe(about)
+            observation = self._steps.observe(about)
+            observed = await observation if inspect.isawaitable(observation) else observation
         except ManifestError as error:  # of a kind without a status to say it in; the next change brings the key back
-            self._recorder.record(about, reason=INVALID, message=_in_one_line(error), type=EventType.WARNING)
+            message = "; ".join(str(each) for each in error.errors)
+            self._tell(about, Event(type=EventType.WARNING, reason=INVALID, message=message))
             return None
+        return await self._act(key, about, observed)
+
+    async def _act(self, key: ObjectKey, about: ReadOnlyJson, observed: Observed) -> timedelta | None:
         now = self._clock()
         plan = self._steps.plan(observed, now)
         try:
-            await self._executor.carry_out(key, plan.actions)
+            await self._carry_out(key, about, plan)
         except WriteRefused as refused:
-            failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)
-            status_only = [action for action in failed.actions if isinstance(action, UpdateStatus)]
-            await self._executor.carry_out(key, status_only)
-            self._record(about, failed.events)
+            if self._steps.with_failure is not None:
+                failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)
+                await self._carry_out(key, about, failed)
             raise
-        self._record(about, plan.events)
         return plan.requeue_after
 
-    def _record(self, about: ReadOnlyJson, events: tuple[Event, ...]) -> None:
-        for event in events:
-            self._recorder.record(about, reason=event.reason, message=event.message, type=EventType(event.type.value))
+    async def _carry_out(self, key: ObjectKey, about: ReadOnlyJson, plan: Plan[Any]) -> None:
+        def tell(event: Event, written: ObjectKey) -> None:
+            message = event.message.replace(NAME_MARK, written.name).replace(KEY_MARK, str(written))
+            self._tell(about, replace(event, message=message))
 
+        await self._executor.carry_out(key, plan.actions, tell, is_ordered=plan.is_ordered)
+        for event in plan.events:
+            if not event.is_said_once or self._is_new(key, about, event):
+                self._tell(about, event)
 
-def _in_one_line(error: ManifestError) -> str:
-    return "; ".join(str(each) for each in error.errors)
+    def _is_new(self, key: ObjectKey, about: ReadOnlyJson, event: Event) -> bool:
+        """Whether these words were not yet said about this generation of the object; from now on they were."""
+        words = f"{uid_of(about)}/{generation_of(about)}/{event.message}"
+        is_new = self._said.get(key) != words
+        self._said[key] = words
+        return is_new
+
+    def _tell(self, about: ReadOnlyJson, event: Event) -> None:
+        self._recorder.record(about, reason=event.reason, message=event.message, type=event.type)

@@ -10,6 +10,7 @@ from collections import deque
 from datetime import timedelta
 
 from rayfleet.model.meta import ObjectKey
+from rayfleet.objects.backoff import Backoff
 
 
 class QueueClosed(Exception):
@@ -25,8 +26,7 @@ class WorkQueue:
         first_backoff: timedelta = timedelta(milliseconds=5),
         longest_backoff: timedelta = timedelta(seconds=60),
     ) -> None:
-        self._first_backoff = first_backoff
-        self._longest_backoff = longest_backoff
+        self._backoff = Backoff(first=first_backoff, longest=longest_backoff)
         self._line: deque[ObjectKey] = deque()
         self._dirty: set[ObjectKey] = set()
         self._processing: set[ObjectKey] = set()
@@ -75,7 +75,7 @@ class WorkQueue:
         """Put ``key`` in line after its back-off, which doubles with each failure; return the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._longest_backoff, self._first_backoff * 2.0 ** min(failures, 30))
+        delay = self._backoff.delay(failures + 1)
         self.add_after(key, delay)
         return delay
 

@@ -16,7 +16,8 @@ from rayfleet.kube.reflector import Listener, Reflector
 from rayfleet.model.errors import RayfleetError
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import key_of, namespace_of
+from rayfleet.objects.owners import controller_of
 from rayfleet.reconciling.queue import QueueClosed, WorkQueue
 
 log = logging.getLogger(__name__)
@@ -39,25 +40,37 @@ class Reconciler(Protocol):
         ...
 
 
+def always(_old: ReadOnlyJson | None, _new: ReadOnlyJson | None) -> bool:
+    """Return True: every change matters."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """A reflector, and which keys an object of it concerns."""
+    """A reflector, which keys an object of it concerns, and which of its changes matter (old, new).
+
+    ``is_resynced``: its objects are looked at again from time to time, in case an event was lost in our own code.
+    """
 
     reflector: Reflector
     keys: Keys
+    matters: Callable[[ReadOnlyJson | None, ReadOnlyJson | None], bool] = always
+    is_resynced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSettings:
-    """``resync`` looks at every primary object again, in case an event was lost in our own code; spread by jitter.
+    """``resync`` is how often objects of resynced watches are looked at again, spread by jitter.
 
-    ``longest_backoff`` bounds how long a key waits that fails again and again.
+    ``longest_backoff`` bounds how long a key waits that fails again and again. ``settle`` is how long a woken key waits
+    for further changes that one pass can serve too.
     """
 
     workers: int = 4
     resync: timedelta = timedelta(minutes=10)
     pass_limit: timedelta = timedelta(minutes=2)
     longest_backoff: timedelta = timedelta(seconds=60)
+    settle: timedelta = timedelta(0)
 
 
 def own_key(manifest: ReadOnlyJson) -> Iterable[ObjectKey]:
@@ -69,41 +82,40 @@ def owner_key(kind: str) -> Keys:
     """Return a mapping from an object to the key of its controller of ``kind``. Pure."""
 
     def keys(manifest: ReadOnlyJson) -> Iterable[ObjectKey]:
-        meta = manifest["metadata"]
-        for reference in meta.get("ownerReferences") or ():
-            if reference.get("controller") and reference.get("kind") == kind:
-                yield ObjectKey(namespace=meta.get("namespace") or "", name=reference["name"])
+        owner = controller_of(manifest)
+        if owner is not None and owner.kind == kind:
+            yield ObjectKey(namespace=namespace_of(manifest), name=owner.name)
 
     return keys
+
+
+def primary(reflector: Reflector) -> Watch:
+    """Return the watch of the kind that a controller is for: each object concerns its own key."""
+    return Watch(reflector=reflector, keys=own_key, is_resynced=True)
 
 
 class Controller:
     """One kind's loop. Make it before its reflectors run, so that it hears their first lists."""
 
     def __init__(
-        self,
-        name: str,
-        primary: Reflector,
-        reconciler: Reconciler,
-        watches: Sequence[Watch] = (),
-        settings: RuntimeSettings | None = None,
+        self, name: str, reconciler: Reconciler, watches: Sequence[Watch], settings: RuntimeSettings | None = None
     ) -> None:
         self.name = name
         self._settings = settings or RuntimeSettings()
         self.queue = WorkQueue(longest_backoff=self._settings.longest_backoff)
         self.passes = 0
         self.failed_passes = 0
-        self._primary = primary
         self._reconciler = reconciler
-        self._reflectors = (primary, *(watch.reflector for watch in watches))
-        for watch in (Watch(reflector=primary, keys=own_key), *watches):
-            watch.reflector.subscribe(self._listener(watch.keys))
+        self._watches = tuple(watches)
+        for watch in self._watches:
+            watch.reflector.subscribe(self._listener(watch))
 
     async def run(self) -> None:
         """Wait for the stores, then work until cancelled."""
-        for reflector in self._reflectors:
-            await reflector.synced()
-        log.info("controller started", extra={"controller": self.name, "objects": len(self._primary.store)})
+        for watch in self._watches:
+            await watch.reflector.synced()
+        objects = sum(len(watch.reflector.store) for watch in self._watches if watch.is_resynced)
+        log.info("controller started", extra={"controller": self.name, "objects": objects})
         try:
             async with asyncio.TaskGroup() as tasks:
                 for number in range(self._settings.workers):
@@ -112,13 +124,21 @@ class Controller:
         finally:
             self.queue.close()
 
-    def _listener(self, keys: Keys) -> Listener:
+    def _listener(self, watch: Watch) -> Listener:
         def hear(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
+            if not watch.matters(old, new):
+                return
             for manifest in (old, new):  # both: a changed owner concerns the former one too
-                for key in keys(manifest) if manifest is not None else ():
-                    self.queue.add(key)
+                for key in watch.keys(manifest) if manifest is not None else ():
+                    self._wake(key)
 
         return hear
+
+    def _wake(self, key: ObjectKey) -> None:
+        if self._settings.settle:
+            self.queue.add_after(key, self._settings.settle)
+        else:
+            self.queue.add(key)
 
     async def _work(self) -> None:
         while True:
@@ -160,5 +180,11 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-            for key in self._primary.store:
-                self.queue.add(key)
+            for watch in self._watches:
+                if watch.is_resynced:
+                    self._wake_all(watch)
+
+    def _wake_all(self, watch: Watch) -> None:
+        for manifest in watch.reflector.store.list():
+            for key in watch.keys(manifest):
+                self._wake(key)

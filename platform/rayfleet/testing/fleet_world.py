@@ -10,15 +10,16 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Self, TypeVar
 
-from rayfleet.controllers.caches import Caches
-from rayfleet.controllers.run import controllers
+from rayfleet.controllers.run import WATCHED, controller_parts
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import ReflectorSettings
+from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.plugin.contracts import Engine
+from rayfleet.reconciling.assembly import Shared, assembled
 from rayfleet.reconciling.runtime import RuntimeSettings
 from rayfleet.testing.ray_clusters import RayClusterSimulator
 
@@ -93,11 +94,17 @@ class FleetWorld:
     @asynccontextmanager
     async def controlled(self) -> AsyncIterator[None]:
         """Run the controllers alone; leaving the block kills them, entering it again starts new ones."""
-        caches = Caches(self._controller_client, self.namespace, ReflectorSettings(longest_backoff=_LONGEST_BACKOFF))
+        patience = ReflectorSettings(longest_backoff=_LONGEST_BACKOFF)
+        reflectors = Reflectors(self._controller_client, WATCHED, self.namespace, patience)
         recorder = EventRecorder(self._controller_client, "fleet-world")
-        settings = RuntimeSettings(longest_backoff=_LONGEST_BACKOFF)
-        made = controllers(caches, self._controller_client, recorder, self._engines, lambda: True, settings)
-        async with _background([caches.run, recorder.run, *(controller.run for controller in made)]):
+        shared = Shared(
+            client=self._controller_client,
+            reflectors=reflectors,
+            recorder=recorder,
+            settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF),
+        )
+        controllers = assembled(controller_parts(reflectors, self._engines), shared)
+        async with _background([reflectors.run, recorder.run, *(controller.run for controller in controllers)]):
             yield
 
     async def objects(self, resource: ResourceType) -> Sequence[Json]:

@@ -17,34 +17,25 @@ from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.objects.parts import copied
 from rayfleet.objects.ray_spec import expected_workers
 from rayfleet.objects.times import encode_time
 from rayfleet.planning.fleet.plan import plan_fleet
 from rayfleet.planning.observed import ObservedFleet, ObservedReplicaSet
-from rayfleet.planning.plan import (
-    Action,
-    CreateHTTPRoute,
-    CreateRayClusters,
-    CreateReplicaSet,
-    CreateService,
-    DeleteHTTPRoute,
-    DeleteRayCluster,
-    DeleteReplicaSet,
-    DeleteService,
-    FleetPlan,
-    ObjectRef,
-    ReplicaSetPlan,
-    ScaleReplicaSet,
-    UpdateFleet,
-    UpdateHTTPRoute,
-    UpdateReplicaSet,
-    UpdateService,
-    UpdateStatus,
-)
+from rayfleet.planning.plan import FleetPlan, ReplicaSetPlan
 from rayfleet.planning.render import fleet_template
 from rayfleet.planning.replica_set.plan import plan_replica_set
+from rayfleet.planning.writes import (
+    Action,
+    Create,
+    CreateTogether,
+    Delete,
+    Merge,
+    ObjectRef,
+    Replace,
+)
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -143,23 +134,17 @@ class PlannerWorld:
     def carry_out_one(self, action: Action) -> None:
         """Carry out one write; raises Refused."""
         match action:
-            case CreateReplicaSet() | CreateService() | CreateHTTPRoute():
-                self.create(action.manifest)
-            case CreateRayClusters(manifests=manifests):
+            case Create(manifest=manifest):
+                self.create(manifest)
+            case CreateTogether(manifests=manifests):
                 for manifest in manifests:
                     self.create(manifest)
-            case ScaleReplicaSet(ref=ref):
-                self._write(self._found(action.resource.kind, ref), action.patch())
-            case UpdateReplicaSet() | UpdateFleet() | UpdateService() | UpdateHTTPRoute():
-                self._write(self._found(action.resource.kind, action.ref), action.patch)
-            case DeleteRayCluster(ref=ref):
-                meta = self._found("RayCluster", ref)["metadata"]
-                meta.setdefault("deletionTimestamp", encode_time(self.now))
-            case DeleteReplicaSet() | DeleteService() | DeleteHTTPRoute():
-                self._found(action.resource.kind, action.ref)
-                del self._kind(action.resource.kind)[action.ref.key.name]
-            case UpdateStatus(resource=resource, ref=ref, status=status):
-                self._found(resource.kind, ref)["status"] = copy.deepcopy(status)
+            case Merge(ref=ref, patch=patch):
+                self._write(self._stored(action.resource.kind, ref), patch)
+            case Delete(ref=ref, propagation=propagation):
+                self._delete(action.resource.kind, ref, propagation)
+            case Replace(ref=ref, content=content):
+                self._stored(action.resource.kind, ref)["status"] = copied(content)
             case _:
                 assert_never(action)
 
@@ -215,7 +200,15 @@ class PlannerWorld:
     def _kind(self, kind: str) -> dict[str, Json]:
         return self.objects.setdefault(kind, {})
 
-    def _found(self, kind: str, ref: ObjectRef) -> Json:
+    def _delete(self, kind: str, ref: ObjectRef, propagation: Propagation) -> None:
+        """Delete at once, or (in the foreground) mark as terminating until ``finish_deletions``."""
+        stored = self._stored(kind, ref)
+        if propagation is Propagation.FOREGROUND:
+            stored["metadata"].setdefault("deletionTimestamp", encode_time(self.now))
+        else:
+            del self._kind(kind)[ref.key.name]
+
+    def _stored(self, kind: str, ref: ObjectRef) -> Json:
         raw = self._kind(kind).get(ref.key.name)
         if raw is None or raw["metadata"]["uid"] != ref.uid:
             raise Refused(ref.key.name)

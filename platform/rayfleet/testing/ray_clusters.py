@@ -10,23 +10,27 @@ claims: ``is_ready(name)`` and ``may_finish(name)`` (may a deleted Ray cluster's
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
-from rayfleet.kube.reflector import Reflector
-from rayfleet.kube.requests import PatchForm, Propagation
+from rayfleet.kube.requests import PatchForm
+from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.conditions import condition_of, conditions_of, since
+from rayfleet.objects.meta import finalizers_of, is_terminating, key_of, name_of, uid_of, version_of
+from rayfleet.objects.owners import owners_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.ray_spec import desired_workers, ray_cluster_spec
 
 log = logging.getLogger(__name__)
 
 FOREGROUND = "foregroundDeletion"
 _OWNERS = (FLEETS, REPLICA_SETS, RAY_CLUSTERS)
 _OWNED = (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
-_POLL_SECONDS = 0.2
+_LONGEST_SLEEP = timedelta(seconds=0.2)
 
 Claim = Callable[[str], bool]
 
@@ -34,12 +38,6 @@ Claim = Callable[[str], bool]
 def is_always(_name: str) -> bool:
     """Return True: every Ray cluster becomes ready, and goes, at once."""
     return True
-
-
-def expected_workers(manifest: ReadOnlyJson) -> int:
-    """Return how many worker pods a RayCluster asks for. Pure."""
-    groups = manifest["spec"].get("workerGroupSpecs") or ()
-    return sum(group.get("replicas", 0) * group.get("numOfHosts", 1) for group in groups)
 
 
 class RayClusterSimulator:
@@ -51,37 +49,27 @@ class RayClusterSimulator:
         self.is_ready = is_ready
         self.may_finish = may_finish
         self._client = client
-        self._changed = asyncio.Event()
-        kinds = dict.fromkeys((*_OWNERS, *_OWNED))
-        self._reflectors = {kind: Reflector(client, kind, namespace) for kind in kinds}
-        for reflector in self._reflectors.values():
-            reflector.subscribe(lambda _old, _new: self._changed.set())
+        self._reflectors = Reflectors(client, (*_OWNERS, *_OWNED), namespace)
+        self._changes = Changes(self._reflectors, at_least_every=_LONGEST_SLEEP)
 
     def poke(self) -> None:
         """Look again now."""
-        self._changed.set()
+        self._changes.poke()
 
     async def run(self) -> None:
         """Play until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for reflector in self._reflectors.values():
-                tasks.create_task(reflector.run())
-            for reflector in self._reflectors.values():
-                await reflector.synced()
-            while True:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._changed.wait()
-                self._changed.clear()
+            tasks.create_task(self._reflectors.run())
+            async for _ in self._changes:
                 await self._step()
 
     async def _step(self) -> None:
         for manifest in self._reflectors[RAY_CLUSTERS].store.list():
-            if "deletionTimestamp" not in manifest["metadata"]:
+            if not is_terminating(manifest):
                 await self._tried(self._publish(manifest))
         for kind, reflector in self._reflectors.items():
             for manifest in reflector.store.list():
-                if FOREGROUND in (manifest["metadata"].get("finalizers") or ()):
+                if FOREGROUND in finalizers_of(manifest):
                     await self._tried(self._finish(kind, manifest))
         for kind in _OWNED:
             for manifest in self._reflectors[kind].store.list():
@@ -98,21 +86,19 @@ class RayClusterSimulator:
             log.info("simulated write failed", extra={"error": error.message})
 
     async def _publish(self, manifest: ReadOnlyJson) -> None:
-        name = manifest["metadata"]["name"]
-        workers = expected_workers(manifest)
-        is_ready = self.is_ready(name)
-        old = manifest.get("status") or {}
+        workers = desired_workers(ray_cluster_spec(manifest))
+        is_ready = self.is_ready(name_of(manifest))
+        old = part(manifest, "status")
         status = "True" if is_ready else "False"
-        known = {each["type"]: each for each in old.get("conditions") or ()}.get("HeadPodReady", {})
+        known = condition_of(manifest, "HeadPodReady")
         if known.get("status") == status and old.get("readyWorkerReplicas", 0) == (workers if is_ready else 0):
             return
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {
             "type": "HeadPodReady",
             "status": status,
             "reason": "HeadPodRunningAndReady" if is_ready else "ContainersNotReady",
             "message": "",
-            "lastTransitionTime": known.get("lastTransitionTime", now) if known.get("status") == status else now,
+            "lastTransitionTime": since(conditions_of(manifest), "HeadPodReady", status, datetime.now(UTC)),
         }
         patch = {
             "status": {
@@ -127,26 +113,26 @@ class RayClusterSimulator:
         """Delete the dependents of an object in foreground deletion, then let it go."""
         dependents = list(self._dependents(manifest))
         for dependent_kind, dependent in dependents:
-            if "deletionTimestamp" not in dependent["metadata"]:
+            if not is_terminating(dependent):
                 await self._tried(self._delete(dependent_kind, dependent, Propagation.FOREGROUND))
-        if dependents or (kind is RAY_CLUSTERS and not self.may_finish(manifest["metadata"]["name"])):
+        if dependents or (kind is RAY_CLUSTERS and not self.may_finish(name_of(manifest))):
             return
-        left = [each for each in manifest["metadata"]["finalizers"] if each != FOREGROUND]
-        meta = {"finalizers": left, "resourceVersion": manifest["metadata"]["resourceVersion"]}
+        left = [name for name in finalizers_of(manifest) if name != FOREGROUND]
+        meta = {"finalizers": left, "resourceVersion": version_of(manifest)}
         await self._client.patch(kind, key_of(manifest), {"metadata": meta}, form=PatchForm.MERGE)
 
     async def _delete(self, kind: ResourceType, manifest: ReadOnlyJson, propagation: Propagation) -> None:
         # A Ray cluster's pods take time: it goes in the foreground whoever asks, so that `may_finish` holds for it.
         how = Propagation.FOREGROUND if kind is RAY_CLUSTERS else propagation
-        if "deletionTimestamp" not in manifest["metadata"]:
-            await self._client.delete(kind, key_of(manifest), uid=manifest["metadata"]["uid"], propagation=how)
+        if not is_terminating(manifest):
+            await self._client.delete(kind, key_of(manifest), uid=uid_of(manifest), propagation=how)
 
     def _dependents(self, owner: ReadOnlyJson) -> Iterator[tuple[ResourceType, ReadOnlyJson]]:
         for kind in _OWNED:
-            for manifest in self._reflectors[kind].store.by_owner(owner["metadata"]["uid"]):
+            for manifest in self._reflectors[kind].store.by_owner(uid_of(owner)):
                 yield kind, manifest
 
     def _is_orphaned(self, manifest: ReadOnlyJson) -> bool:
-        references = manifest["metadata"].get("ownerReferences") or ()
-        alive = {found["metadata"]["uid"] for kind in _OWNERS for found in self._reflectors[kind].store.list()}
-        return bool(references) and not any(reference["uid"] in alive for reference in references)
+        owners = owners_of(manifest)
+        alive = {uid_of(raw) for kind in _OWNERS for raw in self._reflectors.store(kind).list()}
+        return bool(owners) and not any(owner.uid in alive for owner in owners)

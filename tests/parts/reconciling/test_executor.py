@@ -1,28 +1,22 @@
 """What the executor makes of each answer: success, look again, or a refusal to tell of."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
 
-from rayfleet.controllers.caches import Caches
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import Conflict, Unreachable
+from rayfleet.kube.errors import Conflict, ServerError, Unreachable
 from rayfleet.kube.lease import LeadershipLost
+from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import FLEETS
-from rayfleet.planning.observed import Write
-from rayfleet.planning.plan import (
-    Action,
-    CreateRayClusters,
-    DeleteRayCluster,
-    ObjectRef,
-    ScaleReplicaSet,
-    UpdateStatus,
-)
+from rayfleet.model.propagation import Propagation
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.planning.writes import Action, CreateTogether, Delete, Event, ObjectRef, scaled, status_replaced
 from rayfleet.reconciling.executor import Executor, NameTaken, WriteRefused
 from rayfleet.reconciling.own_writes import OwnWrites
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
@@ -37,10 +31,10 @@ def ray_cluster(name: str, owner: str = "owner") -> Json:
     return {"metadata": meta | {"resourceVersion": "9"}}
 
 
-CREATE = CreateRayClusters(manifests=(ray_cluster("a"),))
-DELETE = DeleteRayCluster(ref=REF)
-SCALE = ScaleReplicaSet(ref=REF, replicas=3, annotations={"a": "b"})
-STATUS = UpdateStatus(resource=FLEETS, ref=REF, status={"replicas": 1})
+CREATE = CreateTogether(resource=RAY_CLUSTERS, manifests=(ray_cluster("a"),))
+DELETE = Delete(resource=RAY_CLUSTERS, ref=REF, propagation=Propagation.FOREGROUND)
+SCALE = scaled(REPLICA_SETS, REF, 3, {"a": "b"})
+STATUS = status_replaced(FLEETS, REF, {"replicas": 1})
 
 
 class Server:
@@ -59,7 +53,7 @@ class Server:
 async def carried_out(server: Server, *actions: Action) -> bool:
     """Carry out; return whether the stores, which have seen nothing yet, hold the next pass back."""
     async with scripted_server(server.answer) as address, KubeClient(address) as client:
-        executor = Executor(client, OwnWrites(Caches(client).reflectors))
+        executor = Executor(client, OwnWrites(Reflectors(client, (FLEETS, REPLICA_SETS, RAY_CLUSTERS))))
         await executor.carry_out(KEY, actions)
         return not executor.is_current(KEY)
 
@@ -102,7 +96,7 @@ async def test_a_delete_of_what_is_gone_or_anothers_is_success(code: int, found:
 async def test_a_conflict_of_a_delete_that_leaves_the_object_is_tried_again() -> None:
     server = Server(DELETE=lambda: status_answer(409, "Conflict"), GET=lambda: with_uid("u1"))
     async with scripted_server(server.answer) as address, KubeClient(address) as client:
-        executor = Executor(client, OwnWrites(Caches(client).reflectors))
+        executor = Executor(client, OwnWrites(Reflectors(client, (FLEETS, REPLICA_SETS, RAY_CLUSTERS))))
         with pytest.raises(Conflict):
             await executor.carry_out(KEY, [DELETE])
         assert executor.is_current(KEY)  # no deletion is waited for that will not come
@@ -129,15 +123,12 @@ async def test_a_stale_view_is_a_conflict_and_no_failure(action: Action, answer:
         await carried_out(Server(PATCH=answer), action)
 
 
-@pytest.mark.parametrize(
-    ("action", "method", "write"),
-    [(CREATE, "POST", Write.CREATE), (DELETE, "DELETE", Write.DELETE), (SCALE, "PATCH", Write.UPDATE)],
-)
-async def test_a_refusal_says_what_kind_of_write_it_was(action: Action, method: str, write: Write) -> None:
+@pytest.mark.parametrize(("action", "method"), [(CREATE, "POST"), (DELETE, "DELETE"), (SCALE, "PATCH")])
+async def test_a_refusal_says_which_write_it_was(action: Action, method: str) -> None:
     server = Server(**{method: lambda: status_answer(403, "Forbidden: quota")})
     with pytest.raises(WriteRefused) as refused:
         await carried_out(server, action)
-    assert refused.value.failure.write is write
+    assert refused.value.failure.action is action
     assert "quota" in refused.value.failure.message
 
 
@@ -151,9 +142,9 @@ async def test_a_batch_that_fails_half_way_still_remembers_what_was_written() ->
     answers = [json_answer(ray_cluster("a")), status_answer(503)]
     server = Server(POST=lambda: answers.pop(0))
     async with scripted_server(server.answer) as address, KubeClient(address) as client:
-        executor = Executor(client, OwnWrites(Caches(client).reflectors))
+        executor = Executor(client, OwnWrites(Reflectors(client, (FLEETS, REPLICA_SETS, RAY_CLUSTERS))))
         with pytest.raises(Exception, match="no: "):
-            await executor.carry_out(KEY, [CreateRayClusters(manifests=(ray_cluster("a"), ray_cluster("b")))])
+            await executor.carry_out(KEY, [replace(CREATE, manifests=(ray_cluster("a"), ray_cluster("b")))])
         assert not executor.is_current(KEY)
 
 
@@ -172,3 +163,36 @@ async def test_a_server_that_is_gone_is_unreachable() -> None:
     async with KubeClient(address) as client:
         with pytest.raises(Unreachable):
             await Executor(client, OwnWrites({})).carry_out(KEY, [SCALE])
+
+
+async def test_what_went_well_is_told_also_when_the_rest_fails() -> None:
+    answers = [json_answer(ray_cluster("a")), status_answer(503)]
+    told: list[tuple[str, str]] = []
+    batch = replace(CREATE, manifests=(ray_cluster("a"), ray_cluster("b")), event=Event(reason="Made", message="made"))
+    async with scripted_server(Server(POST=lambda: answers.pop(0)).answer) as address, KubeClient(address) as client:
+        with pytest.raises(ServerError):
+            await Executor(client, OwnWrites({})).carry_out(
+                KEY, [batch], lambda event, key: told.append((event.reason, key.name))
+            )
+    assert told == [("Made", "a")]
+
+
+async def test_writes_that_do_not_depend_on_one_another_are_all_tried() -> None:
+    answers = [status_answer(503), json_answer(ray_cluster("a"))]
+    server = Server(PATCH=lambda: answers.pop(0))
+    async with scripted_server(server.answer) as address, KubeClient(address) as client:
+        with pytest.raises(ServerError):
+            await Executor(client, OwnWrites({})).carry_out(KEY, [SCALE, SCALE], is_ordered=False)
+    assert len(server.bodies) == 2
+
+
+async def test_a_status_decided_on_a_version_names_it() -> None:
+    server = Server(PATCH=lambda: json_answer(ray_cluster("a")))
+    await carried_out(server, STATUS)
+    assert server.bodies == [
+        [
+            {"op": "test", "path": "/metadata/uid", "value": "u1"},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": "5"},
+            {"op": "add", "path": "/status", "value": {"replicas": 1}},
+        ]
+    ]

@@ -12,7 +12,7 @@ from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, FLEETS
 from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, WroteVersion
-from rayfleet.reconciling.runtime import Controller, own_key, owner_key
+from rayfleet.reconciling.runtime import Controller, own_key, owner_key, primary
 from rayfleet.testing.scripted_server import json_answer, scripted_server
 
 KEY = ObjectKey(namespace="n", name="a")
@@ -59,7 +59,7 @@ class Scripted:
 async def run_until_done(reconciler: Scripted) -> Controller:
     async with scripted_server(one_object) as address, KubeClient(address) as client:
         reflector = Reflector(client, CONFIG_MAPS)
-        controller = Controller("test", reflector, reconciler)
+        controller = Controller("test", reconciler, (primary(reflector),))
         tasks = [asyncio.ensure_future(reflector.run()), asyncio.ensure_future(controller.run())]
         try:
             async with asyncio.timeout(10):

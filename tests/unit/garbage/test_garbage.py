@@ -6,18 +6,18 @@ from rayfleet.local.garbage.nodes import changes_the_graph, node_of
 from rayfleet.local.garbage.planning import (
     FOREGROUND,
     ORPHAN,
-    Action,
-    Delete,
+    Candidate,
+    Collect,
     DropOwners,
     Node,
     OwnerRef,
-    Policy,
     Release,
     Unblock,
-    planned_collection,
+    candidates_of,
 )
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
 
 
@@ -46,14 +46,14 @@ CIRCLE = owner("m", owners=(ref("b"),), is_deleting=False)
     ("nodes", "expected"),
     [
         pytest.param((HERE, HELD), (), id="a living owner keeps its dependent"),
-        pytest.param((HELD,), (Delete(node=HELD, policy=Policy.BACKGROUND),), id="without an owner it goes"),
+        pytest.param((HELD,), (Collect(node=HELD, propagation=Propagation.BACKGROUND),), id="without an owner it goes"),
         pytest.param((pod(),), (), id="what never had an owner stays"),
         pytest.param((pod(ref("x", is_known=False)),), (), id="an owner of an unknown kind is not judged"),
         pytest.param((pod(ref("a"), is_deleting=True),), (), id="what goes already is left alone"),
         pytest.param((owner("a"), HELD), (), id="an owner that is only marked still keeps"),
         pytest.param(
             (owner("a", FOREGROUND), HELD),
-            (Delete(node=HELD, policy=Policy.BACKGROUND),),
+            (Collect(node=HELD, propagation=Propagation.BACKGROUND),),
             id="a dependent of a waiting owner goes",
         ),
         pytest.param((GOING,), (Release(node=GOING, finalizer=FOREGROUND),), id="an owner with nothing left goes"),
@@ -65,17 +65,17 @@ CIRCLE = owner("m", owners=(ref("b"),), is_deleting=False)
         pytest.param((GOING, pod(ref("b"), is_deleting=True)), (), id="one that blocks is waited for to its end"),
         pytest.param(
             (GOING, MIDDLE, pod(ref("m"))),
-            (Delete(node=MIDDLE, policy=Policy.FOREGROUND),),
+            (Collect(node=MIDDLE, propagation=Propagation.FOREGROUND),),
             id="a waiting owner takes a middle one in the foreground",
         ),
         pytest.param(
             (GOING, MIDDLE),
-            (Delete(node=MIDDLE, policy=Policy.BACKGROUND),),
+            (Collect(node=MIDDLE, propagation=Propagation.BACKGROUND),),
             id="a middle one without dependents goes at once",
         ),
         pytest.param(
             (pod(ref("a"), finalizers=(ORPHAN,)),),
-            (Delete(node=pod(ref("a"), finalizers=(ORPHAN,)), policy=Policy.ORPHAN),),
+            (Collect(node=pod(ref("a"), finalizers=(ORPHAN,)), propagation=Propagation.ORPHAN),),
             id="its own finalizer says how it goes",
         ),
         pytest.param(
@@ -99,34 +99,35 @@ CIRCLE = owner("m", owners=(ref("b"),), is_deleting=False)
         ),
     ],
 )
-def test_the_collector_decides(nodes: tuple[Node, ...], expected: tuple[Action, ...]) -> None:
-    found = planned_collection(nodes)
+def test_the_collector_decides(nodes: tuple[Node, ...], expected: tuple[Candidate, ...]) -> None:
+    found = candidates_of(nodes)
     assert (
-        tuple(action for action in found if action.node in nodes and not _is_about_others(action, expected)) == expected
+        tuple(candidate for candidate in found if candidate.node in nodes and not _is_about_others(candidate, expected))
+        == expected
     )
 
 
-def _is_about_others(action: Action, expected: tuple[Action, ...]) -> bool:
-    """Whether an action is the owners' own part in a case that is about a dependent."""
-    return isinstance(action, Release) and not any(isinstance(each, Release) for each in expected)
+def _is_about_others(candidate: Candidate, expected: tuple[Candidate, ...]) -> bool:
+    """Whether an candidate is the owners' own part in a case that is about a dependent."""
+    return isinstance(candidate, Release) and not any(isinstance(each, Release) for each in expected)
 
 
 def test_a_circle_of_foreground_deletions_is_unblocked() -> None:
     circle = owner("m", owners=(ref("b"),), is_deleting=False)
     back = owner("b", FOREGROUND, owners=(ref("m"),))
-    found = planned_collection((back, circle))
+    found = candidates_of((back, circle))
     assert Unblock(node=circle) in found
-    assert Delete(node=circle, policy=Policy.FOREGROUND) in found
+    assert Collect(node=circle, propagation=Propagation.FOREGROUND) in found
 
 
 def test_an_owner_in_another_namespace_is_none() -> None:
     elsewhere = Node(resource=RAY_CLUSTERS, key=ObjectKey(namespace="other", name="a"), uid="a")
-    assert planned_collection((elsewhere, HELD)) == (Delete(node=HELD, policy=Policy.BACKGROUND),)
+    assert candidates_of((elsewhere, HELD)) == (Collect(node=HELD, propagation=Propagation.BACKGROUND),)
 
 
 def test_an_owner_of_another_kind_with_the_same_uid_is_none() -> None:
     other = Node(resource=REPLICA_SETS, key=ObjectKey(namespace="n", name="a"), uid="a")
-    assert planned_collection((other, HELD)) == (Delete(node=HELD, policy=Policy.BACKGROUND),)
+    assert candidates_of((other, HELD)) == (Collect(node=HELD, propagation=Propagation.BACKGROUND),)
 
 
 def manifest(**meta: object) -> Json:

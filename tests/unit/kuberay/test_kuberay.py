@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from rayfleet.local.kuberay.plan import ObservedCluster, plan_ray_cluster, status_after
+from rayfleet.local.kuberay.plan import ObservedCluster, plan_ray_cluster, steps_of
 from rayfleet.local.kuberay.pods import build_head_pod, build_worker_pod
 from rayfleet.local.kuberay.services import build_head_service
-from rayfleet.local.kuberay.status import Failure
-from rayfleet.local.kuberay.steps import CreatePod, DeletePod, Step, Stop
+from rayfleet.local.kuberay.steps import Stop
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import PODS, SERVICES
+from rayfleet.objects.labels import REPLICA_NAME_LABEL
+from rayfleet.objects.meta import label, labels_of
 from rayfleet.objects.parts import copied
+from rayfleet.objects.pods import is_head, is_worker
+from rayfleet.planning.plan import StatelessPlan
+from rayfleet.planning.writes import Action, Create, Delete, Replace, WriteFailure
 from rayfleet.testing.stand_ins import condition, ray_cluster
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -50,29 +56,50 @@ def going(pod: Json) -> Json:
     return pod
 
 
-def steps(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> tuple[Step, ...]:
-    return plan_ray_cluster(ObservedCluster(cluster=manifest, pods=pods)).steps
+def observed(manifest: ReadOnlyJson, *pods: ReadOnlyJson, **more: Any) -> ObservedCluster:
+    """Return a Ray cluster whose surroundings are there, so that a plan is about pods and status."""
+    more.setdefault("services", surroundings(manifest))
+    return ObservedCluster(cluster=manifest, pods=pods, **more)
 
 
-def told(found: Sequence[Step]) -> list[str]:
-    """Return the steps in words."""
-    words = []
-    for step in found:
-        match step:
-            case CreatePod(role=role):
-                words.append(f"create {role}")
-            case DeletePod(pod=pod):
-                words.append(f"delete {pod['metadata']['name']}")
-            case Stop():
-                words.append("stop")
-    return words
+def surroundings(manifest: ReadOnlyJson) -> list[Json]:
+    bare = ObservedCluster(cluster=manifest, pods=())
+    creates = [each for each in plan_ray_cluster(bare, NOW).actions if isinstance(each, Create)]
+    return [copied(each.manifest) for each in creates if each.resource is SERVICES]
+
+
+def actions(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> tuple[Action, ...]:
+    plan = plan_ray_cluster(observed(manifest, *pods), NOW)
+    return tuple(action for action in plan.actions if action.resource is PODS)
+
+
+def created(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> list[ReadOnlyJson]:
+    return [action.manifest for action in actions(manifest, *pods) if isinstance(action, Create)]
+
+
+def words(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> list[str]:
+    """Return what is done to pods in words; "stop" when the pass ends there and comes back."""
+    said = [
+        f"create {'Head' if is_head(action.manifest) else 'Worker'}"
+        if isinstance(action, Create)
+        else f"delete {action.ref.key.name}"
+        for action in actions(manifest, *pods)
+        if isinstance(action, Create | Delete)
+    ]
+    return said + ["stop"] * any(isinstance(step, Stop) for step in steps_of(observed(manifest, *pods)))
 
 
 def status(
-    manifest: ReadOnlyJson, *pods: ReadOnlyJson, failure: Failure | None = None, now: datetime = NOW
+    manifest: ReadOnlyJson,
+    *pods: ReadOnlyJson,
+    failure: WriteFailure | None = None,
+    now: datetime = NOW,
+    services: Sequence[ReadOnlyJson] | None = None,
 ) -> Json | None:
-    service = build_head_service(manifest)
-    return status_after(ObservedCluster(cluster=manifest, pods=pods, services=[service]), failure, now)
+    there = surroundings(manifest) if services is None else services
+    plan = plan_ray_cluster(observed(manifest, *pods, failure=failure, services=there), now)
+    written = [action.content for action in plan.actions if isinstance(action, Replace)]
+    return copied(written[0]) if written else None
 
 
 def with_status(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> Json:
@@ -88,12 +115,12 @@ def new_status(manifest: ReadOnlyJson, *pods: ReadOnlyJson) -> Json:
 
 
 def test_head_and_workers_are_made_in_one_pass() -> None:
-    assert told(steps(cluster(workers=2))) == ["create Head", "create Worker", "create Worker"]
+    assert words(cluster(workers=2)) == ["create Head", "create Worker", "create Worker"]
 
 
 def test_a_complete_cluster_needs_nothing() -> None:
     manifest = cluster()
-    assert steps(manifest, head(manifest), worker(manifest)) == ()
+    assert words(manifest, head(manifest), worker(manifest)) == []
 
 
 @pytest.mark.parametrize(
@@ -103,17 +130,17 @@ def test_a_complete_cluster_needs_nothing() -> None:
 def test_replicas_stay_within_their_bounds(replicas: int | None, low: int, high: int, made: int) -> None:
     manifest = cluster()
     group_of(manifest).update({"replicas": replicas, "minReplicas": low, "maxReplicas": high})
-    assert told(steps(manifest, head(manifest))) == ["create Worker"] * made
+    assert words(manifest, head(manifest)) == ["create Worker"] * made
 
 
 def test_a_failed_head_goes_first_and_workers_wait() -> None:
     manifest = cluster(workers=2)
-    assert told(steps(manifest, head(manifest, phase="Failed"))) == ["delete head", "stop"]
+    assert words(manifest, head(manifest, phase="Failed")) == ["delete head", "stop"]
 
 
 def test_a_failed_head_that_goes_already_is_waited_for() -> None:
     manifest = cluster()
-    assert told(steps(manifest, going(head(manifest, phase="Failed")))) == ["stop"]
+    assert words(manifest, going(head(manifest, phase="Failed"))) == ["stop"]
 
 
 @pytest.mark.parametrize(("policy", "is_replaced"), [("Never", True), ("Always", False), ("OnFailure", False)])
@@ -123,98 +150,89 @@ def test_an_ended_ray_container_replaces_the_pod_only_without_restarts(policy: s
     pod = worker(manifest, containerStatuses=ended)
     pod["spec"]["restartPolicy"] = policy
     expected = ["delete w0", "stop"] if is_replaced else []
-    assert told(steps(manifest, head(manifest), pod)) == expected
+    assert words(manifest, head(manifest), pod) == expected
 
 
 def test_a_terminating_worker_counts_until_it_is_gone() -> None:
     manifest = cluster()
-    assert steps(manifest, head(manifest), going(worker(manifest))) == ()
+    assert words(manifest, head(manifest), going(worker(manifest))) == []
 
 
 def test_two_heads_are_an_error_and_no_work() -> None:
     manifest = cluster()
     second = head(manifest)
     second["metadata"]["name"] = "head2"
-    assert told(steps(manifest, head(manifest), second)) == ["stop"]
+    assert words(manifest, head(manifest), second) == ["stop"]
 
 
 def test_surplus_workers_go_those_first_that_go_anyway() -> None:
     manifest = cluster(workers=1)
     pods = [worker(manifest, "w0"), going(worker(manifest, "w1")), worker(manifest, "w2")]
-    assert told(steps(manifest, head(manifest), *pods)) == ["delete w0"]
+    assert words(manifest, head(manifest), *pods) == ["delete w0"]
 
 
 def test_an_autoscaled_group_loses_no_worker_by_itself() -> None:
     manifest = cluster(workers=0, enableInTreeAutoscaling=True)
-    assert steps(manifest, head(manifest), worker(manifest)) == ()
+    assert words(manifest, head(manifest), worker(manifest)) == []
 
 
 def test_named_workers_go_and_are_replaced_in_the_same_pass() -> None:
     manifest = cluster()
     group_of(manifest)["scaleStrategy"] = {"workersToDelete": ["w0", "elsewhere"]}
-    assert told(steps(manifest, head(manifest), worker(manifest))) == ["delete w0", "create Worker"]
+    assert words(manifest, head(manifest), worker(manifest)) == ["delete w0", "create Worker"]
 
 
 def test_new_workers_take_the_lowest_free_index() -> None:
     manifest = cluster(workers=3)
     pod = worker(manifest)
     pod["metadata"]["labels"]["ray.io/worker-group-replica-index"] = "1"
-    made = [
-        step.manifest["metadata"]["labels"]
-        for step in steps(manifest, head(manifest), pod)
-        if isinstance(step, CreatePod)
-    ]
+    made = [labels_of(each) for each in created(manifest, head(manifest), pod)]
     assert [labels["ray.io/worker-group-replica-index"] for labels in made] == ["0", "2"]
 
 
 def several_hosts(replicas: int = 2) -> tuple[Json, list[Json]]:
     manifest = cluster(workers=replicas)
     group_of(manifest)["numOfHosts"] = 2
-    made = [step.manifest for step in steps(manifest) if isinstance(step, CreatePod) and step.role == "Worker"]
+    made = [pod for pod in created(manifest) if is_worker(pod)]
     return manifest, [running(pod, f"w{number}") for number, pod in enumerate(made)]
 
 
 def test_a_replica_that_misses_a_host_goes_whole() -> None:
     manifest, pods = several_hosts()
-    assert told(steps(manifest, head(manifest), *pods[1:])) == ["delete w1", "stop"]
+    assert words(manifest, head(manifest), *pods[1:]) == ["delete w1", "stop"]
 
 
 def test_a_replica_with_a_failed_host_goes_whole_and_another_is_made() -> None:
     manifest, pods = several_hosts()
     pods[3]["status"]["phase"] = "Failed"
-    found = steps(manifest, head(manifest), *pods)
-    assert told(found) == ["delete w2", "delete w3", "create Worker", "create Worker"]
-    names = {pod["metadata"]["labels"]["ray.io/worker-group-replica-name"] for pod in pods}
-    assert isinstance(found[-1], CreatePod)
-    assert found[-1].manifest["metadata"]["labels"]["ray.io/worker-group-replica-name"] not in names
+    assert words(manifest, head(manifest), *pods) == ["delete w2", "delete w3", "create Worker", "create Worker"]
+    names = {label(pod, REPLICA_NAME_LABEL) for pod in pods}
+    assert label(created(manifest, head(manifest), *pods)[-1], REPLICA_NAME_LABEL) not in names
 
 
 def test_a_named_host_takes_its_replica_along() -> None:
     manifest, pods = several_hosts()
     group_of(manifest)["scaleStrategy"] = {"workersToDelete": ["w1"]}
-    assert told(steps(manifest, head(manifest), *pods)) == ["delete w0", "delete w1", "stop"]
+    assert words(manifest, head(manifest), *pods) == ["delete w0", "delete w1", "stop"]
 
 
 def test_fewer_replicas_of_several_hosts_go_whole() -> None:
     manifest, pods = several_hosts()
     group_of(manifest)["replicas"] = 1
-    assert told(steps(manifest, head(manifest), *pods)) == ["delete w0", "delete w1"]
+    assert words(manifest, head(manifest), *pods) == ["delete w0", "delete w1"]
 
 
 def test_a_head_that_is_not_to_come_back_does_not() -> None:
     manifest = with_status(cluster(workers=0), head(cluster(workers=0)))
-    assert told(steps(manifest)) == ["create Head"]
+    assert words(manifest) == ["create Head"]
     manifest["metadata"]["annotations"] = {"ray.io/disable-provisioned-head-restart": "true"}
-    assert told(steps(manifest)) == ["stop"]
+    assert words(manifest) == ["stop"]
 
 
 def test_others_and_dying_clusters_are_left_alone() -> None:
-    assert (
-        plan_ray_cluster(ObservedCluster(cluster=cluster(managedBy="kueue.x-k8s.io/multikueue"), pods=())).is_ours
-        is False
-    )
-    assert plan_ray_cluster(ObservedCluster(cluster=cluster(managedBy="ray.io/kuberay-operator"), pods=())).is_ours
-    assert steps(going(cluster())) == ()
+    for left in (cluster(managedBy="kueue.x-k8s.io/multikueue"), going(cluster())):
+        assert plan_ray_cluster(ObservedCluster(cluster=left, pods=()), NOW) == StatelessPlan(status=None)
+    assert words(cluster(managedBy="ray.io/kuberay-operator")) == ["create Head", "create Worker"]
 
 
 def changed(**group: object) -> Json:
@@ -255,17 +273,18 @@ def with_env(name: str, value: str) -> Json:
     ],
 )
 def test_kuberay_refuses_with_one_event(manifest: ReadOnlyJson, reason: str, words: str) -> None:
-    plan = plan_ray_cluster(ObservedCluster(cluster=manifest, pods=()))
-    assert plan.refusal is not None
-    assert (plan.refusal.reason, plan.steps) == (reason, ())
-    assert words in plan.refusal.message(manifest)
+    plan = plan_ray_cluster(ObservedCluster(cluster=manifest, pods=()), NOW)
+    [event] = plan.events
+    assert (event.reason, event.is_said_once, plan.actions) == (reason, True, ())
+    assert words in event.message
 
 
 def test_what_is_not_imitated_is_said() -> None:
     manifest = cluster(enableInTreeAutoscaling=True)
-    notice = plan_ray_cluster(ObservedCluster(cluster=manifest, pods=())).notice
-    assert "enableInTreeAutoscaling" in notice
-    assert plan_ray_cluster(ObservedCluster(cluster=cluster(), pods=())).notice == ""
+    [event] = plan_ray_cluster(observed(manifest), NOW).events
+    assert (event.reason, event.is_said_once) == ("NotImitated", True)
+    assert "enableInTreeAutoscaling" in event.message
+    assert plan_ray_cluster(observed(cluster()), NOW).events == ()
 
 
 def test_a_first_status_tells_what_is_missing() -> None:
@@ -324,7 +343,9 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
 
 def test_a_failure_shows_until_a_pass_goes_well() -> None:
     manifest = cluster()
-    failure = Failure(reason="FailedCreateWorkerPod", message="FailedCreateWorkerPod\nquota")
+    failure = WriteFailure(
+        action=Create(resource=PODS, manifest=build_worker_pod(manifest, group_of(manifest))), message="quota"
+    )
     found = status(manifest, head(manifest), failure=failure)
     assert found is not None
     assert condition(found, "ReplicaFailure") == ("True", "FailedCreateWorkerPod")
@@ -349,27 +370,27 @@ def test_suspension_is_a_whole() -> None:
     pods = (head(manifest), worker(manifest))
     whole = with_status(manifest, *pods)
     whole["spec"]["suspend"] = True
-    assert steps(whole, *pods) == (), "first it is said"
+    assert words(whole, *pods) == [], "first it is said"
     began = with_status(whole, *pods)
     assert condition(began["status"], "RayClusterSuspending")[0] == "True"
-    assert told(steps(began, *pods)) == ["delete head", "delete w0"]
+    assert words(began, *pods) == ["delete head", "delete w0"]
     began["spec"]["suspend"] = False  # too late: what began is finished
-    assert told(steps(began, *pods)) == ["delete head", "delete w0"]
+    assert words(began, *pods) == ["delete head", "delete w0"]
     done = with_status({**began, "spec": {**began["spec"], "suspend": True}})
     assert done["status"]["state"] == "suspended"
     assert condition(done["status"], "RayClusterSuspended")[0] == "True"
     assert condition(done["status"], "RayClusterProvisioned")[0] == "False"
-    assert steps(done) == ()
+    assert words(done) == []
     done["spec"].pop("suspend")
     assert status(done, now=LATER) is None, "a removed field does not resume"
     done["spec"]["suspend"] = False
     resumed = with_status(done)
     assert condition(resumed["status"], "RayClusterSuspended")[0] == "False"
-    assert told(steps(resumed)) == ["create Head", "create Worker"]
+    assert words(resumed) == ["create Head", "create Worker"]
 
 
 def test_no_status_without_exactly_one_head_service() -> None:
     manifest = cluster()
     service = build_head_service(manifest)
     for services in ((), (service, service)):
-        assert status_after(ObservedCluster(cluster=manifest, pods=(), services=services), None, NOW) is None
+        assert status(manifest, services=services) is None

@@ -1,8 +1,7 @@
-"""Names, quantities and flags as KubeRay makes them. Rules: KubeRay 1.6, utils/util.go and common/pod.go."""
+"""Names and flags as KubeRay makes them. Rules: KubeRay 1.6, utils/util.go and common/pod.go."""
 
 import pytest
 
-from rayfleet.local.kuberay.amounts import exact_value, rounded_up, sum_of
 from rayfleet.local.kuberay.names import checked_name, label_value, pod_name_prefix
 from rayfleet.local.kuberay.services import build_head_service
 from rayfleet.local.kuberay.start_command import complete_start_params, ray_start_command
@@ -30,36 +29,6 @@ def test_long_labels_keep_their_end() -> None:
 @pytest.mark.parametrize(("text", "expected"), [("one", "one"), ("a" * 52 + "b", "a" * 49 + "b"), ("1st", "rst")])
 def test_a_checked_name_is_short_and_starts_with_a_letter(text: str, expected: str) -> None:
     assert checked_name(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("quantities", "expected"),
-    [
-        ([], "0"),
-        (["0", "0"], "0"),
-        (["4", "500m"], "4500m"),
-        (["0.5", "0.5"], "1"),
-        (["8Gi", "8Gi"], "16Gi"),
-        (["1Gi", "512Mi"], "1536Mi"),
-        (["0", "1Gi"], "1Gi"),
-        (["1000", "1"], "1001"),
-        (["1000"], "1k"),
-        (["1e3"], "1k"),
-        (["512", "1Ki"], "1536"),
-    ],
-)
-def test_sums_are_written_as_kubernetes_does(quantities: list[str], expected: str) -> None:
-    assert sum_of(quantities) == expected
-
-
-def test_values_are_rounded_up_to_whole_ones() -> None:
-    assert [rounded_up(each) for each in ("100m", "1", "1500m", "1Ki", 2)] == [1, 1, 2, 1024, 2]
-
-
-@pytest.mark.parametrize("text", ["", "1GiB", "much", "1 Gi", "--1"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a quantity"):
-        exact_value(text)
 
 
 def group(params: dict[str, str] | None = None, **fields: object) -> Json:

@@ -13,10 +13,12 @@ from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import REPLICA_SETS
 from rayfleet.objects.conditions import find_condition
 from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
-from rayfleet.planning.observed import ObservedInvalidFleet, Write, WriteFailure
-from rayfleet.planning.plan import CreateReplicaSet, DeleteReplicaSet, FleetPlan, UpdateStatus
+from rayfleet.planning.observed import ObservedInvalidFleet
+from rayfleet.planning.plan import FleetPlan
+from rayfleet.planning.writes import Action, Create, Delete, WriteFailure, writes_status
 from rayfleet.testing.planner_world import PlannerWorld
 
 SETS = "RayClusterReplicaSet"
@@ -39,6 +41,16 @@ def make_world(**spec: Any) -> PlannerWorld:
         }
     )
     return world
+
+
+def is_about_sets(action: Action, verb: type[Action]) -> bool:
+    return isinstance(action, verb) and action.resource is REPLICA_SETS
+
+
+def new_set(plan: FleetPlan) -> str:
+    """Return the name of the one replica set that a plan makes."""
+    [create] = [action for action in plan.actions if isinstance(action, Create) and is_about_sets(action, Create)]
+    return str(create.manifest["metadata"]["name"])
 
 
 def condition_of(plan: FleetPlan, name: str) -> Condition:
@@ -109,17 +121,15 @@ def test_history_keeps_what_is_not_yet_empty() -> None:
     world.settle()
     world.change_spec({"template": template("b")})
     for _ in range(3):
-        assert not [action for action in world.fleet_pass().actions if isinstance(action, DeleteReplicaSet)]
+        assert not [action for action in world.fleet_pass().actions if is_about_sets(action, Delete)]
 
 
 def test_a_name_that_is_taken_is_counted_as_a_collision() -> None:
     world = make_world()
     observed = world.observe_fleet()
-    [action] = [each for each in plan_fleet(observed, world.now).actions if isinstance(each, CreateReplicaSet)]
-    name = action.manifest["metadata"]["name"]
+    name = new_set(plan_fleet(observed, world.now))
     plan = plan_fleet(replace(observed, taken_names=frozenset({name})), world.now)
-    [other] = [each for each in plan.actions if isinstance(each, CreateReplicaSet)]
-    assert other.manifest["metadata"]["name"] != name
+    assert new_set(plan) != name
     assert plan.status.collision_count == 1
 
 
@@ -137,7 +147,7 @@ def test_a_knob_of_operation_rolls_nothing(knob: ReadOnlyJson) -> None:
     world = make_world()
     world.settle()
     world.change_spec({"template": template(**knob)})
-    creates = [action for action in world.fleet_pass().actions if isinstance(action, CreateReplicaSet)]
+    creates = [action for action in world.fleet_pass().actions if is_about_sets(action, Create)]
     assert len(creates) == ("workerGroupSpecs" in knob)
 
 
@@ -147,7 +157,7 @@ def test_a_fleet_on_its_way_out_gets_its_status_alone() -> None:
     world.fleet["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
     world.change_spec({"replicas": 5})
     plan = world.fleet_pass()
-    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert [writes_status(action) for action in plan.actions] == [True]
     assert plan.status.phase == "Terminating"
 
 
@@ -198,10 +208,10 @@ def test_a_lost_replica_shows_as_degraded() -> None:
 
 def test_a_refused_replica_set_is_said_once() -> None:
     world = make_world()
-    failure = WriteFailure(write=Write.CREATE, message="exceeded quota")
+    failure = WriteFailure(action=Create(resource=REPLICA_SETS, manifest={}), message="exceeded quota")
     observed = replace(world.observe_fleet(), failure=failure)
     plan = plan_fleet(observed, world.now)
-    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert [writes_status(action) for action in plan.actions] == [True]
     assert condition_of(plan, "Progressing").reason == "ReplicaSetCreateError"
     assert [event.message for event in plan.events] == ["exceeded quota"]
     fleet = replace(observed.fleet, status=plan.status)
@@ -244,7 +254,7 @@ def test_an_invalid_fleet_says_why_and_leaves_what_runs() -> None:
     world.settle()
     observed = invalid(world.observe_fleet().fleet.status, world)
     plan = plan_invalid_fleet(observed, world.now)
-    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert [writes_status(action) for action in plan.actions] == [True]
     assert condition_of(plan, "Invalid").message.startswith("spec.selector: selector does not match")
     assert (plan.status.phase, plan.status.replicas, plan.status.ready_replicas) == ("Invalid", 2, 2)
     assert [event.reason for event in plan.events] == ["InvalidSpec"]

@@ -11,9 +11,11 @@ from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet, ReplicaSetSpec,
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.planning.observed import ObservedReplicaSet, Write, WriteFailure
-from rayfleet.planning.plan import CreateRayClusters, DeleteRayCluster, ReplicaSetPlan, UpdateStatus
-from rayfleet.planning.replica_set.plan import create_batches, deletion_order, plan_replica_set
+from rayfleet.model.resources import RAY_CLUSTERS
+from rayfleet.planning.observed import ObservedReplicaSet
+from rayfleet.planning.plan import ReplicaSetPlan
+from rayfleet.planning.replica_set.plan import deletion_order, plan_replica_set
+from rayfleet.planning.writes import Create, CreateTogether, Delete, WriteFailure, in_batches, writes_status
 from rayfleet.testing.planner_world import START as NOW
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -56,11 +58,11 @@ def observe(owner: ReplicaSet, *clusters: RayCluster, **more: Any) -> ObservedRe
 
 
 def created(plan: ReplicaSetPlan) -> list[ReadOnlyJson]:
-    return [each for action in plan.actions if isinstance(action, CreateRayClusters) for each in action.manifests]
+    return [each for action in plan.actions if isinstance(action, CreateTogether) for each in action.manifests]
 
 
 def deleted(plan: ReplicaSetPlan) -> list[str]:
-    return [action.ref.key.name for action in plan.actions if isinstance(action, DeleteRayCluster)]
+    return [action.ref.key.name for action in plan.actions if isinstance(action, Delete)]
 
 
 def test_what_is_missing_is_made_with_names_that_repeat() -> None:
@@ -93,7 +95,7 @@ def test_a_name_that_another_has_is_stepped_over() -> None:
 
 
 def test_creates_start_slowly() -> None:
-    assert [len(batch.manifests) for batch in create_batches([{}] * 10)] == [1, 2, 4, 3]
+    assert [len(batch.manifests) for batch in in_batches(RAY_CLUSTERS, [{}] * 10)] == [1, 2, 4, 3]
 
 
 def test_a_broken_one_is_counted_and_not_replaced() -> None:
@@ -133,7 +135,7 @@ def test_unready_then_cheap_then_new_ones_go_first() -> None:
 def test_the_surplus_goes_by_uid() -> None:
     plan = plan_replica_set(observe(replica_set(1), cluster("old", age=9), cluster("new", age=1)), NOW)
     assert deleted(plan) == ["new"]
-    [action] = [action for action in plan.actions if isinstance(action, DeleteRayCluster)]
+    [action] = [action for action in plan.actions if isinstance(action, Delete)]
     assert action.ref.uid == "uid-new"
 
 
@@ -167,9 +169,9 @@ def test_a_head_that_came_back_starts_the_count_again() -> None:
 
 
 def test_a_refused_create_is_a_condition_and_nothing_else() -> None:
-    failure = WriteFailure(write=Write.CREATE, message="exceeded quota")
+    failure = WriteFailure(action=Create(resource=RAY_CLUSTERS, manifest={}), message="exceeded quota")
     plan = plan_replica_set(observe(replica_set(2), failure=failure), NOW)
-    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert [writes_status(action) for action in plan.actions] == [True]
     [condition] = plan.status.conditions
     assert (condition.type, condition.status, condition.reason) == (
         "ReplicaFailure",
@@ -183,7 +185,7 @@ def test_a_refused_create_is_a_condition_and_nothing_else() -> None:
 
 
 def test_a_clean_pass_takes_the_failure_back() -> None:
-    failure = WriteFailure(write=Write.CREATE, message="exceeded quota")
+    failure = WriteFailure(action=Create(resource=RAY_CLUSTERS, manifest={}), message="exceeded quota")
     failed = plan_replica_set(observe(replica_set(0), failure=failure), NOW)
     owner = replace(replica_set(0), status=failed.status)
     assert plan_replica_set(observe(owner), NOW).status.conditions == ()
@@ -198,7 +200,7 @@ def test_a_replica_set_on_its_way_out_makes_and_deletes_nothing() -> None:
     owner = replica_set(2)
     owner = replace(owner, meta=replace(owner.meta, deleted_at=NOW))
     plan = plan_replica_set(observe(owner, cluster("a")), NOW)
-    assert [type(action) for action in plan.actions] == [UpdateStatus]
+    assert [writes_status(action) for action in plan.actions] == [True]
 
 
 def test_the_second_pass_writes_nothing() -> None:

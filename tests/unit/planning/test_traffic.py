@@ -3,21 +3,14 @@
 from typing import Any
 
 from rayfleet.model.json import Json
+from rayfleet.model.resources import HTTP_ROUTES, SERVICES
 from rayfleet.objects.conditions import find_condition
 from rayfleet.planning.fleet.drift import drift_patch
-from rayfleet.planning.plan import (
-    CreateHTTPRoute,
-    CreateService,
-    DeleteHTTPRoute,
-    DeleteService,
-    UpdateHTTPRoute,
-    UpdateService,
-)
 from rayfleet.testing.planner_world import PlannerWorld
 
 MODEL = "model.aibrix.ai/name"
 FLEET = "orchestration.aibrix.ai/raycluster-fleet-name"
-WRITES = (CreateService, UpdateService, DeleteService, CreateHTTPRoute, UpdateHTTPRoute, DeleteHTTPRoute)
+NETWORK = (SERVICES, HTTP_ROUTES)
 
 
 def make_world(model: str | None = "qwen", *, pod_labels: bool = True) -> PlannerWorld:
@@ -152,7 +145,7 @@ def test_no_free_name_is_said() -> None:
         condition.message
         == "Services fleet and fleet-head exist and are not this fleet's: delete or rename one of them"
     )
-    assert not [action for action in plan.actions if isinstance(action, WRITES)]
+    assert not [action for action in plan.actions if action.resource in NETWORK]
 
 
 def test_a_route_of_somebody_else_is_said_and_left() -> None:

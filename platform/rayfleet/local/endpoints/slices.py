@@ -7,15 +7,18 @@ slice for each; here the first pod's number holds.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import SERVICES
+from rayfleet.objects.labels import HEADLESS_SERVICE_LABEL, SERVICE_NAME_LABEL, SLICE_MANAGER_LABEL
+from rayfleet.objects.meta import is_terminating, labels_of, name_of, namespace_of, uid_of
+from rayfleet.objects.owners import controller_reference
+from rayfleet.objects.pods import is_finished, is_ready, node_name, pod_address
+from rayfleet.objects.selectors import has_all
+from rayfleet.objects.services import service_selector
 
 MANAGER = "endpointslice-controller.k8s.io"
-SERVICE_LABEL = "kubernetes.io/service-name"
-MANAGER_LABEL = "endpointslice.kubernetes.io/managed-by"
-HEADLESS_LABEL = "service.kubernetes.io/headless"
-_RESERVED = frozenset({SERVICE_LABEL, MANAGER_LABEL, HEADLESS_LABEL})
+_RESERVED = frozenset({SERVICE_NAME_LABEL, SLICE_MANAGER_LABEL, HEADLESS_SERVICE_LABEL})
 
 
 def slice_name(service: str) -> str:
@@ -23,7 +26,7 @@ def slice_name(service: str) -> str:
     return f"{service}-{hashlib.sha256(service.encode()).hexdigest()[:5]}"
 
 
-def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> dict[str, Any] | None:
+def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> Json | None:
     """Return the slice for a Service and the pods of its namespace.
 
     None for a Service without a selector or of another name.
@@ -34,7 +37,7 @@ def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> dict[
     selector = spec.get("selector")
     if not selector or spec.get("type") == "ExternalName":
         return None
-    chosen = sorted((pod for pod in pods if _is_chosen(pod, selector)), key=lambda pod: str(pod["metadata"]["name"]))
+    chosen = sorted((pod for pod in pods if _is_chosen(pod, selector)), key=name_of)
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -42,16 +45,7 @@ def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> dict[
             "name": slice_name(meta["name"]),
             "namespace": meta["namespace"],
             "labels": _labels(service),
-            "ownerReferences": [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Service",
-                    "name": meta["name"],
-                    "uid": meta["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [controller_reference(SERVICES, meta["name"], meta["uid"])],
         },
         "addressType": "IPv4",
         "endpoints": [_endpoint(service, pod) for pod in chosen],
@@ -70,64 +64,53 @@ def is_same_slice(old: ReadOnlyJson, new: ReadOnlyJson) -> bool:
 
 def selects(service: ReadOnlyJson, labels: Mapping[str, str]) -> bool:
     """Whether a Service takes pods with these labels."""
-    selector: Mapping[str, str] = (service.get("spec") or {}).get("selector") or {}
-    return bool(selector) and selector.items() <= labels.items()
+    selector = service_selector(service)
+    return bool(selector) and has_all(selector, labels)
 
 
 def _labels(service: ReadOnlyJson) -> dict[str, str]:
-    meta = service["metadata"]
-    found = {key: value for key, value in (meta.get("labels") or {}).items() if key not in _RESERVED}
+    labels = {name: value for name, value in labels_of(service).items() if name not in _RESERVED}
     if service["spec"].get("clusterIP", "") in {"", "None"}:
-        found[HEADLESS_LABEL] = ""
-    return found | {SERVICE_LABEL: meta["name"], MANAGER_LABEL: MANAGER}
+        labels[HEADLESS_SERVICE_LABEL] = ""
+    return labels | {SERVICE_NAME_LABEL: name_of(service), SLICE_MANAGER_LABEL: MANAGER}
 
 
 def _is_chosen(pod: ReadOnlyJson, selector: Mapping[str, str]) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    status = pod.get("status") or {}
-    has_ended = status.get("phase") in {"Succeeded", "Failed"}
-    return selector.items() <= labels.items() and bool(status.get("podIP")) and not has_ended
+    return has_all(selector, labels_of(pod)) and bool(pod_address(pod)) and not is_finished(pod)
 
 
-def _endpoint(service: ReadOnlyJson, pod: ReadOnlyJson) -> dict[str, Any]:
+def _endpoint(service: ReadOnlyJson, pod: ReadOnlyJson) -> Json:
     """Return one endpoint; one that terminates is not ready, unless the Service publishes whatever there is."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    is_serving = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-    is_terminating = "deletionTimestamp" in pod["metadata"]
+    is_serving, is_going = is_ready(pod), is_terminating(pod)
     publishes_all = bool(service["spec"].get("publishNotReadyAddresses"))
-    found: dict[str, Any] = {
-        "addresses": [pod["status"]["podIP"]],
+    endpoint: Json = {
+        "addresses": [pod_address(pod)],
         "conditions": {
-            "ready": publishes_all or (is_serving and not is_terminating),
+            "ready": publishes_all or (is_serving and not is_going),
             "serving": is_serving,
-            "terminating": is_terminating,
+            "terminating": is_going,
         },
-        "targetRef": {
-            "kind": "Pod",
-            "namespace": pod["metadata"]["namespace"],
-            "name": pod["metadata"]["name"],
-            "uid": pod["metadata"]["uid"],
-        },
+        "targetRef": {"kind": "Pod", "namespace": namespace_of(pod), "name": name_of(pod), "uid": uid_of(pod)},
     }
-    if pod["spec"].get("nodeName"):
-        found["nodeName"] = pod["spec"]["nodeName"]
-    if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == service["metadata"]["name"]:
-        found["hostname"] = pod["spec"]["hostname"]
-    return found
+    if node_name(pod):
+        endpoint["nodeName"] = node_name(pod)
+    if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == name_of(service):
+        endpoint["hostname"] = pod["spec"]["hostname"]
+    return endpoint
 
 
-def _ports(spec: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> list[dict[str, Any]]:
+def _ports(spec: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> list[Json]:
     """Return the ports that the pods have; none without pods, as in Kubernetes, where ports are found pod by pod."""
-    found = []
+    ports = []
     for entry in spec.get("ports") or () if pods else ():
         number = _target(entry, pods)
         if number is None:
             continue
-        port: dict[str, Any] = {"name": entry.get("name", ""), "port": number, "protocol": entry.get("protocol", "TCP")}
+        port: Json = {"name": entry.get("name", ""), "port": number, "protocol": entry.get("protocol", "TCP")}
         if entry.get("appProtocol"):
             port["appProtocol"] = entry["appProtocol"]
-        found.append(port)
-    return found
+        ports.append(port)
+    return ports
 
 
 def _target(entry: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> int | None:

@@ -4,89 +4,87 @@ Source: Kubernetes v1.36 pkg/controller/namespace/deletion. What there is in a n
 nothing of a kind that is unknown here stays behind.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import orjson
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import Conflict, NotFound
-from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.errors import NotFound
+from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import NAMESPACES, ResourceType
-from rayfleet.objects.meta import key_of
-from rayfleet.reconciling.runtime import Controller
+from rayfleet.objects.meta import is_terminating, name_of
+from rayfleet.objects.parts import part
+from rayfleet.planning.plan import StatelessPlan
+from rayfleet.planning.writes import Delete, Replace, ref_of
+from rayfleet.reconciling.passes import Steps
+from rayfleet.reconciling.runtime import Watch, primary
 
 LOOK_AGAIN = timedelta(milliseconds=300)
-_NEEDED_VERBS = frozenset({"list", "delete"})
 FINALIZER = "kubernetes"
+_NEEDED_VERBS = frozenset({"list", "delete"})
 
 
-class NamespaceReconciler:
-    """One namespace a pass."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedNamespace:
+    """A namespace, as the server has it now, and (if it is to go) all that is in it."""
 
-    def __init__(self, client: KubeClient, reflectors: Mapping[ResourceType, Reflector]) -> None:
-        self._client = client
-        self._namespaces = reflectors[NAMESPACES].store
+    namespace: ReadOnlyJson
+    content: tuple[tuple[ResourceType, ReadOnlyJson], ...] = ()
 
-    def is_current(self, key: ObjectKey) -> bool:
-        """Return True: a pass reads from the server."""
-        return True
 
-    async def reconcile(self, key: ObjectKey) -> timedelta | None:
-        """Delete what is in a terminating namespace; finalize it when it is empty."""
-        namespace = self._namespaces.get(key)
-        if namespace is None or "deletionTimestamp" not in namespace["metadata"]:
-            return None
-        is_empty = True
-        for resource in await self._kinds():
-            for found in (await self._client.list(resource, key.name)).items:
-                is_empty = False
-                await self._delete(resource, found)
-        if not is_empty:
-            return LOOK_AGAIN
-        await self._finalize(key)
-        return None
+def plan_namespace(observed: ObservedNamespace, _now: datetime) -> StatelessPlan:
+    """Return the deletions of what is in a namespace that is to go; when it is empty, its finalizer taken off. Pure."""
+    namespace = observed.namespace
+    if not is_terminating(namespace):
+        return StatelessPlan(status=None)
+    if observed.content:
+        going = [(kind, raw) for kind, raw in observed.content if not is_terminating(raw)]
+        deletions = tuple(Delete(resource=kind, ref=ref_of(raw)) for kind, raw in going)
+        return StatelessPlan(actions=deletions, status=None, requeue_after=LOOK_AGAIN, is_ordered=False)
+    finalizers = part(namespace, "spec").get("finalizers") or []
+    if FINALIZER not in finalizers:
+        return StatelessPlan(status=None)
+    left = [name for name in finalizers if name != FINALIZER]
+    finalized = {**namespace, "spec": {**part(namespace, "spec"), "finalizers": left}}
+    write = Replace(resource=NAMESPACES, ref=ref_of(namespace), content=finalized, subresource="finalize")
+    return StatelessPlan(actions=(write,), status=None)
 
-    async def _delete(self, resource: ResourceType, found: ReadOnlyJson) -> None:
-        if "deletionTimestamp" in found["metadata"]:
-            return
+
+def namespace_steps(client: KubeClient, reflectors: Reflectors) -> Steps[ObservedNamespace]:
+    """Return the read (from the server: nothing may be missed) and the decision."""
+
+    async def observe(about: ReadOnlyJson) -> ObservedNamespace:
+        if not is_terminating(about):
+            return ObservedNamespace(namespace=about)
+        name = name_of(about)
+        content = [(kind, raw) for kind in await _kinds(client) for raw in (await client.list(kind, name)).items]
+        return ObservedNamespace(namespace=await client.get(NAMESPACES, name), content=tuple(content))
+
+    return Steps(find=reflectors.store(NAMESPACES).get, observe=observe, plan=plan_namespace)
+
+
+def namespace_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
+    """Return what wakes a namespace: itself."""
+    return (primary(reflectors[NAMESPACES]),)
+
+
+async def _kinds(client: KubeClient) -> Sequence[ResourceType]:
+    """Return the namespaced kinds that can be listed and deleted, each in the version its group prefers."""
+    groups = orjson.loads(await client.raw("GET", "/apis"))["groups"]
+    paths = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
+    kinds: list[ResourceType] = []
+    for path in paths:
         try:
-            await self._client.delete(resource, key_of(found), uid=found["metadata"]["uid"])
-        except (NotFound, Conflict):
-            return
-
-    async def _finalize(self, key: ObjectKey) -> None:
-        try:
-            namespace = await self._client.get(NAMESPACES, key.name)
-            left = [each for each in namespace["spec"].get("finalizers") or () if each != FINALIZER]
-            if left == (namespace["spec"].get("finalizers") or []):
-                return
-            finalized = {**namespace, "spec": {**namespace["spec"], "finalizers": left}}
-            await self._client.replace(NAMESPACES, finalized, subresource="finalize")
+            served = orjson.loads(await client.raw("GET", path))
         except NotFound:
-            return
-
-    async def _kinds(self) -> Sequence[ResourceType]:
-        """Return the namespaced kinds that can be listed and deleted, each in the version its group prefers."""
-        groups = orjson.loads(await self._client.raw("GET", "/apis"))["groups"]
-        paths = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
-        found: list[ResourceType] = []
-        for path in paths:
-            try:
-                served = orjson.loads(await self._client.raw("GET", path))
-            except NotFound:
-                continue  # a definition that went meanwhile
-            group, _, version = served["groupVersion"].rpartition("/")
-            found += [
-                ResourceType(group=group, version=version, plural=each["name"], kind=each["kind"])
-                for each in served["resources"]
-                if each["namespaced"] and set(each["verbs"]) >= _NEEDED_VERBS and "/" not in each["name"]
-            ]
-        return found
-
-
-def namespace_controller(client: KubeClient, reflectors: Mapping[ResourceType, Reflector]) -> Controller:
-    """Return the controller, subscribed to the reflectors and not yet running."""
-    return Controller("namespaces", reflectors[NAMESPACES], NamespaceReconciler(client, reflectors))
+            continue  # a definition that went meanwhile
+        group, _, version = served["groupVersion"].rpartition("/")
+        kinds += [
+            ResourceType(group=group, version=version, plural=each["name"], kind=each["kind"])
+            for each in served["resources"]
+            if each["namespaced"] and set(each["verbs"]) >= _NEEDED_VERBS and "/" not in each["name"]
+        ]
+    return kinds

@@ -1,13 +1,11 @@
 """From an object's metadata to its place in the graph of owners. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rayfleet.local.garbage.planning import Node, OwnerRef
 from rayfleet.model import resources
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import finalizers_of, is_terminating, key_of, uid_of
+from rayfleet.objects.owners import OwnerReference, owners_of
 
 # Kinds that own or are owned here. Events have no owners.
 COLLECTED: tuple[ResourceType, ...] = (
@@ -31,14 +29,13 @@ _BY_KIND = {(each.group, each.kind): each for each in COLLECTED}
 
 def node_of(resource: ResourceType, manifest: ReadOnlyJson) -> Node:
     """Return the object as a node."""
-    meta = manifest["metadata"]
     return Node(
         resource=resource,
-        key=ObjectKey(namespace=meta.get("namespace") or "", name=meta["name"]),
-        uid=meta["uid"],
-        owners=tuple(_owner_ref(entry) for entry in meta.get("ownerReferences") or ()),
-        finalizers=tuple(meta.get("finalizers") or ()),
-        is_deleting="deletionTimestamp" in meta,
+        key=key_of(manifest),
+        uid=uid_of(manifest),
+        owners=tuple(_owner_ref(owner) for owner in owners_of(manifest)),
+        finalizers=finalizers_of(manifest),
+        is_deleting=is_terminating(manifest),
     )
 
 
@@ -49,18 +46,16 @@ def changes_the_graph(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> boo
     """
     if new is None:
         return True
-    meta = new["metadata"]
     if old is None:
-        return bool(meta.get("ownerReferences")) or "deletionTimestamp" in meta
-    fields = ("ownerReferences", "finalizers", "deletionTimestamp")
-    return any(old["metadata"].get(field) != meta.get(field) for field in fields)
+        return bool(owners_of(new)) or is_terminating(new)
+    return _standing(old) != _standing(new)
 
 
-def _owner_ref(entry: Mapping[str, Any]) -> OwnerRef:
-    group = entry["apiVersion"].rpartition("/")[0]  # any version of a group is the same objects
-    return OwnerRef(
-        uid=entry["uid"],
-        name=entry["name"],
-        resource=_BY_KIND.get((group, entry["kind"])),
-        blocks=bool(entry.get("blockOwnerDeletion")),
-    )
+def _standing(manifest: ReadOnlyJson) -> tuple[object, ...]:
+    return owners_of(manifest), finalizers_of(manifest), is_terminating(manifest)
+
+
+def _owner_ref(owner: OwnerReference) -> OwnerRef:
+    # Any version of a group is the same objects.
+    resource = _BY_KIND.get((owner.group, owner.kind))
+    return OwnerRef(uid=owner.uid, name=owner.name, resource=resource, blocks=owner.blocks_deletion)

@@ -6,6 +6,9 @@ Pure. Source: KubeRay ray-operator/controllers/ray/utils/util.go (1.6).
 import string
 
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import RAY_CLUSTERS
+from rayfleet.objects.meta import name_of, namespace_of, uid_of
+from rayfleet.objects.owners import controller_of, controller_reference
 
 CLUSTER_DOMAIN = "cluster.local"
 _PREFIX_LIMIT = 50  # of 63, less "-worker-" and five random characters
@@ -32,40 +35,28 @@ def checked_name(text: str) -> str:
 def head_service_name(cluster: ReadOnlyJson) -> str:
     """Return the name of the head Service: the user's, else ``<cluster>-head-svc``."""
     custom = (cluster["spec"]["headGroupSpec"].get("headService") or {}).get("metadata") or {}
-    return str(custom.get("name") or f"{cluster['metadata']['name']}-head-svc")
+    return str(custom.get("name") or f"{name_of(cluster)}-head-svc")
 
 
 def head_fqdn(cluster: ReadOnlyJson) -> str:
     """Return the name under which workers find the head."""
-    return f"{head_service_name(cluster)}.{cluster['metadata']['namespace']}.svc.{CLUSTER_DOMAIN}"
+    return f"{head_service_name(cluster)}.{namespace_of(cluster)}.svc.{CLUSTER_DOMAIN}"
 
 
 def auth_secret_name(cluster: ReadOnlyJson) -> str:
     """Return the name of the Secret with the token: the user's, else made from the cluster's."""
     options = cluster["spec"].get("authOptions") or {}
-    return str(options.get("secretName") or checked_name(cluster["metadata"]["name"]))
+    return str(options.get("secretName") or checked_name(name_of(cluster)))
 
 
 def is_of_predecessor(manifest: ReadOnlyJson, cluster: ReadOnlyJson) -> bool:
-    """Whether an object belongs to a Ray cluster that had the name before.
-
-    Its garbage collection is a matter of time.
-    """
-    name, uid = cluster["metadata"]["name"], cluster["metadata"]["uid"]
-    return any(
-        (owner.get("kind"), owner.get("name")) == ("RayCluster", name) and owner.get("uid") != uid
-        for owner in manifest["metadata"].get("ownerReferences") or ()
-        if owner.get("controller")
-    )
+    """Whether an object belongs to a Ray cluster that had the name before: it is garbage, collected in time."""
+    owner = controller_of(manifest)
+    if owner is None or (owner.kind, owner.name) != (RAY_CLUSTERS.kind, name_of(cluster)):
+        return False
+    return owner.uid != uid_of(cluster)
 
 
-def owner_reference(cluster: ReadOnlyJson) -> Json:
-    """Return the controller reference to a RayCluster; it blocks the owner's foreground deletion."""
-    return {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayCluster",
-        "name": cluster["metadata"]["name"],
-        "uid": cluster["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+def owned_by(cluster: ReadOnlyJson) -> Json:
+    """Return the reference to a RayCluster that its objects carry."""
+    return controller_reference(RAY_CLUSTERS, name_of(cluster), uid_of(cluster))

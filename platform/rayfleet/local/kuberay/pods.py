@@ -16,20 +16,36 @@ from rayfleet.local.kuberay.environment import (
     add_auth_environment,
     add_ray_environment,
 )
-from rayfleet.local.kuberay.names import head_fqdn, label_value, owner_reference, pod_name_prefix
+from rayfleet.local.kuberay.names import head_fqdn, label_value, owned_by, pod_name_prefix
 from rayfleet.local.kuberay.probes import add_probes
 from rayfleet.local.kuberay.start_command import METRICS_PORT, complete_start_params, gcs_port, ray_start_command
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.labels import (
+    APP_LABEL,
+    CREATED_BY_LABEL,
+    FAULT_TOLERANCE_ANNOTATION,
+    GROUP_LABEL,
+    HEAD_NODE_TYPE,
+    HOST_INDEX_LABEL,
+    IDENTIFIER_LABEL,
+    IS_RAY_NODE_LABEL,
+    NODE_TYPE_LABEL,
+    OPERATOR_VERSION_ANNOTATION,
+    OVERWRITE_COMMAND_ANNOTATION,
+    RAY_CLUSTER_LABEL,
+    RECREATE_HASH_ANNOTATION,
+    REPLICA_INDEX_LABEL,
+    REPLICA_NAME_LABEL,
+    WORKER_NODE_TYPE,
+)
+from rayfleet.objects.meta import annotation, name_of, namespace_of
+from rayfleet.objects.ray_spec import hosts_of
 
-OVERWRITE_ANNOTATION = "ray.io/overwrite-container-cmd"
-REPLICA_NAME_LABEL = "ray.io/worker-group-replica-name"
-REPLICA_INDEX_LABEL = "ray.io/worker-group-replica-index"
-HOST_INDEX_LABEL = "ray.io/replica-host-index"
 HEAD_GROUP = "headgroup"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where a volume is mounted in the pod
 _ULIMIT = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"
 _SHELL = ("/bin/bash", "-c", "--")
-_FIXED_LABELS = frozenset({"ray.io/node-type", "ray.io/group", "ray.io/cluster"})
+_FIXED_LABELS = frozenset({NODE_TYPE_LABEL, GROUP_LABEL, RAY_CLUSTER_LABEL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +71,12 @@ class WorkerSeat:
 def build_head_pod(cluster: ReadOnlyJson, options: PodOptions | None = None) -> Json:
     """Return the head pod of a RayCluster, ready to create (generateName, owner reference)."""
     group = cluster["spec"]["headGroupSpec"]
-    pod = _pod(cluster, group, "head", HEAD_GROUP)
-    pod["metadata"]["generateName"] = pod_name_prefix(cluster["metadata"]["name"], "head")
+    pod = _pod(cluster, group, HEAD_NODE_TYPE, HEAD_GROUP)
+    pod["metadata"]["generateName"] = pod_name_prefix(name_of(cluster), "head")
     pod["metadata"]["annotations"] |= {
-        "ray.io/ft-enabled": "false",
-        "ray.io/upgrade-strategy-recreate-hash": recreate_hash(cluster["spec"]),
-        "ray.io/kuberay-version": OPERATOR_VERSION,
+        FAULT_TOLERANCE_ANNOTATION: "false",
+        RECREATE_HASH_ANNOTATION: recreate_hash(cluster["spec"]),
+        OPERATOR_VERSION_ANNOTATION: OPERATOR_VERSION,
     }
     params = complete_start_params(group, is_head=True)
     _finish(pod, cluster, params, options or PodOptions(), is_head=True)
@@ -72,11 +88,11 @@ def build_worker_pod(
 ) -> Json:
     """Return a worker pod of a group, ready to create."""
     options, seat = options or PodOptions(), seat or WorkerSeat()
-    pod = _pod(cluster, group, "worker", group["groupName"])
-    pod["metadata"]["generateName"] = pod_name_prefix(f"{cluster['metadata']['name']}-{group['groupName']}", "worker")
+    pod = _pod(cluster, group, WORKER_NODE_TYPE, group["groupName"])
+    pod["metadata"]["generateName"] = pod_name_prefix(f"{name_of(cluster)}-{group['groupName']}", "worker")
     labels = pod["metadata"]["labels"]
     labels[REPLICA_INDEX_LABEL] = str(seat.index)
-    if int(group.get("numOfHosts") or 1) > 1:
+    if hosts_of(group) > 1:
         labels |= {REPLICA_NAME_LABEL: seat.replica_name, HOST_INDEX_LABEL: str(seat.host)}
     if options.injects_init_container:
         waiting = _wait_for_gcs(cluster, group["template"]["spec"]["containers"][0])
@@ -101,30 +117,30 @@ def recreate_hash(spec: ReadOnlyJson) -> str:
 
 def _pod(cluster: ReadOnlyJson, group: ReadOnlyJson, node_type: str, group_name: str) -> Json:
     """Return the template as a pod, with labels, annotations and owner."""
-    name = cluster["metadata"]["name"]
+    name = name_of(cluster)
     template = copy.deepcopy(group["template"])
     meta = template.get("metadata") or {}
     wanted = {**(meta.get("labels") or {}), **(group.get("labels") or {})}
     labels = {
-        "ray.io/is-ray-node": "yes",
-        "ray.io/cluster": name,
-        "ray.io/node-type": node_type,
-        "ray.io/group": group_name,
-        "ray.io/identifier": label_value(f"{name}-{node_type}"),
-        "app.kubernetes.io/name": "kuberay",
-        "app.kubernetes.io/created-by": "kuberay-operator",
+        IS_RAY_NODE_LABEL: "yes",
+        RAY_CLUSTER_LABEL: name,
+        NODE_TYPE_LABEL: node_type,
+        GROUP_LABEL: group_name,
+        IDENTIFIER_LABEL: label_value(f"{name}-{node_type}"),
+        APP_LABEL: "kuberay",
+        CREATED_BY_LABEL: "kuberay-operator",
     } | {key: value for key, value in wanted.items() if key not in _FIXED_LABELS}
     annotations = dict(meta.get("annotations") or {})
-    if _is_true((cluster["metadata"].get("annotations") or {}).get(OVERWRITE_ANNOTATION)):
-        annotations[OVERWRITE_ANNOTATION] = "true"
+    if _is_true(annotation(cluster, OVERWRITE_COMMAND_ANNOTATION)):
+        annotations[OVERWRITE_COMMAND_ANNOTATION] = "true"
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "namespace": cluster["metadata"]["namespace"],
+            "namespace": namespace_of(cluster),
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [owner_reference(cluster)],
+            "ownerReferences": [owned_by(cluster)],
         },
         "spec": template["spec"],
     }
@@ -170,7 +186,7 @@ def _add_shared_memory(spec: Json, ray: Json) -> None:
 def _set_command(pod: Json, ray: Json, command: str) -> None:
     """Put ``ray start`` after the user's command, unless the user starts Ray."""
     own = "".join(f" {word} " for word in (*(ray.get("command") or ()), *(ray.get("args") or ())))
-    if _is_true(pod["metadata"]["annotations"].get(OVERWRITE_ANNOTATION)) or "ray start" in own:
+    if _is_true(pod["metadata"]["annotations"].get(OVERWRITE_COMMAND_ANNOTATION)) or "ray start" in own:
         return
     generated = f"{_ULIMIT}; {command}"
     ray["command"] = list(_SHELL)

@@ -8,12 +8,28 @@ import copy
 from collections.abc import Mapping, Sequence
 
 from rayfleet.local.kuberay.environment import AUTH_KEY, wants_token
-from rayfleet.local.kuberay.names import auth_secret_name, head_service_name, label_value, owner_reference
+from rayfleet.local.kuberay.names import auth_secret_name, head_service_name, label_value, owned_by
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import RAY_CLUSTERS, SECRETS, SERVICES
+from rayfleet.objects.labels import (
+    APP_LABEL,
+    CREATED_BY_LABEL,
+    HEAD_NODE_TYPE,
+    HEADLESS_WORKER_LABEL,
+    IDENTIFIER_LABEL,
+    NODE_TYPE_LABEL,
+    ORIGIN_KIND_LABEL,
+    ORIGIN_NAME_LABEL,
+    RAY_CLUSTER_LABEL,
+    SERVE_LABEL,
+    SERVE_SERVICE_ANNOTATION,
+    WORKER_NODE_TYPE,
+)
+from rayfleet.objects.meta import annotation, labels_of, name_of, namespace_of
+from rayfleet.objects.ray_spec import hosts_of, worker_groups
+from rayfleet.objects.selectors import has_all
 
-SERVE_ANNOTATION = "ray.io/enable-serve-service"
 _DEFAULT_PORTS = {"client": 10001, "gcs-server": 6379, "dashboard": 8265, "metrics": 8080, "serve": 8000}
-_APP_LABEL = "app.kubernetes.io/name"
 
 
 def build_head_service(cluster: ReadOnlyJson) -> Json:
@@ -23,9 +39,9 @@ def build_head_service(cluster: ReadOnlyJson) -> Json:
     """
     group = cluster["spec"]["headGroupSpec"]
     selector = head_service_labels(cluster)
-    template_labels = (group["template"].get("metadata") or {}).get("labels") or {}
-    if _APP_LABEL in template_labels:
-        selector[_APP_LABEL] = template_labels[_APP_LABEL]
+    template_labels = labels_of(group["template"])
+    if APP_LABEL in template_labels:
+        selector[APP_LABEL] = template_labels[APP_LABEL]
     annotations = dict(cluster["spec"].get("headServiceAnnotations") or {})
     service_type = group.get("serviceType") or ""
     custom = group.get("headService")
@@ -44,17 +60,16 @@ def build_head_service(cluster: ReadOnlyJson) -> Json:
 
 def build_headless_service(cluster: ReadOnlyJson) -> Json | None:
     """Return the Service by which hosts of one replica find each other; None when no group has several hosts."""
-    groups = cluster["spec"].get("workerGroupSpecs") or ()
-    if not any(int(group.get("numOfHosts") or 1) > 1 for group in groups):
+    if not any(hosts_of(group) > 1 for group in worker_groups(cluster["spec"])):
         return None
-    name = cluster["metadata"]["name"]
+    name = name_of(cluster)
     spec = {
         "clusterIP": "None",
-        "selector": {"ray.io/cluster": name, "ray.io/node-type": "worker"},
+        "selector": {RAY_CLUSTER_LABEL: name, NODE_TYPE_LABEL: WORKER_NODE_TYPE},
         "type": "ClusterIP",
         "publishNotReadyAddresses": True,
     }
-    return _service(cluster, f"{name}-headless", {"ray.io/headless-worker-svc": name}, spec)
+    return _service(cluster, f"{name}-headless", {HEADLESS_WORKER_LABEL: name}, spec)
 
 
 def build_serve_service(cluster: ReadOnlyJson) -> Json | None:
@@ -62,7 +77,7 @@ def build_serve_service(cluster: ReadOnlyJson) -> Json | None:
 
     None when it is not asked for or no port is called serve.
     """
-    if (cluster["metadata"].get("annotations") or {}).get(SERVE_ANNOTATION) != "true":
+    if annotation(cluster, SERVE_SERVICE_ANNOTATION) != "true":
         return None
     ports = [
         {"name": port["name"], "port": port["port"]}
@@ -71,13 +86,13 @@ def build_serve_service(cluster: ReadOnlyJson) -> Json | None:
     ]
     if not ports:
         return None
-    name = cluster["metadata"]["name"]
+    name = name_of(cluster)
     labels = {
-        "ray.io/originated-from-cr-name": name,
-        "ray.io/originated-from-crd": "RayCluster",
-        "ray.io/serve": f"{name}-serve",
+        ORIGIN_NAME_LABEL: name,
+        ORIGIN_KIND_LABEL: RAY_CLUSTERS.kind,
+        SERVE_LABEL: f"{name}-serve",
     }
-    return _service(cluster, f"{name}-serve-svc", labels, {"selector": {"ray.io/cluster": name}, "ports": ports})
+    return _service(cluster, f"{name}-serve-svc", labels, {"selector": {RAY_CLUSTER_LABEL: name}, "ports": ports})
 
 
 def build_auth_secret(cluster: ReadOnlyJson, token: bytes) -> Json | None:
@@ -89,13 +104,13 @@ def build_auth_secret(cluster: ReadOnlyJson, token: bytes) -> Json | None:
     if not wants_token(cluster) or options.get("secretName") or options.get("enableK8sTokenAuth"):
         return None
     return {
-        "apiVersion": "v1",
-        "kind": "Secret",
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
         "metadata": {
             "name": auth_secret_name(cluster),
-            "namespace": cluster["metadata"]["namespace"],
-            "labels": {"ray.io/cluster": cluster["metadata"]["name"]},
-            "ownerReferences": [owner_reference(cluster)],
+            "namespace": namespace_of(cluster),
+            "labels": {RAY_CLUSTER_LABEL: name_of(cluster)},
+            "ownerReferences": [owned_by(cluster)],
         },
         "type": "Opaque",
         "data": {AUTH_KEY: base64.b64encode(base64.b64encode(token)).decode()},
@@ -104,25 +119,22 @@ def build_auth_secret(cluster: ReadOnlyJson, token: bytes) -> Json | None:
 
 def head_service_labels(cluster: ReadOnlyJson) -> dict[str, str]:
     """Return the labels by which a head Service is known."""
-    name = cluster["metadata"]["name"]
+    name = name_of(cluster)
     return {
-        "ray.io/cluster": name,
-        "ray.io/node-type": "head",
-        "ray.io/identifier": label_value(f"{name}-head"),
-        _APP_LABEL: "kuberay",
-        "app.kubernetes.io/created-by": "kuberay-operator",
+        RAY_CLUSTER_LABEL: name,
+        NODE_TYPE_LABEL: HEAD_NODE_TYPE,
+        IDENTIFIER_LABEL: label_value(f"{name}-head"),
+        APP_LABEL: "kuberay",
+        CREATED_BY_LABEL: "kuberay-operator",
     }
 
 
 def head_services(cluster: ReadOnlyJson, services: Sequence[ReadOnlyJson]) -> tuple[ReadOnlyJson, ...]:
     """Return those of a namespace's Services that KubeRay takes for the head's, whoever made them."""
     labels = head_service_labels(cluster)
-    keys = ("ray.io/cluster", "ray.io/node-type", "ray.io/identifier")
-    return tuple(
-        service
-        for service in services
-        if all((service["metadata"].get("labels") or {}).get(key) == labels[key] for key in keys)
-    )
+    keys = (RAY_CLUSTER_LABEL, NODE_TYPE_LABEL, IDENTIFIER_LABEL)
+    asked = {key: labels[key] for key in keys}
+    return tuple(service for service in services if has_all(asked, labels_of(service)))
 
 
 def _custom_head_service(
@@ -142,13 +154,13 @@ def _custom_head_service(
 
 def _service(cluster: ReadOnlyJson, name: str, labels: Mapping[str, str], spec: ReadOnlyJson) -> Json:
     return {
-        "apiVersion": "v1",
-        "kind": "Service",
+        "apiVersion": SERVICES.api_version,
+        "kind": SERVICES.kind,
         "metadata": {
             "name": name,
-            "namespace": cluster["metadata"]["namespace"],
+            "namespace": namespace_of(cluster),
             "labels": dict(labels),
-            "ownerReferences": [owner_reference(cluster)],
+            "ownerReferences": [owned_by(cluster)],
         },
         "spec": spec,
     }
@@ -157,7 +169,7 @@ def _service(cluster: ReadOnlyJson, name: str, labels: Mapping[str, str], spec: 
 def _ports(cluster: ReadOnlyJson) -> list[Json]:
     """Return the Ray container's ports, or Ray's own; sorted by name."""
     declared = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0].get("ports") or ()
-    found = {port.get("name") or f"{port['containerPort']}-port": port["containerPort"] for port in declared}
-    found = found or dict(_DEFAULT_PORTS)
-    found.setdefault("metrics", 8080)
-    return [{"name": name, "port": port, "appProtocol": "tcp"} for name, port in sorted(found.items())]
+    ports = {port.get("name") or f"{port['containerPort']}-port": port["containerPort"] for port in declared}
+    ports = ports or dict(_DEFAULT_PORTS)
+    ports.setdefault("metrics", 8080)
+    return [{"name": name, "port": port, "appProtocol": "tcp"} for name, port in sorted(ports.items())]

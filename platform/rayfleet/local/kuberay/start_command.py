@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-from rayfleet.local.kuberay.amounts import exact_value, rounded_up
 from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.quantity import Quantity
 
 GCS_PORT = 6379
 METRICS_PORT = 8080
@@ -62,14 +62,14 @@ def is_gpu(resource: str) -> bool:
 def _with_container_resources(params: Mapping[str, str], resources: ReadOnlyJson) -> dict[str, str]:
     found = dict(params)
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    cpu = next((each["cpu"] for each in (limits, requests) if exact_value(each.get("cpu", 0))), None)
+    cpu = next((each["cpu"] for each in (limits, requests) if Quantity.parse(each.get("cpu", 0)).amount), None)
     if cpu is not None:
-        found.setdefault("num-cpus", str(rounded_up(cpu)))
-    if exact_value(limits.get("memory", 0)):
-        found.setdefault("memory", str(rounded_up(limits["memory"])))
+        found.setdefault("num-cpus", str(Quantity.parse(cpu).whole))
+    if Quantity.parse(limits.get("memory", 0)).amount:
+        found.setdefault("memory", str(Quantity.parse(limits["memory"]).whole))
     for name, quantity in sorted(limits.items()):
-        if is_gpu(name) and exact_value(quantity):
-            found.setdefault("num-gpus", str(rounded_up(quantity)))
+        if is_gpu(name) and Quantity.parse(quantity).amount:
+            found.setdefault("num-gpus", str(Quantity.parse(quantity).whole))
     return found | _accelerator_flag(found, limits)
 
 
@@ -82,8 +82,8 @@ def _accelerator_flag(params: Mapping[str, str], limits: ReadOnlyJson) -> dict[s
     if not set(_ACCELERATORS.values()).isdisjoint(custom):
         return {}
     for name, quantity in sorted(limits.items()):
-        if name in _ACCELERATORS and exact_value(quantity):
-            return {"resources": _quoted({**custom, _ACCELERATORS[name]: exact_value(quantity)})}
+        if name in _ACCELERATORS and Quantity.parse(quantity).amount:
+            return {"resources": _quoted({**custom, _ACCELERATORS[name]: Quantity.parse(quantity).amount})}
     return {}
 
 
@@ -93,7 +93,7 @@ def _group_resource_flags(resources: ReadOnlyJson) -> dict[str, str]:
     custom: dict[str, Fraction] = {}
     for name, quantity in resources.items():
         try:
-            value = exact_value(quantity)
+            value = Quantity.parse(quantity).amount
         except ValueError:
             continue
         known = {"cpu": "num-cpus", "memory": "memory"}.get(name.lower())
@@ -102,7 +102,7 @@ def _group_resource_flags(resources: ReadOnlyJson) -> dict[str, str]:
         if known is None:
             custom[name] = value
         else:
-            found[known] = str(rounded_up(quantity))
+            found[known] = str(Quantity.parse(quantity).whole)
     return found | ({"resources": _quoted(custom)} if custom else {})
 
 

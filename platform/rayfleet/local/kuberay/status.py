@@ -5,16 +5,40 @@ RayClusterProvisioned are never taken back when pods fail; HeadPodReady and the 
 are live. Zero counts are left out, as Go does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rayfleet.local.kuberay.amounts import exact_value, sum_of
-from rayfleet.local.kuberay.sizes import INT32_MAX, bounds_of, desired_workers, hosts_of
 from rayfleet.local.kuberay.start_command import is_gpu
-from rayfleet.local.kuberay.steps import label_of
 from rayfleet.local.kuberay.suspension import Suspension, put_suspension, suspension_of
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import condition_of, since
+from rayfleet.objects.meta import generation_of, name_of
+from rayfleet.objects.parts import whole_number
+from rayfleet.objects.pods import (
+    container_statuses,
+    is_head,
+    is_ready,
+    is_worker,
+    phase_of,
+    pod_address,
+    terminated_of,
+    waiting_of,
+)
+from rayfleet.objects.quantity import Quantity
+from rayfleet.objects.ray_spec import (
+    INT32_MAX,
+    asked_resources,
+    containers,
+    group_workers,
+    head_group,
+    hosts_of,
+    is_suspended,
+    worker_bounds,
+    worker_groups,
+)
+from rayfleet.objects.services import is_headless
+from rayfleet.objects.times import encode_time
 
 _COUNTS = (
     "readyWorkerReplicas",
@@ -50,7 +74,7 @@ def next_status(seen: Seen, now: datetime) -> Json | None:
     That is: when there is not exactly one head Service or are several heads, and when nothing but times, generation and
     desired resources would change.
     """
-    heads = [pod for pod in seen.pods if label_of(pod, "ray.io/node-type") == "head"]
+    heads = [pod for pod in seen.pods if is_head(pod)]
     if len(seen.services) != 1 or len(heads) > 1:
         return None
     before: Json = seen.cluster.get("status") or {}
@@ -64,25 +88,27 @@ def next_status(seen: Seen, now: datetime) -> Json | None:
     if all(status.get(field) == before.get(field) for field in _COMPARED):
         return None
     if status.get("state") != before.get("state"):
-        status["stateTransitionTimes"] = {**(before.get("stateTransitionTimes") or {}), status["state"]: _time(now)}
-    status["lastUpdateTime"] = _time(now)
-    status["observedGeneration"] = seen.cluster["metadata"].get("generation", 0)
+        status["stateTransitionTimes"] = {
+            **(before.get("stateTransitionTimes") or {}),
+            status["state"]: encode_time(now),
+        }
+    status["lastUpdateTime"] = encode_time(now)
+    status["observedGeneration"] = generation_of(seen.cluster)
     return status
 
 
 def _counts(seen: Seen) -> dict[str, int]:
-    groups = seen.cluster["spec"].get("workerGroupSpecs") or ()
-    bounds = [(bounds_of(group), hosts_of(group)) for group in groups if not group.get("suspend")]
-    workers = [pod for pod in seen.pods if label_of(pod, "ray.io/node-type") == "worker"]
-    running = [pod for pod in workers if (pod.get("status") or {}).get("phase") == "Running"]
-    found = (
-        sum(_ready_condition(pod).get("status") == "True" for pod in running),
+    groups = worker_groups(seen.cluster["spec"])
+    bounds = [(worker_bounds(group), hosts_of(group)) for group in groups if not is_suspended(group)]
+    running = [pod for pod in seen.pods if is_worker(pod) and phase_of(pod) == "Running"]
+    counts = (
+        sum(is_ready(pod) for pod in running),
         len(running),
-        sum(desired_workers(group) for group in groups),
+        sum(group_workers(group) for group in groups),
         sum(low * hosts for (low, _), hosts in bounds),
         min(INT32_MAX, sum(high * hosts for (_, high), hosts in bounds)),
     )
-    return dict(zip(_COUNTS, found, strict=True))
+    return dict(zip(_COUNTS, counts, strict=True))
 
 
 def _desired_resources(spec: ReadOnlyJson) -> dict[str, str]:
@@ -90,57 +116,54 @@ def _desired_resources(spec: ReadOnlyJson) -> dict[str, str]:
 
     By ``replicas`` as written, not by what the bounds make of it.
     """
-    found: dict[str, list[str]] = {}
+    amounts: dict[str, list[str]] = {}
     groups = [
-        (group, int(group.get("replicas") or 0) * hosts_of(group))
-        for group in spec.get("workerGroupSpecs") or ()
-        if not group.get("suspend")
+        (group, whole_number(group.get("replicas"), 0) * hosts_of(group))
+        for group in worker_groups(spec)
+        if not is_suspended(group)
     ]
-    for group, count in ((spec["headGroupSpec"], 1), *groups):
-        for container in group["template"]["spec"].get("containers") or ():
-            resources = container.get("resources") or {}
-            for name, quantity in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items():
-                found.setdefault(name, []).extend([str(quantity)] * count)
-    gpus = [each for name, quantities in found.items() if is_gpu(name) for each in quantities if exact_value(each)]
+    for group, count in ((head_group(spec), 1), *groups):
+        for container in containers(group):
+            for name, quantity in asked_resources(container).items():
+                amounts.setdefault(name, []).extend([str(quantity)] * count)
+    gpus = [amount for name, asked in amounts.items() if is_gpu(name) for amount in asked]
     return {
-        "desiredCPU": sum_of(found.get("cpu", ())),
-        "desiredMemory": sum_of(found.get("memory", ())),
-        "desiredGPU": sum_of(gpus),
-        "desiredTPU": sum_of(found.get("google.com/tpu", ())),
+        "desiredCPU": str(Quantity.total(amounts.get("cpu", ()))),
+        "desiredMemory": str(Quantity.total(amounts.get("memory", ()))),
+        "desiredGPU": str(Quantity.total(gpus)),
+        "desiredTPU": str(Quantity.total(amounts.get("google.com/tpu", ()))),
     }
 
 
 def _state(seen: Seen) -> dict[str, str]:
     """Return a new ``state``: ready once everything was there and well together, suspended without pods; else none."""
     spec = seen.cluster["spec"]
-    if spec.get("suspend") and not seen.pods:
+    if is_suspended(spec) and not seen.pods:
         return {"state": "suspended"}
-    desired = 1 + sum(desired_workers(group) for group in spec.get("workerGroupSpecs") or ())
+    desired = 1 + sum(group_workers(group) for group in worker_groups(spec))
     if seen.failure is None and len(seen.pods) == desired and _are_all_running(seen.pods):
         return {"state": "ready"}
     return {}
 
 
 def _conditions(seen: Seen, before: Sequence[Json], now: datetime) -> list[Json]:
-    found = {entry["type"]: entry for entry in before}
+    conditions = {entry["type"]: entry for entry in before}
 
     def put(kind: str, status: str, reason: str, message: str = "") -> None:
-        old = found.get(kind, {})
-        since = old.get("lastTransitionTime", "") if old.get("status") == status else _time(now)
-        found[kind] = {
+        conditions[kind] = {
             "type": kind,
             "status": status,
             "reason": reason,
             "message": message,
-            "lastTransitionTime": since,
+            "lastTransitionTime": since(conditions.values(), kind, status, now),
         }
 
     if seen.failure is None:
-        found.pop("ReplicaFailure", None)
+        conditions.pop("ReplicaFailure", None)
     elif seen.failure.reason:
         put("ReplicaFailure", "True", seen.failure.reason, seen.failure.message)
     put("HeadPodReady", *_head_ready(seen.pods))
-    was_provisioned = found.get("RayClusterProvisioned", {}).get("status") == "True"
+    was_provisioned = conditions.get("RayClusterProvisioned", {}).get("status") == "True"
     if not was_provisioned and suspension_of(seen.cluster) is not Suspension.DONE:
         if _are_all_running(seen.pods):
             first = "All Ray Pods are ready for the first time"
@@ -149,7 +172,7 @@ def _conditions(seen: Seen, before: Sequence[Json], now: datetime) -> list[Json]
             waiting = "RayCluster Pods are being provisioned for first time"
             put("RayClusterProvisioned", "False", "RayClusterPodsProvisioning", waiting)
     put_suspension(seen.cluster, has_pods=bool(seen.pods), put=put)
-    return list(found.values())
+    return list(conditions.values())
 
 
 def _head_ready(pods: Sequence[ReadOnlyJson]) -> tuple[str, str, str]:
@@ -160,60 +183,48 @@ def _head_ready(pods: Sequence[ReadOnlyJson]) -> tuple[str, str, str]:
     head = _head_pod(pods)
     if head is None:
         return "False", "HeadPodNotFound", "Head Pod not found"
-    ready = _ready_condition(head)
+    ready = condition_of(head, "Ready")
     if not ready:
         return "False", "Unknown", ""
     status, reason, message = ready["status"], ready.get("reason") or "", ready.get("message") or ""
     if reason == "ContainersNotReady":
-        for entry in head["status"].get("containerStatuses") or ():
-            state = entry.get("state") or {}
-            trouble = state.get("waiting") or state.get("terminated")
-            if trouble is not None:
-                told = f"{entry['name']}: {trouble.get('message') or ''}"
-                return status, trouble.get("reason") or "", f"{message}; {told}" if message else told
+        for entry in container_statuses(head):
+            trouble = waiting_of(entry) or terminated_of(entry)
+            if trouble:
+                words = f"{entry['name']}: {trouble.get('message') or ''}"
+                return status, trouble.get("reason") or "", f"{message}; {words}" if message else words
     default = "HeadPodRunningAndReady" if status == "True" else "Unknown"
     return status, reason or default, message
 
 
 def _head(seen: Seen) -> dict[str, str]:
     head, service = _head_pod(seen.pods), seen.services[0]
-    address = ((head or {}).get("status") or {}).get("podIP", "")
-    cluster_ip = service["spec"].get("clusterIP", "")
-    found = {
+    address = pod_address(head or {})
+    facts = {
         "podIP": address,
-        "podName": head["metadata"]["name"] if head is not None else "",
-        "serviceIP": address if cluster_ip == "None" else cluster_ip,
-        "serviceName": service["metadata"]["name"],
+        "podName": name_of(head or {}),
+        "serviceIP": address if is_headless(service) else service["spec"].get("clusterIP", ""),
+        "serviceName": name_of(service),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in facts.items() if value}
 
 
 def _endpoints(service: ReadOnlyJson) -> dict[str, str]:
     """Return port name -> nodePort or targetPort."""
-    found: dict[str, str] = {}
+    endpoints: dict[str, str] = {}
     for port in service["spec"].get("ports") or ():
         target = port.get("nodePort") or port.get("targetPort") or port["port"]
         if port.get("name"):
-            found[port["name"]] = str(target)
-    return found
+            endpoints[port["name"]] = str(target)
+    return endpoints
 
 
 def _are_all_running(pods: Sequence[ReadOnlyJson]) -> bool:
     """Whether there are pods, all run, and none says that it is not ready."""
     return bool(pods) and all(
-        (pod.get("status") or {}).get("phase") == "Running" and _ready_condition(pod).get("status", "True") == "True"
-        for pod in pods
+        phase_of(pod) == "Running" and condition_of(pod, "Ready").get("status", "True") == "True" for pod in pods
     )
 
 
 def _head_pod(pods: Sequence[ReadOnlyJson]) -> ReadOnlyJson | None:
-    return next((pod for pod in pods if label_of(pod, "ray.io/node-type") == "head"), None)
-
-
-def _ready_condition(pod: ReadOnlyJson) -> Mapping[str, str]:
-    conditions: Sequence[Mapping[str, str]] = (pod.get("status") or {}).get("conditions") or ()
-    return next((entry for entry in conditions if entry["type"] == "Ready"), {})
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return next((pod for pod in pods if is_head(pod)), None)

@@ -1,27 +1,16 @@
-"""The writes that a plan for a Ray cluster is made of, and the questions to a pod that decide them. Pure."""
+"""Single writes of a plan for a Ray cluster with the Events that KubeRay tells of them, and what ends a pass. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.resources import PODS
+from rayfleet.objects.meta import key_of
+from rayfleet.objects.pods import is_finished, phase_of, ray_container_status, terminated_of
+from rayfleet.planning.writes import KEY_MARK, Action, Create, Delete, Event, ref_of
 
 Role = Literal["Head", "Worker", "All"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreatePod:
-    """Create a pod; ``role`` names Events and the failure's reason."""
-
-    manifest: Json
-    role: Role
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletePod:
-    """Delete a pod that was seen, by name and UID."""
-
-    pod: ReadOnlyJson
-    role: Role
+"""Names Events and the failure's reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,26 +21,31 @@ class Stop:
     is_failure: bool = True
 
 
-Step = CreatePod | DeletePod | Stop
+Step = Action | Stop
 
 
-def is_terminating(manifest: ReadOnlyJson) -> bool:
-    """Whether an object is being deleted."""
-    return "deletionTimestamp" in manifest["metadata"]
+def created_pod(manifest: ReadOnlyJson, role: Role) -> Create:
+    """Return the creation of a pod; the server completes its name."""
+    event = Event(reason=f"Created{role}Pod", message=f"Created {role.lower()} Pod {KEY_MARK}")
+    return Create(resource=PODS, manifest=manifest, event=event)
+
+
+def deleted_pod(pod: ReadOnlyJson, role: Role) -> Delete:
+    """Return the deletion of a pod that was seen."""
+    message = f"Deleted {role.lower()} Pod {key_of(pod)}; Pod status: {phase_of(pod)}"
+    return Delete(resource=PODS, ref=ref_of(pod), event=Event(reason=f"Deleted{role}Pod", message=message))
+
+
+def suspended_pod(pod: ReadOnlyJson, cluster: ReadOnlyJson) -> Delete:
+    """Return the deletion of a pod of a Ray cluster that is being suspended."""
+    message = f"Deleted Pods for RayCluster {key_of(cluster)} due to suspension"
+    return Delete(resource=PODS, ref=ref_of(pod), event=Event(reason="DeletedPod", message=message))
 
 
 def is_spent(pod: ReadOnlyJson) -> bool:
     """Whether KubeRay deletes the pod: it failed or finished, or its Ray container ended and may not start again."""
-    status = pod.get("status") or {}
-    if status.get("phase") in {"Failed", "Succeeded"}:
+    if is_finished(pod):
         return True
-    if status.get("phase") != "Running" or pod["spec"].get("restartPolicy") != "Never":
+    if phase_of(pod) != "Running" or pod["spec"].get("restartPolicy") != "Never":
         return False
-    ray = pod["spec"]["containers"][0]["name"]
-    states = {entry["name"]: entry.get("state") or {} for entry in status.get("containerStatuses") or ()}
-    return bool(states.get(ray, {}).get("terminated"))
-
-
-def label_of(pod: ReadOnlyJson, name: str) -> str:
-    """Return a label's value, empty without it."""
-    return str((pod["metadata"].get("labels") or {}).get(name, ""))
+    return bool(terminated_of(ray_container_status(pod)))

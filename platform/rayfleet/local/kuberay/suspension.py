@@ -4,10 +4,11 @@ Source: KubeRay utils/util.go (1.6), FindRayClusterSuspendStatus: neither -> Sus
 pods left) -> neither (spec.suspend false; a removed field does not resume).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.conditions import is_true
 
 Put = Callable[[str, str, str, str], None]
 """Set a condition: type, status, reason, message."""
@@ -23,16 +24,13 @@ class Suspension(StrEnum):
 
 def suspension_of(cluster: ReadOnlyJson) -> Suspension:
     """Return where the suspension stands, by the stored conditions."""
-    conditions: Sequence[Json] = (cluster.get("status") or {}).get("conditions") or ()
-    for entry in conditions:
-        if entry["type"] in (Suspension.GOING_ON, Suspension.DONE) and entry["status"] == "True":
-            return Suspension(entry["type"])
-    return Suspension.NONE
+    under_way = (stage for stage in (Suspension.GOING_ON, Suspension.DONE) if is_true(cluster, stage))
+    return next(under_way, Suspension.NONE)
 
 
 def put_suspension(cluster: ReadOnlyJson, *, has_pods: bool, put: Put) -> None:
     """Set the two conditions to what they are after this pass."""
-    wanted: bool | None = cluster["spec"].get("suspend")
+    suspend: bool | None = cluster["spec"].get("suspend")
 
     def put_flag(kind: Suspension, *, is_true: bool) -> None:
         put(kind.value, "True" if is_true else "False", kind.value, "")
@@ -42,10 +40,10 @@ def put_suspension(cluster: ReadOnlyJson, *, has_pods: bool, put: Put) -> None:
             put("RayClusterProvisioned", "False", "RayClusterPodsProvisioning", "RayCluster has been suspended")
             put_flag(Suspension.GOING_ON, is_true=False)
             put_flag(Suspension.DONE, is_true=True)
-        case Suspension.DONE if wanted is False:
+        case Suspension.DONE if suspend is False:
             put_flag(Suspension.DONE, is_true=False)
         case Suspension.NONE:
             put_flag(Suspension.DONE, is_true=False)
-            put_flag(Suspension.GOING_ON, is_true=bool(wanted))
+            put_flag(Suspension.GOING_ON, is_true=bool(suspend))
         case _:
             pass  # pods are still going, or it stays suspended

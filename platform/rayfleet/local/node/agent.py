@@ -10,7 +10,6 @@ from typing import Any
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
-from rayfleet.kube.events import EventType
 from rayfleet.kube.reflector import Reflector
 from rayfleet.local.node.cleanup import end_strangers, prune_pod_folders
 from rayfleet.local.node.environments import ConfigLookup
@@ -22,6 +21,7 @@ from rayfleet.local.node.scheduling import Unschedulable, planned_schedule
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.local.node.surroundings import Surroundings
 from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.model.events import EventType
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
 

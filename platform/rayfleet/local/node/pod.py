@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
-from rayfleet.kube.events import EventType
 from rayfleet.local.node.configuring import Configurator
 from rayfleet.local.node.container import Container, ContainerContext
 from rayfleet.local.node.container_state import running_state
@@ -21,6 +20,7 @@ from rayfleet.local.node.pod_note import PodNote, ray_cluster_key, write_note
 from rayfleet.local.node.pod_status import ContainerView, PodView, pod_status
 from rayfleet.local.node.recalling import moment, status_entry
 from rayfleet.local.node.surroundings import Surroundings
+from rayfleet.model.events import EventType
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS
 

@@ -10,9 +10,10 @@ from datetime import datetime
 
 from rayfleet.manifest.fleet import encode_fleet_status
 from rayfleet.model.conditions import ConditionStatus
+from rayfleet.model.events import EventType
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.meta import ObjectMeta
-from rayfleet.model.resources import FLEETS
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, REPLICA_SETS, SERVICES
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
 from rayfleet.planning.fleet.conditions import (
@@ -29,10 +30,19 @@ from rayfleet.planning.fleet.rollout import Step, rollout_step
 from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
 from rayfleet.planning.fleet.view import View, total_size, view_of
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
-from rayfleet.planning.plan import Action, Event, EventType, FleetPlan, ObjectRef, UpdateStatus
+from rayfleet.planning.plan import FleetPlan
+from rayfleet.planning.writes import Action, Event, Verb, permissions, ref_to, status_permission, status_replaced
 
 INVALID = "Invalid"
 ROUTED = "Routed"
+WRITES = (
+    permissions(REPLICA_SETS, Verb.CREATE, Verb.PATCH, Verb.DELETE)
+    | permissions(SERVICES, Verb.CREATE, Verb.PATCH, Verb.DELETE)
+    | permissions(HTTP_ROUTES, Verb.CREATE, Verb.PATCH, Verb.DELETE)
+    | permissions(FLEETS, Verb.PATCH)
+    | {status_permission(FLEETS)}
+)
+"""All that a plan for a fleet may write; Roles and tests read it."""
 
 
 def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
@@ -47,7 +57,7 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     return FleetPlan(
         actions=(*step.actions, *traffic.actions, *_status_write(fleet.meta, fleet.status, status)),
         status=status,
-        events=(*step.events, *_condition_events(fleet.status.conditions, status.conditions)),
+        events=tuple(_condition_events(fleet.status.conditions, status.conditions)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
     )
 
@@ -117,17 +127,17 @@ def _with_route(conditions: Conditions, traffic: Traffic, now: datetime) -> Cond
 def _status_write(meta: ObjectMeta, before: FleetStatus, after: FleetStatus) -> Iterator[Action]:
     encoded = encode_fleet_status(after)
     if encoded != encode_fleet_status(before):
-        yield UpdateStatus(resource=FLEETS, ref=ObjectRef(key=meta.key, uid=meta.uid), status=encoded)
+        yield status_replaced(FLEETS, ref_to(meta), encoded)
 
 
 def _condition_events(before: Conditions, after: Conditions) -> Iterator[Event]:
     """Yield a warning for each problem that was not said before in these words."""
     for name, is_problem in _PROBLEMS:
         condition = find_condition(after, name)
-        said = find_condition(before, name)
+        earlier = find_condition(before, name)
         if condition is None or condition.status is not is_problem:
             continue
-        if said is None or (said.reason, said.message) != (condition.reason, condition.message):
+        if earlier is None or (earlier.reason, earlier.message) != (condition.reason, condition.message):
             yield Event(type=EventType.WARNING, reason=condition.reason, message=condition.message)
 
 

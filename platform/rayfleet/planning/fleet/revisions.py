@@ -20,12 +20,12 @@ from rayfleet.objects.labels import (
     REVISION_HISTORY_ANNOTATION,
     TEMPLATE_HASH_ANNOTATION,
 )
+from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import head_group, worker_groups
 from rayfleet.planning.fleet.bounds import Bounds
 from rayfleet.planning.fleet.view import Member, View
 from rayfleet.planning.names import replica_set_name, template_hash
-from rayfleet.planning.owners import owner_reference
-from rayfleet.planning.plan import DeleteReplicaSet, ObjectRef
+from rayfleet.planning.writes import Delete, ref_to
 
 _OWN_ANNOTATIONS = frozenset(
     {
@@ -68,7 +68,7 @@ def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:
             "namespace": fleet.meta.namespace,
             "labels": dict(template.labels),
             "annotations": annotations,
-            "ownerReferences": [owner_reference(FLEETS, fleet.meta)],
+            "ownerReferences": [controller_reference(FLEETS, fleet.meta.name, fleet.meta.uid)],
         },
         "spec": {
             "replicas": replicas,
@@ -129,7 +129,7 @@ def revision_annotations(view: View, new: Member) -> Mapping[str, str]:
     return {name: value for name, value in wanted.items() if present.get(name) != value}
 
 
-def cleanup(view: View) -> Iterator[DeleteReplicaSet]:
+def cleanup(view: View) -> Iterator[Delete]:
     """Yield the old replica sets beyond the history limit, lowest revision first.
 
     Only empty ones that are up to date.
@@ -141,4 +141,4 @@ def cleanup(view: View) -> Iterator[DeleteReplicaSet]:
         meta, status = member.replica_set.meta, member.replica_set.status
         is_empty = not (member.size or member.active or member.terminating or status.replicas)
         if is_empty and meta.generation <= status.observed_generation:
-            yield DeleteReplicaSet(ref=ObjectRef(key=meta.key, uid=meta.uid, resource_version=meta.resource_version))
+            yield Delete(resource=REPLICA_SETS, ref=ref_to(meta))

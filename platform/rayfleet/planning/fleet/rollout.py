@@ -4,11 +4,11 @@ The order of Deployment's sync: paused or rescaled, then the strategy, then clea
 write per replica set, so that each is decided on what it really is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rayfleet.model.fleet import StrategyType
 from rayfleet.model.json import Json
-from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.objects.labels import REVISION_ANNOTATION
 from rayfleet.planning.fleet.next_sizes import first_size, recreate_sizes, rolling_sizes
 from rayfleet.planning.fleet.rescaling import Sizes, is_scaling_event, scaled_sizes
@@ -20,15 +20,9 @@ from rayfleet.planning.fleet.revisions import (
     size_annotations,
 )
 from rayfleet.planning.fleet.view import Member, View
-from rayfleet.planning.plan import (
-    Action,
-    CreateReplicaSet,
-    Event,
-    ObjectRef,
-    ScaleReplicaSet,
-    UpdateFleet,
-    UpdateReplicaSet,
-)
+from rayfleet.planning.writes import Action, Create, Event, Merge, ObjectRef, annotated, ref_to, scaled
+
+_SCALING = "ScalingReplicaSet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +33,6 @@ class Step:
     """
 
     actions: tuple[Action, ...] = ()
-    events: tuple[Event, ...] = ()
     created: str = ""
     collision_count: int | None = None
 
@@ -73,10 +66,9 @@ def _created(view: View, replicas: int) -> Step:
     short_hash, collisions = free_hash(view)
     manifest = replica_set_manifest(view, short_hash, replicas)
     name = manifest["metadata"]["name"]
-    event = Event(reason="ScalingReplicaSet", message=f"Scaled up replica set {name} from 0 to {replicas}")
+    event = Event(reason=_SCALING, message=f"Scaled up replica set {name} from 0 to {replicas}") if replicas else None
     return Step(
-        actions=(CreateReplicaSet(manifest=manifest),),
-        events=(event,) if replicas else (),
+        actions=(Create(resource=REPLICA_SETS, manifest=manifest, event=event),),
         created=name,
         collision_count=collisions,
     )
@@ -89,7 +81,6 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
     rest follows.
     """
     actions: list[Action] = []
-    events: list[Event] = []
     for member in view.members:
         if member.replica_set.meta.deleted_at is not None:
             continue
@@ -98,13 +89,12 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
         if size is not None and (size == view.bounds.desired or len(sizes) > 1 or notes_partial_growth):
             synced |= _changed_annotations(member, size_annotations(view.bounds))
         if size is not None and size != member.size:
-            actions.append(ScaleReplicaSet(ref=_ref(member.replica_set.meta), replicas=size, annotations=synced))
-            events.append(_scaling_event(member, size))
+            write = scaled(REPLICA_SETS, _ref(member), size, synced)
+            actions.append(replace(write, event=_scaling_event(member, size)))
         else:
             actions += _synced(view, member, synced)
     return Step(
         actions=(*actions, *_fleet_revision(view)),
-        events=tuple(events),
         collision_count=view.fleet.status.collision_count,
     )
 
@@ -131,7 +121,7 @@ def _synced(view: View, member: Member, annotations: dict[str, str]) -> list[Act
     seconds = view.fleet.spec.min_ready_seconds
     if member is view.new and member.replica_set.spec.min_ready_seconds != seconds:
         patch["spec"] = {"minReadySeconds": seconds}
-    return [UpdateReplicaSet(ref=_ref(member.replica_set.meta), patch=patch)] if patch else []
+    return [Merge(resource=REPLICA_SETS, ref=_ref(member), patch=patch)] if patch else []
 
 
 def _fleet_revision(view: View) -> list[Action]:
@@ -142,16 +132,15 @@ def _fleet_revision(view: View) -> list[Action]:
     meta = view.fleet.meta
     if number is None or meta.annotations.get(REVISION_ANNOTATION) == number:
         return []
-    ref = ObjectRef(key=meta.key, uid=meta.uid)
-    return [UpdateFleet(ref=ref, patch={"metadata": {"annotations": {REVISION_ANNOTATION: number}}})]
+    return [annotated(FLEETS, ref_to(meta), {REVISION_ANNOTATION: number})]
 
 
 def _scaling_event(member: Member, size: int) -> Event:
     direction = "up" if size > member.size else "down"
     name = member.replica_set.meta.name
     message = f"Scaled {direction} replica set {name} from {member.size} to {size}"
-    return Event(reason="ScalingReplicaSet", message=message)
+    return Event(reason=_SCALING, message=message)
 
 
-def _ref(meta: ObjectMeta) -> ObjectRef:
-    return ObjectRef(key=meta.key, uid=meta.uid, resource_version=meta.resource_version)
+def _ref(member: Member) -> ObjectRef:
+    return ref_to(member.replica_set.meta, at_this_version=True)

@@ -6,36 +6,25 @@ left out of the Service: nothing listens on them. Source: Gateway API v1 ``HTTPR
 published example.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rayfleet.model.fleet import Fleet
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.model.resources import FLEETS, GATEWAYS, HTTP_ROUTES, SERVICES
 from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, MODEL_LABEL, MODEL_PORT_LABEL, NODE_TYPE_LABEL
-from rayfleet.objects.meta import decode_meta
-from rayfleet.objects.parts import mapping
-from rayfleet.objects.ray_spec import head_group
+from rayfleet.objects.meta import labels_of, name_of
+from rayfleet.objects.owners import controller_reference, is_controlled_by
+from rayfleet.objects.ray_spec import head_group, pod_template
 from rayfleet.planning.fleet.drift import drift_patch
 from rayfleet.planning.fleet.model_name import model_name
 from rayfleet.planning.names import route_name, service_names
 from rayfleet.planning.observed import ObservedFleet
-from rayfleet.planning.owners import is_owned_by, owner_reference
-from rayfleet.planning.plan import (
-    Action,
-    CreateHTTPRoute,
-    CreateService,
-    DeleteHTTPRoute,
-    DeleteService,
-    ObjectRef,
-    UpdateHTTPRoute,
-    UpdateService,
-)
+from rayfleet.planning.writes import Action, Create, Delete, Merge, ref_of
 
 GATEWAY_NAME = "rayfleet"
 GATEWAY_NAMESPACE = "rayfleet-system"
-ENGINE_PORT = 8000
-SIDECAR_PORT = 8080
 REQUEST_TIMEOUT = "120s"
 _PATHS = ("/v1/completions", "/v1/chat/completions")
 
@@ -58,7 +47,7 @@ def plan_traffic(observed: ObservedFleet) -> Traffic:
         names = " and ".join(service_names(observed.fleet.meta.name))
         problem = f"Services {names} exist and are not this fleet's: delete or rename one of them"
     route_is_foreign = any(
-        _name(route) == wanted_route and not _is_ours(observed, route) for route in observed.http_routes
+        name_of(route) == wanted_route and not _is_ours(observed, route) for route in observed.http_routes
     )
     if model and route_is_foreign:
         problem = f"HTTPRoute {wanted_route} exists and is not this fleet's: delete or rename it"
@@ -114,35 +103,39 @@ def route_manifest(fleet: Fleet, service: str, model: str) -> Json:
 def _service_name(observed: ObservedFleet) -> str | None:
     """Return the name of our Service: the one we have, else the first that is free."""
     names = service_names(observed.fleet.meta.name)
-    ours = {_name(service) for service in observed.services if _is_ours(observed, service)}
-    foreign = {_name(service) for service in observed.services} - ours
+    ours = {name_of(service) for service in observed.services if _is_ours(observed, service)}
+    foreign = {name_of(service) for service in observed.services} - ours
     return next((name for name in names if name in ours), next((name for name in names if name not in foreign), None))
 
 
 def _service_actions(observed: ObservedFleet, name: str | None, model: str | None) -> list[Action]:
     ours = [service for service in observed.services if _is_ours(observed, service)]
-    actions: list[Action] = [DeleteService(ref=_ref(service)) for service in ours if _name(service) != name]
+    actions: list[Action] = [
+        Delete(resource=SERVICES, ref=ref_of(service)) for service in ours if name_of(service) != name
+    ]
     if name is None or model is None:
         return actions
-    wanted = service_manifest(observed, name, model)
+    desired = service_manifest(observed, name, model)
     current = _named(ours, name)
     if current is None:
-        return [*actions, CreateService(manifest=wanted)]
-    patch = drift_patch(current, _owned_fields(wanted), exact=(("spec", "selector"),))
-    return [*actions, UpdateService(ref=_ref(current), patch=patch)] if patch else actions
+        return [*actions, Create(resource=SERVICES, manifest=desired)]
+    patch = drift_patch(current, _owned_fields(desired), exact=(("spec", "selector"),))
+    return [*actions, Merge(resource=SERVICES, ref=ref_of(current), patch=patch)] if patch else actions
 
 
 def _route_actions(observed: ObservedFleet, name: str | None, service: str | None, model: str | None) -> list[Action]:
     ours = [route for route in observed.http_routes if _is_ours(observed, route)]
-    actions: list[Action] = [DeleteHTTPRoute(ref=_ref(route)) for route in ours if _name(route) != name]
+    actions: list[Action] = [
+        Delete(resource=HTTP_ROUTES, ref=ref_of(route)) for route in ours if name_of(route) != name
+    ]
     if name is None or service is None or model is None:
         return actions
-    wanted = route_manifest(observed.fleet, service, model)
+    desired = route_manifest(observed.fleet, service, model)
     current = _named(ours, name)
     if current is None:
-        return [*actions, CreateHTTPRoute(manifest=wanted)]
-    patch = drift_patch(current, _owned_fields(wanted))
-    return [*actions, UpdateHTTPRoute(ref=_ref(current), patch=patch)] if patch else actions
+        return [*actions, Create(resource=HTTP_ROUTES, manifest=desired)]
+    patch = drift_patch(current, _owned_fields(desired))
+    return [*actions, Merge(resource=HTTP_ROUTES, ref=ref_of(current), patch=patch)] if patch else actions
 
 
 def _metadata(fleet: Fleet, name: str, model: str) -> Json:
@@ -150,14 +143,14 @@ def _metadata(fleet: Fleet, name: str, model: str) -> Json:
         "name": name,
         "namespace": fleet.meta.namespace,
         "labels": {MODEL_LABEL: model, FLEET_LABEL: fleet.meta.name},
-        "ownerReferences": [owner_reference(FLEETS, fleet.meta)],
+        "ownerReferences": [controller_reference(FLEETS, fleet.meta.name, fleet.meta.uid)],
     }
 
 
-def _owned_fields(wanted: ReadOnlyJson) -> Json:
+def _owned_fields(manifest: ReadOnlyJson) -> Json:
     """Return what is held against drift: all but the owner references, by which the object was found."""
-    meta = {name: value for name, value in wanted["metadata"].items() if name != "ownerReferences"}
-    return {**wanted, "metadata": meta}
+    meta = {name: value for name, value in manifest["metadata"].items() if name != "ownerReferences"}
+    return {**manifest, "metadata": meta}
 
 
 def _engine_port(observed: ObservedFleet) -> int:
@@ -166,23 +159,13 @@ def _engine_port(observed: ObservedFleet) -> int:
     return int(text) if text.isdecimal() and 0 < int(text) < 2**16 else ENGINE_PORT
 
 
-def _head_labels(observed: ObservedFleet) -> Json:
-    template = mapping(head_group(observed.template.spec).get("template"))
-    return mapping(mapping(template.get("metadata")).get("labels"))
+def _head_labels(observed: ObservedFleet) -> Mapping[str, str]:
+    return labels_of(pod_template(head_group(observed.template.spec)))
 
 
 def _is_ours(observed: ObservedFleet, raw: ReadOnlyJson) -> bool:
-    return is_owned_by(raw, observed.fleet.meta)
+    return is_controlled_by(raw, observed.fleet.meta.uid)
 
 
 def _named(objects: Sequence[ReadOnlyJson], name: str) -> ReadOnlyJson | None:
-    return next((raw for raw in objects if _name(raw) == name), None)
-
-
-def _name(raw: ReadOnlyJson) -> str:
-    return str(mapping(raw.get("metadata")).get("name", ""))
-
-
-def _ref(raw: ReadOnlyJson) -> ObjectRef:
-    meta = decode_meta(raw)
-    return ObjectRef(key=meta.key, uid=meta.uid)
+    return next((raw for raw in objects if name_of(raw) == name), None)

@@ -11,29 +11,39 @@ from itertools import count
 
 from rayfleet.manifest.replica_set import encode_replica_set_status
 from rayfleet.model.conditions import ConditionStatus
+from rayfleet.model.events import EventType
 from rayfleet.model.fleet import ReplicaSet, ReplicaSetStatus
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import Json
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.objects.labels import DELETION_COST_ANNOTATION, TEMPLATE_HASH_ANNOTATION
+from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.names import ray_cluster_name
-from rayfleet.planning.observed import ObservedReplicaSet, Write
-from rayfleet.planning.owners import owner_reference
-from rayfleet.planning.plan import (
+from rayfleet.planning.observed import ObservedReplicaSet
+from rayfleet.planning.plan import ReplicaSetPlan
+from rayfleet.planning.writes import (
+    NAME_MARK,
     Action,
-    CreateRayClusters,
-    DeleteRayCluster,
+    Delete,
     Event,
-    EventType,
-    ObjectRef,
-    ReplicaSetPlan,
-    UpdateStatus,
+    Verb,
+    WriteFailure,
+    in_batches,
+    permissions,
+    ref_to,
+    status_permission,
+    status_replaced,
 )
 
 REPLICA_FAILURE = "ReplicaFailure"
+WRITES = permissions(RAY_CLUSTERS, Verb.CREATE, Verb.DELETE) | {status_permission(REPLICA_SETS)}
+"""All that a plan for a replica set may write; Roles and tests read it."""
+_CREATED = Event(reason="SuccessfulCreate", message=f"Created RayCluster {NAME_MARK}")
+_DELETED = Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {NAME_MARK}")
 _BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
 
 
@@ -48,11 +58,14 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     if replica_set.meta.deleted_at is None and observed.failure is None:
         missing = replica_set.spec.replicas - len(active)
         actions += _creations(observed, missing) if missing > 0 else _deletions(active, -missing)
-    events = (*_events(actions), *_failure_events(observed))
     if encode_replica_set_status(status) != encode_replica_set_status(replica_set.status):
-        ref = ObjectRef(key=replica_set.meta.key, uid=replica_set.meta.uid)
-        actions.append(UpdateStatus(resource=REPLICA_SETS, ref=ref, status=encode_replica_set_status(status)))
-    return ReplicaSetPlan(actions=tuple(actions), status=status, events=events, requeue_after=availability.next_change)
+        actions.append(status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encode_replica_set_status(status)))
+    return ReplicaSetPlan(
+        actions=tuple(actions),
+        status=status,
+        events=tuple(_failure_events(observed)),
+        requeue_after=availability.next_change,
+    )
 
 
 def deletion_order(clusters: Sequence[RayCluster]) -> list[RayCluster]:
@@ -69,14 +82,6 @@ def deletion_order(clusters: Sequence[RayCluster]) -> list[RayCluster]:
     return sorted(clusters, key=rank)
 
 
-def create_batches(manifests: Sequence[ReadOnlyJson]) -> Iterator[CreateRayClusters]:
-    """Cut the creates into batches of 1, 2, 4, ...: a quota that is full is met once, not a hundred times."""
-    start, size = 0, 1
-    while start < len(manifests):
-        yield CreateRayClusters(manifests=tuple(manifests[start : start + size]))
-        start, size = start + size, size * 2
-
-
 def _creations(observed: ObservedReplicaSet, missing: int) -> list[Action]:
     replica_set = observed.replica_set
     terminating = sum(cluster.is_terminating for cluster in observed.ray_clusters)
@@ -85,7 +90,7 @@ def _creations(observed: ObservedReplicaSet, missing: int) -> list[Action]:
     taken = observed.taken_names | {cluster.meta.name for cluster in observed.ray_clusters}
     free = (name for ordinal in count() if (name := ray_cluster_name(replica_set.meta, ordinal)) not in taken)
     manifests = [_manifest(replica_set, next(free)) for _ in range(min(missing, _BURST))]
-    return list(create_batches(manifests))
+    return list(in_batches(RAY_CLUSTERS, manifests, _CREATED))
 
 
 def _manifest(replica_set: ReplicaSet, name: str) -> Json:
@@ -102,15 +107,18 @@ def _manifest(replica_set: ReplicaSet, name: str) -> Json:
             "namespace": replica_set.meta.namespace,
             "labels": dict(template.labels),
             "annotations": annotations,
-            "ownerReferences": [owner_reference(REPLICA_SETS, replica_set.meta)],
+            "ownerReferences": [controller_reference(REPLICA_SETS, replica_set.meta.name, replica_set.meta.uid)],
         },
         "spec": template.spec,
     }
 
 
 def _deletions(active: Sequence[RayCluster], surplus: int) -> list[Action]:
-    victims = deletion_order(active)[:surplus]
-    return [DeleteRayCluster(ref=ObjectRef(key=victim.meta.key, uid=victim.meta.uid)) for victim in victims]
+    """Return the deletions, in the foreground: the object stays in the books until its pods are gone."""
+    return [
+        Delete(resource=RAY_CLUSTERS, ref=ref_to(victim.meta), propagation=Propagation.FOREGROUND, event=_DELETED)
+        for victim in deletion_order(active)[:surplus]
+    ]
 
 
 def _deletion_cost(cluster: RayCluster) -> int:
@@ -142,7 +150,7 @@ def _conditions(observed: ObservedReplicaSet, active: Sequence[RayCluster], now:
     conditions = observed.replica_set.status.conditions
     broken = next((cluster for cluster in active if cluster.failure), None)
     if observed.failure is not None:
-        reason, message = _failure_reason(observed.failure.write), observed.failure.message
+        reason, message = _failure_reason(observed.failure), observed.failure.message
     elif broken is not None:
         reason, message = "RayClusterFailure", f"RayCluster {broken.meta.name}: {broken.failure}"
     else:
@@ -150,21 +158,8 @@ def _conditions(observed: ObservedReplicaSet, active: Sequence[RayCluster], now:
     return with_condition(conditions, new_condition(REPLICA_FAILURE, ConditionStatus.TRUE, reason, message, now))
 
 
-def _failure_reason(write: Write) -> str:
-    return "FailedDelete" if write is Write.DELETE else "FailedCreate"
-
-
-def _events(actions: Sequence[Action]) -> Iterator[Event]:
-    for action in actions:
-        match action:
-            case CreateRayClusters(manifests=manifests):
-                for manifest in manifests:
-                    message = f"Created RayCluster {manifest['metadata']['name']}"
-                    yield Event(reason="SuccessfulCreate", message=message)
-            case DeleteRayCluster(ref=ref):
-                yield Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {ref.key.name}")
-            case _:
-                pass
+def _failure_reason(failure: WriteFailure) -> str:
+    return "FailedDelete" if isinstance(failure.action, Delete) else "FailedCreate"
 
 
 def _failure_events(observed: ObservedReplicaSet) -> Iterator[Event]:
@@ -172,6 +167,6 @@ def _failure_events(observed: ObservedReplicaSet) -> Iterator[Event]:
     failure = observed.failure
     if failure is None:
         return
-    said = find_condition(observed.replica_set.status.conditions, REPLICA_FAILURE)
-    if said is None or said.message != failure.message:
-        yield Event(type=EventType.WARNING, reason=_failure_reason(failure.write), message=failure.message)
+    earlier = find_condition(observed.replica_set.status.conditions, REPLICA_FAILURE)
+    if earlier is None or earlier.message != failure.message:
+        yield Event(type=EventType.WARNING, reason=_failure_reason(failure), message=failure.message)

@@ -6,8 +6,8 @@ For the real ones and for what stands in for them.
 from uuid import uuid4
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.requests import Propagation
 from rayfleet.model.meta import JsonObject
+from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.testing.nodes import eventually, exists

@@ -1,0 +1,99 @@
+"""The kinds that a process watches: one reflector each for all who read them, and a wake-up for who looks at the whole.
+
+Who acts on single objects subscribes to a reflector (``reconciling``); who looks at everything each time (the node's
+scheduler, the gateway's table) waits for ``changes``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.reflector import Reflector, ReflectorSettings
+from rayfleet.kube.store import Store
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.resources import ResourceType
+
+
+class Reflectors(Mapping[ResourceType, Reflector]):
+    """One reflector a kind, in one namespace or in all (None); ``run`` keeps them. ``settings`` are the reflectors'."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        kinds: Iterable[ResourceType],
+        namespace: str | None = None,
+        settings: ReflectorSettings | None = None,
+    ) -> None:
+        self._reflectors = {
+            resource: Reflector(client, resource, namespace, settings=settings) for resource in dict.fromkeys(kinds)
+        }
+
+    def __getitem__(self, resource: ResourceType) -> Reflector:
+        return self._reflectors[resource]
+
+    def __iter__(self) -> Iterator[ResourceType]:
+        return iter(self._reflectors)
+
+    def __len__(self) -> int:
+        return len(self._reflectors)
+
+    def store(self, resource: ResourceType) -> Store:
+        """Return the store of a watched kind."""
+        return self._reflectors[resource].store
+
+    async def run(self) -> None:
+        """Keep all stores until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for resource, reflector in self._reflectors.items():
+                tasks.create_task(reflector.run(), name=f"reflector-{resource.plural}")
+
+    async def synced(self) -> None:
+        """Wait until the first lists of all kinds are in the stores."""
+        for reflector in self._reflectors.values():
+            await reflector.synced()
+
+
+class Changes:
+    """Wakes one reader: ``async for _ in changes`` runs once when all stores are there, then after every change.
+
+    Make it before the reflectors run. Changes that come while the reader is at work, or within ``settle`` of the first,
+    wake it once. ``at_least_every`` wakes it without a change too.
+    """
+
+    def __init__(
+        self,
+        reflectors: Reflectors,
+        kinds: Iterable[ResourceType] | None = None,
+        *,
+        settle: timedelta = timedelta(0),
+        at_least_every: timedelta | None = None,
+    ) -> None:
+        self._reflectors = reflectors
+        self._settle = settle
+        self._at_least_every = at_least_every
+        self._changed = asyncio.Event()
+        for resource in reflectors if kinds is None else kinds:
+            reflectors[resource].subscribe(self._hear)
+
+    def poke(self) -> None:
+        """Wake the reader now, for a reason of one's own."""
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[None]:
+        """Yield for ever; never before all stores are there."""
+        await self._reflectors.synced()
+        self._changed.set()
+        seconds = None if self._at_least_every is None else self._at_least_every.total_seconds()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+            if self._settle:
+                await asyncio.sleep(self._settle.total_seconds())
+            self._changed.clear()
+            yield
+
+    def _hear(self, _old: ReadOnlyJson | None, _new: ReadOnlyJson | None) -> None:
+        self._changed.set()

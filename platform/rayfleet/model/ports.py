@@ -1,0 +1,7 @@
+"""Ports of a head pod that several parts agree on. Pure."""
+
+ENGINE_PORT = 8000
+"""Where clients reach a fleet's Service, and where an engine listens unless ``model.aibrix.ai/port`` says otherwise."""
+
+SIDECAR_PORT = 8080
+"""Where the sidecar of a head pod listens (``aibrix_runtime``'s port too)."""

@@ -1,0 +1,46 @@
+"""Puts controllers together: one line for each says what it reads and decides (``Steps``) and what wakes it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.watches import Reflectors
+from rayfleet.reconciling.executor import Executor
+from rayfleet.reconciling.own_writes import OwnWrites
+from rayfleet.reconciling.passes import Passes, Steps
+from rayfleet.reconciling.runtime import Controller, RuntimeSettings, Watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerPart:
+    """One controller, before it is put together; ``settings`` None: those of all."""
+
+    name: str
+    steps: Steps[Any]
+    watches: tuple[Watch, ...]
+    settings: RuntimeSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all controllers of a process share; ``may_act`` is asked before every write."""
+
+    client: KubeClient
+    reflectors: Reflectors
+    recorder: EventRecorder
+    may_act: Callable[[], bool] = lambda: True
+    settings: RuntimeSettings = field(default_factory=RuntimeSettings)
+
+
+def assembled(parts: Iterable[ControllerPart], shared: Shared) -> tuple[Controller, ...]:
+    """Return the controllers, subscribed to the reflectors and not yet running."""
+    return tuple(_controller(part, shared) for part in parts)
+
+
+def _controller(part: ControllerPart, shared: Shared) -> Controller:
+    executor = Executor(shared.client, OwnWrites(shared.reflectors), shared.may_act)
+    passes = Passes(part.steps, executor, shared.recorder, lambda: datetime.now(UTC))
+    return Controller(part.name, passes, part.watches, part.settings or shared.settings)
