@@ -8,6 +8,8 @@ had counted stays in the sums, so a counter never falls while the driver lives.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rayfleet.plugin.metric_page import read_metric_page, render_metric
+
 _PREFIX = "llamacpp:"
 # Averages over a server's life: numerator and denominator on the same page.
 _RATIOS = {
@@ -19,7 +21,7 @@ _MAXIMA = frozenset({"llamacpp:n_tokens_max"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A parsed page; ``values`` in the page's order. Series with labels are not llama.cpp's and are left out."""
+    """A server's page; ``values`` in the page's order. Series with labels are not llama.cpp's and are left out."""
 
     values: Mapping[str, float] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
@@ -28,21 +30,11 @@ class Page:
 
 def parse_page(text: str) -> Page:
     """Return the series of a Prometheus text page; lines that are none are passed over."""
-    values: dict[str, float] = {}
-    kinds: dict[str, str] = {}
-    helps: dict[str, str] = {}
-    for line in text.splitlines():
-        words = line.split(None, 3)
-        if line.startswith("# TYPE") and len(words) == 4:
-            kinds[words[2]] = words[3]
-        elif line.startswith("# HELP") and len(words) == 4:
-            helps[words[2]] = words[3]
-        elif len(words) == 2 and words[0].startswith(_PREFIX):
-            try:
-                values[words[0]] = float(words[1])
-            except ValueError:
-                continue
-    return Page(values=values, kinds=kinds, helps=helps)
+    page = read_metric_page(text)
+    values = {
+        sample.name: sample.value for sample in page.samples if sample.name.startswith(_PREFIX) and not sample.labels
+    }
+    return Page(values=values, kinds=page.kinds, helps=page.helps)
 
 
 def counters(page: Page) -> Page:
@@ -70,9 +62,7 @@ def merged(pages: Sequence[Page]) -> Page:
 
 def render_page(page: Page) -> str:
     """Return the Prometheus text of a page."""
-    lines = []
-    for name, value in page.values.items():
-        if name in page.helps:
-            lines.append(f"# HELP {name} {page.helps[name]}")
-        lines.extend((f"# TYPE {name} {page.kinds.get(name, 'untyped')}", f"{name} {value:.12g}"))
-    return "\n".join(lines) + "\n" if lines else ""
+    return "".join(
+        render_metric(name, page.kinds.get(name) or "untyped", page.helps.get(name, ""), [("", value)])
+        for name, value in page.values.items()
+    )
