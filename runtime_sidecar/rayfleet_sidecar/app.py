@@ -8,18 +8,23 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
+from rayfleet_sidecar.clock import Clock
+from rayfleet_sidecar.engine_client import EngineClient
 from rayfleet_sidecar.judge import Judge
 from rayfleet_sidecar.pages import own_page, usable_page
 from rayfleet_sidecar.settings import SidecarSettings
 
 SETTINGS: web.AppKey[SidecarSettings] = web.AppKey("settings", SidecarSettings)
+CLOCK: web.AppKey[Clock] = web.AppKey("clock")
+ENGINE: web.AppKey[EngineClient] = web.AppKey("engine", EngineClient)
 JUDGE: web.AppKey[Judge] = web.AppKey("judge", Judge)
 
 
-def make_app(settings: SidecarSettings) -> web.Application:
-    """Return the application; the judge runs from start to clean-up."""
+def make_app(settings: SidecarSettings, clock: Clock) -> web.Application:
+    """Return the application; the judge runs from start to clean-up, by ``clock``."""
     app = web.Application()
     app[SETTINGS] = settings
+    app[CLOCK] = clock
     app.cleanup_ctx.append(_judging)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/ready", _ready)
@@ -29,7 +34,8 @@ def make_app(settings: SidecarSettings) -> web.Application:
 
 async def _judging(app: web.Application) -> AsyncIterator[None]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=3)) as session:
-        app[JUDGE] = Judge(app[SETTINGS], session)
+        app[ENGINE] = EngineClient(app[SETTINGS], session)
+        app[JUDGE] = Judge(app[ENGINE], app[SETTINGS], app[CLOCK])
         task = asyncio.create_task(app[JUDGE].run())
         yield
         task.cancel()
@@ -47,25 +53,22 @@ async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aioh
 
 async def _ready(request: web.Request) -> web.Response:
     """Answer from the newest judgement at once: 200 when the engine is ready, else 503 with the reason."""
-    judge = request.app[JUDGE]
-    judgement = judge.judgement
-    is_stale = judge.is_stale
-    is_ready = judgement.is_ready and not is_stale
+    verdict = request.app[JUDGE].verdict()
     content = {
-        "status": "ready" if is_ready else "not ready",  # aibrix_runtime's word for it
-        "ready": is_ready,
-        "reason": "JudgeStalled" if is_stale else judgement.reason.value,
-        "message": "the sidecar's own judge stands still" if is_stale else judgement.message,
-        "since": judgement.since.isoformat(),
+        "status": "ready" if verdict.is_ready else "not ready",  # aibrix_runtime's word for it
+        "ready": verdict.is_ready,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "since": verdict.since.isoformat(),
         "engine": request.app[SETTINGS].engine,
     }
-    return web.Response(
-        status=200 if is_ready else 503, text=json.dumps(content) + "\n", content_type="application/json"
-    )
+    status = 200 if verdict.is_ready else 503
+    return web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    judge = request.app[JUDGE]
-    engine = usable_page(await judge.engine_metrics())
-    page = own_page(judge, request.app[SETTINGS], has_engine_page=bool(engine)) + engine
-    return web.Response(body=page.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    app = request.app
+    engine_page = usable_page(await app[ENGINE].metrics_page())
+    own = own_page(app[JUDGE], app[SETTINGS].engine, app[CLOCK](), has_engine_page=bool(engine_page))
+    headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    return web.Response(body=(own + engine_page).encode(), headers=headers)

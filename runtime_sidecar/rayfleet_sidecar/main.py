@@ -1,7 +1,6 @@
 """``rayfleet-sidecar``: one process beside every engine."""
 
 import asyncio
-import os
 import signal
 import sys
 
@@ -10,6 +9,7 @@ from aiohttp import web
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError
 from rayfleet_sidecar.app import make_app
+from rayfleet_sidecar.clock import system_clock
 from rayfleet_sidecar.settings import SidecarSettings, read_settings
 
 
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     configure_logging()
     try:
-        settings = read_settings(arguments, os.environ)
+        settings = read_settings(arguments)
         asyncio.run(_until_signal(settings))
     except RayfleetError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def serve(settings: SidecarSettings, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set. Raises EnvironmentProblem when the port cannot be used."""
-    runner = web.AppRunner(make_app(settings), access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(make_app(settings, system_clock), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()

@@ -1,15 +1,11 @@
-"""Metrics pages: the sidecar's own few lines, and the engine's under their own names.
+"""Metrics pages: the sidecar's own few lines, and the engine's under their own names. Pure."""
 
-Written by hand in Prometheus' text format 0.0.4: four metrics do not pay for a client library's 10 MiB beside every
-engine.
-"""
-
-import re
-from datetime import UTC, datetime
 from typing import Protocol
 
-from rayfleet_sidecar.readiness import Judgement, Reason
-from rayfleet_sidecar.settings import SidecarSettings
+from rayfleet.plugin.metric_page import labels_text, read_metric_page, render_metric
+from rayfleet_sidecar.readiness import Judgement, Moment, Reason
+
+_OURS = "rayfleet_sidecar_"
 
 
 class Judged(Protocol):
@@ -21,68 +17,44 @@ class Judged(Protocol):
     generations: dict[str, int]
 
 
-_OURS = "rayfleet_sidecar_"
-# A sample of text format 0.0.4: name, labels, value, perhaps a time in milliseconds.
-_SAMPLE = re.compile(
-    r"[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*(?:\{.*\})?[ \t]+(?:[+-]?[0-9.][0-9.eE+-]*|NaN|[+-]?Inf)(?:[ \t]+-?[0-9]+)?[ \t]*"
-)
-
-
-def own_page(judge: Judged, settings: SidecarSettings, *, has_engine_page: bool) -> str:
-    """Return the sidecar's metrics; ``has_engine_page`` says whether the engine's follow."""
-    judgement = judge.judgement
-    engine = _escaped(settings.engine)
-    seconds = (datetime.now(UTC) - judgement.since).total_seconds()
-    reasons = "".join(
-        f'rayfleet_sidecar_engine_state{{engine="{engine}",reason="{reason.value}"}} '
-        f"{int(judgement.reason is reason)}\n"
-        for reason in Reason
+def own_page(judge: Judged, engine: str, now: Moment, *, has_engine_page: bool) -> str:
+    """Return the sidecar's metrics, all for ``engine``; ``has_engine_page`` says whether the engine's follow."""
+    judgement, label = judge.judgement, labels_text(engine=engine)
+    reasons = [(labels_text(engine=engine, reason=reason), judgement.reason is reason) for reason in Reason]
+    generations = [
+        (labels_text(engine=engine, result=name), count) for name, count in sorted(judge.generations.items())
+    ]
+    seconds = round((now.date - judgement.since).total_seconds(), 3)
+    metrics = (
+        ("engine_ready", "gauge", "Whether the engine is ready for requests.", [(label, judgement.is_ready)]),
+        ("engine_state", "gauge", "The current reason is 1, the others 0.", reasons),
+        ("state_seconds", "gauge", "Seconds since the reason last changed.", [(label, seconds)]),
+        ("transitions_total", "counter", "Changes of the reason.", [(label, judge.transitions)]),
+        (
+            "judge_errors_total",
+            "counter",
+            "Unexpected errors of the judge; each is in the log.",
+            [(label, judge.errors)],
+        ),
+        (
+            "engine_page_up",
+            "gauge",
+            "Whether the engine's own metrics are on this page.",
+            [(label, has_engine_page)],
+        ),
+        ("generations_total", "counter", "One-token generations asked of the engine.", generations),
     )
-    generations = "".join(
-        f'rayfleet_sidecar_generations_total{{engine="{engine}",result="{result}"}} {count}\n'
-        for result, count in sorted(judge.generations.items())
-    )
-    return (
-        "# HELP rayfleet_sidecar_engine_ready Whether the engine is ready for requests.\n"
-        "# TYPE rayfleet_sidecar_engine_ready gauge\n"
-        f'rayfleet_sidecar_engine_ready{{engine="{engine}"}} {int(judgement.is_ready)}\n'
-        "# HELP rayfleet_sidecar_engine_state The current reason is 1, the others 0.\n"
-        "# TYPE rayfleet_sidecar_engine_state gauge\n"
-        f"{reasons}"
-        "# HELP rayfleet_sidecar_state_seconds Seconds since the reason last changed.\n"
-        "# TYPE rayfleet_sidecar_state_seconds gauge\n"
-        f'rayfleet_sidecar_state_seconds{{engine="{engine}"}} {seconds:.3f}\n'
-        "# HELP rayfleet_sidecar_transitions_total Changes of the reason.\n"
-        "# TYPE rayfleet_sidecar_transitions_total counter\n"
-        f'rayfleet_sidecar_transitions_total{{engine="{engine}"}} {judge.transitions}\n'
-        "# HELP rayfleet_sidecar_judge_errors_total Unexpected errors of the judge; each is in the log.\n"
-        "# TYPE rayfleet_sidecar_judge_errors_total counter\n"
-        f'rayfleet_sidecar_judge_errors_total{{engine="{engine}"}} {judge.errors}\n'
-        "# HELP rayfleet_sidecar_engine_page_up Whether the engine's own metrics are on this page.\n"
-        "# TYPE rayfleet_sidecar_engine_page_up gauge\n"
-        f'rayfleet_sidecar_engine_page_up{{engine="{engine}"}} {int(has_engine_page)}\n'
-        "# HELP rayfleet_sidecar_generations_total One-token generations asked of the engine.\n"
-        "# TYPE rayfleet_sidecar_generations_total counter\n"
-        f"{generations}"
-    )
+    return "".join(render_metric(_OURS + name, kind, meaning, samples) for name, kind, meaning, samples in metrics)
 
 
 def usable_page(text: str) -> str:
     """Return an engine's page as it may follow ours, with a newline at its end.
 
-    Empty when it would spoil the whole page.
-
-    Spoilt by a line that is no sample (TensorRT-LLM's ``/metrics`` is JSON, a page may be cut short) and by one of our
-    own names.
+    Empty when it would spoil the whole page: by a line that is no sample (TensorRT-LLM's ``/metrics`` is JSON, a page
+    may be cut short) or by one of our own names.
     """
-    lines = text.splitlines()
-    if any(line and not line.startswith("#") and _SAMPLE.fullmatch(line) is None for line in lines):
+    page = read_metric_page(text)
+    if page.broken_lines or any(name.startswith(_OURS) for name in page.names):
         return ""
-    if any(line.removeprefix("# HELP ").removeprefix("# TYPE ").startswith(_OURS) for line in lines):
-        return ""
-    kept = [line for line in lines if line and line != "# EOF"]
+    kept = [line for line in text.splitlines() if line and line != "# EOF"]
     return "\n".join(kept) + "\n" if kept else ""
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,23 +1,24 @@
 """Flags and environment of the sidecar; the only module that reads the environment."""
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from rayfleet.model.errors import SettingsError
+from rayfleet_sidecar.readiness import ReadinessRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarSettings:
-    """``expected_nodes`` 0: the engine does not run on Ray, and ``nodes_url`` is not asked.
+    """``nodes_url`` is where Ray's view of its nodes can be had; it is not asked when no nodes are expected.
 
     ``judge_period`` plus ``answer_limit`` is how old a verdict can be; ``token_limit`` is for a first generation, which
-    compiles and allocates. ``shortest_refusal``: an engine that was ready and is not stays so for longer than a
-    readiness probe's period of 1 s, so that no probe misses it. ``stale_after``: a judge that stood still this long
-    judges nothing. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's metrics.
-    ``api_key`` is what the engine wants to see as a bearer token.
+    compiles and allocates. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's
+    metrics. ``api_key`` is what the engine wants to see as a bearer token.
     """
 
     host: str = "127.0.0.1"
@@ -27,74 +28,99 @@ class SidecarSettings:
     health_path: str = "/health"
     metrics_path: str = "/metrics"
     model: str = ""
-    expected_nodes: int = 0
     nodes_url: str = ""
+    rules: ReadinessRules = field(default_factory=ReadinessRules)
     judge_period: timedelta = timedelta(seconds=0.4)
     answer_limit: timedelta = timedelta(seconds=1)
     token_limit: timedelta = timedelta(seconds=120)
-    shortest_refusal: timedelta = timedelta(seconds=1.5)
-    stale_after: timedelta = timedelta(seconds=2)
     most_bytes: int = 256 << 10
     most_page_bytes: int = 4 << 20
     api_key: str = field(default="", repr=False)
 
 
-def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> SidecarSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flag:
+    """One flag of the command line; ``variable`` is the environment's name for it (aibrix_runtime's), if it has one."""
+
+    name: str
+    default: str | int
+    help: str
+    variable: str = ""
+
+
+_PLAIN = SidecarSettings()
+_EXPECTED_NODES = "--expected-ray-nodes"
+# By the field of SidecarSettings that a flag sets; ``expected_nodes`` is one of its rules.
+_FLAGS: Mapping[str, _Flag] = {
+    "host": _Flag(name="--host", default=_PLAIN.host, help="address to listen on (default: %(default)s)"),
+    "port": _Flag(name="--port", default=_PLAIN.port, help="port to listen on (default: %(default)s)"),
+    "engine": _Flag(
+        name="--engine",
+        default=_PLAIN.engine,
+        help="the engine's name, for logs and metrics",
+        variable="INFERENCE_ENGINE",
+    ),
+    "engine_url": _Flag(
+        name="--engine-url",
+        default=_PLAIN.engine_url,
+        help="where the engine serves (default: $INFERENCE_ENGINE_ENDPOINT, else %(default)s)",
+        variable="INFERENCE_ENGINE_ENDPOINT",
+    ),
+    "health_path": _Flag(
+        name="--health-path", default=_PLAIN.health_path, help="its health check (default: %(default)s)"
+    ),
+    "metrics_path": _Flag(
+        name="--metrics-path", default=_PLAIN.metrics_path, help="its metrics (default: %(default)s)"
+    ),
+    "model": _Flag(
+        name="--model", default="", help="served model to ask for a token (default: the first of /v1/models)"
+    ),
+    "expected_nodes": _Flag(name=_EXPECTED_NODES, default=0, help="Ray nodes of this replica; 0: not on Ray"),
+    "nodes_url": _Flag(name="--ray-nodes-url", default="", help='where {"alive": [...]} of Ray can be had'),
+}
+_DESCRIPTION = (
+    "Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its health and a "
+    "one-token generation), /metrics (its own and the engine's)."
+)
+
+
+def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ) -> SidecarSettings:
     """Return the settings.
 
-    Flags win over ``INFERENCE_ENGINE`` and ``INFERENCE_ENGINE_ENDPOINT`` (aibrix_runtime's names).
+    Flags win over ``INFERENCE_ENGINE`` and ``INFERENCE_ENGINE_ENDPOINT`` (aibrix_runtime's names). The engine's key
+    comes by ``INFERENCE_ENGINE_API_KEY`` alone: command lines are for everybody to read.
 
-    The engine's key comes by ``INFERENCE_ENGINE_API_KEY`` alone: command lines are for everybody to read. Raises
-    SettingsError for values that do not go together; argparse itself ends the process for the rest.
+    Raises SettingsError for values that do not go together; argparse itself ends the process for the rest.
     """
-    defaults = SidecarSettings()
-    parser = argparse.ArgumentParser(
-        prog="rayfleet-sidecar",
-        description="Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its "
-        "health and a one-token generation), /metrics (its own and the engine's).",
-    )
-    parser.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=defaults.port, help="port to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--engine",
-        default=environment.get("INFERENCE_ENGINE", defaults.engine),
-        help="the engine's name, for logs and metrics",
-    )
-    parser.add_argument(
-        "--engine-url",
-        default=environment.get("INFERENCE_ENGINE_ENDPOINT", defaults.engine_url),
-        help="where the engine serves (default: $INFERENCE_ENGINE_ENDPOINT, else %(default)s)",
-    )
-    parser.add_argument("--health-path", default=defaults.health_path, help="its health check (default: %(default)s)")
-    parser.add_argument("--metrics-path", default=defaults.metrics_path, help="its metrics (default: %(default)s)")
-    parser.add_argument(
-        "--model", default="", help="served model to ask for a token (default: the first of /v1/models)"
-    )
-    parser.add_argument("--expected-ray-nodes", type=int, default=0, help="Ray nodes of this replica; 0: not on Ray")
-    parser.add_argument("--ray-nodes-url", default="", help='where {"alive": [...]} of Ray can be had')
-    chosen = parser.parse_args(arguments)
-    if not 0 < chosen.port < 65536:
-        raise SettingsError(f"--port: {chosen.port} is not a port (1 to 65535)")
-    for flag, url in (("--engine-url", chosen.engine_url), ("--ray-nodes-url", chosen.ray_nodes_url)):
-        _check_url(flag, url)
-    if chosen.expected_ray_nodes < 0:
-        raise SettingsError(f"--expected-ray-nodes: {chosen.expected_ray_nodes} is negative")
-    if chosen.expected_ray_nodes and not chosen.ray_nodes_url:
-        raise SettingsError(
-            "--expected-ray-nodes without --ray-nodes-url", way_out="Say where Ray's view of its nodes can be had."
+    parser = argparse.ArgumentParser(prog="rayfleet-sidecar", description=_DESCRIPTION)
+    for field_name, flag in _FLAGS.items():
+        parser.add_argument(
+            flag.name,
+            dest=field_name,
+            metavar=flag.name.removeprefix("--").upper().replace("-", "_"),
+            type=type(flag.default),
+            default=environment.get(flag.variable, flag.default),
+            help=flag.help,
         )
-    return SidecarSettings(
-        host=chosen.host,
-        port=chosen.port,
-        engine=chosen.engine,
-        engine_url=chosen.engine_url.rstrip("/"),
-        health_path=chosen.health_path,
-        metrics_path=chosen.metrics_path,
-        model=chosen.model,
-        expected_nodes=chosen.expected_ray_nodes,
-        nodes_url=chosen.ray_nodes_url,
-        api_key=environment.get("INFERENCE_ENGINE_API_KEY", ""),
-    )
+    values: dict[str, Any] = vars(parser.parse_args(arguments))
+    rules = replace(_PLAIN.rules, expected_nodes=values.pop("expected_nodes"))
+    settings = SidecarSettings(**values, rules=rules, api_key=environment.get("INFERENCE_ENGINE_API_KEY", ""))
+    _check(settings)
+    return replace(settings, engine_url=settings.engine_url.rstrip("/"))
+
+
+def _check(settings: SidecarSettings) -> None:
+    if not 0 < settings.port < 65536:
+        raise SettingsError(f"--port: {settings.port} is not a port (1 to 65535)")
+    _check_url("--engine-url", settings.engine_url)
+    _check_url("--ray-nodes-url", settings.nodes_url)
+    expected = settings.rules.expected_nodes
+    if expected < 0:
+        raise SettingsError(f"{_EXPECTED_NODES}: {expected} is negative")
+    if expected and not settings.nodes_url:
+        raise SettingsError(
+            f"{_EXPECTED_NODES} without --ray-nodes-url", way_out="Say where Ray's view of its nodes can be had."
+        )
 
 
 def _check_url(flag: str, text: str) -> None:

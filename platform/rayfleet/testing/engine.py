@@ -36,7 +36,7 @@ class Fault(StrEnum):
 class FakeEngine:
     """Change ``fault``, ``api_key`` and ``alive_nodes`` while it runs.
 
-    ``requests`` counts generations asked for, ``aborted`` those left.
+    ``requests`` counts generations asked for, ``aborted`` those left, ``health_checks`` the questions after its health.
 
     With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``. ``page`` is added
     to ``/metrics``.
@@ -53,6 +53,7 @@ class FakeEngine:
     requests: int = 0
     running: int = 0
     aborted: int = 0
+    health_checks: int = 0
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
@@ -80,6 +81,7 @@ class FakeEngine:
         return await handler(request)
 
     async def _health(self, request: web.Request) -> web.Response:
+        self.health_checks += 1
         if self.fault is Fault.LOADING:
             error = {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}
             return web.json_response(error, status=503)
@@ -168,15 +170,15 @@ class _Answer:
         One for each token, the finish reason in the last, then usage if wanted.
         """
         kind = "chat.completion.chunk" if self.is_chat else "text_completion"
-        found = []
+        pieces = []
         for index, word in enumerate(self.words):
             role = {"role": "assistant"} if index == 0 else {}
             choice: dict[str, Any] = {"delta": {**role, "content": word}} if self.is_chat else {"text": word}
             reason = self._finish_reason() if index == len(self.words) - 1 else None
-            found.append(self._envelope(kind, [{"index": 0, "finish_reason": reason, **choice}]))
+            pieces.append(self._envelope(kind, [{"index": 0, "finish_reason": reason, **choice}]))
         if (self.body.get("stream_options") or {}).get("include_usage"):
-            found.append(self._envelope(kind, []) | self._usage())
-        return found
+            pieces.append(self._envelope(kind, []) | self._usage())
+        return pieces
 
     def _finish_reason(self) -> str:
         return "length" if len(self.words) < len(self.engine.words) else "stop"

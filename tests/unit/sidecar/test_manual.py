@@ -1,13 +1,13 @@
 """The sidecar's README tells its reasons and metrics, all of them and no others."""
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 from rayfleet_sidecar.pages import own_page
 from rayfleet_sidecar.readiness import Reason, first_judgement
 from rayfleet_sidecar.settings import SidecarSettings
+from rayfleet_sidecar.testing import HandClock
 
 README = Path(__file__).parents[3] / "runtime_sidecar" / "README.md"
 
@@ -21,10 +21,9 @@ def test_every_reason_is_told() -> None:
 
 
 def test_every_metric_is_told() -> None:
-    judge = SimpleNamespace(
-        judgement=first_judgement(datetime.now(UTC)), transitions=0, errors=0, generations={"ok": 0, "failed": 0}
-    )
-    page = own_page(judge, SidecarSettings(), has_engine_page=True)
+    now = HandClock()()
+    judge = SimpleNamespace(judgement=first_judgement(now), transitions=0, errors=0, generations={"ok": 0, "failed": 0})
+    page = own_page(judge, "vllm", now, has_engine_page=True)
     names = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     assert {cell for cell in first_cells() if cell.startswith("rayfleet_")} == names
     assert set(re.findall(r"^(rayfleet_\w+)\{", page, re.MULTILINE)) == names
@@ -34,5 +33,6 @@ def test_the_times_told_are_the_settings() -> None:
     settings, text = SidecarSettings(), README.read_text(encoding="utf-8")
     assert f"every {settings.judge_period.total_seconds()} s" in text
     assert f"ends after {settings.answer_limit.total_seconds():g} s" in text
-    assert f"older than {settings.stale_after.total_seconds():g} s" in text
+    assert f"older than {settings.rules.stale_after.total_seconds():g} s" in text
+    assert f"refused for {settings.rules.shortest_refusal.total_seconds():g} s at least" in text
     assert f"at most {settings.token_limit.total_seconds():g} s" in text

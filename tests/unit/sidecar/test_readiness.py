@@ -1,28 +1,65 @@
-"""When an engine is ready (rayfleet_sidecar.readiness)."""
+"""When an engine is ready, and when it is asked for a token (rayfleet_sidecar.readiness)."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rayfleet_sidecar.readiness import Answer, Judgement, Observation, Reason, first_judgement, judged, with_generation
+from rayfleet_sidecar.readiness import (
+    STALLED,
+    TRANSITIONS,
+    Answer,
+    Judgement,
+    Moment,
+    Observation,
+    ReadinessRules,
+    Reason,
+    TokenAction,
+    first_judgement,
+    judged,
+    next_token_action,
+    verdict_of,
+    with_generation,
+    with_token_action,
+)
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+TWO_NODES = ReadinessRules(expected_nodes=2)
 WELL = Observation(answer=Answer.OK, alive_nodes=2)
-GONE = Observation(answer=Answer.NONE, said="refused")
-UNWELL = Observation(answer=Answer.UNWELL, said="Loading model")
-LATE = Observation(answer=Answer.LATE, said="no answer within 1 s", alive_nodes=2)
+GONE = Observation(answer=Answer.NONE, detail="refused")
+UNWELL = Observation(answer=Answer.UNWELL, detail="Loading model")
+LATE = Observation(answer=Answer.LATE, detail="no answer within 1 s", alive_nodes=2)
 NODES_LATE = Observation(answer=Answer.OK, are_nodes_late=True)
+NODE_LOST = Observation(answer=Answer.OK, alive_nodes=1)
+STEP_SECONDS = 2.0  # longer than any refusal is held
 
 
-def _after(*steps: Observation | str, expected: int = 2) -> Judgement:
-    """Return the judgement after observations and generations ("" = a token came, text = failed), a second apart."""
-    judgement = first_judgement(T0)
+def _at(seconds: float) -> Moment:
+    return Moment(date=T0 + timedelta(seconds=seconds), steady=timedelta(hours=1, seconds=seconds))
+
+
+def _looked(
+    before: Judgement, observation: Observation, seconds: float, rules: ReadinessRules = TWO_NODES
+) -> tuple[Judgement, TokenAction]:
+    """Return what a look leaves and what it makes the judge do."""
+    judgement = judged(before, observation, rules, _at(seconds))
+    action = next_token_action(judgement, rules, _at(seconds))
+    return with_token_action(judgement, action), action
+
+
+def _after(*steps: Observation | str, rules: ReadinessRules = TWO_NODES) -> Judgement:
+    """Return the judgement after looks and ends of generations ("" = a token came, text = failed).
+
+    They are two seconds apart; a generation that nobody asked for ends unheard.
+    """
+    judgement = first_judgement(_at(0))
     for index, step in enumerate(steps, 1):
-        now = T0 + timedelta(seconds=index)
+        seconds = index * STEP_SECONDS
         if isinstance(step, str):
-            judgement = with_generation(judgement, step, now)
+            judgement = with_generation(judgement, step, _at(seconds))
         else:
-            judgement = judged(judgement, step, expected, now)
+            judgement, _ = _looked(judgement, step, seconds, rules)
     return judgement
 
 
@@ -38,13 +75,13 @@ def _after(*steps: Observation | str, expected: int = 2) -> Judgement:
         ((WELL, "", WELL), Reason.READY),
         ((WELL, "status 500"), Reason.GENERATION_FAILED),
         ((WELL, "status 500", WELL), Reason.GENERATION_FAILED),
-        ((WELL, "status 500", ""), Reason.READY),
+        ((WELL, "status 500", WELL, ""), Reason.READY),
         ((WELL, "", UNWELL), Reason.ENGINE_FAILING),
         ((WELL, "", GONE), Reason.ENGINE_UNREACHABLE),
-        ((Observation(answer=Answer.OK, alive_nodes=1),), Reason.RAY_NODES_MISSING),
+        ((NODE_LOST,), Reason.RAY_NODES_MISSING),
         ((Observation(answer=Answer.OK, alive_nodes=3),), Reason.RAY_NODES_MISSING),
         ((Observation(answer=Answer.OK, alive_nodes=None),), Reason.RAY_NODES_UNKNOWN),
-        ((WELL, "", Observation(answer=Answer.OK, alive_nodes=1)), Reason.RAY_NODES_MISSING),
+        ((WELL, "", NODE_LOST), Reason.RAY_NODES_MISSING),
         ((Observation(answer=Answer.NONE, alive_nodes=1),), Reason.RAY_NODES_MISSING),
         ((WELL, "", Observation(answer=Answer.UNWELL, alive_nodes=1)), Reason.RAY_NODES_MISSING),
         ((WELL, "", GONE, UNWELL), Reason.ENGINE_LOADING),
@@ -66,7 +103,7 @@ def test_each_observation_has_one_reason(steps: tuple[Observation | str, ...], r
     assert _after(*steps).reason is reason
 
 
-@pytest.mark.parametrize("breach", [UNWELL, GONE, Observation(answer=Answer.OK, alive_nodes=1)])
+@pytest.mark.parametrize("breach", [UNWELL, GONE, NODE_LOST])
 def test_after_a_breach_a_token_has_to_come_again(breach: Observation) -> None:
     assert _after(WELL, "", breach, WELL).reason is Reason.WARMING
     assert _after(WELL, "", breach, WELL, "").is_ready
@@ -76,14 +113,132 @@ def test_a_token_that_comes_after_the_engine_became_unwell_proves_nothing() -> N
     assert not _after(WELL, UNWELL, "", WELL).is_ready
 
 
+def test_a_token_that_comes_before_the_judge_drops_its_question_proves_nothing_either() -> None:
+    unwell = judged(_after(WELL), UNWELL, TWO_NODES, _at(3))
+    ended = with_generation(unwell, "", _at(3))
+    assert (ended.reason, ended.is_asked) == (Reason.ENGINE_LOADING, False)
+
+
 def test_an_engine_that_is_not_on_ray_has_no_nodes_to_wait_for() -> None:
-    assert _after(Observation(answer=Answer.OK), "", expected=0).is_ready
+    assert _after(Observation(answer=Answer.OK), "", rules=ReadinessRules()).is_ready
 
 
 def test_since_moves_only_with_the_reason() -> None:
-    assert _after(WELL, "", WELL, WELL).since == T0 + timedelta(seconds=2)
+    assert _after(WELL, "", WELL, WELL).since == T0 + timedelta(seconds=2 * STEP_SECONDS)
 
 
 def test_the_message_says_what_the_engine_said() -> None:
     assert _after(UNWELL).message == "the engine is loading: Loading model"
-    assert _after(Observation(answer=Answer.OK, alive_nodes=1)).message == "1/2 Ray nodes are alive"
+    assert _after(NODE_LOST).message == "1/2 Ray nodes are alive"
+
+
+# What a look at a well or an unwell engine makes the judge do: (steps two seconds apart, the look, seconds after the
+# last of the steps, action).
+TOKEN_ACTIONS: list[tuple[tuple[Observation | str, ...], Observation, float, TokenAction]] = [
+    ((), WELL, 0.4, TokenAction.ASK),
+    ((GONE,), WELL, 0.4, TokenAction.ASK),
+    ((), GONE, 0.4, TokenAction.WAIT),
+    ((WELL,), WELL, 0.4, TokenAction.WAIT),  # it is under way
+    ((WELL,), WELL, 100, TokenAction.WAIT),  # its limit is its own
+    ((WELL,), UNWELL, 0.4, TokenAction.DROP),
+    ((WELL,), LATE, 0.4, TokenAction.DROP),  # one late answer is forgiven to a ready engine alone
+    ((WELL,), NODE_LOST, 0.4, TokenAction.DROP),
+    ((WELL, UNWELL), UNWELL, 0.4, TokenAction.WAIT),  # it was dropped
+    ((WELL, UNWELL), WELL, 0.4, TokenAction.ASK),  # it was never ready: no refusal to hold
+    ((WELL, ""), WELL, 0.4, TokenAction.WAIT),
+    ((WELL, ""), LATE, 0.4, TokenAction.WAIT),
+    ((WELL, "", UNWELL), WELL, 0.4, TokenAction.WAIT),  # held
+    ((WELL, "", UNWELL), WELL, 1.499, TokenAction.WAIT),
+    ((WELL, "", UNWELL), WELL, 1.5, TokenAction.ASK),
+    ((WELL, "", UNWELL, UNWELL), WELL, 0.4, TokenAction.ASK),  # held since it was lost, not since it was unwell last
+    ((WELL, "status 500"), WELL, 0.4, TokenAction.WAIT),
+    ((WELL, "status 500"), WELL, 0.999, TokenAction.WAIT),
+    ((WELL, "status 500"), WELL, 1, TokenAction.ASK),
+    ((WELL, "status 500", WELL, "status 500"), WELL, 0.999, TokenAction.WAIT),  # since the newest failure
+]
+
+
+@pytest.mark.parametrize(("steps", "observation", "seconds", "action"), TOKEN_ACTIONS)
+def test_a_token_is_asked_for_and_its_question_dropped_exactly_then(
+    steps: tuple[Observation | str, ...], observation: Observation, seconds: float, action: TokenAction
+) -> None:
+    _, carried_out = _looked(_after(*steps), observation, len(steps) * STEP_SECONDS + seconds)
+    assert carried_out is action
+
+
+def test_a_failure_just_past_is_forgotten_with_its_reason() -> None:
+    judgement, failed = _after(WELL, "status 500"), 2 * STEP_SECONDS
+    judgement, _ = _looked(judgement, UNWELL, failed + 0.1)
+    _, action = _looked(judgement, WELL, failed + 0.2)
+    assert action is TokenAction.ASK
+
+
+def test_a_judge_that_stands_still_longer_than_its_word_counts_is_not_ready_and_says_so() -> None:
+    ready = _after(WELL, "", WELL)
+    looked = 3 * STEP_SECONDS
+    assert verdict_of(ready, TWO_NODES, _at(looked + 2)).is_ready
+    verdict = verdict_of(ready, TWO_NODES, _at(looked + 2.001))
+    assert (verdict.is_ready, verdict.reason, verdict.since) == (False, STALLED, ready.since)
+
+
+def test_only_looks_keep_a_judgement_fresh() -> None:
+    token_ended = with_generation(_after(WELL), "", _at(STEP_SECONDS + 3))
+    assert verdict_of(token_ended, TWO_NODES, _at(STEP_SECONDS + 3)).reason == STALLED
+
+
+def test_a_verdict_tells_the_judgement() -> None:
+    judgement = _after(NODE_LOST)
+    verdict = verdict_of(judgement, TWO_NODES, _at(STEP_SECONDS))
+    assert (verdict.is_ready, verdict.reason, verdict.message, verdict.since) == (
+        False,
+        "RayNodesMissing",
+        "1/2 Ray nodes are alive",
+        judgement.since,
+    )
+
+
+def test_a_clock_on_the_wall_that_jumps_moves_no_refusal() -> None:
+    lost = judged(_after(WELL, ""), UNWELL, TWO_NODES, _at(10))
+    well = judged(lost, WELL, TWO_NODES, _at(11))
+    jumped = replace(_at(11), date=T0 + timedelta(days=1))
+    assert next_token_action(well, TWO_NODES, jumped) is TokenAction.WAIT
+
+
+def test_the_table_has_every_step_that_can_happen_and_no_other() -> None:
+    taken = {(before.reason, after.reason) for before, after in _every_step() if before.reason is not after.reason}
+    assert taken == {(before, after) for before, reasons in TRANSITIONS.items() for after in reasons}
+
+
+def _every_step() -> Iterator[tuple[Judgement, Judgement]]:
+    """Yield every step from every judgement that any order of events leads to; times aside, they are few."""
+    looks = [
+        Observation(answer=answer, alive_nodes=alive, are_nodes_late=are_late)
+        for answer in Answer
+        for alive, are_late in ((None, False), (None, True), (1, False), (2, False))
+    ]
+    known = {_timeless(first_judgement(_at(0)))}
+    ahead = list(known)
+    while ahead:
+        before = ahead.pop()
+        steps = [with_generation(before, failure, _at(0)) for failure in ("", "status 500")]
+        for look in looks:
+            judgement = judged(before, look, TWO_NODES, _at(0))
+            action = next_token_action(judgement, TWO_NODES, _at(0))
+            steps += [with_token_action(judgement, each) for each in (action, TokenAction.WAIT)]  # or it is held
+        for after in map(_timeless, steps):
+            yield before, after
+            if after not in known:
+                known.add(after)
+                ahead.append(after)
+
+
+def _timeless(judgement: Judgement) -> Judgement:
+    return replace(
+        judgement,
+        message="",
+        since=T0,
+        looked_at=timedelta(),
+        lost_at=None,
+        failed_at=None,
+        late_looks=min(judgement.late_looks, TWO_NODES.forgiven_looks + 1),
+    )

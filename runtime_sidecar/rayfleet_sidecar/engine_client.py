@@ -1,0 +1,145 @@
+"""Asks the engine, and Ray through it: how it is, for one token, for its metrics.
+
+Every question has a limit, of time and of bytes, and whatever goes wrong with it is an answer too.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+from typing import Any
+
+import aiohttp
+
+from rayfleet_sidecar.readiness import Answer, Observation
+from rayfleet_sidecar.settings import SidecarSettings
+
+_QUOTED_CHARACTERS = 200
+
+
+class EngineClient:
+    """The session is the caller's to close."""
+
+    def __init__(self, settings: SidecarSettings, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._session = session
+        # Only for the engine: Ray's view may be somebody else's, who need not learn the key.
+        self._headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+
+    async def observed(self) -> Observation:
+        """Return one look: the engine's health and Ray's nodes, both asked at once."""
+        async with asyncio.TaskGroup() as group:
+            health = group.create_task(self._health())
+            nodes = group.create_task(self._alive_nodes())
+        answer, detail = health.result()
+        alive, are_late = nodes.result()
+        return Observation(answer=answer, detail=detail, alive_nodes=alive, are_nodes_late=are_late)
+
+    async def token_failure(self) -> str:
+        """Ask for one token; return what went wrong, empty when it came."""
+        limit = self._settings.token_limit.total_seconds()
+        url = f"{self._settings.engine_url}/v1/completions"
+        try:
+            async with asyncio.timeout(limit):
+                model = self._settings.model or await self._first_model()
+                body = {"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
+                async with self._session.post(url, json=body, headers=self._headers) as response:
+                    text = await _text(response, self._settings.most_bytes)
+        except TimeoutError:
+            return f"no token within {limit:g} s"
+        except (aiohttp.ClientError, ValueError, KeyError, IndexError, TypeError) as error:
+            return _failure(error)
+        if response.status != 200:
+            return f"status {response.status}: {_error_text(text)}"
+        return "" if _has_choice(text) else f"an answer without a choice: {text[:_QUOTED_CHARACTERS]}"
+
+    async def metrics_page(self) -> str:
+        """Return the engine's page, empty when it cannot be had."""
+        settings = self._settings
+        try:
+            async with (
+                asyncio.timeout(settings.answer_limit.total_seconds()),
+                self._session.get(settings.engine_url + settings.metrics_path, headers=self._headers) as response,
+            ):
+                return await _text(response, settings.most_page_bytes) if response.status == 200 else ""
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+
+    async def _health(self) -> tuple[Answer, str]:
+        limit = self._settings.answer_limit.total_seconds()
+        url = self._settings.engine_url + self._settings.health_path
+        try:
+            async with (
+                asyncio.timeout(limit),
+                self._session.get(url, headers=self._headers, allow_redirects=False) as response,
+            ):
+                body = await _text(response, self._settings.most_bytes)
+        except TimeoutError:
+            return Answer.LATE, f"no answer within {limit:g} s"
+        except aiohttp.ClientError as error:
+            return Answer.NONE, _failure(error)
+        if response.status // 100 == 2:
+            return Answer.OK, ""
+        return Answer.UNWELL, _error_text(body) or f"status {response.status}"
+
+    async def _alive_nodes(self) -> tuple[int | None, bool]:
+        """Return how many nodes Ray shows alive, None when that cannot be had, and whether that is for want of time."""
+        if not self._settings.rules.expected_nodes:
+            return None, False
+        try:
+            async with (
+                asyncio.timeout(self._settings.answer_limit.total_seconds()),
+                self._session.get(self._settings.nodes_url, allow_redirects=False) as response,
+            ):
+                text = await _text(response, self._settings.most_bytes)
+            alive = json.loads(text).get("alive") if response.status == 200 else None
+        except TimeoutError:
+            return None, True
+        except (aiohttp.ClientError, ValueError, AttributeError):
+            return None, False
+        return (len(alive) if isinstance(alive, list) else None), False
+
+    async def _first_model(self) -> str:
+        async with self._session.get(f"{self._settings.engine_url}/v1/models", headers=self._headers) as response:
+            return str(json.loads(await _text(response, self._settings.most_bytes))["data"][0]["id"])
+
+
+async def _text(response: aiohttp.ClientResponse, most_bytes: int) -> str:
+    """Return the body; raises ClientPayloadError when it has more bytes than an honest one can have."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > most_bytes:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {most_bytes} bytes")
+    return body.decode("utf-8", "replace")
+
+
+def _has_choice(text: str) -> bool:
+    try:
+        answer: Any = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and bool(answer.get("choices"))
+
+
+def _error_text(body: str) -> str:
+    """Return what an error body says, in one line.
+
+    OpenAI's ``error.message``, a ``message`` or ``reason``, else its beginning.
+    """
+    with contextlib.suppress(ValueError, AttributeError):
+        answer = json.loads(body)
+        inner = answer.get("error", answer)
+        if isinstance(inner, dict):
+            return str(inner.get("message") or inner.get("reason") or inner)[:_QUOTED_CHARACTERS]
+        return str(inner)[:_QUOTED_CHARACTERS]
+    return " ".join(body.split())[:_QUOTED_CHARACTERS]
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        code = error.os_error.errno  # the event loop's own words repeat the address and lack the reason
+        reason = os.strerror(code) if code is not None and code in errno.errorcode else error.os_error.strerror
+        return f"cannot connect to {error.host}:{error.port}: {reason}"
+    return (str(error) or type(error).__name__)[:_QUOTED_CHARACTERS]

@@ -1,0 +1,170 @@
+"""The judge's loop carries out what readiness says (rayfleet_sidecar.judge), at an engine of this file and by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+
+from rayfleet_sidecar.judge import Judge
+from rayfleet_sidecar.readiness import STALLED, Answer, Observation, Reason
+from rayfleet_sidecar.settings import SidecarSettings
+from rayfleet_sidecar.testing import HandClock
+
+WELL = Observation(answer=Answer.OK)
+UNWELL = Observation(answer=Answer.UNWELL)
+Start = Callable[[], Judge]
+LIMIT_SECONDS = 10
+
+
+class OwnEngine:
+    """Answers as it is told. ``failure`` None: a token never comes; an error is raised instead of an answer."""
+
+    def __init__(self) -> None:
+        self.observation = WELL
+        self.failure: str | None = ""
+        self.look_error: Exception | None = None
+        self.token_error: Exception | None = None
+        self.looks = self.asked = self.ended = self.dropped = 0
+
+    async def observed(self) -> Observation:
+        self.looks += 1
+        if self.look_error is not None:
+            raise self.look_error
+        return self.observation
+
+    async def token_failure(self) -> str:
+        self.asked += 1
+        if self.failure is None:
+            await self._forever()
+        self.ended += 1
+        if self.token_error is not None:
+            raise self.token_error
+        return self.failure or ""
+
+    async def _forever(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.dropped += 1
+
+
+@pytest.fixture
+def engine() -> OwnEngine:
+    return OwnEngine()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def start(engine: OwnEngine, clock: HandClock) -> AsyncIterator[Start]:
+    """Yield what starts a judge of the engine as it is by then."""
+    async with AsyncExitStack() as stack:
+
+        def started() -> Judge:
+            judge = Judge(engine, SidecarSettings(judge_period=timedelta(milliseconds=1)), clock)
+            task = asyncio.create_task(judge.run())
+            stack.push_async_callback(asyncio.wait, [task], timeout=LIMIT_SECONDS)
+            stack.callback(task.cancel)
+            return judge
+
+        yield started
+    assert engine.dropped + engine.ended == engine.asked  # no question outlives its judge
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+async def looked(engine: OwnEngine, times: int = 3) -> None:
+    """Wait until that many looks have begun and all of them but the newest have ended."""
+    last = engine.looks + times
+    await until(lambda: engine.looks >= last)
+
+
+async def test_an_engine_that_is_well_is_asked_once_and_is_ready(engine: OwnEngine, start: Start) -> None:
+    judge = start()
+    await until(lambda: judge.verdict().is_ready)
+    await looked(engine)
+    assert engine.asked == 1
+    assert (judge.generations, judge.transitions) == ({"ok": 1, "failed": 0}, 2)
+
+
+async def test_a_refusal_is_held_until_its_time_is_over(engine: OwnEngine, start: Start, clock: HandClock) -> None:
+    judge = start()
+    await until(lambda: judge.verdict().is_ready)
+    engine.observation = UNWELL
+    await until(lambda: judge.judgement.reason is Reason.ENGINE_FAILING)
+    engine.observation = WELL
+    clock.advance(1.499)
+    await looked(engine)
+    assert (judge.judgement.reason, engine.asked) == (Reason.WARMING, 1)
+    clock.advance(0.001)
+    await until(lambda: judge.verdict().is_ready)
+    assert engine.asked == 2
+
+
+async def test_a_question_to_an_engine_that_became_unwell_is_dropped(engine: OwnEngine, start: Start) -> None:
+    engine.failure = None
+    judge = start()
+    await until(lambda: engine.asked == 1)
+    engine.observation = UNWELL
+    await until(lambda: engine.dropped == 1)
+    engine.failure, engine.observation = "", WELL
+    await until(lambda: judge.verdict().is_ready)
+    assert (engine.asked, judge.generations) == (2, {"ok": 1, "failed": 0})
+
+
+async def test_a_failed_token_is_asked_for_again_after_a_pause(
+    engine: OwnEngine, start: Start, clock: HandClock
+) -> None:
+    engine.failure = "status 500"
+    judge = start()
+    await until(lambda: judge.judgement.reason is Reason.GENERATION_FAILED)
+    engine.failure = ""
+    await looked(engine)
+    assert engine.asked == 1
+    clock.advance(1)
+    await until(lambda: judge.verdict().is_ready)
+    assert judge.generations == {"ok": 1, "failed": 1}
+
+
+async def test_a_judge_that_fails_unexpectedly_is_stale_and_recovers(
+    engine: OwnEngine, start: Start, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = start()
+    await until(lambda: judge.verdict().is_ready)
+    engine.look_error = RuntimeError("a bug")
+    await until(lambda: judge.errors > 1)
+    assert judge.verdict().is_ready  # the last word counts for a while
+    clock.advance(2.001)
+    assert (judge.verdict().is_ready, judge.verdict().reason) == (False, STALLED)
+    engine.look_error = None
+    await until(lambda: judge.verdict().is_ready)
+    assert "judging failed" in caplog.text
+
+
+async def test_an_unexpected_error_about_a_token_is_counted_told_and_got_over(
+    engine: OwnEngine, start: Start, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.token_error = RuntimeError("a bug")
+    judge = start()
+    await until(lambda: judge.judgement.reason is Reason.GENERATION_FAILED)
+    assert "RuntimeError in the sidecar" in judge.judgement.message
+    assert judge.errors == 1
+    assert "a bug" in caplog.text
+    engine.token_error = None
+    clock.advance(1)
+    await until(lambda: judge.verdict().is_ready)
+
+
+async def test_a_judge_that_ends_leaves_no_question_behind(engine: OwnEngine, start: Start) -> None:
+    engine.failure = None
+    start()
+    await until(lambda: engine.asked == 1)  # the fixture ends the judge, and counts

@@ -1,0 +1,63 @@
+"""The sidecar's flags and environment (rayfleet_sidecar.settings)."""
+
+from dataclasses import fields
+
+import pytest
+
+from rayfleet.model.errors import SettingsError
+from rayfleet_sidecar.settings import SidecarSettings, read_settings
+
+
+def test_nothing_said_is_the_defaults() -> None:
+    assert read_settings([], {}) == SidecarSettings()
+
+
+def test_every_flag_arrives_in_its_field() -> None:
+    arguments = {
+        "--host": "127.0.0.9",
+        "--port": "9",
+        "--engine": "vllm",
+        "--engine-url": "http://a:1",
+        "--health-path": "/h",
+        "--metrics-path": "/m",
+        "--model": "smollm2",
+        "--expected-ray-nodes": "2",
+        "--ray-nodes-url": "http://a:2/nodes",
+    }
+    settings = read_settings([word for pair in arguments.items() for word in pair], {})
+    changed = {
+        each.name for each in fields(settings) if getattr(settings, each.name) != getattr(SidecarSettings(), each.name)
+    }
+    assert len(changed) == len(arguments)
+    assert (settings.host, settings.port, settings.engine, settings.model) == ("127.0.0.9", 9, "vllm", "smollm2")
+    assert (settings.engine_url, settings.health_path, settings.metrics_path) == ("http://a:1", "/h", "/m")
+    assert (settings.rules.expected_nodes, settings.nodes_url) == (2, "http://a:2/nodes")
+
+
+def test_the_peers_environment_is_read_and_flags_win() -> None:
+    environment = {"INFERENCE_ENGINE": "vllm", "INFERENCE_ENGINE_ENDPOINT": "http://localhost:8000/"}
+    assert read_settings([], environment).engine_url == "http://localhost:8000"
+    assert read_settings([], environment).engine == "vllm"
+    assert read_settings(["--engine", "x"], environment).engine == "x"
+
+
+def test_the_engines_key_comes_by_the_environment_and_is_never_printed() -> None:
+    settings = read_settings([], {"INFERENCE_ENGINE_API_KEY": "k3y"})
+    assert settings.api_key == "k3y"
+    assert "k3y" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--expected-ray-nodes", "-1"], "--expected-ray-nodes: -1 is negative"),
+        (["--expected-ray-nodes", "2"], "--expected-ray-nodes without --ray-nodes-url"),
+        (["--port", "0"], "--port: 0 is not a port"),
+        (["--engine-url", "127.0.0.1:8000"], "--engine-url: '127.0.0.1:8000' is no URL"),
+        (["--engine-url", "http://a:99999"], "--engine-url: 'http://a:99999' is no URL"),
+        (["--ray-nodes-url", "http://$(POD_IP):8081/nodes"], "--ray-nodes-url: .* holds a variable"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(arguments: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read_settings(arguments, {})
