@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import orjson
 from aiohttp import web
 
-from rayfleet_gateway import errors
+from rayfleet_gateway import refusals
 from rayfleet_gateway.discovery import TableSource
 from rayfleet_gateway.exchange import Forwarder, refusal_response
 from rayfleet_gateway.headers import request_id
@@ -68,7 +68,7 @@ async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aioh
 
 async def _readyz(request: web.Request) -> web.Response:
     if not request.app[TABLES].is_synced:
-        return refusal_response(errors.not_synced(), request_id(request.headers))
+        return refusal_response(refusals.not_synced(), request_id(request.headers))
     return web.Response(text="ok\n")
 
 
@@ -79,24 +79,24 @@ async def _metrics(request: web.Request) -> web.Response:
 
 async def _models(request: web.Request) -> web.Response:
     if not request.app[TABLES].is_synced:
-        return refusal_response(errors.not_synced(), request_id(request.headers))
+        return refusal_response(refusals.not_synced(), request_id(request.headers))
     table = request.app[TABLES].table
     return _json({"object": "list", "data": [_described(table, name) for name in table.models]})
 
 
 async def _model(request: web.Request) -> web.Response:
     if not request.app[TABLES].is_synced:
-        return refusal_response(errors.not_synced(), request_id(request.headers))
+        return refusal_response(refusals.not_synced(), request_id(request.headers))
     table, name = request.app[TABLES].table, request.match_info["model"]
     if name not in table.by_model:
-        return refusal_response(errors.model_not_found(name, table.models), request_id(request.headers))
+        return refusal_response(refusals.model_not_found(name, table.models), request_id(request.headers))
     return _json(_described(table, name))
 
 
 async def _forward(request: web.Request) -> web.StreamResponse:
     tables = request.app[TABLES]
     if not tables.is_synced:
-        return refusal_response(errors.not_synced(), request_id(request.headers))
+        return refusal_response(refusals.not_synced(), request_id(request.headers))
     return await request.app[FORWARDER].serve(request, tables.table)
 
 

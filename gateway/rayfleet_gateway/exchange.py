@@ -24,14 +24,14 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp import HttpVersion11, web
 
-from rayfleet_gateway import errors
+from rayfleet_gateway import refusals
 from rayfleet_gateway.bodies import BodyTooLargeError, plain_body
-from rayfleet_gateway.errors import Refusal
 from rayfleet_gateway.events import EventWatch
 from rayfleet_gateway.exchange_note import ExchangeNote, Phase
 from rayfleet_gateway.headers import forwarded_headers, joined_headers, returned_headers
 from rayfleet_gateway.model_read import UnreadableBody, chosen_model
 from rayfleet_gateway.picking import picked_backend, picked_endpoint
+from rayfleet_gateway.refusals import Refusal
 from rayfleet_gateway.routes import MODEL_HEADER, Endpoint, RouteTable, Rule, has_dot_segment
 from rayfleet_gateway.settings import GatewaySettings
 from rayfleet_gateway.telemetry import Result, Telemetry
@@ -92,14 +92,14 @@ class Forwarder:
             if not note.is_cut:
                 raise
             note.uncancel()
-            refusal, note.result = errors.stopping(), Result.CUT
+            refusal, note.result = refusals.stopping(), Result.CUT
         except BrokeError as error:
-            refusal, note.result = errors.upstream_error(note.model, str(error)), Result.UPSTREAM_ERROR
+            refusal, note.result = refusals.upstream_error(note.model, str(error)), Result.UPSTREAM_ERROR
         except ConnectionResetError:
             raise
         except Exception:
             log.exception("request failed", extra={"request_id": note.request_id})
-            refusal, note.result = errors.internal(note.request_id), Result.FAILED
+            refusal, note.result = refusals.internal(note.request_id), Result.FAILED
         if note.response is not None:
             return await _broken_off(note, note.response, refusal)
         note.status = refusal.status
@@ -125,16 +125,16 @@ class Forwarder:
     async def _read(self, request: web.Request) -> bytes:
         limit = self._settings.body_limit_bytes
         if (request.content_length or 0) > limit:
-            raise _Refused(errors.too_large(limit))
+            raise _Refused(refusals.too_large(limit))
         try:
             async with asyncio.timeout(self._settings.idle_timeout.total_seconds()):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise _Refused(errors.too_large(limit)) from None
+            raise _Refused(refusals.too_large(limit)) from None
         except web.RequestPayloadError as error:
-            raise _Refused(errors.bad_request("The request's body is not framed as its headers say.")) from error
+            raise _Refused(refusals.bad_request("The request's body is not framed as its headers say.")) from error
         except TimeoutError:
-            raise _Refused(errors.slow_request()) from None
+            raise _Refused(refusals.slow_request()) from None
 
     async def _connected(self, note: ExchangeNote, rule: Rule, body: bytes) -> tuple[aiohttp.ClientResponse, Endpoint]:
         """Return an answer (head read) and whose it is, already counted as in flight there."""
@@ -161,8 +161,8 @@ class Forwarder:
                 self._leave(endpoint, note)
                 raise
         if failure:
-            raise _Refused(errors.upstream_error(note.model, failure), Result.UPSTREAM_ERROR)
-        raise _Refused(errors.model_not_ready(note.model))
+            raise _Refused(refusals.upstream_error(note.model, failure), Result.UPSTREAM_ERROR)
+        raise _Refused(refusals.model_not_ready(note.model))
 
     def _picked(self, rule: Rule, tried: set[Endpoint]) -> Endpoint | None:
         backend = picked_backend(rule.backends, tried, random.random())  # noqa: S311 - spreads load, guards nothing
@@ -222,21 +222,21 @@ def refusal_response(refusal: Refusal, request_id: str) -> web.Response:
 def _routed(request: web.Request, body: bytes, table: RouteTable, limit_bytes: int) -> tuple[Rule, str]:
     path = request.path
     if has_dot_segment(path) or not table.has_path(path):
-        raise _Refused(errors.path_not_found(path))
+        raise _Refused(refusals.path_not_found(path))
     if request.method != "POST":
-        raise _Refused(errors.method_not_allowed(path, "POST"))
+        raise _Refused(refusals.method_not_allowed(path, "POST"))
     headers = joined_headers(request.headers)
     if len(request.headers.getall(MODEL_HEADER, ())) > 1:
-        raise _Refused(errors.bad_request("The request has the header `model` twice.", param="model"))
+        raise _Refused(refusals.bad_request("The request has the header `model` twice.", param="model"))
     try:
         model = chosen_model(headers.get(MODEL_HEADER), plain_body(body, headers.get("content-encoding"), limit_bytes))
     except BodyTooLargeError:
-        raise _Refused(errors.too_large(limit_bytes)) from None
+        raise _Refused(refusals.too_large(limit_bytes)) from None
     except (UnreadableBody, zlib.error) as error:
-        raise _Refused(errors.bad_request(str(error), param="model")) from error
+        raise _Refused(refusals.bad_request(str(error), param="model")) from error
     rule = table.rule_for(method=request.method, path=path, model=model, headers=headers)
     if rule is None:
-        raise _Refused(errors.model_not_found(model, table.models))
+        raise _Refused(refusals.model_not_found(model, table.models))
     return rule, model
 
 
@@ -268,7 +268,7 @@ async def _broken_off(note: ExchangeNote, response: web.StreamResponse, refusal:
 def _expired(note: ExchangeNote) -> Exception:
     match note.phase:
         case Phase.ASKED:
-            return _Refused(errors.upstream_timeout(note.model, "no first byte in time"), Result.UPSTREAM_ERROR)
+            return _Refused(refusals.upstream_timeout(note.model, "no first byte in time"), Result.UPSTREAM_ERROR)
         case Phase.READING:
             return BrokeError("it was silent for too long")
         case Phase.WRITING:
@@ -295,7 +295,7 @@ async def _quoted(model: str, upstream: aiohttp.ClientResponse) -> Refusal:
     found = b""
     while len(found) < _QUOTED_BYTES and (chunk := await next_chunk(upstream)):
         found += chunk
-    return errors.quoted_error(model, upstream.status, found.decode("utf-8", "replace"), upstream.headers)
+    return refusals.quoted_error(model, upstream.status, found.decode("utf-8", "replace"), upstream.headers)
 
 
 def _result_of(status: int) -> Result:
