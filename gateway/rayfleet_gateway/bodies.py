@@ -6,19 +6,15 @@ agree. The packed bytes are what goes upstream.
 
 import zlib
 
-from rayfleet_gateway.model_read import UnreadableBody
+from rayfleet_gateway.errors import BodyTooLarge, UnreadableBody
 
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-
-
-class BodyTooLargeError(ValueError):
-    """The body is larger than allowed when unpacked."""
 
 
 def plain_body(body: bytes, encoding: str | None, limit_bytes: int) -> bytes:
     """Return the unpacked body, ``body`` itself when it is not packed.
 
-    Raises UnreadableBody for an encoding other than gzip and deflate or a body that is not whole, BodyTooLargeError.
+    Raises UnreadableBody for an encoding other than gzip and deflate or a body that is not whole, BodyTooLarge.
     """
     coding = (encoding or "identity").strip().lower()
     if coding == "identity":
@@ -32,7 +28,7 @@ def plain_body(body: bytes, encoding: str | None, limit_bytes: int) -> bytes:
     except zlib.error as error:
         raise UnreadableBody(f"The request's body is not {coding}.") from error
     if len(plain) > limit_bytes:
-        raise BodyTooLargeError
+        raise BodyTooLarge(f"The request's body has more than {limit_bytes} bytes when unpacked.")
     if not unpacker.eof or unpacker.unused_data:
         raise UnreadableBody(f"The request's body is not one whole {coding} stream.")
     return plain

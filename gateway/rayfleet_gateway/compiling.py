@@ -45,7 +45,7 @@ def compiled(objects: Objects) -> Compiled:
         if rule.model is not None:
             by_model.setdefault(rule.model, []).append(rule)
     table = RouteTable(
-        by_model={model: tuple(found) for model, found in by_model.items()},
+        by_model={model: tuple(of_model) for model, of_model in by_model.items()},
         for_any=tuple(rule for rule in rules if rule.model is None),
     )
     return Compiled(table=table, problems=tuple(sorted(compiler.problems)))

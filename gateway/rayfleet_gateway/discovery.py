@@ -55,7 +55,7 @@ class Discovery:
         self._reflectors = (self._routes, self._services, self._slices, self._grants)
         self._changed = asyncio.Event()
         self._compiled_once = asyncio.Event()
-        self._told: tuple[str, ...] = ()
+        self._known_problems: tuple[str, ...] = ()
 
     @property
     def is_synced(self) -> bool:
@@ -97,9 +97,9 @@ class Discovery:
                 grants=tuple(self._grants.store.list()),
             )
         )
-        if result.problems != self._told:
-            for problem in set(result.problems) - set(self._told):
+        if result.problems != self._known_problems:
+            for problem in set(result.problems) - set(self._known_problems):
                 log.warning("cannot use a route as it is", extra={"problem": problem})
-            self._told = result.problems
+            self._known_problems = result.problems
         self.table = result.table
         self._compiled_once.set()

@@ -17,7 +17,6 @@ the answer's body, over all attempts; then ``idle_timeout`` bounds each wait, fo
 import asyncio
 import logging
 import random
-import zlib
 from collections import Counter
 from http import HTTPStatus
 
@@ -25,24 +24,25 @@ import aiohttp
 from aiohttp import HttpVersion11, web
 
 from rayfleet_gateway import refusals
-from rayfleet_gateway.bodies import BodyTooLargeError, plain_body
+from rayfleet_gateway.bodies import plain_body
+from rayfleet_gateway.errors import BodyTooLarge, BrokenOff, ExchangeError, NotConnected, UnreadableBody
 from rayfleet_gateway.events import EventWatch
 from rayfleet_gateway.exchange_note import ExchangeNote, Phase
 from rayfleet_gateway.headers import forwarded_headers, joined_headers, returned_headers
-from rayfleet_gateway.model_read import UnreadableBody, chosen_model
+from rayfleet_gateway.model_read import chosen_model
 from rayfleet_gateway.picking import picked_backend, picked_endpoint
 from rayfleet_gateway.refusals import Refusal
 from rayfleet_gateway.routes import MODEL_HEADER, Endpoint, RouteTable, Rule, has_dot_segment
 from rayfleet_gateway.settings import GatewaySettings
 from rayfleet_gateway.telemetry import Result, Telemetry
-from rayfleet_gateway.upstream import Ask, BrokeError, NotConnectedError, Upstreams, next_chunk
+from rayfleet_gateway.upstream import Ask, Upstreams, next_chunk
 
 log = logging.getLogger(__name__)
 
 _QUOTED_BYTES = 64 << 10  # of an engine's error that is no JSON
 
 
-class _Refused(Exception):
+class Refused(ExchangeError):
     """Ends an exchange with an answer of the gateway's own."""
 
     def __init__(self, refusal: Refusal, result: Result = Result.REFUSED) -> None:
@@ -86,14 +86,14 @@ class Forwarder:
         """Turn every way in which an exchange may fail into an answer, or into the end of one that has begun."""
         try:
             return await self._served(note, table)
-        except _Refused as refused:
+        except Refused as refused:
             refusal, note.result = refused.refusal, refused.result
         except asyncio.CancelledError:
             if not note.is_cut:
                 raise
             note.uncancel()
             refusal, note.result = refusals.stopping(), Result.CUT
-        except BrokeError as error:
+        except BrokenOff as error:
             refusal, note.result = refusals.upstream_error(note.model, str(error)), Result.UPSTREAM_ERROR
         except ConnectionResetError:
             raise
@@ -108,7 +108,7 @@ class Forwarder:
     async def _served(self, note: ExchangeNote, table: RouteTable) -> web.StreamResponse:
         body = await self._read(note.request)
         rule, model = _routed(note.request, body, table, self._settings.body_limit_bytes)
-        note.rule_for(model, is_known=model in table.by_model)
+        note.name_model(model, is_known=model in table.by_model)
         allowed = self._settings.first_byte_timeout if rule.request_timeout is None else rule.request_timeout
         ends_at = note.started + allowed.total_seconds() if allowed else None
         try:
@@ -125,16 +125,16 @@ class Forwarder:
     async def _read(self, request: web.Request) -> bytes:
         limit = self._settings.body_limit_bytes
         if (request.content_length or 0) > limit:
-            raise _Refused(refusals.too_large(limit))
+            raise Refused(refusals.too_large(limit))
         try:
             async with asyncio.timeout(self._settings.idle_timeout.total_seconds()):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
-            raise _Refused(refusals.too_large(limit)) from None
+            raise Refused(refusals.too_large(limit)) from None
         except web.RequestPayloadError as error:
-            raise _Refused(refusals.bad_request("The request's body is not framed as its headers say.")) from error
+            raise Refused(refusals.bad_request("The request's body is not framed as its headers say.")) from error
         except TimeoutError:
-            raise _Refused(refusals.slow_request()) from None
+            raise Refused(refusals.slow_request()) from None
 
     async def _connected(self, note: ExchangeNote, rule: Rule, body: bytes) -> tuple[aiohttp.ClientResponse, Endpoint]:
         """Return an answer (head read) and whose it is, already counted as in flight there."""
@@ -154,15 +154,15 @@ class Forwarder:
             self._enter(endpoint, note)
             try:
                 return await self._upstreams.ask(endpoint, ask), endpoint
-            except NotConnectedError as error:
+            except NotConnected as error:
                 self._leave(endpoint, note)
                 failure = str(error)
             except BaseException:
                 self._leave(endpoint, note)
                 raise
         if failure:
-            raise _Refused(refusals.upstream_error(note.model, failure), Result.UPSTREAM_ERROR)
-        raise _Refused(refusals.model_not_ready(note.model))
+            raise Refused(refusals.upstream_error(note.model, failure), Result.UPSTREAM_ERROR)
+        raise Refused(refusals.model_not_ready(note.model))
 
     def _picked(self, rule: Rule, tried: set[Endpoint]) -> Endpoint | None:
         backend = picked_backend(rule.backends, tried, random.random())  # noqa: S311 - spreads load, guards nothing
@@ -175,7 +175,7 @@ class Forwarder:
     ) -> web.StreamResponse:
         note.status = upstream.status
         if _is_unreadable_error(upstream):
-            raise _Refused(await _quoted(note.model, upstream), _result_of(upstream.status))
+            raise Refused(await _quoted(note.model, upstream), _result_of(upstream.status))
         chunk = await next_chunk(upstream)
         watch = EventWatch() if _is_plain_event_stream(upstream) else None
         response = await _begun(note, upstream, watch)
@@ -197,7 +197,7 @@ class Forwarder:
             and not watch.has_error
             and _is_cut_short(note, watch)
         ):
-            raise BrokeError("it ended before its answer did")
+            raise BrokenOff("it ended before its answer did")
         note.result = Result.ENGINE_ERROR if watch is not None and watch.has_error else _result_of(upstream.status)
         await response.write_eof()
         return response
@@ -222,21 +222,21 @@ def refusal_response(refusal: Refusal, request_id: str) -> web.Response:
 def _routed(request: web.Request, body: bytes, table: RouteTable, limit_bytes: int) -> tuple[Rule, str]:
     path = request.path
     if has_dot_segment(path) or not table.has_path(path):
-        raise _Refused(refusals.path_not_found(path))
+        raise Refused(refusals.path_not_found(path))
     if request.method != "POST":
-        raise _Refused(refusals.method_not_allowed(path, "POST"))
+        raise Refused(refusals.method_not_allowed(path, "POST"))
     headers = joined_headers(request.headers)
     if len(request.headers.getall(MODEL_HEADER, ())) > 1:
-        raise _Refused(refusals.bad_request("The request has the header `model` twice.", param="model"))
+        raise Refused(refusals.bad_request("The request has the header `model` twice.", param="model"))
     try:
         model = chosen_model(headers.get(MODEL_HEADER), plain_body(body, headers.get("content-encoding"), limit_bytes))
-    except BodyTooLargeError:
-        raise _Refused(refusals.too_large(limit_bytes)) from None
-    except (UnreadableBody, zlib.error) as error:
-        raise _Refused(refusals.bad_request(str(error), param="model")) from error
+    except BodyTooLarge:
+        raise Refused(refusals.too_large(limit_bytes)) from None
+    except UnreadableBody as error:
+        raise Refused(refusals.bad_request(str(error), param="model")) from error
     rule = table.rule_for(method=request.method, path=path, model=model, headers=headers)
     if rule is None:
-        raise _Refused(refusals.model_not_found(model, table.models))
+        raise Refused(refusals.model_not_found(model, table.models))
     return rule, model
 
 
@@ -268,9 +268,9 @@ async def _broken_off(note: ExchangeNote, response: web.StreamResponse, refusal:
 def _expired(note: ExchangeNote) -> Exception:
     match note.phase:
         case Phase.ASKED:
-            return _Refused(refusals.upstream_timeout(note.model, "no first byte in time"), Result.UPSTREAM_ERROR)
+            return Refused(refusals.upstream_timeout(note.model, "no first byte in time"), Result.UPSTREAM_ERROR)
         case Phase.READING:
-            return BrokeError("it was silent for too long")
+            return BrokenOff("it was silent for too long")
         case Phase.WRITING:
             if note.request.transport is not None:
                 note.request.transport.abort()
@@ -292,10 +292,10 @@ def _is_unreadable_error(upstream: aiohttp.ClientResponse) -> bool:
 
 
 async def _quoted(model: str, upstream: aiohttp.ClientResponse) -> Refusal:
-    found = b""
-    while len(found) < _QUOTED_BYTES and (chunk := await next_chunk(upstream)):
-        found += chunk
-    return refusals.quoted_error(model, upstream.status, found.decode("utf-8", "replace"), upstream.headers)
+    body = b""
+    while len(body) < _QUOTED_BYTES and (chunk := await next_chunk(upstream)):
+        body += chunk
+    return refusals.quoted_error(model, upstream.status, body.decode("utf-8", "replace"), upstream.headers)
 
 
 def _result_of(status: int) -> Result:

@@ -40,7 +40,7 @@ class ExchangeNote:
         self._first_byte_seconds: float | None = None
         self._task = asyncio.current_task()
 
-    def rule_for(self, model: str, *, is_known: bool) -> None:
+    def name_model(self, model: str, *, is_known: bool) -> None:
         """Note the model; one that no route names stays out of the labels."""
         self.model = model
         self.label = model if is_known else UNKNOWN

@@ -96,12 +96,12 @@ def _port(text: str) -> int:
 
 def _seconds(text: str) -> float:
     try:
-        found = float(text)
+        seconds = float(text)
     except ValueError:
-        found = -1
-    if not 0 < found < 1e9:
+        seconds = -1
+    if not 0 < seconds < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return found
+    return seconds
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import json
 import re
 from typing import NamedTuple
 
+from rayfleet_gateway.errors import UnreadableBody
+
 _TOKEN = re.compile(rb"[ \t\r\n]*(?:([\"{}\[\]:,])|[^\s\"{}\[\]:,]+)")
 _STRUCTURE = re.compile(rb'[{}\[\]"]')
 # From within a string to its end. Possessive: one that does not end costs one pass.
@@ -23,10 +25,6 @@ _MOST_NESTED = 200_000
 _LONGEST_NAME = 512
 _LONGEST_VALUE = 12 * _LONGEST_NAME + 2  # every character written as a surrogate pair of escapes
 _LONGEST_KEY = len(r'"\u006d\u006f\u0064\u0065\u006c"')
-
-
-class UnreadableBody(ValueError):
-    """The body does not say which model is asked for; the message is for the client."""
 
 
 class _Token(NamedTuple):
@@ -100,13 +98,13 @@ def _member(body: bytes, at: int) -> tuple[_Token, str | None]:
 
 
 def _next(body: bytes, at: int) -> _Token | None:
-    found = _TOKEN.match(body, at)
-    if found is None:
+    match = _TOKEN.match(body, at)
+    if match is None:
         return None
-    kind = found[1] or b""
+    kind = match[1] or b""
     if kind == b'"':
-        return _Token(kind, found.end() - 1, _string_end(body, found.end()))
-    return _Token(kind, found.start(), found.end())
+        return _Token(kind, match.end() - 1, _string_end(body, match.end()))
+    return _Token(kind, match.start(), match.end())
 
 
 def _string_end(body: bytes, at: int) -> int:
@@ -124,10 +122,10 @@ def _string_end(body: bytes, at: int) -> int:
         if body.find(b"\\", at, quote - 1) >= 0:
             break  # which backslash escapes which is for the expression to say
         at = quote + 1
-    found = _STRING_END.match(body, at)
-    if found is None:
+    match = _STRING_END.match(body, at)
+    if match is None:
         raise _broken(at)
-    return found.end()
+    return match.end()
 
 
 def _skip(body: bytes, value: _Token) -> int:
@@ -142,10 +140,10 @@ def _skip(body: bytes, value: _Token) -> int:
         seen += 1
         if seen > _MOST_NESTED:
             raise UnreadableBody(f"The request's body has more than {_MOST_NESTED} nested strings and brackets.")
-        found = _STRUCTURE.search(body, at)
-        if found is None:
+        match = _STRUCTURE.search(body, at)
+        if match is None:
             raise _broken(at)
-        kind, at = found[0], found.end()
+        kind, at = match[0], match.end()
         if kind == b'"':
             at = _string_end(body, at)
         elif kind in _OPENERS:

@@ -18,18 +18,11 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from rayfleet_gateway.errors import BrokenOff, NotConnected
 from rayfleet_gateway.routes import Endpoint
 from rayfleet_gateway.settings import GatewaySettings
 
 _WHOLE_BYTES = 1 << 20  # larger bodies are written in pieces, so that other requests get their turn
-
-
-class NotConnectedError(Exception):
-    """No connection was made, so nothing was processed: another endpoint may be asked."""
-
-
-class BrokeError(Exception):
-    """The endpoint failed after it had, or may have had, the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +44,7 @@ class Upstreams:
         self._stale_seconds = settings.stale_limit.total_seconds()
 
     async def ask(self, endpoint: Endpoint, ask: Ask) -> aiohttp.ClientResponse:
-        """Return the answer, its head read. Raises NotConnectedError and BrokeError; limits are the caller's."""
+        """Return the answer, its head read. Raises NotConnected and BrokenOff; limits are the caller's."""
         loop = asyncio.get_running_loop()
         note = SimpleNamespace(is_reused=False)
         started = loop.time()
@@ -60,11 +53,11 @@ class Upstreams:
         except aiohttp.ClientError as error:
             is_stale = note.is_reused and _is_unanswered(error) and loop.time() - started < self._stale_seconds
             if not is_stale:
-                raise _judged(error) from error
+                raise _failure(error) from error
         try:
             return await _sent(self._fresh, endpoint, ask, note)
         except aiohttp.ClientError as error:
-            raise _judged(error) from error
+            raise _failure(error) from error
 
 
 @asynccontextmanager
@@ -81,11 +74,11 @@ async def open_upstreams(settings: GatewaySettings) -> AsyncIterator[Upstreams]:
 
 
 async def next_chunk(upstream: aiohttp.ClientResponse) -> bytes:
-    """Return the next bytes of an answer as they came, empty at its end. Raises BrokeError."""
+    """Return the next bytes of an answer as they came, empty at its end. Raises BrokenOff."""
     try:
         return await upstream.content.readany()
     except (aiohttp.ClientError, OSError) as error:
-        raise BrokeError(_reason(error)) from error
+        raise BrokenOff(_reason(error)) from error
 
 
 def _session(
@@ -132,12 +125,12 @@ def _is_unanswered(error: aiohttp.ClientError) -> bool:
     return isinstance(error, aiohttp.ClientOSError | aiohttp.ClientConnectionResetError)
 
 
-def _judged(error: aiohttp.ClientError) -> NotConnectedError | BrokeError:
+def _failure(error: aiohttp.ClientError) -> NotConnected | BrokenOff:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return NotConnectedError(f"no connection ({error.os_error.strerror or error.os_error})")
+        return NotConnected(f"no connection ({error.os_error.strerror or error.os_error})")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return NotConnectedError("no connection in time")
-    return BrokeError(_reason(error))
+        return NotConnected("no connection in time")
+    return BrokenOff(_reason(error))
 
 
 def _reason(error: Exception) -> str:

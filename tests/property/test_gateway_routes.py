@@ -48,7 +48,7 @@ def _routes(draw: st.DrawFn) -> list[dict[str, Any]]:
     ]
 
 
-class _Found(NamedTuple):
+class _Candidate(NamedTuple):
     match: dict[str, Any]
     created: str
     route: str
@@ -60,22 +60,24 @@ def _is_match(match: dict[str, Any], method: str, path: str, headers: dict[str, 
     if match["path"]["type"] == "Exact":
         is_path = path == value
     else:  # element by element, a trailing slash aside
-        wanted = [part for part in value.split("/") if part]
-        is_path = [part for part in path.split("/") if part][: len(wanted)] == wanted
+        prefix = [part for part in value.split("/") if part]
+        is_path = [part for part in path.split("/") if part][: len(prefix)] == prefix
     has_headers = all(headers.get(each["name"].lower()) == each["value"] for each in match["headers"])
     return is_path and has_headers and match.get("method") in {None, method}
 
 
 def _reference(routes: list[dict[str, Any]], method: str, path: str, headers: dict[str, str]) -> tuple[str, int] | None:
     """Filter all matches, one criterion after the other, as the specification of HTTPRouteRule lists them."""
-    found = []
+    candidates = []
     for route in routes:
         matches = [match for rule in route["spec"]["rules"] for match in rule["matches"]]
         meta = route["metadata"]
         for order, match in enumerate(matches, start=1):
             if _is_match(match, method, path, headers):
-                found.append(_Found(match, meta["creationTimestamp"], f"{meta['namespace']}/{meta['name']}", order))
-    criteria: tuple[Callable[[_Found], Any], ...] = (
+                candidates.append(
+                    _Candidate(match, meta["creationTimestamp"], f"{meta['namespace']}/{meta['name']}", order)
+                )
+    criteria: tuple[Callable[[_Candidate], Any], ...] = (
         lambda each: each.match["path"]["type"] != "Exact",
         lambda each: -len(each.match["path"]["value"].rstrip("/")),
         lambda each: "method" not in each.match,
@@ -85,11 +87,11 @@ def _reference(routes: list[dict[str, Any]], method: str, path: str, headers: di
         lambda each: each.order,
     )
     for criterion in criteria:
-        best = min(map(criterion, found), default=None)
-        found = [each for each in found if criterion(each) == best]
-    if not found:
+        best = min(map(criterion, candidates), default=None)
+        candidates = [each for each in candidates if criterion(each) == best]
+    if not candidates:
         return None
-    (best_one,) = found
+    (best_one,) = candidates
     return best_one.route, best_one.order
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rayfleet_gateway.model_read import UnreadableBody, body_model, chosen_model
+from rayfleet_gateway.errors import UnreadableBody
+from rayfleet_gateway.model_read import body_model, chosen_model
 
 
 @pytest.mark.parametrize(

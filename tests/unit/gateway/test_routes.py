@@ -36,8 +36,8 @@ def _slice(*entries: tuple[str, bool], namespace: str = "default") -> dict[str, 
 
 
 def _table(*routes: dict[str, Any], **objects: Any) -> RouteTable:
-    found = {"services": [_service()], "slices": [_slice(("127.0.0.1", True))]} | objects
-    return compiled(Objects(routes=routes, **found)).table
+    beside = {"services": [_service()], "slices": [_slice(("127.0.0.1", True))]} | objects
+    return compiled(Objects(routes=routes, **beside)).table
 
 
 def _route_of(table: RouteTable, path: str, model: str = "m", **headers: str) -> str | None:

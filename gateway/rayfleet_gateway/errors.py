@@ -1,0 +1,38 @@
+"""The gateway's own errors: why an exchange cannot go on. None leaves the gateway; each becomes an answer. Pure.
+
+::
+
+    RayfleetError
+    └── ExchangeError
+        ├── UnreadableBody   the client's fault: its body does not say which model is asked for
+        ├── BodyTooLarge     the client's fault: its body is larger than allowed
+        ├── NotConnected     the endpoint's: nothing was processed, so another one may be asked
+        ├── BrokenOff        the endpoint's: it failed after it had, or may have had, the request
+        └── Refused          an answer of the gateway's own ends the exchange (exchange.py)
+
+What the client is told is refusals.py's to say.
+"""
+
+from rayfleet.model.errors import RayfleetError
+
+
+class ExchangeError(RayfleetError):
+    """Base of what ends one exchange."""
+
+
+class UnreadableBody(ExchangeError):
+    """The body does not say which model is asked for; the message is for the client."""
+
+
+class BodyTooLarge(ExchangeError):
+    """The body is larger than allowed, as it is or unpacked."""
+
+
+class NotConnected(ExchangeError):
+    """No connection was made, so nothing was processed: another endpoint may be asked."""
+
+    is_retryable = True
+
+
+class BrokenOff(ExchangeError):
+    """The endpoint failed after it had, or may have had, the request."""

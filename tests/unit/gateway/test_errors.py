@@ -1,0 +1,35 @@
+"""The gateway's errors are one family, and all of it is drawn (rayfleet_gateway.errors)."""
+
+import importlib
+import inspect
+import pkgutil
+
+import rayfleet_gateway
+from rayfleet_gateway import errors
+
+
+def _defined_errors() -> dict[str, type[BaseException]]:
+    """Return every error class that a module of the gateway defines, by name."""
+    names = [module.name for module in pkgutil.iter_modules(rayfleet_gateway.__path__) if module.name != "__main__"]
+    modules = [importlib.import_module(f"rayfleet_gateway.{name}") for name in names]
+    return {
+        name: value
+        for module in modules
+        for name, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, BaseException) and value.__module__ == module.__name__
+    }
+
+
+def test_every_error_of_the_gateway_is_one_of_the_family() -> None:
+    defined = _defined_errors()
+    assert {"UnreadableBody", "BodyTooLarge", "NotConnected", "BrokenOff", "Refused"} <= set(defined)
+    assert [name for name, value in defined.items() if not issubclass(value, errors.ExchangeError)] == []
+
+
+def test_the_drawing_has_every_error() -> None:
+    assert [name for name in _defined_errors() if f"─ {name} " not in f"{errors.__doc__}".replace("\n", " ")] == []
+
+
+def test_only_what_was_not_processed_may_be_asked_again() -> None:
+    retryable = [name for name, value in _defined_errors().items() if getattr(value, "is_retryable", False)]
+    assert retryable == ["NotConnected"]
