@@ -1,19 +1,20 @@
 """A gateway in this process over a fixed route table: the real application, its real runner, a real socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from rayfleet_gateway.app import FORWARDER, TELEMETRY, make_app
 from rayfleet_gateway.exchange import Forwarder
 from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, Rule
 from rayfleet_gateway.serving import make_runner
 from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.telemetry import Telemetry
 
 
 @dataclass(slots=True)
@@ -29,28 +30,47 @@ class FixedTable:
         await asyncio.Event().wait()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningGateway:
-    """``url`` has no path."""
+class GatewayServer(TestServer):
+    """A gateway over one table on a free loopback port (``settings.port`` does not count): ``async with`` runs it.
 
-    url: str
-    port: int
-    runner: web.AppRunner
-    forwarder: Forwarder
-    telemetry: Telemetry
+    Or give it to pytest-aiohttp's ``aiohttp_client``.
+    """
+
+    def __init__(self, table: RouteTable, settings: GatewaySettings | None = None) -> None:
+        self._settings = settings or GatewaySettings()
+        super().__init__(make_app(self._settings, FixedTable(table)))
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a path."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def forwarder(self) -> Forwarder:
+        """What forwards; there is one once it runs."""
+        return self.app[FORWARDER]
 
     def counted(self) -> dict[tuple[str, str, str], float]:
         """Return (model, status, result) -> number of requests."""
         return {
             (sample.labels["model"], sample.labels["status"], sample.labels["result"]): sample.value
-            for metric in self.telemetry.requests.collect()
+            for metric in self.app[TELEMETRY].requests.collect()
             for sample in metric.samples
             if sample.name.endswith("_total")
         }
 
     def in_flight(self) -> float:
         """Return the number of requests upstream, by the metric."""
-        return sum(sample.value for metric in self.telemetry.in_flight.collect() for sample in metric.samples)
+        return sum(sample.value for metric in self.app[TELEMETRY].in_flight.collect() for sample in metric.samples)
+
+    async def _make_runner(self, **_options: Any) -> web.AppRunner:
+        return make_runner(self.app, self._settings)  # with the real limits, not a test server's
+
+
+def endpoint_of(url: str) -> Endpoint:
+    """Return the address in a URL with a port."""
+    parts = URL(url)
+    return Endpoint(address=parts.host or "", port=parts.port or 0)
 
 
 def table_for(model: str, *endpoints: Endpoint, timeout: timedelta | None = None) -> RouteTable:
@@ -68,24 +88,3 @@ def table_for(model: str, *endpoints: Endpoint, timeout: timedelta | None = None
         for order, path in enumerate(paths)
     )
     return RouteTable(by_model={model: rules})
-
-
-@asynccontextmanager
-async def running_gateway(table: RouteTable, settings: GatewaySettings | None = None) -> AsyncIterator[RunningGateway]:
-    """Run a gateway on a free loopback port (``settings.port`` does not count)."""
-    settings = settings or GatewaySettings()
-    app = make_app(settings, FixedTable(table))
-    runner = make_runner(app, settings)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    try:
-        yield RunningGateway(
-            url=f"http://127.0.0.1:{port}",
-            port=port,
-            runner=runner,
-            forwarder=app[FORWARDER],
-            telemetry=app[TELEMETRY],
-        )
-    finally:
-        await runner.cleanup()

@@ -15,7 +15,7 @@ import uvloop
 from aiohttp import web
 
 from rayfleet_gateway.routes import Endpoint
-from rayfleet_gateway.testing import running_gateway, table_for
+from rayfleet_gateway.testing import GatewayServer, table_for
 
 EVENTS = 500
 _EVENT = (
@@ -107,8 +107,8 @@ async def bare(port: int, stop: asyncio.Event) -> None:
 
 async def gateway(port: int, stop: asyncio.Event) -> None:
     table = table_for("m", Endpoint(address="127.0.0.1", port=port), timeout=timedelta(seconds=120))
-    async with running_gateway(table) as running:
-        _tell(running.port)
+    async with GatewayServer(table) as running:
+        _tell(running.port or 0)
         await stop.wait()
 
 

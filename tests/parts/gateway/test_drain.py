@@ -2,76 +2,88 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet_gateway.app import ENDED, make_app
-from rayfleet_gateway.routes import Endpoint, RouteTable
+from rayfleet_gateway.routes import RouteTable
 from rayfleet_gateway.serving import make_runner
 from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.testing import FixedTable, RunningGateway, running_gateway, table_for
+from rayfleet_gateway.testing import FixedTable, GatewayServer, endpoint_of, table_for
 
+pytestmark = pytest.mark.timeout(20)
 BODY = {"model": "m", "stream": True}
 
 
-async def _gateway(stack: AsyncExitStack, engine: FakeEngine, drain_seconds: float) -> RunningGateway:
-    await stack.enter_async_context(fake_engine(engine))
-    endpoint = Endpoint(address="127.0.0.1", port=int(engine.url.rsplit(":", 1)[1]))
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    async with fake_engine(FakeEngine(model="m")) as running:
+        yield running
+
+
+def _gateway(engine: FakeEngine, drain_seconds: float) -> GatewayServer:
     settings = GatewaySettings(drain=timedelta(seconds=drain_seconds))
-    return await stack.enter_async_context(running_gateway(table_for("m", endpoint), settings))
+    return GatewayServer(table_for("m", endpoint_of(engine.url)), settings)
 
 
-async def test_a_live_stream_completes_and_new_connections_are_refused() -> None:
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
-        gateway = await _gateway(stack, FakeEngine(model="m", token_seconds=0.1), drain_seconds=10)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        response = await session.post(f"{gateway.url}/v1/completions", json=BODY)
-        await response.content.readany()
-        stopping = asyncio.create_task(gateway.runner.cleanup())
-        while gateway.runner.sites:
-            await asyncio.sleep(0)
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", gateway.port)
-        assert (await response.read()).endswith(b"data: [DONE]\n\n")
-        await stopping
-        assert gateway.counted() == {("m", "200", "ok"): 1}
+async def test_a_live_stream_completes_and_new_connections_are_refused(
+    engine: FakeEngine, aiohttp_client: AiohttpClient
+) -> None:
+    engine.token_seconds = 0.1
+    gateway = _gateway(engine, drain_seconds=10)
+    client: TestClient[Any, Any] = await aiohttp_client(gateway)
+    response = await client.post("/v1/completions", json=BODY)
+    await response.content.readany()
+    port, runner = gateway.port, gateway.runner
+    stopping = asyncio.create_task(gateway.close())
+    assert runner is not None
+    while runner.sites:
+        await asyncio.sleep(0)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    assert (await response.read()).endswith(b"data: [DONE]\n\n")
+    await stopping
+    assert gateway.counted() == {("m", "200", "ok"): 1}
 
 
-async def test_a_stream_that_is_not_done_at_the_limit_ends_with_an_error() -> None:
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
-        engine = FakeEngine(model="m", token_seconds=60)
-        gateway = await _gateway(stack, engine, drain_seconds=0.2)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        response = await session.post(f"{gateway.url}/v1/completions", json=BODY)
-        await response.content.readany()
-        stopping = asyncio.create_task(gateway.runner.cleanup())
-        last = (await response.read()).rstrip().split(b"data: ")[-1]
-        assert json.loads(last)["error"]["code"] == "gateway_stopping"
-        await stopping
-        assert gateway.counted() == {("m", "200", "cut"): 1}
-        assert gateway.in_flight() == 0
-        while engine.running:
-            await asyncio.sleep(0.01)
-        assert engine.aborted == 1
+async def test_a_stream_that_is_not_done_at_the_limit_ends_with_an_error(
+    engine: FakeEngine, aiohttp_client: AiohttpClient
+) -> None:
+    engine.token_seconds = 60
+    gateway = _gateway(engine, drain_seconds=0.2)
+    client: TestClient[Any, Any] = await aiohttp_client(gateway)
+    response = await client.post("/v1/completions", json=BODY)
+    await response.content.readany()
+    stopping = asyncio.create_task(gateway.close())
+    last = (await response.read()).rstrip().split(b"data: ")[-1]
+    assert json.loads(last)["error"]["code"] == "gateway_stopping"
+    await stopping
+    assert gateway.counted() == {("m", "200", "cut"): 1}
+    assert gateway.in_flight() == 0
+    while engine.running:
+        await asyncio.sleep(0.01)
+    assert engine.aborted == 1
 
 
-async def test_a_request_without_an_answer_at_the_limit_is_a_503() -> None:
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
-        engine = FakeEngine(model="m", fault=Fault.HANGS)
-        gateway = await _gateway(stack, engine, drain_seconds=0.2)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        asked = asyncio.create_task(session.post(f"{gateway.url}/v1/completions", json=BODY))
-        while not engine.running:
-            await asyncio.sleep(0.01)
-        await gateway.runner.cleanup()
-        response = await asked
-        assert (response.status, (await response.json())["error"]["code"]) == (503, "gateway_stopping")
-        assert gateway.counted() == {("m", "503", "cut"): 1}
+async def test_a_request_without_an_answer_at_the_limit_is_a_503(
+    engine: FakeEngine, aiohttp_client: AiohttpClient
+) -> None:
+    engine.fault = Fault.HANGS
+    gateway = _gateway(engine, drain_seconds=0.2)
+    client: TestClient[Any, Any] = await aiohttp_client(gateway)
+    asked = asyncio.create_task(client.request("POST", "/v1/completions", json=BODY))
+    while not engine.running:
+        await asyncio.sleep(0.01)
+    await gateway.close()
+    response = await asked
+    assert (response.status, (await response.json())["error"]["code"]) == (503, "gateway_stopping")
+    assert gateway.counted() == {("m", "503", "cut"): 1}
 
 
 class _BrokenTable(FixedTable):

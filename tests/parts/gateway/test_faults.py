@@ -4,18 +4,21 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient
+from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet_gateway.events import EventWatch
 from rayfleet_gateway.routes import Endpoint
 from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.testing import RunningGateway, running_gateway, table_for
+from rayfleet_gateway.testing import GatewayServer, endpoint_of, table_for
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BODY = b'{"model": "m", "prompt": "x"}'
@@ -69,18 +72,19 @@ def chunk(content: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def scripted(up: Scripted, settings: GatewaySettings | None = None) -> AsyncIterator[RunningGateway]:
+async def scripted(up: Scripted, settings: GatewaySettings | None = None) -> AsyncIterator[GatewayServer]:
     server = await asyncio.start_server(up.serve, "127.0.0.1", 0)
     up.port = server.sockets[0].getsockname()[1]
     table = table_for("m", Endpoint(address="127.0.0.1", port=up.port), timeout=timedelta(seconds=5))
     async with asyncio.timeout(LIMIT_SECONDS), server:
-        async with running_gateway(table, settings) as gateway:
+        gateway = GatewayServer(table, settings)
+        async with gateway:
             yield gateway
             assert gateway.in_flight() == 0
         server.close()
 
 
-async def asked(gateway: RunningGateway, path: str = "/v1/completions") -> tuple[int, bytes]:
+async def asked(gateway: GatewayServer, path: str = "/v1/completions") -> tuple[int, bytes]:
     async with (
         aiohttp.ClientSession() as session,
         session.post(gateway.url + path, data=BODY) as response,
@@ -88,7 +92,7 @@ async def asked(gateway: RunningGateway, path: str = "/v1/completions") -> tuple
         return response.status, await response.read()
 
 
-async def raw(gateway: RunningGateway, sent: bytes) -> bytes:
+async def raw(gateway: GatewayServer, sent: bytes) -> bytes:
     """Return everything that the gateway answers on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(sent)
@@ -206,17 +210,13 @@ async def test_a_stream_that_breaks_within_an_event_is_cut() -> None:
         assert gateway.counted() == {("m", "200", "upstream_error"): 1}
 
 
-async def test_an_error_event_within_a_200_passes_and_is_counted() -> None:
-    engine = FakeEngine(model="m", fault=Fault.ERROR_IN_STREAM)
-    async with fake_engine(engine) as up, AsyncExitStack() as stack:
-        port = int(up.url.rsplit(":", 1)[1])
-        gateway = await stack.enter_async_context(
-            running_gateway(table_for("m", Endpoint(address="127.0.0.1", port=port)))
-        )
-        session = await stack.enter_async_context(aiohttp.ClientSession())
+async def test_an_error_event_within_a_200_passes_and_is_counted(aiohttp_client: AiohttpClient) -> None:
+    async with fake_engine(FakeEngine(model="m", fault=Fault.ERROR_IN_STREAM)) as engine:
+        gateway = GatewayServer(table_for("m", endpoint_of(engine.url)))
+        client: TestClient[Any, Any] = await aiohttp_client(gateway)
         body = {"model": "m", "stream": True}
-        direct = await (await session.post(f"{up.url}/v1/completions", json=body)).read()
-        through = await (await session.post(f"{gateway.url}/v1/completions", json=body)).read()
+        direct = await (await client.session.post(f"{engine.url}/v1/completions", json=body)).read()
+        through = await (await client.post("/v1/completions", json=body)).read()
         assert through == direct
         assert gateway.counted() == {("m", "200", "engine_error"): 1}
 
@@ -318,8 +318,7 @@ async def test_in_flight_is_zero_after_any_mix_of_faults() -> None:
                 pass
 
         await asyncio.gather(*(one(chance.choice([0.02, 0.1, 5])) for _ in range(100)))
-        server = gateway.runner.server
-        while server is None or server.connections:
+        while gateway.handler.connections:
             await asyncio.sleep(0.01)
         assert not gateway.forwarder._in_flight
         assert not gateway.forwarder._running
