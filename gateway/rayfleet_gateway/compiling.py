@@ -5,14 +5,17 @@ rather than matching more than was asked. A backend in another namespace counts 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.objects.meta import created_at, key_of, namespace_of
+from rayfleet.objects.parts import mappings, part
+from rayfleet.objects.services import ready_addresses, service_of_slice, service_ports, slice_port
+from rayfleet.objects.times import encode_time
 from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, Rule, rank_of
-
-JsonObject = Mapping[str, Any]
 
 _DURATION = re.compile(r"(\d+)(h|ms|m|s)")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -27,16 +30,16 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objects:
+class RoutingObjects:
     """What the API server shows now."""
 
-    routes: Sequence[JsonObject] = ()
-    services: Sequence[JsonObject] = ()
-    slices: Sequence[JsonObject] = ()
-    grants: Sequence[JsonObject] = ()
+    routes: Sequence[ReadOnlyJson] = ()
+    services: Sequence[ReadOnlyJson] = ()
+    slices: Sequence[ReadOnlyJson] = ()
+    grants: Sequence[ReadOnlyJson] = ()
 
 
-def compiled(objects: Objects) -> Compiled:
+def compiled(objects: RoutingObjects) -> Compiled:
     """Return the route table of the objects."""
     compiler = _Compiler(objects)
     rules = sorted((rule for route in objects.routes for rule in compiler.readable(route)), key=lambda rule: rule.rank)
@@ -63,17 +66,16 @@ def parsed_duration(text: str) -> timedelta:
 class _Compiler:
     """Holds the look-ups for one compilation; ``problems`` grows."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: RoutingObjects) -> None:
         self.problems: set[str] = set()
-        self._services = {_key(service): service for service in objects.services}
-        self._slices: dict[tuple[str, str], list[JsonObject]] = {}
+        self._services = {key_of(service): service for service in objects.services}
+        self._slices: dict[ObjectKey, list[ReadOnlyJson]] = {}
         for each in objects.slices:
-            name = each["metadata"].get("labels", {}).get("kubernetes.io/service-name")
-            if name:
-                self._slices.setdefault((each["metadata"]["namespace"], name), []).append(each)
+            service = ObjectKey(namespace=namespace_of(each), name=service_of_slice(each))
+            self._slices.setdefault(service, []).append(each)
         self._grants = objects.grants
 
-    def readable(self, route: JsonObject) -> Sequence[Rule]:
+    def readable(self, route: ReadOnlyJson) -> Sequence[Rule]:
         """Return the rules of a route, none of one that is not made as its schema says.
 
         One bad object must not stop the others.
@@ -81,32 +83,32 @@ class _Compiler:
         try:
             return tuple(self.rules(route))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self.problems.add(f"HTTPRoute {'/'.join(_key(route))}: is not readable: {type(error).__name__} {error}")
+            self.problems.add(f"HTTPRoute {key_of(route)}: is not readable: {type(error).__name__} {error}")
             return ()
 
-    def rules(self, route: JsonObject) -> Iterable[Rule]:
+    def rules(self, route: ReadOnlyJson) -> Iterable[Rule]:
         """Yield a Rule for each match of each rule of a route."""
-        namespace, name = _key(route)
-        created = route["metadata"].get("creationTimestamp", "")
+        key, created = key_of(route), created_at(route)
+        age = encode_time(created) if created is not None else ""
         order = 0
-        for spec in route.get("spec", {}).get("rules") or ():
-            backends = tuple(self._backends(namespace, name, spec.get("backendRefs") or ()))
-            timeout = self._timeout(f"{namespace}/{name}", (spec.get("timeouts") or {}).get("request"))
-            matches: Sequence[JsonObject] = spec.get("matches") or ({},)
+        for spec in part(route, "spec").get("rules") or ():
+            backends = tuple(self._backends(key, spec.get("backendRefs") or ()))
+            timeout = self._timeout(key, part(spec, "timeouts").get("request"))
+            matches: Sequence[ReadOnlyJson] = spec.get("matches") or ({},)
             for raw in matches:
                 order += 1
-                match = self._match(f"{namespace}/{name}", raw)
+                match = self._match(key, raw)
                 if match is not None:
-                    rank = rank_of(match, created=created, route=f"{namespace}/{name}", order=order)
+                    rank = rank_of(match, created=age, route=str(key), order=order)
                     yield Rule(
                         match=match,
-                        route=f"{namespace}/{name}",
+                        route=str(key),
                         rank=rank,
                         backends=backends,
                         request_timeout=timeout,
                     )
 
-    def _match(self, route: str, raw: JsonObject) -> Match | None:
+    def _match(self, route: ObjectKey, raw: ReadOnlyJson) -> Match | None:
         path = raw.get("path") or {}
         kind = path.get("type", "PathPrefix")
         headers: dict[str, str] = {}
@@ -123,7 +125,7 @@ class _Compiler:
             path=path.get("value", "/"), is_exact_path=kind == "Exact", headers=headers, method=raw.get("method", "")
         )
 
-    def _timeout(self, route: str, text: str | None) -> timedelta | None:
+    def _timeout(self, route: ObjectKey, text: str | None) -> timedelta | None:
         if text is None:
             return None
         try:
@@ -132,66 +134,47 @@ class _Compiler:
             self.problems.add(f"HTTPRoute {route}: timeouts.request: {error}")
             return None
 
-    def _backends(self, namespace: str, route: str, references: Sequence[JsonObject]) -> Iterable[Backend]:
+    def _backends(self, route: ObjectKey, references: Sequence[ReadOnlyJson]) -> Iterable[Backend]:
         for reference in references:
-            target = (reference.get("namespace") or namespace, reference["name"])
-            subject = f"HTTPRoute {namespace}/{route}: backend {target[0]}/{target[1]}"
+            target = ObjectKey(namespace=reference.get("namespace") or route.namespace, name=reference["name"])
+            subject = f"HTTPRoute {route}: backend {target}"
             if reference.get("kind", "Service") != "Service" or reference.get("group"):
                 self.problems.add(f"{subject}: only Services are supported, not {reference.get('kind')}")
                 continue
-            if target[0] != namespace and not self._is_granted(namespace, target):
+            if target.namespace != route.namespace and not self._is_granted(route.namespace, target):
                 self.problems.add(f"{subject}: lies in another namespace without a ReferenceGrant there")
                 continue
             endpoints = self._endpoints(subject, target, reference.get("port"))
-            yield Backend(service="/".join(target), weight=reference.get("weight", 1), endpoints=endpoints)
+            yield Backend(service=str(target), weight=reference.get("weight", 1), endpoints=endpoints)
 
-    def _is_granted(self, namespace: str, target: tuple[str, str]) -> bool:
+    def _is_granted(self, namespace: str, target: ObjectKey) -> bool:
         for grant in self._grants:
-            spec = grant.get("spec", {})
+            spec = part(grant, "spec")
             is_from = any(
                 source.get("kind") == "HTTPRoute" and source.get("namespace") == namespace
-                for source in spec.get("from") or ()
+                for source in mappings(spec.get("from"))
             )
             is_to = any(
-                goal.get("kind") == "Service" and goal.get("name") in {None, "", target[1]}
-                for goal in spec.get("to") or ()
+                goal.get("kind") == "Service" and goal.get("name") in {None, "", target.name}
+                for goal in mappings(spec.get("to"))
             )
-            if grant["metadata"]["namespace"] == target[0] and is_from and is_to:
+            if namespace_of(grant) == target.namespace and is_from and is_to:
                 return True
         return False
 
-    def _endpoints(self, subject: str, target: tuple[str, str], port: int | None) -> tuple[Endpoint, ...]:
+    def _endpoints(self, subject: str, target: ObjectKey, port: int | None) -> tuple[Endpoint, ...]:
         service = self._services.get(target)
         if service is None:
             self.problems.add(f"{subject}: there is no such Service")
             return ()
-        named = [entry for entry in service.get("spec", {}).get("ports") or () if entry.get("port") == port]
-        if not named:
+        port_name = next((each.name for each in service_ports(service) if each.port == port), None)
+        if port_name is None:
             self.problems.add(f"{subject}: the Service has no port {port}")
             return ()
-        name = named[0].get("name") or ""
-        found = {
+        endpoints = {
             Endpoint(address=address, port=number)
             for each in self._slices.get(target, ())
-            for number in _slice_ports(each, name)
-            for entry in each.get("endpoints") or ()
-            if _is_ready(entry)
-            for address in entry.get("addresses") or ()
+            if (number := slice_port(each, port_name)) is not None
+            for address in ready_addresses(each)
         }
-        return tuple(sorted(found))
-
-
-def _slice_ports(each: JsonObject, name: str) -> list[int]:
-    return [
-        entry["port"] for entry in each.get("ports") or () if (entry.get("name") or "") == name and entry.get("port")
-    ]
-
-
-def _is_ready(entry: JsonObject) -> bool:
-    """An endpoint without a ready condition is ready (EndpointSlice API: nil means unknown, to be taken as ready)."""
-    ready = (entry.get("conditions") or {}).get("ready")
-    return ready is None or bool(ready)
-
-
-def _key(manifest: JsonObject) -> tuple[str, str]:
-    return manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        return tuple(sorted(endpoints))

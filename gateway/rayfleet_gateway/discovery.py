@@ -13,7 +13,7 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.reflector import Reflector
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
-from rayfleet_gateway.compiling import Objects, compiled
+from rayfleet_gateway.compiling import RoutingObjects, compiled
 from rayfleet_gateway.routes import RouteTable
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Discovery:
 
     def _compile(self) -> None:
         result = compiled(
-            Objects(
+            RoutingObjects(
                 routes=tuple(self._routes.store.list()),
                 services=tuple(self._services.store.list()),
                 slices=tuple(self._slices.store.list()),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rayfleet.model.errors import SettingsError
+from rayfleet.objects.services import ENGINE_PORT, SIDECAR_PORT
 from rayfleet_sidecar.readiness import ReadinessRules
 
 
@@ -22,9 +23,9 @@ class SidecarSettings:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = SIDECAR_PORT
     engine: str = "engine"
-    engine_url: str = "http://127.0.0.1:8000"
+    engine_url: str = f"http://127.0.0.1:{ENGINE_PORT}"
     health_path: str = "/health"
     metrics_path: str = "/metrics"
     model: str = ""

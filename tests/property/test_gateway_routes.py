@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayfleet_gateway.compiling import Objects, compiled
+from rayfleet.model.json import Json
+from rayfleet_gateway.compiling import RoutingObjects, compiled
 from rayfleet_gateway.picking import picked_backend, picked_endpoint
 from rayfleet_gateway.routes import Backend, Endpoint
 
@@ -21,7 +22,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @st.composite
-def _matches(draw: st.DrawFn) -> dict[str, Any]:
+def _matches(draw: st.DrawFn) -> Json:
     headers = []
     if model := draw(st.sampled_from([None, *MODELS])):
         headers.append({"name": draw(st.sampled_from(["model", "Model"])), "value": model})
@@ -33,7 +34,7 @@ def _matches(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def _routes(draw: st.DrawFn) -> list[dict[str, Any]]:
+def _routes(draw: st.DrawFn) -> list[Json]:
     names = draw(st.lists(st.sampled_from("pqrst"), unique=True, max_size=4))
     return [
         {
@@ -49,13 +50,13 @@ def _routes(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 class _Candidate(NamedTuple):
-    match: dict[str, Any]
+    match: Json
     created: str
     route: str
     order: int
 
 
-def _is_match(match: dict[str, Any], method: str, path: str, headers: dict[str, str]) -> bool:
+def _is_match(match: Json, method: str, path: str, headers: dict[str, str]) -> bool:
     value = match["path"]["value"]
     if match["path"]["type"] == "Exact":
         is_path = path == value
@@ -66,7 +67,7 @@ def _is_match(match: dict[str, Any], method: str, path: str, headers: dict[str, 
     return is_path and has_headers and match.get("method") in {None, method}
 
 
-def _reference(routes: list[dict[str, Any]], method: str, path: str, headers: dict[str, str]) -> tuple[str, int] | None:
+def _reference(routes: list[Json], method: str, path: str, headers: dict[str, str]) -> tuple[str, int] | None:
     """Filter all matches, one criterion after the other, as the specification of HTTPRouteRule lists them."""
     candidates = []
     for route in routes:
@@ -103,10 +104,10 @@ def _reference(routes: list[dict[str, Any]], method: str, path: str, headers: di
     tier=st.sampled_from([None, *TIERS]),
 )
 def test_a_request_takes_the_rule_that_gateway_api_says(
-    routes: list[dict[str, Any]], method: str, path: str, model: str, tier: str | None
+    routes: list[Json], method: str, path: str, model: str, tier: str | None
 ) -> None:
     headers = {"model": model} | ({"x-tier": tier} if tier else {})
-    table = compiled(Objects(routes=routes)).table
+    table = compiled(RoutingObjects(routes=routes)).table
     rule = table.rule_for(method=method, path=path, model=model, headers=headers)
     expected = _reference(routes, method, path, headers)
     assert (None if rule is None else (rule.route, rule.rank[-1])) == expected

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from aiohttp import web
+
+from rayfleet.model.json import Json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -150,21 +151,21 @@ class _Answer:
 
     engine: FakeEngine
     is_chat: bool
-    body: dict[str, Any]
+    body: Json
 
     @property
     def words(self) -> tuple[str, ...]:
         most = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
         return self.engine.words[: most or len(self.engine.words)]
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self) -> Json:
         """Return the answer in one piece."""
         text = "".join(self.words)
         choice = {"message": {"role": "assistant", "content": text}} if self.is_chat else {"text": text}
         kind = "chat.completion" if self.is_chat else "text_completion"
         return self._envelope(kind, [{"index": 0, "finish_reason": self._finish_reason(), **choice}]) | self._usage()
 
-    def pieces(self) -> list[dict[str, Any]]:
+    def pieces(self) -> list[Json]:
         """Return the events of a stream, without ``[DONE]``.
 
         One for each token, the finish reason in the last, then usage if wanted.
@@ -173,7 +174,7 @@ class _Answer:
         pieces = []
         for index, word in enumerate(self.words):
             role = {"role": "assistant"} if index == 0 else {}
-            choice: dict[str, Any] = {"delta": {**role, "content": word}} if self.is_chat else {"text": word}
+            choice: Json = {"delta": {**role, "content": word}} if self.is_chat else {"text": word}
             reason = self._finish_reason() if index == len(self.words) - 1 else None
             pieces.append(self._envelope(kind, [{"index": 0, "finish_reason": reason, **choice}]))
         if (self.body.get("stream_options") or {}).get("include_usage"):
@@ -183,11 +184,11 @@ class _Answer:
     def _finish_reason(self) -> str:
         return "length" if len(self.words) < len(self.engine.words) else "stop"
 
-    def _usage(self) -> dict[str, Any]:
+    def _usage(self) -> Json:
         tokens = len(self.words)
         return {"usage": {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1 + tokens}}
 
-    def _envelope(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    def _envelope(self, kind: str, choices: list[Json]) -> Json:
         return {"id": "fake-1", "object": kind, "created": 0, "model": self.engine.model, "choices": choices}
 
 
@@ -208,5 +209,5 @@ async def fake_engine(engine: FakeEngine | None = None) -> AsyncIterator[FakeEng
         await runner.cleanup()
 
 
-def _event(content: dict[str, Any]) -> bytes:
+def _event(content: Json) -> bytes:
     return b"data: " + json.dumps(content).encode() + b"\n\n"

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from rayfleet_gateway.compiling import Objects, compiled, parsed_duration
+from rayfleet.model.json import Json
+from rayfleet_gateway.compiling import RoutingObjects, compiled, parsed_duration
 from rayfleet_gateway.picking import picked_backend, picked_endpoint
 from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, matches_path
 
 A, B, C = (Endpoint(address=f"127.0.0.{number}", port=8000) for number in (1, 2, 3))
 
 
-def _route(name: str = "r", *, namespace: str = "default", model: str = "m", **rule: Any) -> dict[str, Any]:
+def _route(name: str = "r", *, namespace: str = "default", model: str = "m", **rule: Any) -> Json:
     match = {"headers": [{"name": "model", "value": model}], "path": {"type": "PathPrefix", "value": "/v1/completions"}}
     return {
         "metadata": {"name": name, "namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -20,14 +21,14 @@ def _route(name: str = "r", *, namespace: str = "default", model: str = "m", **r
     }
 
 
-def _service(namespace: str = "default") -> dict[str, Any]:
+def _service(namespace: str = "default") -> Json:
     return {
         "metadata": {"name": "s", "namespace": namespace},
         "spec": {"ports": [{"name": "serve", "port": 8000}, {"name": "http", "port": 8080}]},
     }
 
 
-def _slice(*entries: tuple[str, bool], namespace: str = "default") -> dict[str, Any]:
+def _slice(*entries: tuple[str, bool], namespace: str = "default") -> Json:
     return {
         "metadata": {"name": "s-1", "namespace": namespace, "labels": {"kubernetes.io/service-name": "s"}},
         "ports": [{"name": "serve", "port": 8000}, {"name": "http", "port": 8080}],
@@ -35,9 +36,9 @@ def _slice(*entries: tuple[str, bool], namespace: str = "default") -> dict[str, 
     }
 
 
-def _table(*routes: dict[str, Any], **objects: Any) -> RouteTable:
+def _table(*routes: Json, **objects: Any) -> RouteTable:
     beside = {"services": [_service()], "slices": [_slice(("127.0.0.1", True))]} | objects
-    return compiled(Objects(routes=routes, **beside)).table
+    return compiled(RoutingObjects(routes=routes, **beside)).table
 
 
 def _route_of(table: RouteTable, path: str, model: str = "m", **headers: str) -> str | None:
@@ -76,7 +77,7 @@ def test_the_longest_prefix_wins_then_more_headers_then_age_then_name() -> None:
 def test_a_backend_elsewhere_needs_a_grant_there() -> None:
     route = _route(namespace="gateways")
     route["spec"]["rules"][0]["backendRefs"][0]["namespace"] = "default"
-    without = compiled(Objects(routes=[route], services=[_service()], slices=[_slice(("127.0.0.1", True))]))
+    without = compiled(RoutingObjects(routes=[route], services=[_service()], slices=[_slice(("127.0.0.1", True))]))
     assert without.table.by_model["m"][0].backends == ()
     assert "ReferenceGrant" in without.problems[0]
     grant = {
@@ -89,7 +90,7 @@ def test_a_backend_elsewhere_needs_a_grant_there() -> None:
 def test_a_match_that_is_not_supported_matches_nothing_and_is_told() -> None:
     route = _route()
     route["spec"]["rules"][0]["matches"][0]["path"]["type"] = "RegularExpression"
-    result = compiled(Objects(routes=[route], services=[_service()]))
+    result = compiled(RoutingObjects(routes=[route], services=[_service()]))
     assert result.table == RouteTable()
     assert result.problems == ("HTTPRoute default/r: path matches of type RegularExpression are not supported",)
 
@@ -118,7 +119,7 @@ def test_a_route_that_is_not_readable_does_not_stop_the_others() -> None:
     broken = _route("broken")
     broken["spec"]["rules"][0]["backendRefs"][0] = {"port": 8000}
     result = compiled(
-        Objects(routes=[broken, _route("whole")], services=[_service()], slices=[_slice(("127.0.0.1", True))])
+        RoutingObjects(routes=[broken, _route("whole")], services=[_service()], slices=[_slice(("127.0.0.1", True))])
     )
     assert [rule.route for rule in result.table.by_model["m"]] == ["default/whole"]
     assert result.problems == ("HTTPRoute default/broken: is not readable: KeyError 'name'",)
