@@ -6,12 +6,12 @@ The gateway goes on with its last table while the API server is away: a lost con
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from time import monotonic
 from typing import Protocol
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.reflector import Reflector
-from rayfleet.model.json import ReadOnlyJson
+from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet_gateway.compiling import RoutingObjects, compiled
 from rayfleet_gateway.routes import RouteTable
@@ -19,7 +19,7 @@ from rayfleet_gateway.routes import RouteTable
 log = logging.getLogger(__name__)
 
 # Changes that come together (a rollout touches several objects) make one table; nobody notices 5 ms.
-SETTLE_SECONDS = 0.005
+SETTLE = timedelta(milliseconds=5)
 # With thousands of routes that never rest, compiling takes at most this part (1 of n + 1) of the loop that all streams
 # share.
 COMPILING_SHARE = 9
@@ -48,12 +48,8 @@ class Discovery:
 
     def __init__(self, client: KubeClient) -> None:
         self.table = RouteTable()
-        self._routes = Reflector(client, HTTP_ROUTES)
-        self._services = Reflector(client, SERVICES)
-        self._slices = Reflector(client, ENDPOINT_SLICES)
-        self._grants = Reflector(client, REFERENCE_GRANTS)
-        self._reflectors = (self._routes, self._services, self._slices, self._grants)
-        self._changed = asyncio.Event()
+        self._reflectors = Reflectors(client, (HTTP_ROUTES, SERVICES, ENDPOINT_SLICES, REFERENCE_GRANTS))
+        self._changes = Changes(self._reflectors, settle=SETTLE)
         self._compiled_once = asyncio.Event()
         self._known_problems: tuple[str, ...] = ()
 
@@ -69,32 +65,20 @@ class Discovery:
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
         """Watch and compile until cancelled; ``on_table`` hears each new table."""
         async with asyncio.TaskGroup() as group:
-            for reflector in self._reflectors:
-                reflector.subscribe(self._note)
-                group.create_task(reflector.run())
-            for reflector in self._reflectors:
-                await reflector.synced()
-            self._changed.set()
-            pause = SETTLE_SECONDS
-            while True:
-                await self._changed.wait()
-                await asyncio.sleep(pause)
-                self._changed.clear()
+            group.create_task(self._reflectors.run())
+            async for _ in self._changes:
                 started = monotonic()
                 self._compile()
                 on_table(self.table)
-                pause = max(SETTLE_SECONDS, COMPILING_SHARE * (monotonic() - started))
-
-    def _note(self, _old: ReadOnlyJson | None, _new: ReadOnlyJson | None) -> None:
-        self._changed.set()
+                await asyncio.sleep(COMPILING_SHARE * (monotonic() - started))
 
     def _compile(self) -> None:
         result = compiled(
             RoutingObjects(
-                routes=tuple(self._routes.store.list()),
-                services=tuple(self._services.store.list()),
-                slices=tuple(self._slices.store.list()),
-                grants=tuple(self._grants.store.list()),
+                routes=tuple(self._reflectors.store(HTTP_ROUTES).list()),
+                services=tuple(self._reflectors.store(SERVICES).list()),
+                slices=tuple(self._reflectors.store(ENDPOINT_SLICES).list()),
+                grants=tuple(self._reflectors.store(REFERENCE_GRANTS).list()),
             )
         )
         if result.problems != self._known_problems:

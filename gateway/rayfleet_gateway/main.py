@@ -6,7 +6,6 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from rayfleet.model.errors import RayfleetError
 from rayfleet_gateway.settings import GatewaySettings
 
 _DESCRIPTION = """\
@@ -40,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     settings = _settings(arguments)
     from rayfleet.logs import configure_logging
+    from rayfleet.process import exit_code
     from rayfleet_gateway.serving import serve_until_signal
 
     configure_logging()
@@ -49,12 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = asyncio.run
     else:
         run = uvloop.run
-    try:
-        run(serve_until_signal(settings))
-    except RayfleetError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
+    return exit_code(lambda: run(serve_until_signal(settings)))
 
 
 def _settings(arguments: list[str] | None) -> GatewaySettings:

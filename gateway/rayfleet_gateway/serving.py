@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import signal
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from rayfleet.kube.config import connect
 from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.process import stop_event
 from rayfleet_gateway.app import ENDED, make_app
 from rayfleet_gateway.discovery import Discovery
 from rayfleet_gateway.settings import GatewaySettings
@@ -52,10 +52,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 async def serve_until_signal(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await serve(settings, stop_event())
 
 
 def make_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:

@@ -1,13 +1,13 @@
 """``rayfleet-sidecar``: one process beside every engine."""
 
 import asyncio
-import signal
 import sys
 
 from aiohttp import web
 
 from rayfleet.logs import configure_logging
-from rayfleet.model.errors import EnvironmentProblem, RayfleetError
+from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.process import exit_code, stop_event
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import system_clock
 from rayfleet_sidecar.settings import SidecarSettings, read_settings
@@ -16,13 +16,7 @@ from rayfleet_sidecar.settings import SidecarSettings, read_settings
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     configure_logging()
-    try:
-        settings = read_settings(arguments)
-        asyncio.run(_until_signal(settings))
-    except RayfleetError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 0
+    return exit_code(lambda: asyncio.run(_until_signal(read_settings(arguments))))
 
 
 async def serve(settings: SidecarSettings, stop: asyncio.Event) -> None:
@@ -43,10 +37,7 @@ async def serve(settings: SidecarSettings, stop: asyncio.Event) -> None:
 
 
 async def _until_signal(settings: SidecarSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await serve(settings, stop_event())
 
 
 if __name__ == "__main__":

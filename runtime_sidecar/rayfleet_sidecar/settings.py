@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rayfleet.model.errors import SettingsError
-from rayfleet.objects.services import ENGINE_PORT, SIDECAR_PORT
+from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet_sidecar.readiness import ReadinessRules
 
 
