@@ -13,10 +13,12 @@ from rayfleet.model import resources
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import key_of, version_of
 
 _KNOWN: Mapping[tuple[str, str], ResourceType] = {
-    (found.api_version, found.kind): found for found in vars(resources).values() if isinstance(found, ResourceType)
+    (resource.api_version, resource.kind): resource
+    for resource in vars(resources).values()
+    if isinstance(resource, ResourceType)
 }
 
 
@@ -34,12 +36,12 @@ def resource_of(manifest: ReadOnlyJson) -> ResourceType:
     Pure. Raises ManifestError for kinds that rayfleet does not know.
     """
     kind = str(manifest.get("kind") or "")
-    found = _KNOWN.get((str(manifest.get("apiVersion") or ""), kind))
-    if found is None:
+    resource = _KNOWN.get((str(manifest.get("apiVersion") or ""), kind))
+    if resource is None:
         known = ", ".join(sorted(f"{each.kind} ({each.api_version})" for each in _KNOWN.values()))
         message = f"{kind!r} of {manifest.get('apiVersion')!r} is not a kind that rayfleet applies; it knows {known}"
         raise ManifestError(f"{kind or 'object'}", [FieldError(path="kind", message=message)])
-    return found
+    return resource
 
 
 async def apply_object(
@@ -55,12 +57,12 @@ async def apply_object(
         manifest = {**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}}
     key = key_of(manifest)
     try:
-        found = await client.get(resource, key.name, key.namespace)
+        before = await client.get(resource, key.name, key.namespace)
     except NotFound:
         try:
             return Applied.CREATED, await client.create(resource, manifest)
         except AlreadyExists:
-            found = await client.get(resource, key.name, key.namespace)
+            before = await client.get(resource, key.name, key.namespace)
     stored = await client.patch(resource, key, manifest)
-    is_same = stored["metadata"].get("resourceVersion") == found["metadata"].get("resourceVersion")
+    is_same = version_of(stored) == version_of(before)
     return (Applied.UNCHANGED if is_same else Applied.CONFIGURED), stored

@@ -321,10 +321,9 @@ class KubeClient:
         return arguments
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        said = str(error) or type(error).__name__
-        return Unreachable(
-            f"{self.address.url} does not answer: {said}", way_out="Is the API server running, and is this its address?"
-        )
+        problem = str(error) or type(error).__name__
+        way_out = "Is the API server running, and is this its address?"
+        return Unreachable(f"{self.address.url} does not answer: {problem}", way_out=way_out)
 
     @property
     def _session(self) -> aiohttp.ClientSession:

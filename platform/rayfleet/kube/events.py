@@ -21,6 +21,7 @@ from rayfleet.model.events import EventType
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS
+from rayfleet.objects.times import encode_time
 
 log = logging.getLogger(__name__)
 
@@ -132,12 +133,12 @@ class EventRecorder:
     def _combined(self, note: _Note) -> _Note:
         """Return the note, or one for all of its reason when there were many different messages lately."""
         now = self._now().timestamp()
-        said = self._budget(note).messages.setdefault(f"{note.type}/{note.reason}", {})
-        for message in [each for each, at in said.items() if now - at > _SIMILAR_SECONDS]:
-            del said[message]
-        if note.message not in said and len(said) >= _SIMILAR_LIMIT:
+        last_said = self._budget(note).messages.setdefault(f"{note.type}/{note.reason}", {})
+        for message in [each for each, at in last_said.items() if now - at > _SIMILAR_SECONDS]:
+            del last_said[message]
+        if note.message not in last_said and len(last_said) >= _SIMILAR_LIMIT:
             return replace(note, message=f"(combined from similar events): {note.reason}")
-        said[note.message] = now
+        last_said[note.message] = now
         return note
 
     async def _write(self, note: _Note) -> None:
@@ -150,8 +151,8 @@ class EventRecorder:
     async def _count(self, note: _Note, manifest: ReadOnlyJson) -> None:
         key = ObjectKey(namespace=note.namespace, name=manifest["metadata"]["name"])
         try:
-            found = await self._client.get(EVENTS, key.name, key.namespace)
-            patch = {"count": (found.get("count") or 1) + 1, "lastTimestamp": manifest["lastTimestamp"]}
+            event = await self._client.get(EVENTS, key.name, key.namespace)
+            patch = {"count": (event.get("count") or 1) + 1, "lastTimestamp": manifest["lastTimestamp"]}
             await self._client.patch(EVENTS, key, patch)
         except NotFound:  # expired between the two calls
             await self._client.create(EVENTS, manifest)
@@ -159,7 +160,7 @@ class EventRecorder:
     def _manifest(self, note: _Note) -> Json:
         words = repr((note.reference, note.type, note.reason, note.message))
         reference = dict(note.reference)
-        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = encode_time(self._now())
         digest = hashlib.sha256(words.encode()).hexdigest()[:16]
         return {
             "apiVersion": EVENTS.api_version,

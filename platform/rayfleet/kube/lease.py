@@ -21,6 +21,7 @@ from rayfleet.model.errors import RayfleetError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import LEASES
+from rayfleet.objects.times import encode_micro_time
 
 log = logging.getLogger(__name__)
 
@@ -121,17 +122,17 @@ class LeaderElector:
     async def _take(self) -> bool:
         key = self._settings.key
         try:
-            found = await self._client.get(LEASES, key.name, key.namespace)
+            lease = await self._client.get(LEASES, key.name, key.namespace)
         except NotFound:
             with contextlib.suppress(AlreadyExists):
                 self._note(await self._client.create(LEASES, self._lease(None)))
                 return True
             return False
-        self._note(found)
-        if not self._is_ours() and not self._is_free(found):
+        self._note(lease)
+        if not self._is_ours() and not self._is_free(lease):
             return False
         try:
-            self._note(await self._client.replace(LEASES, self._lease(found)))
+            self._note(await self._client.replace(LEASES, self._lease(lease)))
         except Conflict:
             return False
         return True
@@ -153,21 +154,21 @@ class LeaderElector:
         seconds = spec.get("leaseDurationSeconds") or self._settings.duration.total_seconds()
         return bool(monotonic() - self._seen.changed_at > seconds)
 
-    def _lease(self, found: ReadOnlyJson | None) -> Json:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        old = (found or {}).get("spec") or {}
+    def _lease(self, previous: ReadOnlyJson | None) -> Json:
+        now = encode_micro_time(datetime.now(UTC))
+        old = (previous or {}).get("spec") or {}
         is_change = old.get("holderIdentity") != self._settings.identity
         key = self._settings.key
         return {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
-            "metadata": (found or {}).get("metadata") or {"name": key.name, "namespace": key.namespace},
+            "metadata": (previous or {}).get("metadata") or {"name": key.name, "namespace": key.namespace},
             "spec": {
                 "holderIdentity": self._settings.identity,
                 "leaseDurationSeconds": max(1, int(self._settings.duration.total_seconds())),
                 "acquireTime": now if is_change else old.get("acquireTime") or now,
                 "renewTime": now,
-                "leaseTransitions": (old.get("leaseTransitions") or 0) + (1 if is_change and found else 0),
+                "leaseTransitions": (old.get("leaseTransitions") or 0) + (1 if is_change and previous else 0),
             },
         }
 

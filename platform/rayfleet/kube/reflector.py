@@ -145,16 +145,16 @@ class Reflector:
         self.failures_in_a_row = 0
 
     async def _list(self) -> None:
-        found = await self._client.list(
+        listed = await self._client.list(
             self.resource, self._namespace, label_selector=self._label_selector, limit=self._settings.page_limit
         )
-        kept = {key_of(item) for item in found.items}
+        kept = {key_of(item) for item in listed.items}
         for key in self.store:
             if key not in kept:
                 self._tell(self.store.remove(key), None)
-        for item in found.items:
+        for item in listed.items:
             self._put(item)
-        self._version = self._seen_version = found.resource_version
+        self._version = self._seen_version = listed.resource_version
         self._synced.set()
 
     def _take(self, event: WatchEvent) -> None:

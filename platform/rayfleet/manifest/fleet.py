@@ -122,27 +122,27 @@ def encode_fleet_status(status: FleetStatus) -> Json:
     return encoded | {name: text for name, text in texts.items() if text}
 
 
-def _meaning_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, found: list[FieldError]) -> list[FieldError]:
+def _meaning_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, known_errors: list[FieldError]) -> list[FieldError]:
     """Return what is wrong between fields, for the parts whose own form is right."""
     errors: list[FieldError] = []
     template, serving, selector = spec.get("template"), spec.get("serving"), spec.get("selector")
     if (template is None) == (serving is None):
         errors.append(FieldError(path="spec", message=ONE_SOURCE_MESSAGE))
-    if template is not None and not is_wrong_at(found, "spec.template"):
+    if template is not None and not is_wrong_at(known_errors, "spec.template"):
         errors += template_errors(template, "spec.template")
-    if serving is not None and not is_wrong_at(found, "spec.serving"):
+    if serving is not None and not is_wrong_at(known_errors, "spec.serving"):
         label = mapping(mapping(raw.get("metadata")).get("labels")).get(MODEL_LABEL)
         errors += serving_errors(serving, label, "spec.serving")
-    errors += _selector_errors(raw, spec, found) if selector is not None else []
+    errors += _selector_errors(raw, spec, known_errors) if selector is not None else []
     if selector is None and template is not None:
         errors.append(FieldError(path="spec.selector", message=SELECTOR_NEEDED_MESSAGE))
-    if not is_wrong_at(found, "spec.strategy"):
+    if not is_wrong_at(known_errors, "spec.strategy"):
         errors += _strategy_errors(mapping(spec.get("strategy")))
     return errors
 
 
-def _selector_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, found: list[FieldError]) -> list[FieldError]:
-    if any(is_wrong_at(found, path) for path in ("spec.selector", "spec.serving", "spec.template", "metadata")):
+def _selector_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, known_errors: list[FieldError]) -> list[FieldError]:
+    if any(is_wrong_at(known_errors, path) for path in ("spec.selector", "spec.serving", "spec.template", "metadata")):
         return []
     if spec.get("template") is not None:
         template = decode_template(spec["template"])
@@ -211,10 +211,10 @@ def _decode_strategy(raw: ReadOnlyJson) -> Strategy:
 
 def _encode_strategy(strategy: Strategy) -> Json:
     bounds = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
-    said = {
+    given = {
         name: bound if isinstance(bound, int) else str(bound) for name, bound in bounds.items() if bound is not None
     }
-    return {"type": strategy.type.value, **({"rollingUpdate": said} if said else {})}
+    return {"type": strategy.type.value, **({"rollingUpdate": given} if given else {})}
 
 
 def _decode_bound(raw: int | str | None) -> CountOrPercent | None:

@@ -168,5 +168,5 @@ def _feature_errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) ->
 
 def _version(text: Any) -> tuple[int, ...]:
     """Return the numbers of ``2.53.0``; an absent or unreadable version is older than any."""
-    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text if isinstance(text, str) else "")
-    return tuple(int(part or 0) for part in found.groups()) if found else (0,)
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text if isinstance(text, str) else "")
+    return tuple(int(part or 0) for part in match.groups()) if match else (0,)

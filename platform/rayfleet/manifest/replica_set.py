@@ -86,11 +86,11 @@ def encode_replica_set_status(status: ReplicaSetStatus) -> Json:
     return encoded
 
 
-def _meaning_errors(spec: ReadOnlyJson, found: list[FieldError]) -> list[FieldError]:
-    if spec.get("template") is None or is_wrong_at(found, "spec.template"):
+def _meaning_errors(spec: ReadOnlyJson, known_errors: list[FieldError]) -> list[FieldError]:
+    if spec.get("template") is None or is_wrong_at(known_errors, "spec.template"):
         return []
     errors = list(template_errors(spec["template"], "spec.template"))
-    if spec.get("selector") is not None and not is_wrong_at(found, "spec.selector"):
+    if spec.get("selector") is not None and not is_wrong_at(known_errors, "spec.selector"):
         selector = decode_selector(spec["selector"])
         errors += selector_errors(selector, decode_template(spec["template"]), "spec.selector")
     return errors

@@ -121,14 +121,14 @@ class FleetWorld:
 
     async def status(self, name: str = "model") -> Json:
         """Return a fleet's status if it is about its newest generation, else nothing."""
-        found = await self.client.get(FLEETS, name, self.namespace)
-        status: Json = found.get("status") or {}
-        return status if status.get("observedGeneration") == found["metadata"]["generation"] else {}
+        fleet = await self.client.get(FLEETS, name, self.namespace)
+        status: Json = fleet.get("status") or {}
+        return status if status.get("observedGeneration") == fleet["metadata"]["generation"] else {}
 
     async def condition(self, kind: str, name: str = "model") -> Json:
         """Return a condition of a fleet, empty when it has none."""
-        found = {each["type"]: each for each in (await self.status(name)).get("conditions") or ()}
-        return dict(found.get(kind, {}))
+        conditions = {each["type"]: each for each in (await self.status(name)).get("conditions") or ()}
+        return dict(conditions.get(kind, {}))
 
     async def shows(self, name: str = "model", **counts: int) -> bool:
         """Whether a fleet's newest status has these counts."""

@@ -36,8 +36,8 @@ class Kubectl:
 
     def object(self, *arguments: str) -> Json:
         """Return the object that a command prints with ``-o json``."""
-        found: Json = json.loads(self(*arguments, "-o", "json"))
-        return found
+        answer: Json = json.loads(self(*arguments, "-o", "json"))
+        return answer
 
     def apply(self, *manifests: ReadOnlyJson) -> str:
         """Apply the objects, all at once, and return what was printed."""

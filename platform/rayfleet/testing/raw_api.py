@@ -47,8 +47,8 @@ class Answer:
     @property
     def causes(self) -> set[tuple[str, str]]:
         """Field and reason of each cause of a Status."""
-        found = self.json.get("details", {}).get("causes", ())
-        return {(each.get("field", ""), each.get("reason", "")) for each in found}
+        causes = self.json.get("details", {}).get("causes", ())
+        return {(each.get("field", ""), each.get("reason", "")) for each in causes}
 
 
 class RawApi:
@@ -131,11 +131,11 @@ class RawApi:
         ) as response:
             yield Events(response)
 
-    def _headers(self, said: Mapping[str, str] | None, *, has_body: bool) -> dict[str, str]:
+    def _headers(self, extra: Mapping[str, str] | None, *, has_body: bool) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.address.token}", "Accept": JSON}
         if has_body:
             headers["Content-Type"] = JSON
-        return headers | dict(said or {})
+        return headers | dict(extra or {})
 
     @property
     def _opened(self) -> aiohttp.ClientSession:
@@ -165,17 +165,17 @@ class Events:
 
     async def take(self, count: int) -> list[Json]:
         """Return so many events that are no bookmarks."""
-        found: list[Json] = []
-        while len(found) < count:
+        events: list[Json] = []
+        while len(events) < count:
             event = await self.next()
-            assert event is not None, f"the watch ended after {found}"
+            assert event is not None, f"the watch ended after {events}"
             if event["type"] != "BOOKMARK":
-                found.append(event)
-        return found
+                events.append(event)
+        return events
 
     async def rest(self) -> list[Json]:
         """Return all events until the server ends the watch."""
-        found: list[Json] = []
+        events: list[Json] = []
         while (event := await self.next(25)) is not None:
-            found.append(event)
-        return found
+            events.append(event)
+        return events

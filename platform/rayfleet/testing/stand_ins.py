@@ -13,6 +13,7 @@ from rayfleet.local.manager import run_stand_ins
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import key_of
+from rayfleet.objects.times import encode_time
 
 _MARK = "rayfleet.local/test"
 
@@ -32,7 +33,7 @@ async def running_stand_ins(client: KubeClient) -> AsyncIterator[None]:
 
 async def put_pod_status(client: KubeClient, pod: ReadOnlyJson, *, address: str, is_ready: bool = True) -> Json:
     """Say that a pod runs at ``address``, and whether it is ready, as a kubelet does; return it as stored."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = encode_time(datetime.now(UTC))
     ready = {"type": "Ready", "status": "True" if is_ready else "False", "lastTransitionTime": now}
     if not is_ready:
         ready |= {"reason": "ContainersNotReady", "message": "containers with unready status"}
@@ -48,9 +49,9 @@ async def put_pod_phase(client: KubeClient, pod: ReadOnlyJson, phase: str) -> Js
 async def pods_of(client: KubeClient, cluster: ReadOnlyJson) -> dict[str, list[Json]]:
     """Return a Ray cluster's pods by node type, oldest first, terminating ones among them."""
     meta = cluster["metadata"]
-    found = await client.list(PODS, meta["namespace"], label_selector=f"ray.io/cluster={meta['name']}")
+    listed = await client.list(PODS, meta["namespace"], label_selector=f"ray.io/cluster={meta['name']}")
     pods: dict[str, list[Json]] = {"head": [], "worker": []}
-    for pod in sorted(found.items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])):
+    for pod in sorted(listed.items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])):
         pods[pod["metadata"]["labels"]["ray.io/node-type"]].append(pod)
     return pods
 
@@ -64,8 +65,8 @@ async def status_of(client: KubeClient, cluster: ReadOnlyJson) -> Json:
 
 def condition(status: ReadOnlyJson, kind: str) -> tuple[str, str]:
     """Return status and reason of a condition; empty when it is not there."""
-    found = {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
-    return found.get(kind, ("", ""))
+    conditions = {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
+    return conditions.get(kind, ("", ""))
 
 
 def ray_cluster(namespace: str, name: str, *, workers: int = 1, **spec: object) -> Json:

@@ -73,9 +73,9 @@ def wants_token(cluster: ReadOnlyJson) -> bool:
 
 
 def _add_absent(container: Json, entries: Sequence[ReadOnlyJson]) -> None:
-    found = container.setdefault("env", [])
-    names = {entry["name"] for entry in found}
-    found.extend(entry for entry in entries if entry["name"] not in names)
+    variables = container.setdefault("env", [])
+    names = {entry["name"] for entry in variables}
+    variables.extend(entry for entry in entries if entry["name"] not in names)
 
 
 def _field(name: str, path: str) -> Json:

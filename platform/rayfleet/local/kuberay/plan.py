@@ -183,13 +183,13 @@ def _failure_events(observed: ObservedCluster) -> Iterator[Event]:
         return
     reason = _failure_reason(observed)
     if reason:
-        said = reason.replace("Failed", "FailedTo", 1)
+        reason_told = reason.replace("Failed", "FailedTo", 1)
         message = f"{key_of(observed.cluster)}: {failure.message}"
-        yield Event(type=EventType.WARNING, reason=said, message=message)
+        yield Event(type=EventType.WARNING, reason=reason_told, message=message)
     elif isinstance(failure.action, Create):
-        said = f"FailedToCreate{failure.action.resource.kind}"
+        reason_told = f"FailedToCreate{failure.action.resource.kind}"
         message = f"Failed creating {key_of(failure.action.manifest)}, {failure.message}"
-        yield Event(type=EventType.WARNING, reason=said, message=message)
+        yield Event(type=EventType.WARNING, reason=reason_told, message=message)
 
 
 def steps_of(observed: ObservedCluster) -> list[Step]:

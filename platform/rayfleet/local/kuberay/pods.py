@@ -120,7 +120,7 @@ def _pod(cluster: ReadOnlyJson, group: ReadOnlyJson, node_type: str, group_name:
     name = name_of(cluster)
     template = copy.deepcopy(group["template"])
     meta = template.get("metadata") or {}
-    wanted = {**(meta.get("labels") or {}), **(group.get("labels") or {})}
+    labels_asked = {**(meta.get("labels") or {}), **(group.get("labels") or {})}
     labels = {
         IS_RAY_NODE_LABEL: "yes",
         RAY_CLUSTER_LABEL: name,
@@ -129,7 +129,7 @@ def _pod(cluster: ReadOnlyJson, group: ReadOnlyJson, node_type: str, group_name:
         IDENTIFIER_LABEL: label_value(f"{name}-{node_type}"),
         APP_LABEL: "kuberay",
         CREATED_BY_LABEL: "kuberay-operator",
-    } | {key: value for key, value in wanted.items() if key not in _FIXED_LABELS}
+    } | {key: value for key, value in labels_asked.items() if key not in _FIXED_LABELS}
     annotations = dict(meta.get("annotations") or {})
     if _is_true(annotation(cluster, OVERWRITE_COMMAND_ANNOTATION)):
         annotations[OVERWRITE_COMMAND_ANNOTATION] = "true"

@@ -62,12 +62,12 @@ def refusal(cluster: ReadOnlyJson) -> Refusal | None:
 
 def not_imitated(spec: ReadOnlyJson) -> str:
     """Return a sentence on what the spec asks for and this stand-in does not do; empty when there is nothing."""
-    found = [f"{field} ({why})" for field, why in _NOT_IMITATED.items() if spec.get(field)]
+    ignored = [f"{field} ({why})" for field, why in _NOT_IMITATED.items() if spec.get(field)]
     if spec["headGroupSpec"].get("enableIngress"):
-        found.append("headGroupSpec.enableIngress (no ingress is made)")
+        ignored.append("headGroupSpec.enableIngress (no ingress is made)")
     if (spec.get("authOptions") or {}).get("enableK8sTokenAuth"):
-        found.append("authOptions.enableK8sTokenAuth (pods get no token of the API server)")
-    return f"the KubeRay stand-in of one machine does not imitate: {', '.join(found)}" if found else ""
+        ignored.append("authOptions.enableK8sTokenAuth (pods get no token of the API server)")
+    return f"the KubeRay stand-in of one machine does not imitate: {', '.join(ignored)}" if ignored else ""
 
 
 def _spec_problems(cluster: ReadOnlyJson) -> Iterator[str]:

@@ -23,18 +23,18 @@ _MIG = re.compile(r"nvidia\.com/mig-\d+g\.\d+gb$")
 
 def complete_start_params(group: ReadOnlyJson, *, is_head: bool, head_address: str = "") -> dict[str, str]:
     """Return a group's rayStartParams with all that KubeRay adds; ``head_address`` is ``fqdn:port`` (workers only)."""
-    found = dict(group.get("rayStartParams") or {})
-    found |= _group_resource_flags(group.get("resources") or {})
+    params = dict(group.get("rayStartParams") or {})
+    params |= _group_resource_flags(group.get("resources") or {})
     if group.get("labels"):
-        found["labels"] = ",".join(f"{key}={value}" for key, value in sorted(group["labels"].items()))
+        params["labels"] = ",".join(f"{key}={value}" for key, value in sorted(group["labels"].items()))
     if is_head:
-        found.setdefault("dashboard-host", "0.0.0.0")
+        params.setdefault("dashboard-host", "0.0.0.0")
     else:
-        found.setdefault("address", head_address)
-    found.setdefault("metrics-export-port", str(METRICS_PORT))
-    found["block"] = "true"
-    found.setdefault("dashboard-agent-listen-port", str(AGENT_PORT))
-    return _with_container_resources(found, group["template"]["spec"]["containers"][0].get("resources") or {})
+        params.setdefault("address", head_address)
+    params.setdefault("metrics-export-port", str(METRICS_PORT))
+    params["block"] = "true"
+    params.setdefault("dashboard-agent-listen-port", str(AGENT_PORT))
+    return _with_container_resources(params, group["template"]["spec"]["containers"][0].get("resources") or {})
 
 
 def ray_start_command(params: Mapping[str, str], *, is_head: bool) -> str:
@@ -60,17 +60,17 @@ def is_gpu(resource: str) -> bool:
 
 
 def _with_container_resources(params: Mapping[str, str], resources: ReadOnlyJson) -> dict[str, str]:
-    found = dict(params)
+    completed = dict(params)
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     cpu = next((each["cpu"] for each in (limits, requests) if Quantity.parse(each.get("cpu", 0)).amount), None)
     if cpu is not None:
-        found.setdefault("num-cpus", str(Quantity.parse(cpu).whole))
+        completed.setdefault("num-cpus", str(Quantity.parse(cpu).whole))
     if Quantity.parse(limits.get("memory", 0)).amount:
-        found.setdefault("memory", str(Quantity.parse(limits["memory"]).whole))
+        completed.setdefault("memory", str(Quantity.parse(limits["memory"]).whole))
     for name, quantity in sorted(limits.items()):
         if is_gpu(name) and Quantity.parse(quantity).amount:
-            found.setdefault("num-gpus", str(Quantity.parse(quantity).whole))
-    return found | _accelerator_flag(found, limits)
+            completed.setdefault("num-gpus", str(Quantity.parse(quantity).whole))
+    return completed | _accelerator_flag(completed, limits)
 
 
 def _accelerator_flag(params: Mapping[str, str], limits: ReadOnlyJson) -> dict[str, str]:
@@ -89,7 +89,7 @@ def _accelerator_flag(params: Mapping[str, str], limits: ReadOnlyJson) -> dict[s
 
 def _group_resource_flags(resources: ReadOnlyJson) -> dict[str, str]:
     """Return the flags of a group's own ``resources``; what is no quantity is skipped."""
-    found: dict[str, str] = {}
+    flags: dict[str, str] = {}
     custom: dict[str, Fraction] = {}
     for name, quantity in resources.items():
         try:
@@ -102,8 +102,8 @@ def _group_resource_flags(resources: ReadOnlyJson) -> dict[str, str]:
         if known is None:
             custom[name] = value
         else:
-            found[known] = str(Quantity.parse(quantity).whole)
-    return found | ({"resources": _quoted(custom)} if custom else {})
+            flags[known] = str(Quantity.parse(quantity).whole)
+    return flags | ({"resources": _quoted(custom)} if custom else {})
 
 
 def _quoted(resources: Mapping[str, float | Fraction]) -> str:

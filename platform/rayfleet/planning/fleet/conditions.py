@@ -65,10 +65,10 @@ def with_refusal(conditions: Conditions, message: str, now: datetime) -> Conditi
 def with_replica_failure(conditions: Conditions, view: View) -> Conditions:
     """Return the conditions with the replica sets' ReplicaFailure, of the newest that has one."""
     newest_first = [member.replica_set.status.conditions for member in reversed(view.members)]
-    found = next((failure for each in newest_first if (failure := find_condition(each, REPLICA_FAILURE))), None)
-    if found is None:
+    newest = next((failure for each in newest_first if (failure := find_condition(each, REPLICA_FAILURE))), None)
+    if newest is None:
         return without_condition(conditions, REPLICA_FAILURE)
-    return with_condition(conditions, found)
+    return with_condition(conditions, newest)
 
 
 def until_deadline(fleet: Fleet, status: FleetStatus, now: datetime, *, is_done: bool) -> timedelta | None:

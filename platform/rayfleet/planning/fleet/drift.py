@@ -9,18 +9,18 @@ from typing import Any
 from rayfleet.model.json import Json, ReadOnlyJson
 
 
-def drift_patch(current: ReadOnlyJson, wanted: ReadOnlyJson, exact: tuple[tuple[str, ...], ...] = ()) -> Json:
-    """Return the JSON merge patch that makes ``current`` hold all of ``wanted``; empty when it does.
+def drift_patch(current: ReadOnlyJson, desired: ReadOnlyJson, exact: tuple[tuple[str, ...], ...] = ()) -> Json:
+    """Return the JSON merge patch that makes ``current`` hold all of ``desired``; empty when it does.
 
-    Lists are ours as a whole: as long as ``wanted``'s and each item holding all of its, else replaced. Mappings at the
+    Lists are ours as a whole: as long as ``desired``'s and each item holding all of its, else replaced. Mappings at the
     paths ``exact`` are ours as a whole too: what others added there is taken out.
     """
-    return _mapping_patch(current, wanted, exact)
+    return _mapping_patch(current, desired, exact)
 
 
-def _mapping_patch(current: ReadOnlyJson, wanted: ReadOnlyJson, exact: tuple[tuple[str, ...], ...]) -> Json:
+def _mapping_patch(current: ReadOnlyJson, desired: ReadOnlyJson, exact: tuple[tuple[str, ...], ...]) -> Json:
     patch: Json = {}
-    for name, value in wanted.items():
+    for name, value in desired.items():
         present = current.get(name)
         below = tuple(path[1:] for path in exact if path[0] == name and len(path) > 1)
         if isinstance(value, dict) and isinstance(present, dict):
@@ -34,14 +34,14 @@ def _mapping_patch(current: ReadOnlyJson, wanted: ReadOnlyJson, exact: tuple[tup
     return patch
 
 
-def _holds(present: Any, wanted: Any) -> bool:
-    """Whether ``present`` says everything that ``wanted`` says."""
-    if isinstance(wanted, dict):
-        return isinstance(present, dict) and all(_holds(present.get(name), value) for name, value in wanted.items())
-    if isinstance(wanted, list):
+def _holds(present: Any, desired: Any) -> bool:
+    """Whether ``present`` says everything that ``desired`` says."""
+    if isinstance(desired, dict):
+        return isinstance(present, dict) and all(_holds(present.get(name), value) for name, value in desired.items())
+    if isinstance(desired, list):
         return (
             isinstance(present, list)
-            and len(present) == len(wanted)
-            and all(_holds(one, other) for one, other in zip(present, wanted, strict=True))
+            and len(present) == len(desired)
+            and all(_holds(one, other) for one, other in zip(present, desired, strict=True))
         )
-    return bool(present == wanted)
+    return bool(present == desired)

@@ -66,7 +66,7 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
     """Return the status of a fleet that cannot be accepted, and nothing else: what runs, runs on."""
     message = "; ".join(str(error) for error in observed.error.errors)
     condition = new_condition(INVALID, ConditionStatus.TRUE, "InvalidSpec", message, now)
-    clusters = [each for found in observed.ray_clusters.values() for each in found]
+    clusters = [each for owned in observed.ray_clusters.values() for each in owned]
     active = [cluster for cluster in clusters if not cluster.is_terminating]
     status = replace(
         observed.status,

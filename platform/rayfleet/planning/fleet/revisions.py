@@ -117,16 +117,16 @@ def revision_annotations(view: View, new: Member) -> Mapping[str, str]:
     When an old template comes back, its replica set gets a new number and notes the one it had.
     """
     present = new.replica_set.meta.annotations
-    wanted = copied_annotations(view.fleet)
+    desired = copied_annotations(view.fleet)
     number = next_revision(view.old)
     if number > revision(new):
-        wanted[REVISION_ANNOTATION] = str(number)
+        desired[REVISION_ANNOTATION] = str(number)
         if present.get(REVISION_ANNOTATION):
             history = f"{present.get(REVISION_HISTORY_ANNOTATION, '')},{present[REVISION_ANNOTATION]}".lstrip(",")
             while len(history) > _HISTORY_LETTERS:
                 history = history.partition(",")[2]
-            wanted[REVISION_HISTORY_ANNOTATION] = history
-    return {name: value for name, value in wanted.items() if present.get(name) != value}
+            desired[REVISION_HISTORY_ANNOTATION] = history
+    return {name: value for name, value in desired.items() if present.get(name) != value}
 
 
 def cleanup(view: View) -> Iterator[Delete]:

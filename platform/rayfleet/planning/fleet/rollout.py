@@ -109,9 +109,9 @@ def _is_settled(view: View) -> bool:
     return new is not None and new.size == new.active == new.available == desired
 
 
-def _changed_annotations(member: Member, wanted: dict[str, str]) -> dict[str, str]:
+def _changed_annotations(member: Member, desired: dict[str, str]) -> dict[str, str]:
     present = member.replica_set.meta.annotations
-    return {name: value for name, value in wanted.items() if present.get(name) != value}
+    return {name: value for name, value in desired.items() if present.get(name) != value}
 
 
 def _synced(view: View, member: Member, annotations: dict[str, str]) -> list[Action]:

@@ -77,5 +77,5 @@ def wanted_requirements(requirements: Sequence[str]) -> tuple[str, ...]:
 
 
 def _normal_name(requirement: str) -> str:
-    found = _NAME.match(requirement)
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
+    match = _NAME.match(requirement)
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
