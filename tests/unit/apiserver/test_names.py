@@ -20,7 +20,7 @@ from rayfleet.local.apiserver.grammar.refusal import Refusal
 from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.kinds.schemas import load_schemas
-from rayfleet.local.apiserver.writes.deletion import DeleteOptions, decode_delete_options
+from rayfleet.local.apiserver.writes.delete_options import DeleteOptions, decode_delete_options
 from rayfleet.local.apiserver.writes.metadata import (
     check_identity,
     check_update,

@@ -3,14 +3,16 @@
 import pytest
 
 from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem, label_value_problem
-from rayfleet.local.apiserver.reads.selection import (
-    BadSelector,
-    FieldTerm,
-    parse_field_selector,
-    parse_label_selector,
-)
+from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
+from rayfleet.local.apiserver.kinds.custom.definition import kinds_of
+from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
+from rayfleet.local.apiserver.kinds.schemas import load_schemas
+from rayfleet.local.apiserver.reads.selection import BadSelector, parse_field_selector, parse_label_selector
 from rayfleet.model.meta import JsonObject
 
+SCHEMAS = load_schemas()
+LABELS_OF = {kind.kind: kind.field_labels for kind in builtin_kinds(SCHEMAS, list)}
 LABELS = {"app": "web", "tier": "", "example.com/size": "12"}
 
 
@@ -148,14 +150,13 @@ EVENT: JsonObject = {
     ],
 )
 def test_a_field_selector_selects(obj: JsonObject, text: str, is_selected: bool) -> None:
-    assert parse_field_selector(text, obj["kind"]).matches(obj) is is_selected
+    assert parse_field_selector(text, LABELS_OF[obj["kind"]]).matches(obj) is is_selected
 
 
 def test_a_field_selector_tells_its_fields() -> None:
-    selector = parse_field_selector("metadata.name=p,spec.nodeName!=x")
-    assert selector.fields() == ("metadata.name", "spec.nodeName")
-    assert selector.terms[1] == FieldTerm(path="spec.nodeName", value="x", is_negated=True)
-    assert (selector.required("metadata.name"), selector.required("spec.nodeName")) == ("p", None)
+    selector = parse_field_selector("metadata.name=p,spec.nodeName!=x", LABELS_OF["Pod"])
+    terms = [(term.path, term.value, term.is_negated) for term in selector.terms]
+    assert terms == [("metadata.name", "p", False), ("spec.nodeName", "x", True)]
 
 
 _KNOWN = 'only "metadata.name", "metadata.namespace"'
@@ -175,12 +176,20 @@ _KNOWN = 'only "metadata.name", "metadata.namespace"'
 )
 def test_a_wrong_field_selector_is_refused_in_the_servers_words(kind: str, text: str, message: str) -> None:
     with pytest.raises(BadSelector) as refused:
-        parse_field_selector(text, kind)
+        parse_field_selector(text, LABELS_OF[kind])
     assert str(refused.value) == message
 
 
 def test_a_custom_resource_is_selected_by_what_its_version_declares() -> None:
-    selector = parse_field_selector("spec.model=m", selectable_fields=["spec.model"])
+    selector = parse_field_selector("spec.model=m", custom_kind([{"jsonPath": ".spec.model"}]).field_labels)
     assert selector.matches({"kind": "Thing", "spec": {"model": "m"}})
     with pytest.raises(BadSelector, match=r"^field label not supported: spec\.model$"):
-        parse_field_selector("spec.model=m", "Thing", selectable_fields=())
+        parse_field_selector("spec.model=m", custom_kind([]).field_labels)
+
+
+def custom_kind(selectable: list[JsonObject]) -> Kind:
+    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+    version = {"name": "v1", "served": True, "selectableFields": selectable}
+    definition = {"spec": {"group": "x.io", "scope": "Namespaced", "names": names, "versions": [version]}}
+    (kind,) = kinds_of(definition, MetadataFields(SCHEMAS))
+    return kind

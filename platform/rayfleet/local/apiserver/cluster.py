@@ -7,13 +7,12 @@ from pathlib import Path
 
 from rayfleet.local.apiserver.grammar.refusal import forbidden
 from rayfleet.local.apiserver.kinds.builtin.catalogue import builtin_kinds
-from rayfleet.local.apiserver.kinds.builtin.fields import MetadataFields
 from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.kinds.schemas import Schemas, load_schemas
 from rayfleet.local.apiserver.serving.establishing import Definitions
 from rayfleet.local.apiserver.serving.openapi import OpenApi
 from rayfleet.local.apiserver.serving.registry import Registry
-from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW, Storage
 from rayfleet.local.apiserver.writes.deletion import Deleter
 from rayfleet.local.apiserver.writes.writing import NAMESPACES, WriteOptions, Writer
@@ -61,15 +60,8 @@ def open_cluster(path: Path, *, window: int = DEFAULT_WINDOW, now: Callable[[], 
 
     registry = Registry(builtin_kinds(schemas, service_addresses))
     definitions = Definitions(storage=storage, registry=registry, metadata=MetadataFields(schemas), now=now)
-
-    def settled(kind: Kind, stored: Stored) -> None:
-        definitions.settled(kind, stored, writer, deleter)
-
-    def gone(kind: Kind, stored: Stored) -> None:
-        definitions.gone(kind, stored, writer)
-
-    writer = Writer(storage=storage, now=now, settled=settled, gone=gone)
-    deleter = Deleter(storage=storage, writer=writer, now=now, gone=gone)
+    writer = Writer(storage=storage, now=now, aftermath=definitions)
+    deleter = Deleter(storage=storage, writer=writer, now=now)
     definitions.load()
     cluster = Cluster(
         storage=storage,

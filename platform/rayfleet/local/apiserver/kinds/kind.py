@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from rayfleet.local.apiserver.grammar.refusal import Cause
+from rayfleet.local.apiserver.kinds.field_labels import FieldReader
 from rayfleet.model.meta import JsonObject
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -90,6 +91,16 @@ def no_name_problem(_name: str) -> str:
     return ""
 
 
+def deleted_as_usual(_manifest: JsonObject, _now: datetime) -> JsonObject | None:
+    """Return None: the object goes the way that most kinds go."""
+    return None
+
+
+def never_held(_manifest: JsonObject) -> bool:
+    """Whether anything but ``metadata.finalizers`` keeps the object: no."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What a kind's registry does beside its schema. ``old`` is None for a creation."""
@@ -99,6 +110,12 @@ class Rules:
     name_problem: Callable[[str], str] = no_name_problem
     grace_seconds: Callable[[JsonObject], int] | None = None
     """The grace period of a deletion that states none; None when the kind is deleted at once."""
+    on_delete: Callable[[JsonObject, datetime], JsonObject | None] = deleted_as_usual
+    """What a first deletion makes of an object whose kind has a way of its own: it is stored so, and waits for whoever
+    finishes it. None for the usual way. May change what it is given. Raises Refusal (403) for what may not be deleted.
+    """
+    is_held: Callable[[JsonObject], bool] = never_held
+    """Whether something beside ``metadata.finalizers`` still keeps an object that is being deleted."""
     takes_update_without_version: bool = True
     creates_on_update: bool = False
     has_generation: bool = False
@@ -126,7 +143,8 @@ class Kind:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    field_labels: Mapping[str, Callable[[JsonObject], str]] = field(default_factory=dict)
+    field_labels: Mapping[str, FieldReader] | None = None
+    """What field selectors may compare; None when the kind has nothing of its own: name and namespace only."""
     scale: ScalePaths | None = None
     is_custom: bool = False
 

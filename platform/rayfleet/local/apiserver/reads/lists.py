@@ -71,12 +71,7 @@ def selection_of(kind: Kind, namespace: str, query: Mapping[str, str]) -> Select
     """Return what the query selects. Raises Refusal (400)."""
     try:
         labels = parse_label_selector(query.get("labelSelector", ""))
-        text = query.get("fieldSelector", "")
-        fields = (
-            parse_field_selector(text, selectable_fields=tuple(kind.field_labels))
-            if kind.is_custom
-            else parse_field_selector(text, kind.kind)
-        )
+        fields = parse_field_selector(query.get("fieldSelector", ""), kind.field_labels)
     except BadSelector as error:
         raise bad_request(str(error)) from error
     return Selection(namespace=namespace, labels=labels, fields=fields)

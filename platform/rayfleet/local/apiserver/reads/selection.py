@@ -1,16 +1,15 @@
 """Label and field selectors of list, watch and deletecollection. Pure.
 
 Grammar and messages as ``k8s.io/apimachinery`` (``labels``, ``fields``) has them in Kubernetes 1.36; a selector that a
-real API server refuses is refused here in the same words, so that a client's error handling meets nothing new. Fields
-by kind: ``pkg/apis/core/v1/conversion.go``.
+real API server refuses is refused here in the same words, so that a client's error handling meets nothing new.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem, label_value_problem
+from rayfleet.local.apiserver.kinds.field_labels import NAME_AND_NAMESPACE, FieldReader
 from rayfleet.model.errors import RayfleetError
 from rayfleet.model.meta import JsonObject
 
@@ -60,6 +59,7 @@ class FieldTerm:
 
     path: str
     value: str
+    read: FieldReader
     is_negated: bool = False
 
 
@@ -69,17 +69,9 @@ class FieldSelector:
 
     terms: tuple[FieldTerm, ...] = ()
 
-    def fields(self) -> tuple[str, ...]:
-        """Return the paths that are asked for, in order of the text."""
-        return tuple(term.path for term in self.terms)
-
-    def required(self, path: str) -> str | None:
-        """Return the one value that ``path`` must have, or None; lets a store look up a name directly."""
-        return next((term.value for term in self.terms if term.path == path and not term.is_negated), None)
-
     def matches(self, obj: JsonObject) -> bool:
         """Whether ``obj`` is selected; an absent field counts as the empty text."""
-        return all((field_value(obj, term.path) == term.value) is not term.is_negated for term in self.terms)
+        return all((term.read(obj) == term.value) is not term.is_negated for term in self.terms)
 
 
 def parse_label_selector(text: str) -> LabelSelector:
@@ -87,100 +79,44 @@ def parse_label_selector(text: str) -> LabelSelector:
     return LabelSelector(requirements=tuple(_Parser(text).requirements()))
 
 
-def parse_field_selector(
-    text: str, kind: str | None = None, *, selectable_fields: Sequence[str] | None = None
-) -> FieldSelector:
+def parse_field_selector(text: str, labels: Mapping[str, FieldReader] | None) -> FieldSelector:
     """Return the selector that ``fieldSelector=text`` means; raise ``BadSelector`` as an API server does.
 
-    With ``kind`` the paths are checked against what that built-in kind is indexed by. A custom resource passes
-    ``selectable_fields``: the JSON paths of its version's ``selectableFields`` without the first dot, often none.
+    ``labels`` are what the kind can be asked for; None when it has none of its own, which is refused in other words.
     """
-    terms = tuple(_field_term(text, part) for part in _UNESCAPED_COMMA.findall(text) if part)
-    for term in terms:
-        _check_field(term.path, kind, selectable_fields)
-    return FieldSelector(terms=tuple(_renamed(term) for term in terms))
+    parts = [_field_part(text, part) for part in _UNESCAPED_COMMA.findall(text) if part]
+    return FieldSelector(terms=tuple(_field_term(*part, labels) for part in parts))
 
-
-def field_value(obj: JsonObject, path: str) -> str:
-    """Return the text that a field selector compares at ``path``."""
-    if obj.get("kind") == "Event" and path in _EVENT_FIELDS:
-        return _EVENT_FIELDS[path](obj)
-    value: Any = obj
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    if path in _FLAGS:
-        return "true" if value is True else "false"
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-_META = frozenset({"metadata.name", "metadata.namespace"})
-_FIELDS_BY_KIND: Mapping[str, frozenset[str]] = {
-    "Pod": _META
-    | {
-        "spec.nodeName",
-        "spec.host",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "spec.hostNetwork",
-        "status.phase",
-        "status.podIP",
-        "status.podIPs",
-        "status.nominatedNodeName",
-    },
-    "Node": frozenset({"metadata.name", "spec.unschedulable"}),
-    "Namespace": frozenset({"metadata.name", "status.phase"}),
-    "Secret": _META | {"type"},
-    "Service": _META | {"spec.clusterIP", "spec.type"},
-    "Event": _META
-    | {f"involvedObject.{name}" for name in ("kind", "namespace", "name", "uid", "apiVersion")}
-    | {"involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"},
-}
-_FLAGS = frozenset({"spec.unschedulable", "spec.hostNetwork"})
-_OLD_NAMES = {"spec.host": "spec.nodeName"}
-
-
-def _event_source(event: JsonObject) -> str:
-    return str((event.get("source") or {}).get("component") or event.get("reportingComponent") or "")
-
-
-_EVENT_FIELDS: Mapping[str, Callable[[JsonObject], str]] = {"source": _event_source}
 
 _UNESCAPED_COMMA = re.compile(r"(?:\\.|[^,\\]|\\$)+", re.DOTALL)
 _OPERATOR = re.compile(r"!=|==|=")
 _ESCAPE = re.compile(r"\\(.?)|[,=]", re.DOTALL)
 
 
-def _field_term(text: str, part: str) -> FieldTerm:
+def _field_part(text: str, part: str) -> tuple[str, str, str]:
+    """Return path, operator and value of one comparison."""
     operator = _OPERATOR.search(part)
     if operator is None:
         raise BadSelector(f"invalid selector: '{text}'; can't understand '{part}'")
-    value = _ESCAPE.sub(_unescaped, part[operator.end() :])
-    return FieldTerm(path=part[: operator.start()], value=value, is_negated=operator.group() == "!=")
+    return part[: operator.start()], operator.group(), _ESCAPE.sub(_unescaped, part[operator.end() :])
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    letter = found.group(1)
+def _field_term(path: str, operator: str, value: str, labels: Mapping[str, FieldReader] | None) -> FieldTerm:
+    read = (NAME_AND_NAMESPACE if labels is None else labels).get(path)
+    if read is None and labels is None:
+        raise BadSelector(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+    if read is None:
+        raise BadSelector(f"field label not supported: {path}")
+    return FieldTerm(path=path, value=value, is_negated=operator == "!=", read=read)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    letter = escape.group(1)
     if letter is None:
-        raise BadSelector(f"invalid field selector: unescaped character in value: {ord(found.group())}")
+        raise BadSelector(f"invalid field selector: unescaped character in value: {ord(escape.group())}")
     if letter not in {"\\", ",", "="}:
         raise BadSelector(f"invalid field selector: invalid escape sequence: \\{letter}")
     return letter
-
-
-def _check_field(path: str, kind: str | None, selectable_fields: Sequence[str] | None) -> None:
-    if selectable_fields is not None:
-        if path not in _META and path not in selectable_fields:
-            raise BadSelector(f"field label not supported: {path}")
-    elif fields := _FIELDS_BY_KIND.get(kind or ""):
-        if path not in fields:
-            raise BadSelector(f"field label not supported: {path}")
-    elif kind is not None and path not in _META:
-        raise BadSelector(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
-
-
-def _renamed(term: FieldTerm) -> FieldTerm:
-    return FieldTerm(path=_OLD_NAMES.get(term.path, term.path), value=term.value, is_negated=term.is_negated)
 
 
 _TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^ \t\r\n=!(),<>]+)")

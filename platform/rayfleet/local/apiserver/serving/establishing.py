@@ -4,19 +4,23 @@ On a real server this takes three controllers and some milliseconds; here a defi
 that made it, and its objects go right after the write that marked it as being deleted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rayfleet.local.apiserver.grammar.times import timestamp
-from rayfleet.local.apiserver.kinds.builtin.fields import MetadataFields
-from rayfleet.local.apiserver.kinds.custom.definition import accepted_status, is_established, kinds_of
+from rayfleet.local.apiserver.kinds.custom.definition import (
+    CLEANUP_FINALIZER,
+    accepted_status,
+    is_established,
+    kinds_of,
+)
 from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.serving.registry import Registry
 from rayfleet.local.apiserver.storage.history import Stored
-from rayfleet.local.apiserver.storage.storage import Storage
-from rayfleet.local.apiserver.writes.deletion import DEFINITION_CLEANUP, DeleteOptions, Deleter
-from rayfleet.local.apiserver.writes.writing import Writer
+from rayfleet.local.apiserver.storage.storage import Key, Storage
+from rayfleet.local.apiserver.writes.writing import Aftermath
 from rayfleet.model.meta import JsonObject
 
 DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
@@ -24,7 +28,7 @@ DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
 @dataclass(slots=True, kw_only=True)
 class Definitions:
-    """Called after every write and removal of any object."""
+    """Called after every write and removal of any object (an ``Aftermath``)."""
 
     storage: Storage
     registry: Registry
@@ -37,13 +41,13 @@ class Definitions:
             if is_established(stored.object):
                 self._serve(stored.object)
 
-    def settled(self, kind: Kind, stored: Stored, writer: Writer, deleter: Deleter) -> None:
-        """Act on a write: accept a definition, or begin to clear one away."""
+    def written(self, kind: Kind, stored: Stored) -> None:
+        """Act on a write: accept a definition, or let it go when it is being deleted and the last object is gone."""
         if kind.storage_name != DEFINITIONS:
             return
         definition = stored.object
         if definition["metadata"].get("deletionTimestamp"):
-            self._clear(kind, stored, writer, deleter)
+            self._finish(kind, stored)
             return
         status = accepted_status(definition, self._clashes(definition), timestamp(self.now()))
         if status != definition.get("status"):
@@ -53,24 +57,36 @@ class Definitions:
         if is_established(stored.object):
             self._serve(stored.object)
 
-    def gone(self, kind: Kind, stored: Stored, writer: Writer) -> None:
+    def removed(self, kind: Kind, stored: Stored) -> None:
         """Act on a removal: of a definition, or of the last object of one that is being deleted."""
         if kind.storage_name == DEFINITIONS:
             self.registry.withdraw(stored.key[1])
             return
-        if not kind.is_custom:
-            return
-        definition = self.storage.get(DEFINITIONS, ("", f"{kind.plural}.{kind.group}"))
+        definition = self._definition_of(kind)
         if definition is not None and definition.object["metadata"].get("deletionTimestamp"):
             owner = self.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-            self._finish(owner, definition, writer)
+            self._finish(owner, definition)
+
+    def dependents(self, kind: Kind, stored: Stored) -> Sequence[tuple[Kind, Key]]:
+        """Return the objects of a definition that is being deleted; those that are being deleted already left out."""
+        if kind.storage_name != DEFINITIONS:
+            return ()
+        return [
+            (served, each.key)
+            for served in self.registry.of_definition(stored.key[1])[:1]  # its versions share their objects
+            for each in self.storage.items(served.storage_name)
+            if not each.object["metadata"].get("deletionTimestamp")
+        ]
 
     def is_terminating(self, kind: Kind) -> bool:
         """Whether the definition of ``kind`` is being deleted, so that no object of it may be made."""
-        if not kind.is_custom:
-            return False
-        definition = self.storage.get(DEFINITIONS, ("", f"{kind.plural}.{kind.group}"))
+        definition = self._definition_of(kind)
         return definition is not None and bool(definition.object["metadata"].get("deletionTimestamp"))
+
+    def _definition_of(self, kind: Kind) -> Stored | None:
+        if not kind.is_custom:
+            return None
+        return self.storage.get(DEFINITIONS, ("", f"{kind.plural}.{kind.group}"))
 
     def _serve(self, definition: JsonObject) -> None:
         self.registry.serve(definition["metadata"]["name"], kinds_of(definition, self.metadata))
@@ -92,29 +108,22 @@ class Definitions:
                     found["shortNames"] = f'"{short}" is already in use'
         return found
 
-    def _clear(self, kind: Kind, stored: Stored, writer: Writer, deleter: Deleter) -> None:
-        for instance_kind in self.registry.of_definition(stored.key[1])[:1]:
-            for each in self.storage.items(instance_kind.storage_name):
-                if not each.object["metadata"].get("deletionTimestamp"):
-                    deleter.delete(instance_kind, each.key, DeleteOptions())
-        current = self.storage.get(DEFINITIONS, stored.key)
-        if current is not None:
-            self._finish(kind, current, writer)
-
-    def _finish(self, kind: Kind, stored: Stored, writer: Writer) -> None:
+    def _finish(self, kind: Kind, stored: Stored) -> None:
         """Take the server's own finalizer off a definition without objects.
 
         The definition goes when it was the last.
         """
         spec = stored.object["spec"]
         finalizers = stored.object["metadata"].get("finalizers") or []
-        if self.storage.items(f"{spec['group']}/{spec['names']['plural']}") or DEFINITION_CLEANUP not in finalizers:
+        if self.storage.items(f"{spec['group']}/{spec['names']['plural']}") or CLEANUP_FINALIZER not in finalizers:
             return
-        rest = [each for each in finalizers if each != DEFINITION_CLEANUP]
+        rest = [each for each in finalizers if each != CLEANUP_FINALIZER]
         if rest:
             new = stored.copy()
             new["metadata"]["finalizers"] = rest
             self.storage.write(DEFINITIONS, stored.key, new)
             return
-        last = self.storage.remove(DEFINITIONS, stored.key)
-        writer.gone(kind, last)
+        self.removed(kind, self.storage.remove(DEFINITIONS, stored.key))
+
+
+_: type[Aftermath] = Definitions

@@ -18,7 +18,7 @@ from rayfleet.local.apiserver.wire.bodies import decode_object, duplicate_fields
 from rayfleet.local.apiserver.wire.calls import Call, write_options
 from rayfleet.local.apiserver.wire.negotiation import view_of
 from rayfleet.local.apiserver.wire.views import Viewer
-from rayfleet.local.apiserver.writes.deletion import DeleteOptions, decode_delete_options
+from rayfleet.local.apiserver.writes.delete_options import DeleteOptions, decode_delete_options
 from rayfleet.local.apiserver.writes.patch_forms import patcher
 from rayfleet.local.apiserver.writes.writing import Written
 from rayfleet.model.meta import JsonObject

@@ -94,19 +94,12 @@ def raise_generation(kind: Kind, new: JsonObject, old: JsonObject) -> None:
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
-def is_unchanged(new: JsonObject, old: JsonObject) -> bool:
-    """Whether writing ``new`` over ``old`` would change nothing."""
-    return new == old
-
-
 def should_go(kind: Kind, new: JsonObject) -> bool:
     """Whether an update took the last finalizer off an object that is being deleted."""
     meta = new["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("finalizers"):
         return False
-    if kind.storage_name == "/namespaces" and new["spec"].get("finalizers"):
-        return False
-    return not meta.get("deletionGracePeriodSeconds")
+    return not kind.rules.is_held(new) and not meta.get("deletionGracePeriodSeconds")
 
 
 def _check_custom_identity(kind: Kind, manifest: JsonObject, version: str, name: str) -> None:

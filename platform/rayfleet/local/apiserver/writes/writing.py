@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Protocol
 from uuid import uuid4
 
 from rayfleet.local.apiserver.grammar.names import changed_metadata_problems, metadata_problems
@@ -67,17 +68,26 @@ class Written:
     warnings: tuple[str, ...] = ()
 
 
+class Aftermath(Protocol):
+    """What a write brings about beyond its object: which kinds are served depends on the definitions that are stored."""
+
+    def written(self, kind: Kind, stored: Stored) -> None:
+        """Act on what was stored just now."""
+
+    def removed(self, kind: Kind, stored: Stored) -> None:
+        """Act on what was removed just now; ``stored`` was its last state."""
+
+    def dependents(self, kind: Kind, stored: Stored) -> Sequence[tuple[Kind, Key]]:
+        """Return what must be deleted now, because ``stored`` is being deleted."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Writer:
-    """Creates and changes objects of any kind.
-
-    ``settled`` is called after each stored write (definitions listen there).
-    """
+    """Creates and changes objects of any kind."""
 
     storage: Storage
     now: Callable[[], datetime]
-    settled: Callable[[Kind, Stored], None]
-    gone: Callable[[Kind, Stored], None]
+    aftermath: Aftermath
     _random: random.Random = field(default_factory=random.SystemRandom)
 
     def create(self, kind: Kind, namespace: str, manifest: JsonObject, options: WriteOptions) -> Written:
@@ -105,7 +115,7 @@ class Writer:
         if options.is_dry_run:
             return Written(object=new, is_new=True, warnings=warnings)
         stored = self.storage.write(kind.storage_name, key, new)
-        self.settled(kind, stored)
+        self.aftermath.written(kind, stored)
         return Written(object=stored.object, is_new=True, warnings=warnings)
 
     def replace(self, kind: Kind, key: Key, manifest: JsonObject, options: WriteOptions, part: str = "") -> Written:
@@ -120,12 +130,12 @@ class Writer:
             raise bad_request(
                 f"the name of the object ({new['metadata']['name']}) does not match the name on the URL ({key[1]})"
             )
-        found = self.storage.get(kind.storage_name, key)
-        if found is None:
+        stored = self.storage.get(kind.storage_name, key)
+        if stored is None:
             if part or not kind.rules.creates_on_update:
                 raise not_found(kind.group, kind.plural, key[1])
             return self.create(kind, key[0], manifest, options)
-        return self._change(kind, found, new, options, part=part, warnings=warnings)
+        return self._change(kind, stored, new, options, part=part, warnings=warnings)
 
     def patch(
         self,
@@ -136,10 +146,10 @@ class Writer:
         part: str = "",
     ) -> Written:
         """Store what ``patched`` makes of the object. Raises Refusal as ``replace``."""
-        found = self.storage.get(kind.storage_name, key)
-        if found is None:
+        stored = self.storage.get(kind.storage_name, key)
+        if stored is None:
             raise not_found(kind.group, kind.plural, key[1])
-        before = shown_as(kind, found.object)
+        before = shown_as(kind, stored.object)
         changed = patched(before)
         cleaned, warnings = self._decoded_patch(kind, changed, options)
         new = placed(kind, cleaned, key[0])
@@ -150,22 +160,27 @@ class Writer:
             raise invalid_object(kind.group, kind.kind, key[1], [cause])
         if before["metadata"].get("resourceVersion") and not new["metadata"].get("resourceVersion"):
             new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-        return self._change(kind, found, new, options, part=part, warnings=warnings)
+        return self._change(kind, stored, new, options, part=part, warnings=warnings)
 
-    def mutate(self, kind: Kind, found: Stored, new: JsonObject) -> Stored:
+    def mutate(self, kind: Kind, stored: Stored, new: JsonObject) -> Stored:
         """Store a change that the server itself makes; nothing is checked."""
-        stored = self.storage.write(kind.storage_name, found.key, new)
-        self.settled(kind, stored)
-        return stored
+        changed = self.storage.write(kind.storage_name, stored.key, new)
+        self.aftermath.written(kind, changed)
+        return changed
+
+    def remove(self, kind: Kind, stored: Stored) -> None:
+        """Remove an object that is there; nothing is checked."""
+        self.storage.remove(kind.storage_name, stored.key)
+        self.aftermath.removed(kind, stored)
 
     def check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         """Raise Refusal (404, 403) unless objects may be created in ``namespace``."""
         if not kind.is_namespaced:
             return
-        found = self.storage.get(NAMESPACES, ("", namespace))
-        if found is None:
+        place = self.storage.get(NAMESPACES, ("", namespace))
+        if place is None:
             raise not_found("", "namespaces", namespace)
-        if found.object["metadata"].get("deletionTimestamp"):
+        if place.object["metadata"].get("deletionTimestamp"):
             cause = Cause(
                 field="metadata.namespace",
                 reason="NamespaceTerminating",
@@ -180,9 +195,16 @@ class Writer:
             )
 
     def _change(
-        self, kind: Kind, found: Stored, new: JsonObject, options: WriteOptions, *, part: str, warnings: tuple[str, ...]
+        self,
+        kind: Kind,
+        stored: Stored,
+        new: JsonObject,
+        options: WriteOptions,
+        *,
+        part: str,
+        warnings: tuple[str, ...],
     ) -> Written:
-        old = shown_as(kind, found.object)
+        old = shown_as(kind, stored.object)
         check_update(kind, new, old)
         new = _merged(kind, new, old, part)
         keep_servers_own(new, old)
@@ -196,12 +218,9 @@ class Writer:
         if options.is_dry_run:
             return Written(object=new, warnings=warnings)
         if should_go(kind, new):
-            last = self.storage.remove(kind.storage_name, found.key)
-            self.gone(kind, last)
+            self.remove(kind, stored)
             return Written(object=new, warnings=warnings)
-        stored = self.storage.write(kind.storage_name, found.key, new)
-        self.settled(kind, stored)
-        return Written(object=stored.object, warnings=warnings)
+        return Written(object=self.mutate(kind, stored, new).object, warnings=warnings)
 
     def _decoded_patch(
         self, kind: Kind, changed: JsonObject, options: WriteOptions

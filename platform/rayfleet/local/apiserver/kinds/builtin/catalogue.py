@@ -1,17 +1,23 @@
 """The table of built-in kinds. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from rayfleet.local.apiserver.grammar.names import (
-    label_name_problem,
-    subdomain_problem,
-)
+from rayfleet.local.apiserver.grammar.names import label_name_problem, subdomain_problem
 from rayfleet.local.apiserver.kinds.builtin import others, pods
 from rayfleet.local.apiserver.kinds.builtin.fields import BuiltinFields
 from rayfleet.local.apiserver.kinds.builtin.printers import printers
 from rayfleet.local.apiserver.kinds.builtin.services import ClusterAddresses, default_service
 from rayfleet.local.apiserver.kinds.custom.definition import DEFINITION_RULES, default_definition
-from rayfleet.local.apiserver.kinds.kind import ALL_VERBS, Kind, Rules
+from rayfleet.local.apiserver.kinds.field_labels import (
+    NAME,
+    NAME_AND_NAMESPACE,
+    FieldReader,
+    field_reader,
+    flag_reader,
+    labels_of,
+)
+from rayfleet.local.apiserver.kinds.kind import ALL_VERBS, Kind, Printer, Rules
 from rayfleet.local.apiserver.kinds.schemas import Schemas
 from rayfleet.model.meta import JsonObject
 
@@ -21,202 +27,184 @@ _WITHOUT_COLLECTION = ("create", "delete", "get", "list", "patch", "update", "wa
 
 def builtin_kinds(schemas: Schemas, service_addresses: Callable[[], Iterable[str]]) -> tuple[Kind, ...]:
     """Return all built-in kinds; ``service_addresses`` gives the cluster addresses in use."""
-    make = _Maker(schemas)
     addresses = ClusterAddresses(used=service_addresses)
-    return (
-        make(
-            "",
-            "configmaps",
-            "ConfigMap",
-            Rules(problems=others.config_map_problems, name_problem=subdomain_problem),
-            short=("cm",),
-        ),
-        make(
-            "",
-            "events",
-            "Event",
-            Rules(problems=others.event_problems, name_problem=subdomain_problem, creates_on_update=True),
-            defaults=others.default_event,
-            short=("ev",),
-            fields=_event_fields(),
-        ),
-        make(
-            "",
-            "namespaces",
-            "Namespace",
-            Rules(
-                prepare=others.prepare_namespace,
-                name_problem=label_name_problem,
-                returns_deleted=True,
-            ),
-            defaults=others.default_namespace,
-            short=("ns",),
-            is_namespaced=False,
-            verbs=_WITHOUT_COLLECTION,
-            subresources={"finalize": ("update",), "status": _STATUS},
-            fields={"status.phase": _reader("status", "phase"), "name": _reader("metadata", "name")},
-        ),
-        make(
-            "",
-            "nodes",
-            "Node",
-            Rules(prepare=others.prepare_node, name_problem=subdomain_problem),
-            defaults=others.default_node,
-            short=("no",),
-            is_namespaced=False,
-            subresources={"status": _STATUS},
-            fields={"spec.unschedulable": lambda node: str(bool(node["spec"].get("unschedulable"))).lower()},
-        ),
-        make(
-            "",
-            "pods",
-            "Pod",
-            Rules(
-                prepare=pods.prepare_pod,
-                problems=pods.pod_problems,
-                name_problem=subdomain_problem,
-                grace_seconds=pods.pod_grace_seconds,
-                returns_deleted=True,
-                has_generation=True,
-            ),
-            defaults=pods.default_pod,
-            short=("po",),
-            categories=("all",),
-            subresources={"binding": ("create",), "log": ("get",), "status": _STATUS},
-            fields=_pod_fields(),
-        ),
-        make(
-            "",
-            "secrets",
-            "Secret",
-            Rules(problems=others.secret_problems, name_problem=subdomain_problem),
-            defaults=others.default_secret,
-            fields={"type": _reader("type")},
-        ),
-        make(
-            "",
-            "serviceaccounts",
-            "ServiceAccount",
-            Rules(name_problem=subdomain_problem, returns_deleted=True),
-            short=("sa",),
-        ),
-        make(
-            "",
-            "services",
-            "Service",
-            Rules(
-                prepare=addresses.prepare,
-                problems=addresses.problems,
-                name_problem=label_name_problem,
-                returns_deleted=True,
-                creates_on_update=True,
-            ),
-            defaults=default_service,
-            short=("svc",),
-            categories=("all",),
-            subresources={"status": _STATUS},
-            fields={"spec.clusterIP": _reader("spec", "clusterIP"), "spec.type": _reader("spec", "type")},
-        ),
-        make(
-            "coordination.k8s.io",
-            "leases",
-            "Lease",
-            Rules(
-                problems=others.lease_problems,
-                name_problem=subdomain_problem,
-                takes_update_without_version=False,
-                creates_on_update=True,
-            ),
-            defaults=others.default_lease,
-        ),
-        make(
-            "discovery.k8s.io",
-            "endpointslices",
-            "EndpointSlice",
-            Rules(problems=others.endpoint_slice_problems, name_problem=subdomain_problem, has_generation=True),
-            defaults=others.default_endpoint_slice,
-        ),
-        make(
-            "apiextensions.k8s.io",
-            "customresourcedefinitions",
-            "CustomResourceDefinition",
-            DEFINITION_RULES,
-            defaults=default_definition,
-            short=("crd", "crds"),
-            categories=("api-extensions",),
-            is_namespaced=False,
-            subresources={"status": _STATUS},
-        ),
+    known_printers = printers()
+    rows = (*_CORE, _services(addresses), *_GROUPS)
+    return tuple(_kind(row, schemas, known_printers[row.kind]) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One kind of version v1: what is not the same for all."""
+
+    group: str = ""
+    plural: str
+    kind: str
+    rules: Rules
+    defaults: Callable[[JsonObject], None] = others.default_nothing
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    is_namespaced: bool = True
+    verbs: tuple[str, ...] = ALL_VERBS
+    subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    field_labels: Mapping[str, FieldReader] | None = None
+
+
+def _kind(row: _Row, schemas: Schemas, printer: Printer) -> Kind:
+    return Kind(
+        group=row.group,
+        version="v1",
+        plural=row.plural,
+        singular=row.kind.lower(),
+        kind=row.kind,
+        list_kind=f"{row.kind}List",
+        is_namespaced=row.is_namespaced,
+        fields=BuiltinFields(schemas, schemas.name_of(row.group, "v1", row.kind), row.defaults),
+        printer=printer,
+        rules=row.rules,
+        short_names=row.short_names,
+        categories=row.categories,
+        subresources=row.subresources,
+        field_labels=row.field_labels,
+        verbs=row.verbs,
     )
 
 
-class _Maker:
-    """Makes kinds of version v1."""
+_CORE = (
+    _Row(
+        plural="configmaps",
+        kind="ConfigMap",
+        rules=Rules(problems=others.config_map_problems, name_problem=subdomain_problem),
+        short_names=("cm",),
+    ),
+    _Row(
+        plural="events",
+        kind="Event",
+        rules=Rules(problems=others.event_problems, name_problem=subdomain_problem, creates_on_update=True),
+        defaults=others.default_event,
+        short_names=("ev",),
+        field_labels={
+            **NAME_AND_NAMESPACE,
+            **labels_of("involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid"),
+            **labels_of("involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath"),
+            **labels_of("reason", "reportingComponent", "type"),
+            "source": others.event_source,
+        },
+    ),
+    _Row(
+        plural="namespaces",
+        kind="Namespace",
+        rules=Rules(
+            prepare=others.prepare_namespace,
+            name_problem=label_name_problem,
+            on_delete=others.marked_namespace,
+            is_held=others.is_namespace_held,
+            returns_deleted=True,
+        ),
+        defaults=others.default_namespace,
+        short_names=("ns",),
+        is_namespaced=False,
+        verbs=_WITHOUT_COLLECTION,
+        subresources={"finalize": ("update",), "status": _STATUS},
+        field_labels={**NAME, **labels_of("status.phase")},
+    ),
+    _Row(
+        plural="nodes",
+        kind="Node",
+        rules=Rules(prepare=others.prepare_node, name_problem=subdomain_problem),
+        defaults=others.default_node,
+        short_names=("no",),
+        is_namespaced=False,
+        subresources={"status": _STATUS},
+        field_labels={**NAME, "spec.unschedulable": flag_reader("spec.unschedulable")},
+    ),
+    _Row(
+        plural="pods",
+        kind="Pod",
+        rules=Rules(
+            prepare=pods.prepare_pod,
+            problems=pods.pod_problems,
+            name_problem=subdomain_problem,
+            grace_seconds=pods.pod_grace_seconds,
+            returns_deleted=True,
+            has_generation=True,
+        ),
+        defaults=pods.default_pod,
+        short_names=("po",),
+        categories=("all",),
+        subresources={"binding": ("create",), "log": ("get",), "status": _STATUS},
+        field_labels={
+            **NAME_AND_NAMESPACE,
+            **labels_of("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
+            **labels_of("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
+            "spec.hostNetwork": flag_reader("spec.hostNetwork"),
+            "spec.host": field_reader("spec.nodeName"),  # its name of old
+        },
+    ),
+    _Row(
+        plural="secrets",
+        kind="Secret",
+        rules=Rules(problems=others.secret_problems, name_problem=subdomain_problem),
+        defaults=others.default_secret,
+        field_labels={**NAME_AND_NAMESPACE, **labels_of("type")},
+    ),
+    _Row(
+        plural="serviceaccounts",
+        kind="ServiceAccount",
+        rules=Rules(name_problem=subdomain_problem, returns_deleted=True),
+        short_names=("sa",),
+    ),
+)
 
-    def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
-        self._printers = printers()
 
-    def __call__(  # noqa: PLR0913 - one row of a table; all but the first four by name
-        self,
-        group: str,
-        plural: str,
-        kind: str,
-        rules: Rules,
-        *,
-        defaults: Callable[[JsonObject], None] = others.default_nothing,
-        short: tuple[str, ...] = (),
-        categories: tuple[str, ...] = (),
-        is_namespaced: bool = True,
-        verbs: tuple[str, ...] = ALL_VERBS,
-        subresources: Mapping[str, tuple[str, ...]] | None = None,
-        fields: Mapping[str, Callable[[JsonObject], str]] | None = None,
-    ) -> Kind:
-        name = self._schemas.name_of(group, "v1", kind)
-        return Kind(
-            group=group,
-            version="v1",
-            plural=plural,
-            singular=kind.lower(),
-            kind=kind,
-            list_kind=f"{kind}List",
-            is_namespaced=is_namespaced,
-            fields=BuiltinFields(self._schemas, name, defaults),
-            printer=self._printers[kind],
-            rules=rules,
-            short_names=short,
-            categories=categories,
-            subresources=subresources or {},
-            field_labels=fields or {},
-            verbs=verbs,
-        )
+def _services(addresses: ClusterAddresses) -> _Row:
+    return _Row(
+        plural="services",
+        kind="Service",
+        rules=Rules(
+            prepare=addresses.prepare,
+            problems=addresses.problems,
+            name_problem=label_name_problem,
+            returns_deleted=True,
+            creates_on_update=True,
+        ),
+        defaults=default_service,
+        short_names=("svc",),
+        categories=("all",),
+        subresources={"status": _STATUS},
+        field_labels={**NAME_AND_NAMESPACE, **labels_of("spec.clusterIP", "spec.type")},
+    )
 
 
-def _reader(*path: str) -> Callable[[JsonObject], str]:
-    def read(manifest: JsonObject) -> str:
-        found: object = manifest
-        for part in path:
-            found = found.get(part) if isinstance(found, dict) else None
-        return "" if found is None else str(found)
-
-    return read
-
-
-def _pod_fields() -> Mapping[str, Callable[[JsonObject], str]]:
-    readers = {
-        f"spec.{name}": _reader("spec", name)
-        for name in ("nodeName", "restartPolicy", "schedulerName", "serviceAccountName")
-    }
-    readers["spec.hostNetwork"] = lambda pod: str(bool(pod["spec"].get("hostNetwork"))).lower()
-    return readers | {f"status.{name}": _reader("status", name) for name in ("phase", "podIP", "nominatedNodeName")}
-
-
-def _event_fields() -> Mapping[str, Callable[[JsonObject], str]]:
-    about = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    return {
-        **{f"involvedObject.{name}": _reader("involvedObject", name) for name in about},
-        "reason": _reader("reason"),
-        "reportingComponent": _reader("reportingComponent"),
-        "source": _reader("source", "component"),
-        "type": _reader("type"),
-    }
+_GROUPS = (
+    _Row(
+        group="coordination.k8s.io",
+        plural="leases",
+        kind="Lease",
+        rules=Rules(
+            problems=others.lease_problems,
+            name_problem=subdomain_problem,
+            takes_update_without_version=False,
+            creates_on_update=True,
+        ),
+        defaults=others.default_lease,
+    ),
+    _Row(
+        group="discovery.k8s.io",
+        plural="endpointslices",
+        kind="EndpointSlice",
+        rules=Rules(problems=others.endpoint_slice_problems, name_problem=subdomain_problem, has_generation=True),
+        defaults=others.default_endpoint_slice,
+    ),
+    _Row(
+        group="apiextensions.k8s.io",
+        plural="customresourcedefinitions",
+        kind="CustomResourceDefinition",
+        rules=DEFINITION_RULES,
+        defaults=default_definition,
+        short_names=("crd", "crds"),
+        categories=("api-extensions",),
+        is_namespaced=False,
+        subresources={"status": _STATUS},
+    ),
+)

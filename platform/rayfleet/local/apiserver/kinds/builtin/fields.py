@@ -1,39 +1,17 @@
-"""What a built-in kind's schema makes of an object.
+"""What a built-in kind's schema makes of an object. Pure."""
 
-As a typed decoder would, unknown fields are dropped and types are checked. Pure.
-
-As Go's decoder and encoder together: null is as absent, an empty optional list or map is not kept, and times and
-quantities come back in their one canonical form.
-"""
-
-import base64
-import binascii
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from rayfleet.local.apiserver.grammar.quantities import canonical_quantity
 from rayfleet.local.apiserver.grammar.refusal import Cause, bad_request, unsupported
+from rayfleet.local.apiserver.kinds.decoding import Decoder, WrongTypeError
 from rayfleet.local.apiserver.kinds.kind import MergeRule
 from rayfleet.local.apiserver.kinds.schemas import Schemas
 from rayfleet.model.meta import JsonObject
 
-_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
-_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.Time"
-_MICRO_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
-_CRD = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
-_SCHEMA_OR = {f"{_CRD}JSONSchemaPropsOrArray", f"{_CRD}JSONSchemaPropsOrBool"}
-_SCHEMA = {"$ref": f"#/components/schemas/{_CRD}JSONSchemaProps"}
-_INT32 = range(-(1 << 31), 1 << 31)
-_INT64 = range(-(1 << 63), 1 << 63)
-_MICRO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}(Z|[+-]\d{2}:\d{2})")
-_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
-
 
 class BuiltinFields:
-    """The fields of one built-in kind; ``defaults`` and ``checks`` are what the schema does not say."""
+    """The fields of one built-in kind; ``defaults`` are what the schema does not say."""
 
     def __init__(self, schemas: Schemas, name: str, defaults: Callable[[JsonObject], None]) -> None:
         self._schemas = schemas
@@ -41,17 +19,12 @@ class BuiltinFields:
         self._defaults = defaults
         self._kind = schemas.by_name[name]["x-kubernetes-group-version-kind"][0]
 
-    @property
-    def schema_name(self) -> str:
-        """The name of the schema among all."""
-        return self._name
-
     def clean(self, manifest: JsonObject) -> tuple[JsonObject, list[str]]:
         """Return the object as typed data, and the paths of unknown fields. Raises Refusal (400) for a wrong type."""
-        decoder = _Decoder(self._schemas)
+        decoder = Decoder(self._schemas)
         try:
             cleaned = decoder.decode(manifest, self._schemas.by_name[self._name], self._name, "")
-        except _WrongTypeError as error:
+        except WrongTypeError as error:
             kind, version = self._kind["kind"], self._kind["version"]
             raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: json: {error}') from error
         return cleaned, decoder.unknown
@@ -62,11 +35,9 @@ class BuiltinFields:
 
     def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
         """Return values outside their enumeration; status is not looked at, as nobody checks it."""
-        found: list[Cause] = []
-        schema = self._schemas.by_name[self._name]
-        for key in new.keys() & schema["properties"].keys() - {"metadata", "status"}:
-            self._check_enums(new[key], schema["properties"][key], key, found)
-        return found
+        properties = self._schemas.by_name[self._name]["properties"]
+        checked = [key for key in new if key in properties and key not in ("metadata", "status")]
+        return [cause for key in checked for cause in self._enum_problems(new[key], properties[key], key)]
 
     def merge_keys(self, path: Sequence[str]) -> MergeRule | None:
         """Return how a strategic merge patch treats what lies at ``path``."""
@@ -87,179 +58,15 @@ class BuiltinFields:
         """Return the published schema."""
         return self._schemas.by_name[self._name]
 
-    def _check_enums(self, value: Any, schema: JsonObject, path: str, found: list[Cause]) -> None:
+    def _enum_problems(self, value: Any, schema: JsonObject, path: str) -> Iterator[Cause]:
         _, resolved = self._schemas.resolve(schema)
         if isinstance(value, dict):
             for key, inner in value.items():
                 below = resolved.get("properties", {}).get(key) or resolved.get("additionalProperties")
                 if isinstance(below, dict):
-                    self._check_enums(inner, below, f"{path}.{key}", found)
+                    yield from self._enum_problems(inner, below, f"{path}.{key}")
         elif isinstance(value, list):
             for index, inner in enumerate(value):
-                self._check_enums(inner, resolved.get("items", {}), f"{path}[{index}]", found)
+                yield from self._enum_problems(inner, resolved.get("items", {}), f"{path}[{index}]")
         elif value and "enum" in schema and value not in schema["enum"]:
-            found.append(unsupported(path, value, schema["enum"]))
-
-
-class MetadataFields:
-    """The fields of ``metadata``, which are the same for every kind."""
-
-    def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
-
-    def clean(self, metadata: Any, subject: str) -> tuple[JsonObject, list[str]]:
-        """Return the metadata as typed data and the paths of unknown fields. Raises Refusal (400) for a wrong type."""
-        decoder = _Decoder(self._schemas)
-        try:
-            cleaned = decoder.decode(metadata, self._schemas.by_name[_META], _META, "metadata")
-        except _WrongTypeError as error:
-            raise bad_request(f"{subject} cannot be handled: json: {error}") from error
-        return cleaned, decoder.unknown
-
-
-class _WrongTypeError(Exception):
-    """A value cannot be decoded."""
-
-    def __init__(self, value: Any, path: str, wanted: str) -> None:
-        super().__init__(f"cannot unmarshal {_json_type(value)} into Go struct field {path} of type {wanted}")
-
-
-class _Decoder:
-    """One pass over one object."""
-
-    def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
-        self.unknown: list[str] = []
-
-    def decode(self, value: Any, schema: JsonObject, name: str, path: str) -> Any:
-        if name in _SCHEMA_OR:
-            return self._schema_or(value, path)
-        if name in (_QUANTITY, _INT_OR_STRING, _TIME, _MICRO_TIME):
-            return _special(value, name, path)
-        match schema.get("type"):
-            case "object":
-                return self._object(value, schema, path)
-            case "array":
-                return self._array(value, schema, path)
-            case None:
-                return value
-            case kind:
-                return _scalar(value, kind, schema.get("format", ""), path)
-
-    def _follow(self, value: Any, schema: JsonObject, path: str) -> Any:
-        name, resolved = self._schemas.resolve(schema)
-        return self.decode(value, resolved, name, path)
-
-    def _object(self, value: Any, schema: JsonObject, path: str) -> JsonObject:
-        if not isinstance(value, dict):
-            raise _WrongTypeError(value, path, "struct" if "properties" in schema else "map")
-        properties = schema.get("properties")
-        values = schema.get("additionalProperties")
-        if properties is None and not isinstance(values, dict):
-            return value
-        result: JsonObject = {}
-        for key, inner in value.items():
-            below = f"{path}.{key}" if path else key
-            inner_schema = properties.get(key) if properties is not None else values
-            if inner_schema is None:
-                self.unknown.append(below)
-            elif inner is None:
-                if properties is None:
-                    result[key] = _zero(inner_schema)
-            else:
-                decoded = self._follow(inner, inner_schema, below)
-                if not _is_left_out(decoded, inner_schema, key in schema.get("required", ())):
-                    result[key] = decoded
-        return result
-
-    def _array(self, value: Any, schema: JsonObject, path: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise _WrongTypeError(value, path, "slice")
-        items = schema.get("items", {})
-        return [
-            _zero(items) if inner is None else self._follow(inner, items, f"{path}[{index}]")
-            for index, inner in enumerate(value)
-        ]
-
-    def _schema_or(self, value: Any, path: str) -> Any:
-        if isinstance(value, dict):
-            return self._follow(value, _SCHEMA, path)
-        if isinstance(value, list):
-            return [self._follow(inner, _SCHEMA, f"{path}[{index}]") for index, inner in enumerate(value)]
-        return value
-
-
-def _zero(schema: JsonObject) -> Any:
-    zeros = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
-    return zeros.get(schema.get("type", "object"), {})
-
-
-def _is_left_out(value: Any, schema: JsonObject, is_required: bool) -> bool:
-    """Whether Go's encoder leaves the value out: an empty list or map that may be absent. An empty struct is there."""
-    if value or is_required:
-        return False
-    is_map = isinstance(value, dict) and "additionalProperties" in schema
-    return is_map or isinstance(value, list)
-
-
-def _special(value: Any, name: str, path: str) -> Any:
-    is_text = isinstance(value, str)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name == _QUANTITY and (is_text or is_number):
-        try:
-            return canonical_quantity(str(value))
-        except ValueError as error:
-            raise bad_request(
-                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$': "
-                f"{path}: {value!r}"
-            ) from error
-    if name == _INT_OR_STRING and (is_text or (isinstance(value, int) and is_number)):
-        return value
-    if name in (_TIME, _MICRO_TIME) and is_text:
-        if not (_MICRO if name == _MICRO_TIME else _RFC3339).fullmatch(value):
-            raise bad_request(f'{path}: parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse it')
-        return value
-    raise _WrongTypeError(value, path, name.rsplit(".", 1)[-1])
-
-
-def _scalar(value: Any, kind: str, form: str, path: str) -> Any:
-    match kind:
-        case "string" if isinstance(value, str):
-            return _bytes(value, path) if form == "byte" else value
-        case "boolean" if isinstance(value, bool):
-            return value
-        case "integer" if _is_whole(value) and int(value) in (_INT32 if form == "int32" else _INT64):
-            return int(value)
-        case "number" if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        case _:
-            wanted = {"integer": form or "int64", "boolean": "bool", "number": "float64"}.get(kind, kind)
-            raise _WrongTypeError(value, path, wanted)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _bytes(value: str, path: str) -> str:
-    """Return base64 in its canonical form."""
-    try:
-        return base64.b64encode(base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)).decode()
-    except binascii.Error as error:
-        raise bad_request(f"illegal base64 data at input byte 0: {path}: {error}") from error
-
-
-def _json_type(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case int() | float():
-            return "number"
-        case dict():
-            return "object"
-        case list():
-            return "array"
-        case _:
-            return "null"
+            yield unsupported(path, value, schema["enum"])

@@ -5,13 +5,23 @@ Source: Kubernetes ``pkg/apis/*/validation`` and ``pkg/registry`` (v1.36).
 
 import base64
 import ipaddress
+from datetime import datetime
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.names import data_key_problem, label_name_problem
-from rayfleet.local.apiserver.grammar.refusal import Cause, duplicate, forbidden_field, invalid, required, unsupported
+from rayfleet.local.apiserver.grammar.refusal import (
+    Cause,
+    duplicate,
+    forbidden,
+    forbidden_field,
+    invalid,
+    required,
+    unsupported,
+)
+from rayfleet.local.apiserver.grammar.times import timestamp
 from rayfleet.model.meta import JsonObject
 
-IMMORTAL_NAMESPACES = ("default", "kube-public", "kube-system")
+_IMMORTAL_NAMESPACES = ("default", "kube-public", "kube-system")
 _NAME_LABEL = "kubernetes.io/metadata.name"
 _MOST_BYTES = 1 << 20  # of a Secret or ConfigMap
 _MOST_ADDRESSES = 100
@@ -54,6 +64,21 @@ def prepare_namespace(new: JsonObject, old: JsonObject | None) -> None:
         new["spec"]["finalizers"] = list(old["spec"].get("finalizers") or [])
         if not new["spec"]["finalizers"]:
             del new["spec"]["finalizers"]
+
+
+def marked_namespace(namespace: JsonObject, now: datetime) -> JsonObject:
+    """Return the namespace as one that is being emptied. Raises Refusal (403) for one that every cluster has."""
+    name = namespace["metadata"]["name"]
+    if name in _IMMORTAL_NAMESPACES:
+        raise forbidden("", "namespaces", name, "this namespace may not be deleted")
+    namespace["metadata"]["deletionTimestamp"] = timestamp(now)
+    namespace.setdefault("status", {})["phase"] = "Terminating"
+    return namespace
+
+
+def is_namespace_held(namespace: JsonObject) -> bool:
+    """Whether a namespace has finalizers of its own (``spec``): it stays while it is emptied."""
+    return bool(namespace["spec"].get("finalizers"))
 
 
 def default_node(node: JsonObject) -> None:
@@ -133,7 +158,12 @@ def event_problems(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return []
 
 
-def lease_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def event_source(event: JsonObject) -> str:
+    """Return who told of an Event, as the field label ``source`` has it."""
+    return str((event.get("source") or {}).get("component") or event.get("reportingComponent") or "")
+
+
+def lease_problems(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     """Return what is wrong with a Lease."""
     spec = new.get("spec") or {}
     found: list[Cause] = []
@@ -142,7 +172,6 @@ def lease_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     if spec.get("leaseTransitions", 0) < 0:
         detail = "must be greater than or equal to 0"
         found.append(invalid("spec.leaseTransitions", spec["leaseTransitions"], detail))
-    _ = old
     return found
 
 

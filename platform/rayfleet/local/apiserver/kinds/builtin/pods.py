@@ -79,10 +79,9 @@ def pod_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
         if container.get("name") in names:
             found.append(duplicate(f"{field}.name", container["name"]))
         names.add(container.get("name", ""))
-    for key, value in (spec.get("nodeSelector") or {}).items():
+    for key in spec.get("nodeSelector") or {}:
         if problem := label_key_problem(key):
             found.append(invalid("spec.nodeSelector", key, problem))
-        _ = value
     for key in ("hostname", "subdomain"):
         if spec.get(key) and (problem := label_name_problem(spec[key])):
             found.append(invalid(f"spec.{key}", spec[key], problem))

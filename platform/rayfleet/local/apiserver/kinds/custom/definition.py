@@ -5,20 +5,23 @@ in their name only (``strategy: None``).
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from datetime import datetime
 
 from rayfleet.local.apiserver.grammar.jsonpath import PathError
 from rayfleet.local.apiserver.grammar.names import label_name_problem, service_name_problem, subdomain_problem
 from rayfleet.local.apiserver.grammar.refusal import Cause, invalid, required, unsupported
-from rayfleet.local.apiserver.kinds.builtin.fields import MetadataFields
+from rayfleet.local.apiserver.grammar.times import timestamp
 from rayfleet.local.apiserver.kinds.custom.fields import CustomFields
 from rayfleet.local.apiserver.kinds.custom.printer import column_printer
+from rayfleet.local.apiserver.kinds.field_labels import NAME_AND_NAMESPACE, labels_of
 from rayfleet.local.apiserver.kinds.kind import Kind, Rules, ScalePaths
+from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
 from rayfleet.local.apiserver.schema.structural import PRESERVE
 from rayfleet.model.meta import JsonObject
 
+CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _OPEN: JsonObject = {"type": "object", PRESERVE: True}
 _STATUS = ("get", "patch", "update")
 
@@ -77,10 +80,25 @@ def definition_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     return found
 
 
+def marked_definition(definition: JsonObject, now: datetime) -> JsonObject:
+    """Return the definition as one whose objects are being deleted; it stays until the last of them is gone."""
+    meta = definition["metadata"]
+    meta["deletionTimestamp"] = timestamp(now)
+    if CLEANUP_FINALIZER not in meta.get("finalizers", ()):
+        meta.setdefault("finalizers", []).append(CLEANUP_FINALIZER)
+    status = definition.setdefault("status", {})
+    others = [each for each in status.get("conditions") or () if each["type"] != "Terminating"]
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    terminating = _stated("Terminating", "True", "InstanceDeletionPending", message, timestamp(now))
+    status["conditions"] = [*others, terminating]
+    return definition
+
+
 DEFINITION_RULES = Rules(
     prepare=prepare_definition,
     problems=definition_problems,
     name_problem=subdomain_problem,
+    on_delete=marked_definition,
     takes_update_without_version=False,
     has_generation=True,
 )
@@ -140,7 +158,7 @@ def _kind(spec: JsonObject, names: JsonObject, version: JsonObject, metadata: Me
     scale = _scale_paths(version)
     identity = {"group": spec["group"], "kind": names["kind"], "version": version["name"]}
     subresources = {name: _STATUS for name in ("status", "scale") if name in (version.get("subresources") or {})}
-    selectable = [each["jsonPath"] for each in version.get("selectableFields") or ()]
+    selectable = [each["jsonPath"].lstrip(".") for each in version.get("selectableFields") or ()]
     return Kind(
         group=spec["group"],
         version=version["name"],
@@ -160,22 +178,10 @@ def _kind(spec: JsonObject, names: JsonObject, version: JsonObject, metadata: Me
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources=subresources,
-        field_labels={path.lstrip("."): _reader(path) for path in selectable},
+        field_labels={**NAME_AND_NAMESPACE, **labels_of(*selectable)},
         scale=scale,
         is_custom=True,
     )
-
-
-def _reader(path: str) -> Any:
-    parts = path.lstrip(".").split(".")
-
-    def read(manifest: JsonObject) -> str:
-        found: Any = manifest
-        for part in parts:
-            found = found.get(part) if isinstance(found, dict) else None
-        return "" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
-
-    return read
 
 
 def _scale_paths(version: JsonObject) -> ScalePaths | None:

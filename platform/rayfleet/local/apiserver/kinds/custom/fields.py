@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import Cause, bad_request, invalid
-from rayfleet.local.apiserver.kinds.builtin.fields import MetadataFields
 from rayfleet.local.apiserver.kinds.kind import MergeRule, ScalePaths
+from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
 from rayfleet.local.apiserver.schema.validation import ABSENT, validate
