@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from rayfleet.local.apiserver.grammar.formats import is_of_format
-from rayfleet.local.apiserver.grammar.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.grammar.patterns import BadPatternError, check_pattern, has_match
+from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
 from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
-from rayfleet.local.apiserver.schema.validation import validate
+from rayfleet.local.apiserver.schema.validation import problems_at, validate
 from rayfleet.model.meta import JsonObject
 
 DATA = Path(__file__).parents[2] / "data" / "apiserver"
@@ -86,16 +87,38 @@ def test_the_result_shares_no_default_with_the_schema() -> None:
         (r"(?m)^b$", "a\nb\nc", True),
         (r"^(?P<x>a|b)$", "b", True),
         (r"(?i)^a$", "A", True),
+        (r"^(?i)a$", "A", True),
+        (r"^\pL+$", "é", True),
     ],
 )
 def test_a_go_pattern_finds_what_go_finds(pattern: str, text: str, is_found: bool) -> None:
-    assert (go_regex(pattern).search(text) is not None) is is_found
+    assert has_match(pattern, text) is is_found
 
 
-@pytest.mark.parametrize("pattern", ["(?=a)", "(?<!a)b", r"(a)\1", "[", "a**", r"\pL", "[[:nope:]]", "^(?i)a"])
+@pytest.mark.parametrize("pattern", ["(?=a)", "(?<!a)b", r"(a)\1", "[", "a**", r"\C", "[[:nope:]]", "a{1001}"])
 def test_what_is_no_go_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(NoGoRegexError):
-        go_regex(pattern)
+    with pytest.raises(BadPatternError):
+        check_pattern(pattern)
+
+
+HOURS_FOR_BACKTRACKING = "^(a+)+$"
+
+
+@pytest.mark.timeout(5)
+def test_no_pattern_of_a_schema_holds_the_server_up() -> None:
+    schema = {"type": "string", "pattern": HOURS_FOR_BACKTRACKING}
+    assert [each.reason for each in problems_at("a" * 10_000 + "!", schema)] == ["FieldValueInvalid"]
+    assert problems_at("a" * 10_000, schema) == []
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("rule", ["self.matches({})", "self.find({}) != ''", "self.findAll({}).size() > 0"])
+def test_no_pattern_of_a_rule_holds_the_server_up(rule: str) -> None:
+    schema = {"type": "string", "x-kubernetes-validations": [{"rule": rule.format(f"'{HOURS_FOR_BACKTRACKING}'")}]}
+    rules = RuleSet({"type": "object", "properties": {"spec": schema}})
+    assert rules.causes == ()
+    assert len(rules.problems({"spec": "a" * 10_000 + "!"})) == 1
+    assert rules.problems({"spec": "a" * 10_000}) == []
 
 
 @pytest.mark.parametrize(

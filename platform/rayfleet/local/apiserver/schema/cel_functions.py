@@ -7,14 +7,14 @@ Sources: cel-go ``ext``, Kubernetes "CEL in Kubernetes", the package ``common-ex
 
 import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import cel
 from cel.stdlib import STDLIB_FUNCTIONS
 
 from rayfleet.local.apiserver.grammar.formats import is_of_format
-from rayfleet.local.apiserver.grammar.go_regex import go_regex
+from rayfleet.local.apiserver.grammar.patterns import all_matches
 
 # What the library itself evaluates; operators and macros do not count as functions there.
 _OWN = frozenset(
@@ -121,13 +121,11 @@ def _optional_field(target: Any, name: Any) -> Any:
 
 
 def _find(text: str, pattern: str) -> str:
-    found = go_regex(pattern).search(text)
-    return found.group() if found else ""
+    return next(all_matches(pattern, text), "")
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [each.group() for each in go_regex(pattern).finditer(text)]
-    return found if limit < 0 else found[:limit]
+    return list(islice(all_matches(pattern, text), limit if limit >= 0 else None))
 
 
 def _is_sorted(items: Sequence[Any]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rayfleet.local.apiserver.grammar.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.grammar.patterns import BadPatternError, check_pattern
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.list_rules import list_and_map_problems
 from rayfleet.local.apiserver.schema.structural import EMBEDDED, INT_OR_STRING, PRESERVE, prune_default
@@ -143,8 +143,8 @@ def _condition_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
     """Tell what is wrong with pattern, anyOf, allOf, oneOf and not."""
     if pattern := schema.get("pattern"):
         try:
-            go_regex(pattern)
-        except NoGoRegexError as error:
+            check_pattern(pattern)
+        except BadPatternError as error:
             text = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
             yield invalid(f"{at}.pattern", pattern, text)
     for name in ("anyOf", "allOf", "oneOf"):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rayfleet.local.apiserver.grammar.formats import is_of_format
-from rayfleet.local.apiserver.grammar.go_regex import NoGoRegexError, go_regex
+from rayfleet.local.apiserver.grammar.patterns import BadPatternError, has_match
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.structural import child_schema
 from rayfleet.model.meta import JsonObject
@@ -175,8 +175,8 @@ def _text_problems(value: str, schema: JsonObject, path: str) -> Iterator[Cause]
 
 def _is_match(pattern: str, value: str) -> bool:
     try:
-        return go_regex(pattern).search(value) is not None
-    except NoGoRegexError:
+        return has_match(pattern, value)
+    except BadPatternError:
         return False  # a CRD with such a pattern is refused when it is created
 
 
