@@ -20,7 +20,7 @@ POD = KINDS["Pod"]
 
 
 def pod(*, node: str = "n", given: int | None = None, ago: int = 0) -> JsonObject:
-    """Return a pod with 30 s of grace; ``given`` seconds were granted, ``ago`` seconds back, when it is being deleted."""
+    """Return a pod with 30 s of grace, being deleted for ``ago`` seconds when it was ``given`` some."""
     meta: JsonObject = {"name": "p", "generation": 1}
     if given is not None:
         end = NOW - timedelta(seconds=ago) + timedelta(seconds=given)

@@ -1,4 +1,4 @@
-"""What serves every kind alike names none: a kind brings its own way (``Rules``), nobody asks whether it is that kind."""
+"""What serves every kind alike names none: a kind brings its own way (``Rules``), nobody asks which kind it is."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Deleting objects: preconditions, grace, finalizers, propagation, exactly as the API server does it. Edge: the storage.
+"""Deleting objects: preconditions, grace, finalizers, propagation, as the API server does it. Edge: the storage.
 
 The collector of dependents is another process. Source: apiserver ``pkg/registry/rest/delete.go`` (v1.36).
 """

@@ -69,7 +69,7 @@ class Written:
 
 
 class Aftermath(Protocol):
-    """What a write brings about beyond its object: which kinds are served depends on the definitions that are stored."""
+    """What a write brings about beyond its object: which kinds are served depends on the stored definitions."""
 
     def written(self, kind: Kind, stored: Stored) -> None:
         """Act on what was stored just now."""
