@@ -1,17 +1,19 @@
-"""Hold a document to an OpenAPI schema, with errors for people: the path, the value, the way out. Pure.
+"""Hold a document to a structural schema, with errors for people: the path, the value, the way out. Pure.
 
-Covers what our CRD schemas use (structural schemas of apiextensions v1): types, required, enums, bounds, patterns,
-int-or-string, maps, open parts. An API server says the same later; here all errors come at once and offline.
+``violations`` finds what does not fit; here it is put into words. An API server says the same later; here all errors
+come at once and offline. Formats are left to it.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rayfleet.manifest.structural import INT_OR_STRING
+from rayfleet.manifest.violations import Path, Reading, Violation, violations
 from rayfleet.model.errors import FieldError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 PERCENT_PATTERN = "^[0-9]+%$"
@@ -33,25 +35,12 @@ _TYPE_WORDS: Mapping[str, str] = {
 _SHOWN_LETTERS = 60
 
 
-def schema_errors(value: Any, schema: JsonObject, path: str) -> tuple[FieldError, ...]:
+def schema_errors(value: Any, schema: ReadOnlyJson, path: str) -> tuple[FieldError, ...]:
     """Return everything in ``value`` that ``schema`` refuses, in the order of the document; null counts as absent."""
-    return tuple(_errors(value, schema, path))
-
-
-def defaulted(value: Any, schema: JsonObject) -> Any:
-    """Return ``value`` without nulls and with the schema's defaults filled in; open parts are left as they are."""
-    properties: JsonObject = schema.get("properties", {})
-    match value:
-        case dict() if properties:
-            known = {name: item for name, item in value.items() if item is not None or name not in properties}
-            for name, part in properties.items():
-                if name not in known and "default" in part:
-                    known[name] = part["default"]
-            return {name: defaulted(item, properties.get(name, {})) for name, item in known.items()}
-        case list() if "items" in schema:
-            return [defaulted(item, schema["items"]) for item in value]
-        case _:
-            return value
+    return tuple(
+        FieldError(path=_full_path(path, violation.path), message=_message(violation))
+        for violation in violations(value, schema, _READING)
+    )
 
 
 def shown(value: Any) -> str:
@@ -78,81 +67,56 @@ def child_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _errors(value: Any, schema: JsonObject, path: str) -> Iterator[FieldError]:
-    wrong = _type_error(value, schema)
-    if wrong:
-        yield FieldError(path=path, message=wrong)
-        return
-    match value:
-        case dict():
-            yield from _mapping_errors(value, schema, path)
-        case list():
-            for index, item in enumerate(value):
-                yield from _errors(item, schema.get("items", {}), f"{path}[{index}]")
-        case _:
-            yield from (FieldError(path=path, message=message) for message in _scalar_errors(value, schema))
+_READING = Reading(
+    has_match=lambda pattern, text: re.search(pattern, text) is not None,  # the patterns are our own
+    is_of_format=lambda _value, _schema: True,
+    is_null_absent=True,
+    is_type_decisive=True,
+    is_pruned=False,
+    is_required_first=True,
+    is_decoded_by_go=False,
+)
 
 
-def _type_error(value: Any, schema: JsonObject) -> str:
-    """Return what is wrong with the type of ``value``, empty when nothing is."""
-    if schema.get("x-kubernetes-int-or-string"):
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            expected = _WRONG_TEXT.get(schema.get("pattern", ""), "is neither a whole number nor text")
-            return f"{shown(value)} {expected}{quoting_hint(value)}"
-        return ""
-    kind = schema.get("type")
-    fits = {
-        "object": isinstance(value, dict),
-        "array": isinstance(value, list),
-        "string": isinstance(value, str),
-        "integer": isinstance(value, int) and not isinstance(value, bool),
-        "number": isinstance(value, int | float) and not isinstance(value, bool),
-        "boolean": isinstance(value, bool),
-    }
-    if kind is None or fits[kind]:
-        return ""
-    hint = quoting_hint(value) if kind == "string" else ""
-    return f"{shown(value)} is not {_TYPE_WORDS[kind]}{hint}"
+def _full_path(path: str, below: Path) -> str:
+    for part in below:
+        path = f"{path}[{part}]" if isinstance(part, int) else child_path(path, part)
+    return path
 
 
-def _mapping_errors(value: JsonObject, schema: JsonObject, path: str) -> Iterator[FieldError]:
-    properties: JsonObject = schema.get("properties", {})
-    rest = schema.get("additionalProperties")
-    is_open = schema.get("x-kubernetes-preserve-unknown-fields", False) or not (properties or rest)
-    for name in schema.get("required", ()):
-        if value.get(name) is None:
-            yield FieldError(path=child_path(path, name), message="must be given")
-    for name, item in value.items():
-        here = child_path(path, str(name))
-        if item is None:
-            continue
-        if name in properties:
-            yield from _errors(item, properties[name], here)
-        elif rest is not None:
-            yield from _errors(item, rest, here)
-        elif not is_open:
-            yield FieldError(path=here, message=f"unknown field{did_you_mean(str(name), list(properties))}")
+def _message(violation: Violation) -> str:
+    value, limit = violation.value, violation.schema.get(violation.keyword)
+    match violation.keyword:
+        case "type":
+            return _wrong_type(value, violation.schema)
+        case "properties":  # a field that is not among them
+            return f"unknown field{did_you_mean(str(violation.path[-1]), list(limit or ()))}"
+        case keyword if keyword in _WORDS:
+            return _WORDS[keyword](value, limit)
+        case keyword:
+            return f"{shown(value)} does not fit {keyword}: {shown(limit)}"
 
 
-def _scalar_errors(value: Any, schema: JsonObject) -> Iterator[str]:
-    if "enum" in schema and value not in schema["enum"]:
-        choices = ", ".join(schema["enum"])
-        yield f"{shown(value)} is none of {choices}{did_you_mean(str(value), schema['enum'])}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value < schema.get("minimum", value):
-            word = "must not be negative" if schema["minimum"] == 0 else f"must be at least {schema['minimum']}"
-            yield f"{shown(value)} {word}"
-        if value > schema.get("maximum", value):
-            yield f"{shown(value)} must be at most {schema['maximum']}"
-    if isinstance(value, str):
-        yield from _text_errors(value, schema)
+def _wrong_type(value: Any, schema: ReadOnlyJson) -> str:
+    if schema.get(INT_OR_STRING):
+        expected = _WRONG_TEXT.get(schema.get("pattern", ""), "is neither a whole number nor text")
+        return f"{shown(value)} {expected}{quoting_hint(value)}"
+    hint = quoting_hint(value) if schema["type"] == "string" else ""
+    return f"{shown(value)} is not {_TYPE_WORDS[schema['type']]}{hint}"
 
 
-def _text_errors(value: str, schema: JsonObject) -> Iterator[str]:
-    pattern = schema.get("pattern")
-    if pattern and not re.search(pattern, value):
-        yield f"{shown(value)} {_WRONG_TEXT.get(pattern, f'does not match {pattern}')}"
-    if len(value) < schema.get("minLength", 0):
-        yield "must not be empty"
-    if len(value) > schema.get("maxLength", len(value)):
-        yield f"{shown(value)} is {len(value)} letters long, at most {schema['maxLength']} are allowed"
+def _none_of(value: Any, choices: Sequence[Any]) -> str:
+    return f"{shown(value)} is none of {', '.join(map(str, choices))}{did_you_mean(str(value), choices)}"
+
+
+_WORDS: Mapping[str, Callable[[Any, Any], str]] = {  # of value and limit
+    "required": lambda _value, _limit: "must be given",
+    "enum": _none_of,
+    "minimum": lambda value, limit: f"{shown(value)} must " + (f"be at least {limit}" if limit else "not be negative"),
+    "maximum": lambda value, limit: f"{shown(value)} must be at most {limit}",
+    "pattern": lambda value, limit: f"{shown(value)} {_WRONG_TEXT.get(limit, f'does not match {limit}')}",
+    "minLength": lambda _value, _limit: "must not be empty",
+    "maxLength": lambda value, limit: f"{shown(value)} is {len(value)} letters long, at most {limit} are allowed",
+    "maxItems": lambda value, limit: f"has {len(value)} entries, at most {limit} are allowed",
+    "maxProperties": lambda value, limit: f"has {len(value)} entries, at most {limit} are allowed",
+}

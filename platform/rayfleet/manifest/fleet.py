@@ -4,7 +4,7 @@ Decoding finds every error of the document at once; each names its field. Encodi
 defaults said, and nothing is lost on the way: decoding it again gives the same value.
 """
 
-from rayfleet.manifest.checking import defaulted, schema_errors
+from rayfleet.manifest.checking import schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
 from rayfleet.manifest.schema import (
     FLEET_NAME_LETTERS,
@@ -15,6 +15,7 @@ from rayfleet.manifest.schema import (
     SELECTOR_NEEDED_MESSAGE,
 )
 from rayfleet.manifest.serving import decode_serving, encode_serving, serving_errors
+from rayfleet.manifest.structural import with_defaults
 from rayfleet.manifest.template import (
     decode_selector,
     decode_template,
@@ -65,7 +66,7 @@ def decode_fleet(raw: ReadOnlyJson) -> Fleet:
     meta = decode_meta(raw)
     return Fleet(
         meta=meta,
-        spec=_decode_spec(defaulted(raw["spec"], FLEET_SPEC), meta),
+        spec=_decode_spec(with_defaults(raw["spec"], FLEET_SPEC), meta),
         status=decode_fleet_status(raw.get("status")),
     )
 

@@ -1,8 +1,9 @@
 """RayClusterReplicaSet, from and to JSON. Pure; as ``fleet``."""
 
-from rayfleet.manifest.checking import defaulted, schema_errors
+from rayfleet.manifest.checking import schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
 from rayfleet.manifest.schema import REPLICA_SET_NAME_LETTERS, REPLICA_SET_SPEC
+from rayfleet.manifest.structural import with_defaults
 from rayfleet.manifest.template import (
     decode_selector,
     decode_template,
@@ -43,7 +44,7 @@ def decode_replica_set(raw: ReadOnlyJson) -> ReplicaSet:
         raise ManifestError(subject_of(raw, REPLICA_SETS), errors)
     return ReplicaSet(
         meta=decode_meta(raw),
-        spec=_decode_spec(defaulted(raw["spec"], REPLICA_SET_SPEC)),
+        spec=_decode_spec(with_defaults(raw["spec"], REPLICA_SET_SPEC)),
         status=decode_replica_set_status(raw.get("status")),
     )
 

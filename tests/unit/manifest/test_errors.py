@@ -94,6 +94,10 @@ CASES = [
         put("spec.template.metadata.labels.port", 8000),
         'spec.template.metadata.labels.port: 8000 is not text (quote it: "8000")',
     ),
+    (
+        put("spec.template.metadata.labels", {"app": "qwen"} | {f"l{number}": "" for number in range(64)}),
+        "spec.template.metadata.labels: has 65 entries, at most 64 are allowed",
+    ),
     (put("metadata.labels", {"a": 1}), 'metadata.labels.a: 1 is not text (quote it: "1")'),
     (
         put("metadata.name", "q" * 41),

@@ -15,8 +15,8 @@ from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema import cel_functions
 from rayfleet.local.apiserver.schema.cel_source import bound_names, located, name_at, undefined_field, with_optionals
 from rayfleet.local.apiserver.schema.cel_values import cel_value, has_dynamic_parts, sample
-from rayfleet.local.apiserver.schema.structural import child_schema
 from rayfleet.local.apiserver.schema.validation import invalid, shown
+from rayfleet.manifest.structural import child_schema
 from rayfleet.model.meta import JsonObject
 
 VALIDATIONS = "x-kubernetes-validations"

@@ -16,7 +16,8 @@ from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.cel_compiler import VALIDATIONS, Rule, RuleCompiler
 from rayfleet.local.apiserver.schema.cel_functions import context
 from rayfleet.local.apiserver.schema.cel_values import cel_value, with_type_meta
-from rayfleet.local.apiserver.schema.validation import ABSENT, is_same, old_item, shown
+from rayfleet.local.apiserver.schema.validation import shown
+from rayfleet.manifest.structural import ABSENT, is_same, old_item
 from rayfleet.model.meta import JsonObject
 
 _NOWHERE = "<nil>"

@@ -11,8 +11,9 @@ from typing import Any
 from rayfleet.local.apiserver.grammar.patterns import BadPatternError, check_pattern
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.list_rules import list_and_map_problems
-from rayfleet.local.apiserver.schema.structural import EMBEDDED, INT_OR_STRING, PRESERVE, prune_default
+from rayfleet.local.apiserver.schema.pruning import prune_default
 from rayfleet.local.apiserver.schema.validation import invalid, problems_at, shown
+from rayfleet.manifest.structural import EMBEDDED, INT_OR_STRING, PRESERVE
 from rayfleet.model.meta import JsonObject
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request
+from rayfleet.manifest.structural import is_same
 from rayfleet.model.meta import JsonObject
 
 _MOST_OPERATIONS = 10_000  # as the API server's
@@ -70,7 +71,7 @@ def _apply(holder: JsonObject, operation: JsonObject) -> None:
         case "replace":
             _set(holder, path, copy.deepcopy(operation.get("value")))
         case "test":
-            if not _same(_at_or_null(holder, path), operation.get("value")):
+            if not is_same(_at_or_null(holder, path), operation.get("value")):
                 raise _CannotApplyError(f"testing value {operation['path']} failed: test failed")
         case "copy":
             _add(holder, path, copy.deepcopy(_at_or_null(holder, _path(operation, "from"))))
@@ -150,14 +151,3 @@ def _index(parent: list[Any], part: str, path: Sequence[str], *, size: int) -> i
 
 def _shown(path: Sequence[str]) -> str:
     return "/" + "/".join(path[1:])
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal; true is not 1."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return bool(left == right)

@@ -18,7 +18,7 @@ from rayfleet.local.apiserver.kinds.kind import Kind, Rules, ScalePaths
 from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
-from rayfleet.local.apiserver.schema.structural import PRESERVE
+from rayfleet.manifest.structural import PRESERVE
 from rayfleet.model.meta import JsonObject
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"

@@ -7,8 +7,9 @@ from rayfleet.local.apiserver.grammar.refusal import Cause, bad_request, invalid
 from rayfleet.local.apiserver.kinds.kind import MergeRule, ScalePaths
 from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
-from rayfleet.local.apiserver.schema.structural import apply_defaults, prune
-from rayfleet.local.apiserver.schema.validation import ABSENT, validate
+from rayfleet.local.apiserver.schema.pruning import prune
+from rayfleet.local.apiserver.schema.validation import validate
+from rayfleet.manifest.structural import ABSENT, with_defaults
 from rayfleet.model.meta import JsonObject
 
 _BLOCKING = {
@@ -59,7 +60,7 @@ class CustomFields:
 
     def fill(self, manifest: JsonObject) -> None:
         """Put the schema's defaults into the object."""
-        filled = apply_defaults(manifest, self._schema)
+        filled = with_defaults(manifest, self._schema)
         manifest.clear()
         manifest.update(filled)
 
