@@ -6,6 +6,7 @@ foreign ones are for the embedded API server only: on Kubernetes, KubeRay and th
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -45,51 +46,7 @@ def fleet_crds() -> tuple[JsonObject, ...]:
 
 def foreign_crds() -> tuple[JsonObject, ...]:
     """Return open CRDs of the foreign kinds that we read and write: for the embedded API server."""
-    return (
-        _crd(
-            RAY_CLUSTERS,
-            _open_schema("KubeRay's RayCluster."),
-            [
-                _column("Desired Workers", "integer", ".status.desiredWorkerReplicas"),
-                _column("Ready Workers", "integer", ".status.readyWorkerReplicas"),
-                _column("Status", "string", ".status.state"),
-                _AGE,
-            ],
-            categories=["all"],
-        ),
-        _crd(
-            HTTP_ROUTES,
-            _open_schema("Gateway API's HTTPRoute."),
-            [_column("Hostnames", "string", ".spec.hostnames"), _AGE],
-            categories=["gateway-api"],
-        ),
-        _crd(
-            GATEWAYS,
-            _open_schema("Gateway API's Gateway."),
-            [
-                _column("Class", "string", ".spec.gatewayClassName"),
-                _column("Address", "string", ".status.addresses[*].value"),
-                _column("Programmed", "string", ".status.conditions[?(@.type=='Programmed')].status"),
-                _AGE,
-            ],
-            short_names=["gtw"],
-            categories=["gateway-api"],
-        ),
-        _crd(
-            GATEWAY_CLASSES,
-            _open_schema("Gateway API's GatewayClass."),
-            [_column("Controller", "string", ".spec.controllerName"), _AGE],
-            short_names=["gc"],
-            categories=["gateway-api"],
-        ),
-        _crd(
-            REFERENCE_GRANTS,
-            _open_schema("Gateway API's ReferenceGrant."),
-            [_AGE],
-            short_names=["refgrant"],
-            categories=["gateway-api"],
-        ),
-    )
+    return (_ray_clusters(), *(_gateway_kind(*row) for row in _GATEWAY_KINDS))
 
 
 def all_crds() -> tuple[JsonObject, ...]:
@@ -183,6 +140,43 @@ def _root(description: str, spec: JsonObject, status: JsonObject, name_letters: 
     }
 
 
+def _ray_clusters() -> JsonObject:
+    columns = [
+        _column("Desired Workers", "integer", ".status.desiredWorkerReplicas"),
+        _column("Ready Workers", "integer", ".status.readyWorkerReplicas"),
+        _column("Status", "string", ".status.state"),
+        _AGE,
+    ]
+    return _crd(RAY_CLUSTERS, _open_schema("KubeRay's RayCluster."), columns, categories=["all"])
+
+
+def _gateway_kind(resource: ResourceType, columns: Mapping[str, str], short_name: str) -> JsonObject:
+    shown = [*(_column(name, "string", path) for name, path in columns.items()), _AGE]
+    return _crd(
+        resource,
+        _open_schema(f"Gateway API's {resource.kind}."),
+        shown,
+        short_names=[short_name] if short_name else None,
+        categories=["gateway-api"],
+    )
+
+
+_GATEWAY_KINDS: tuple[tuple[ResourceType, Mapping[str, str], str], ...] = (  # kind, text columns, short name
+    (HTTP_ROUTES, {"Hostnames": ".spec.hostnames"}, ""),
+    (
+        GATEWAYS,
+        {
+            "Class": ".spec.gatewayClassName",
+            "Address": ".status.addresses[*].value",
+            "Programmed": ".status.conditions[?(@.type=='Programmed')].status",
+        },
+        "gtw",
+    ),
+    (GATEWAY_CLASSES, {"Controller": ".spec.controllerName"}, "gc"),
+    (REFERENCE_GRANTS, {}, "refgrant"),
+)
+
+
 def _open_schema(description: str) -> JsonObject:
     return {
         "type": "object",
@@ -210,6 +204,32 @@ def _crd(
     categories: list[str] | None = None,
     scale: JsonObject | None = None,
 ) -> JsonObject:
+    metadata: JsonObject = {"name": f"{resource.plural}.{resource.group}"}
+    if resource.group.endswith(".k8s.io"):
+        # An API server wants to hear where a CRD of a Kubernetes group was approved; this one is a stand-in.
+        metadata["annotations"] = {"api-approved.kubernetes.io": "unapproved, open stand-in of the real definition"}
+    version = {
+        "name": resource.version,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}, **({"scale": scale} if scale else {})},
+        "additionalPrinterColumns": columns,
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": {
+            "group": resource.group,
+            "names": _names(resource, short_names, categories),
+            "scope": "Namespaced" if resource.is_namespaced else "Cluster",
+            "versions": [version],
+        },
+    }
+
+
+def _names(resource: ResourceType, short_names: list[str] | None, categories: list[str] | None) -> JsonObject:
     names: JsonObject = {
         "kind": resource.kind,
         "listKind": f"{resource.kind}List",
@@ -220,30 +240,7 @@ def _crd(
         names["shortNames"] = short_names
     if categories:
         names["categories"] = categories
-    metadata: JsonObject = {"name": f"{resource.plural}.{resource.group}"}
-    if resource.group.endswith(".k8s.io"):
-        # An API server wants to hear where a CRD of a Kubernetes group was approved; this one is a stand-in.
-        metadata["annotations"] = {"api-approved.kubernetes.io": "unapproved, open stand-in of the real definition"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": metadata,
-        "spec": {
-            "group": resource.group,
-            "names": names,
-            "scope": "Namespaced" if resource.is_namespaced else "Cluster",
-            "versions": [
-                {
-                    "name": resource.version,
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": schema},
-                    "subresources": {"status": {}, **({"scale": scale} if scale else {})},
-                    "additionalPrinterColumns": columns,
-                }
-            ],
-        },
-    }
+    return names
 
 
 def main(arguments: list[str]) -> None:
