@@ -8,7 +8,7 @@ import pytest
 
 from rayfleet.kube.config import read_address
 from rayfleet.local.apiserver.testing import embedded_api_server
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 from rayfleet.testing.raw_api import RawApi
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -165,7 +165,7 @@ async def test_other_paths_are_not_found(api: RawApi, path: str) -> None:
 
 async def test_a_webhook_conversion_is_refused(api: RawApi) -> None:
     schema = {"openAPIV3Schema": {"type": "object"}}
-    definition: JsonObject = {
+    definition: Json = {
         "metadata": {"name": "things.example.com"},
         "spec": {
             "group": "example.com",
@@ -189,7 +189,7 @@ async def test_a_body_beyond_the_limit_is_refused(api: RawApi) -> None:
     assert (answer.status, answer.reason) == (413, "RequestEntityTooLarge")
 
 
-def _pod(name: str) -> JsonObject:
+def _pod(name: str) -> Json:
     containers = [{"name": "main", "image": "x:1"}, {"name": "side", "image": "x:1"}]
     return {
         "apiVersion": "v1",

@@ -21,7 +21,8 @@ from rayfleet.kube.config import read_address
 from rayfleet.kube.errors import Gone, NotFound
 from rayfleet.local.apiserver.testing import embedded_api_server
 from rayfleet.manifest.crds import fleet_crds
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, CRDS, FLEETS, SERVICES, ResourceType
 
 _LIMIT_SECONDS = 30
@@ -69,7 +70,7 @@ async def client_of(state: Path) -> AsyncIterator[KubeClient]:
         yield client
 
 
-def config_map(name: str, **data: str) -> JsonObject:
+def config_map(name: str, **data: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -298,7 +299,7 @@ async def _failure(*arguments: str) -> str:
     return text
 
 
-def _fleet() -> JsonObject:
+def _fleet() -> Json:
     return {
         "apiVersion": "orchestration.aibrix.ai/v1alpha1",
         "kind": "RayClusterFleet",
@@ -307,7 +308,7 @@ def _fleet() -> JsonObject:
     }
 
 
-def _service(name: str) -> JsonObject:
+def _service(name: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Service",

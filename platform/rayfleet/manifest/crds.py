@@ -6,7 +6,7 @@ foreign ones are for the embedded API server only: on Kubernetes, KubeRay and th
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -20,7 +20,7 @@ from rayfleet.manifest.schema import (
     REPLICA_SET_SPEC,
     REPLICA_SET_STATUS,
 )
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import (
     FLEETS,
     GATEWAY_API,
@@ -35,31 +35,31 @@ from rayfleet.model.resources import (
 GATEWAY_CLASSES = ResourceType(
     group=GATEWAY_API, version="v1", plural="gatewayclasses", kind="GatewayClass", is_namespaced=False
 )
-_AGE: JsonObject = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
-_OPEN: JsonObject = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_AGE: Json = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+_OPEN: Json = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def fleet_crds() -> tuple[JsonObject, ...]:
+def fleet_crds() -> tuple[Json, ...]:
     """Return the CRDs of RayClusterFleet and RayClusterReplicaSet."""
     return (_fleet_crd(), _replica_set_crd())
 
 
-def foreign_crds() -> tuple[JsonObject, ...]:
+def foreign_crds() -> tuple[Json, ...]:
     """Return open CRDs of the foreign kinds that we read and write: for the embedded API server."""
     return (_ray_clusters(), *(_gateway_kind(*row) for row in _GATEWAY_KINDS))
 
 
-def all_crds() -> tuple[JsonObject, ...]:
+def all_crds() -> tuple[Json, ...]:
     """Return every CRD that the embedded API server starts with."""
     return (*fleet_crds(), *foreign_crds())
 
 
-def crd_file_name(crd: JsonObject) -> str:
+def crd_file_name(crd: ReadOnlyJson) -> str:
     """Return the file that holds ``crd``, as controller-gen names them."""
     return f"{crd['spec']['group']}_{crd['spec']['names']['plural']}.yaml"
 
 
-def crd_yaml(crd: JsonObject) -> str:
+def crd_yaml(crd: ReadOnlyJson) -> str:
     """Return the text of that file; the same for the same CRD, always."""
     return yaml.dump(crd, Dumper=_PlainDumper, sort_keys=False, width=120, allow_unicode=True)
 
@@ -72,7 +72,7 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def _fleet_crd() -> JsonObject:
+def _fleet_crd() -> Json:
     schema = _root(
         "Desired number of identical Ray clusters that serve one model, with a rollout strategy.",
         FLEET_SPEC,
@@ -95,7 +95,7 @@ def _fleet_crd() -> JsonObject:
     return _crd(FLEETS, schema, columns, short_names=["rcf"], categories=["ray-fleet"], scale=scale)
 
 
-def _replica_set_crd() -> JsonObject:
+def _replica_set_crd() -> Json:
     schema = _root(
         "The Ray clusters of one template revision of a fleet.",
         REPLICA_SET_SPEC,
@@ -113,7 +113,7 @@ def _replica_set_crd() -> JsonObject:
     return _crd(REPLICA_SETS, schema, columns, short_names=["rcrs"], categories=["ray-fleet"], scale=scale)
 
 
-def _root(description: str, spec: JsonObject, status: JsonObject, name_letters: int) -> JsonObject:
+def _root(description: str, spec: ReadOnlyJson, status: ReadOnlyJson, name_letters: int) -> Json:
     """Return the schema of a whole object, with the rule that derived RayCluster names stay within KubeRay's limit."""
     return {
         "type": "object",
@@ -140,7 +140,7 @@ def _root(description: str, spec: JsonObject, status: JsonObject, name_letters: 
     }
 
 
-def _ray_clusters() -> JsonObject:
+def _ray_clusters() -> Json:
     columns = [
         _column("Desired Workers", "integer", ".status.desiredWorkerReplicas"),
         _column("Ready Workers", "integer", ".status.readyWorkerReplicas"),
@@ -150,7 +150,7 @@ def _ray_clusters() -> JsonObject:
     return _crd(RAY_CLUSTERS, _open_schema("KubeRay's RayCluster."), columns, categories=["all"])
 
 
-def _gateway_kind(resource: ResourceType, columns: Mapping[str, str], short_name: str) -> JsonObject:
+def _gateway_kind(resource: ResourceType, columns: Mapping[str, str], short_name: str) -> Json:
     shown = [*(_column(name, "string", path) for name, path in columns.items()), _AGE]
     return _crd(
         resource,
@@ -177,7 +177,7 @@ _GATEWAY_KINDS: tuple[tuple[ResourceType, Mapping[str, str], str], ...] = (  # k
 )
 
 
-def _open_schema(description: str) -> JsonObject:
+def _open_schema(description: str) -> Json:
     return {
         "type": "object",
         "description": description,
@@ -191,20 +191,20 @@ def _open_schema(description: str) -> JsonObject:
     }
 
 
-def _column(name: str, kind: str, path: str) -> JsonObject:
+def _column(name: str, kind: str, path: str) -> Json:
     return {"name": name, "type": kind, "jsonPath": path}
 
 
 def _crd(
     resource: ResourceType,
-    schema: JsonObject,
-    columns: list[JsonObject],
+    schema: ReadOnlyJson,
+    columns: Sequence[ReadOnlyJson],
     *,
     short_names: list[str] | None = None,
     categories: list[str] | None = None,
-    scale: JsonObject | None = None,
-) -> JsonObject:
-    metadata: JsonObject = {"name": f"{resource.plural}.{resource.group}"}
+    scale: ReadOnlyJson | None = None,
+) -> Json:
+    metadata: Json = {"name": f"{resource.plural}.{resource.group}"}
     if resource.group.endswith(".k8s.io"):
         # An API server wants to hear where a CRD of a Kubernetes group was approved; this one is a stand-in.
         metadata["annotations"] = {"api-approved.kubernetes.io": "unapproved, open stand-in of the real definition"}
@@ -214,7 +214,7 @@ def _crd(
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}, **({"scale": scale} if scale else {})},
-        "additionalPrinterColumns": columns,
+        "additionalPrinterColumns": list(columns),
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -229,8 +229,8 @@ def _crd(
     }
 
 
-def _names(resource: ResourceType, short_names: list[str] | None, categories: list[str] | None) -> JsonObject:
-    names: JsonObject = {
+def _names(resource: ResourceType, short_names: list[str] | None, categories: list[str] | None) -> Json:
+    names: Json = {
         "kind": resource.kind,
         "listKind": f"{resource.kind}List",
         "plural": resource.plural,

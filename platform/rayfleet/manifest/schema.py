@@ -7,7 +7,7 @@ bounded: an API server refuses rules whose worst cost it cannot bound.
 """
 
 from rayfleet.manifest.checking import PERCENT_PATTERN
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 # Letters of a RayCluster's name at most (KubeRay derives pod and service names from it), and what we append to a
@@ -22,11 +22,11 @@ _INT32_MAX = 2**31 - 1
 _LABEL_LETTERS = 63
 
 
-def _text(description: str, **rules: object) -> JsonObject:
+def _text(description: str, **rules: object) -> Json:
     return {"type": "string", "description": description, **rules}
 
 
-def _count(description: str, **rules: object) -> JsonObject:
+def _count(description: str, **rules: object) -> Json:
     return {
         "type": "integer",
         "format": "int32",
@@ -37,11 +37,11 @@ def _count(description: str, **rules: object) -> JsonObject:
     }
 
 
-def _object(description: str, properties: JsonObject, **rules: object) -> JsonObject:
+def _object(description: str, properties: ReadOnlyJson, **rules: object) -> Json:
     return {"type": "object", "description": description, "properties": properties, **rules}
 
 
-def _labels(description: str) -> JsonObject:
+def _labels(description: str) -> Json:
     return {
         "type": "object",
         "description": description,
@@ -50,11 +50,11 @@ def _labels(description: str) -> JsonObject:
     }
 
 
-def _text_map(description: str) -> JsonObject:
+def _text_map(description: str) -> Json:
     return {"type": "object", "description": description, "additionalProperties": {"type": "string"}}
 
 
-def _int_or_text(description: str, pattern: str) -> JsonObject:
+def _int_or_text(description: str, pattern: str) -> Json:
     return {"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": pattern, "description": description}
 
 
@@ -230,7 +230,7 @@ REPLICA_SET_SPEC = _object(
     },
 )
 
-_CONDITIONS: JsonObject = {
+_CONDITIONS: Json = {
     "type": "array",
     "description": "What is true of the object now, and since when.",
     "x-kubernetes-list-type": "map",
@@ -249,7 +249,7 @@ _CONDITIONS: JsonObject = {
         required=["type", "status"],
     ),
 }
-_GENERATION: JsonObject = {"type": "integer", "format": "int64", "description": "The spec that the status speaks of."}
+_GENERATION: Json = {"type": "integer", "format": "int64", "description": "The spec that the status speaks of."}
 
 FLEET_STATUS = _object(
     "What the fleet is; counts are RayClusters.",

@@ -46,7 +46,7 @@ class Quantity:
     @classmethod
     def parse(cls, text: str | float) -> Self:
         """Return what ``text`` means. Raises ValueError for what is no quantity."""
-        match = _FORM.fullmatch(str(text).strip())
+        match = _FORM.fullmatch(str(text))
         if match is None:
             raise ValueError(f"{text!r} is not a quantity such as 500m, 4 or 8Gi")
         number, suffix = Fraction(match[1]), match[2] or ""

@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 
 from rayfleet.kube.config import read_address
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 from rayfleet.testing.raw_api import RawApi
 
 GROUP = "conformance.rayfleet.dev"
-_WIDGET_SCHEMA: JsonObject = {
+_WIDGET_SCHEMA: Json = {
     "type": "object",
     "properties": {
         "spec": {
@@ -72,7 +72,7 @@ _WIDGET_SCHEMA: JsonObject = {
 }
 
 
-def widget_definition() -> JsonObject:
+def widget_definition() -> Json:
     names = {
         "plural": "widgets",
         "kind": "Widget",
@@ -135,5 +135,5 @@ async def widgets(api: RawApi, ns: str) -> str:
     return path
 
 
-def _widget(name: str) -> JsonObject:
+def _widget(name: str) -> Json:
     return {"apiVersion": f"{GROUP}/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {}}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import RawApi
 
-CONTAINER: JsonObject = {"name": "c", "image": "i:1"}
+CONTAINER: Json = {"name": "c", "image": "i:1"}
 
 
 async def post_pod(api: RawApi, ns: str, **spec: Any) -> Any:
@@ -69,7 +69,7 @@ async def test_a_pod_is_filled_in(api: RawApi, ns: str) -> None:
     ],
 )
 async def test_a_pods_quality_follows_from_its_resources(
-    api: RawApi, ns: str, resources: JsonObject, quality: str
+    api: RawApi, ns: str, resources: ReadOnlyJson, quality: str
 ) -> None:
     answer = await post_pod(api, ns, containers=[{**CONTAINER, "resources": resources}])
     assert answer.json["status"]["qosClass"] == quality
@@ -115,7 +115,7 @@ async def test_a_quantity_has_one_form(api: RawApi, ns: str, given: object, kept
     assert answer.json["spec"]["containers"][0]["resources"]["requests"]["memory"] == kept
 
 
-PODS: dict[str, tuple[JsonObject, int, str]] = {
+PODS: dict[str, tuple[Json, int, str]] = {
     "no containers": ({"containers": []}, 422, "spec.containers"),
     "no image": ({"containers": [{"name": "c"}]}, 422, "spec.containers[0].image"),
     "no name": ({"containers": [{"image": "i"}]}, 422, "spec.containers[0].name"),
@@ -155,7 +155,7 @@ PODS: dict[str, tuple[JsonObject, int, str]] = {
 
 
 @pytest.mark.parametrize("case", PODS.values(), ids=PODS.keys())
-async def test_a_wrong_pod_is_refused(api: RawApi, ns: str, case: tuple[JsonObject, int, str]) -> None:
+async def test_a_wrong_pod_is_refused(api: RawApi, ns: str, case: tuple[ReadOnlyJson, int, str]) -> None:
     spec, status, field = case
     answer = await post_pod(api, ns, **spec)
     assert answer.status == status, answer.body
@@ -188,7 +188,7 @@ async def test_a_pod_is_bound_once(api: RawApi, ns: str) -> None:
 
 
 @pytest.mark.parametrize("target", [{}, {"kind": "Pod", "name": "n"}, {"kind": "Node"}])
-async def test_a_binding_needs_a_node(api: RawApi, ns: str, target: JsonObject) -> None:
+async def test_a_binding_needs_a_node(api: RawApi, ns: str, target: ReadOnlyJson) -> None:
     await post_pod(api, ns)
     answer = await api.post(f"/api/v1/namespaces/{ns}/pods/p/binding", {"metadata": {"name": "p"}, "target": target})
     assert answer.status in (422, 500)  # the real server says 500 and the field; so much for the letter
@@ -227,7 +227,7 @@ async def test_a_headless_service_needs_no_port(api: RawApi, ns: str) -> None:
     assert answer.json["spec"]["clusterIPs"] == ["None"]
 
 
-SERVICES: dict[str, tuple[JsonObject, str]] = {
+SERVICES: dict[str, tuple[Json, str]] = {
     "no ports": ({}, "spec.ports"),
     "port too large": ({"ports": [{"port": 70000}]}, "spec.ports[0].port"),
     "no name of two": ({"ports": [{"port": 1}, {"port": 2}]}, "spec.ports[0].name"),
@@ -242,7 +242,7 @@ SERVICES: dict[str, tuple[JsonObject, str]] = {
 
 
 @pytest.mark.parametrize("case", SERVICES.values(), ids=SERVICES.keys())
-async def test_a_wrong_service_is_refused(api: RawApi, ns: str, case: tuple[JsonObject, str]) -> None:
+async def test_a_wrong_service_is_refused(api: RawApi, ns: str, case: tuple[ReadOnlyJson, str]) -> None:
     spec, field = case
     answer = await api.post(f"/api/v1/namespaces/{ns}/services", {"metadata": {"name": "s"}, "spec": spec})
     assert (answer.status, answer.reason) == (422, "Invalid"), answer.body
@@ -286,7 +286,7 @@ async def test_a_secret_takes_plain_text(api: RawApi, ns: str) -> None:
         ("configmaps", {"data": {"a": "x" * (1 << 20), "b": "x"}}, 422),
     ],
 )
-async def test_wrong_data_is_refused(api: RawApi, ns: str, plural: str, body: JsonObject, status: int) -> None:
+async def test_wrong_data_is_refused(api: RawApi, ns: str, plural: str, body: ReadOnlyJson, status: int) -> None:
     answer = await api.post(f"/api/v1/namespaces/{ns}/{plural}", {"metadata": {"name": "x"}, **body})
     assert answer.status == status
 
@@ -310,7 +310,7 @@ async def test_a_new_node_is_tainted_until_it_is_ready(api: RawApi, ns: str) -> 
     await api.delete(f"/api/v1/nodes/{ns}")
 
 
-LEASES: dict[str, tuple[JsonObject, int]] = {
+LEASES: dict[str, tuple[Json, int]] = {
     "whole": ({"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": "2026-01-02T03:04:05.000006Z"}, 201),
     "empty": ({}, 201),
     "zero duration": ({"leaseDurationSeconds": 0}, 422),
@@ -321,13 +321,13 @@ LEASES: dict[str, tuple[JsonObject, int]] = {
 
 
 @pytest.mark.parametrize("case", LEASES.values(), ids=LEASES.keys())
-async def test_a_lease_is_checked(api: RawApi, ns: str, case: tuple[JsonObject, int]) -> None:
+async def test_a_lease_is_checked(api: RawApi, ns: str, case: tuple[ReadOnlyJson, int]) -> None:
     spec, status = case
     path = f"/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"
     assert (await api.post(path, {"metadata": {"name": "l"}, "spec": spec})).status == status
 
 
-SLICES: dict[str, tuple[JsonObject, int]] = {
+SLICES: dict[str, tuple[Json, int]] = {
     "whole": ({"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": True}}]}, 201),
     "no type": ({"endpoints": []}, 422),
     "unknown type": ({"addressType": "Pigeon", "endpoints": []}, 422),
@@ -338,7 +338,7 @@ SLICES: dict[str, tuple[JsonObject, int]] = {
 
 
 @pytest.mark.parametrize("case", SLICES.values(), ids=SLICES.keys())
-async def test_an_endpoint_slice_is_checked(api: RawApi, ns: str, case: tuple[JsonObject, int]) -> None:
+async def test_an_endpoint_slice_is_checked(api: RawApi, ns: str, case: tuple[ReadOnlyJson, int]) -> None:
     body, status = case
     path = f"/apis/discovery.k8s.io/v1/namespaces/{ns}/endpointslices"
     answer = await api.post(path, {"metadata": {"name": "e"}, "ports": [{"port": 80}], **body})

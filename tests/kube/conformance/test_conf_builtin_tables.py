@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import TABLE, RawApi
 
-TABLES: dict[str, tuple[str, JsonObject, list[str], list[Any]]] = {
+TABLES: dict[str, tuple[str, Json, list[str], list[Any]]] = {
     "secrets": ("api/v1", {"data": {"a": "eA=="}}, ["Name", "Type", "Data", "Age"], ["x", "Opaque", 1]),
     "services": (
         "api/v1",
@@ -42,7 +42,7 @@ async def test_a_built_in_table(api: RawApi, ns: str, plural: str) -> None:
     assert [str(each) for each in shown] == [str(each) for each in cells]
 
 
-STATUSES: dict[str, tuple[JsonObject, list[Any]]] = {
+STATUSES: dict[str, tuple[Json, list[Any]]] = {
     "pending": ({}, ["p", "0/1", "Pending", "0"]),
     "running": (
         {
@@ -91,7 +91,9 @@ STATUSES: dict[str, tuple[JsonObject, list[Any]]] = {
 
 
 @pytest.mark.parametrize("case", STATUSES.values(), ids=STATUSES.keys())
-async def test_the_table_of_pods_sums_up_their_state(api: RawApi, ns: str, case: tuple[JsonObject, list[Any]]) -> None:
+async def test_the_table_of_pods_sums_up_their_state(
+    api: RawApi, ns: str, case: tuple[ReadOnlyJson, list[Any]]
+) -> None:
     status, cells = case
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
     assert (await api.post(f"/api/v1/namespaces/{ns}/pods", pod)).status == 201

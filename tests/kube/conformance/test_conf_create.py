@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 from rayfleet.testing.raw_api import RawApi
 
-JsonCase = tuple[JsonObject, int, str, set[tuple[str, str]]]
+JsonCase = tuple[Json, int, str, set[tuple[str, str]]]
 
 
-def config_map(name: str = "a", **more: Any) -> JsonObject:
+def config_map(name: str = "a", **more: Any) -> Json:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}} | more
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import TABLE, RawApi
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-def widget(name: str = "w", **spec: Any) -> JsonObject:
+def widget(name: str = "w", **spec: Any) -> Json:
     return {"apiVersion": "conformance.rayfleet.dev/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}
 
 
@@ -65,7 +65,7 @@ async def test_repeated_fields_fail_when_strict(api: RawApi, widgets: str) -> No
         {"apiVersion": "conformance.rayfleet.dev/v2", "kind": "Widget", "metadata": {"name": "w"}},
     ],
 )
-async def test_a_custom_resource_must_say_what_it_is(api: RawApi, widgets: str, body: JsonObject) -> None:
+async def test_a_custom_resource_must_say_what_it_is(api: RawApi, widgets: str, body: ReadOnlyJson) -> None:
     answer = await api.post(widgets, body)
     assert (answer.status, answer.reason) == (400, "BadRequest")
 
@@ -76,7 +76,7 @@ async def test_another_kind_is_invalid(api: RawApi, widgets: str) -> None:
     assert ("kind", "FieldValueInvalid") in answer.causes
 
 
-WRONG: dict[str, tuple[JsonObject, tuple[str, str]]] = {
+WRONG: dict[str, tuple[Json, tuple[str, str]]] = {
     "below minimum": ({"replicas": -1}, ("spec.replicas", "FieldValueInvalid")),
     "wrong type": ({"replicas": "3"}, ("spec.replicas", "FieldValueTypeInvalid")),
     "fraction for a whole": ({"replicas": 1.5}, ("spec.replicas", "FieldValueTypeInvalid")),
@@ -101,7 +101,7 @@ WRONG: dict[str, tuple[JsonObject, tuple[str, str]]] = {
 
 @pytest.mark.parametrize("case", WRONG.values(), ids=WRONG.keys())
 async def test_a_wrong_value_is_refused_with_its_field(
-    api: RawApi, widgets: str, case: tuple[JsonObject, tuple[str, str]]
+    api: RawApi, widgets: str, case: tuple[ReadOnlyJson, tuple[str, str]]
 ) -> None:
     spec, cause = case
     answer = await api.post(widgets, widget(**spec))
@@ -124,7 +124,7 @@ async def test_a_wrong_value_is_refused_with_its_field(
         {"code": "abc", "fixed": "x"},
     ],
 )
-async def test_a_right_value_is_taken(api: RawApi, widgets: str, spec: JsonObject) -> None:
+async def test_a_right_value_is_taken(api: RawApi, widgets: str, spec: ReadOnlyJson) -> None:
     answer = await api.post(widgets, widget(**spec))
     assert answer.status == 201, answer.body
     assert answer.json["spec"].items() >= spec.items()

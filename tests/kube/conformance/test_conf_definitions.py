@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import RawApi
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-def definition(group: str, **spec: Any) -> JsonObject:
+def definition(group: str, **spec: Any) -> Json:
     schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object"}}}}
     version = {"name": "v1", "served": True, "storage": True, "schema": schema}
     whole = {
@@ -29,10 +29,10 @@ def definition(group: str, **spec: Any) -> JsonObject:
     }
 
 
-async def established(api: RawApi, name: str) -> JsonObject:
+async def established(api: RawApi, name: str) -> Json:
     async with asyncio.timeout(20):
         while True:
-            found: JsonObject = (await api.get(f"{DEFINITIONS}/{name}")).json
+            found: Json = (await api.get(f"{DEFINITIONS}/{name}")).json
             conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or ()}
             if conditions.get("Established") == "True":
                 return found
@@ -107,16 +107,16 @@ async def test_an_object_with_a_finalizer_holds_its_definition(api: RawApi, ns: 
     await answers(api, f"{DEFINITIONS}/{name}", 404)
 
 
-def version(**more: Any) -> JsonObject:
+def version(**more: Any) -> Json:
     schema = {"openAPIV3Schema": {"type": "object"}}
     return {"name": "v1", "served": True, "storage": True, "schema": schema, **more}
 
 
-def with_schema(**properties: JsonObject) -> JsonObject:
+def with_schema(**properties: Json) -> Json:
     return {"versions": [version(schema={"openAPIV3Schema": {"type": "object", "properties": properties}})]}
 
 
-REFUSED: dict[str, JsonObject] = {
+REFUSED: dict[str, Json] = {
     "no scope": {"scope": ""},
     "wrong scope": {"scope": "World"},
     "no version": {"versions": []},
@@ -144,7 +144,7 @@ REFUSED: dict[str, JsonObject] = {
 
 
 @pytest.mark.parametrize("spec", REFUSED.values(), ids=REFUSED.keys())
-async def test_a_wrong_definition_is_refused(api: RawApi, ns: str, spec: JsonObject) -> None:
+async def test_a_wrong_definition_is_refused(api: RawApi, ns: str, spec: ReadOnlyJson) -> None:
     answer = await api.post(DEFINITIONS, definition(f"{ns}.io", **spec))
     assert (answer.status, answer.reason) == (422, "Invalid"), answer.body
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.testing.raw_api import RawApi
 
 
@@ -65,7 +65,7 @@ async def test_a_dry_run_deletes_nothing(api: RawApi, ns: str) -> None:
         {"propagationPolicy": "Orphan", "orphanDependents": True},
     ],
 )
-async def test_wrong_options_are_refused(api: RawApi, ns: str, options: JsonObject) -> None:
+async def test_wrong_options_are_refused(api: RawApi, ns: str, options: ReadOnlyJson) -> None:
     path = await config_map(api, ns)
     answer = await api.delete(path, options)
     assert (answer.status, answer.reason) == (422, "Invalid")
@@ -80,7 +80,7 @@ async def test_wrong_options_are_refused(api: RawApi, ns: str, options: JsonObje
         ({"orphanDependents": True}, "orphan"),
     ],
 )
-async def test_propagation_leaves_its_finalizer(api: RawApi, ns: str, options: JsonObject, finalizer: str) -> None:
+async def test_propagation_leaves_its_finalizer(api: RawApi, ns: str, options: ReadOnlyJson, finalizer: str) -> None:
     path = await config_map(api, ns)
     answer = await api.delete(path, options)
     assert answer.status == 200

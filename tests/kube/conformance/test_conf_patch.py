@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import JSON_PATCH, MERGE, STRATEGIC, RawApi
 
-BEFORE: JsonObject = {"a": "1", "b": "2"}
+BEFORE: Json = {"a": "1", "b": "2"}
 
 
 async def made(api: RawApi, ns: str) -> str:
@@ -16,7 +16,7 @@ async def made(api: RawApi, ns: str) -> str:
     return f"{path}/x"
 
 
-MERGES: dict[str, tuple[JsonObject, JsonObject]] = {
+MERGES: dict[str, tuple[Json, Json]] = {
     "add": ({"data": {"c": "3"}}, {"a": "1", "b": "2", "c": "3"}),
     "change": ({"data": {"a": "9"}}, {"a": "9", "b": "2"}),
     "remove": ({"data": {"a": None}}, {"b": "2"}),
@@ -27,7 +27,7 @@ MERGES: dict[str, tuple[JsonObject, JsonObject]] = {
 
 @pytest.mark.parametrize("case", MERGES.values(), ids=MERGES.keys())
 @pytest.mark.parametrize("form", [MERGE, STRATEGIC])
-async def test_a_merge_patch(api: RawApi, ns: str, form: str, case: tuple[JsonObject, JsonObject]) -> None:
+async def test_a_merge_patch(api: RawApi, ns: str, form: str, case: tuple[ReadOnlyJson, ReadOnlyJson]) -> None:
     patch, after = case
     path = await made(api, ns)
     answer = await api.patch(path, patch, form)
@@ -36,7 +36,7 @@ async def test_a_merge_patch(api: RawApi, ns: str, form: str, case: tuple[JsonOb
     assert answer.json["metadata"]["labels"] == {"l": "1"}
 
 
-OPERATIONS: dict[str, tuple[list[JsonObject], JsonObject]] = {
+OPERATIONS: dict[str, tuple[list[Json], Json]] = {
     "add": ([{"op": "add", "path": "/data/c", "value": "3"}], {"a": "1", "b": "2", "c": "3"}),
     "replace": ([{"op": "replace", "path": "/data/a", "value": "9"}], {"a": "9", "b": "2"}),
     "remove": ([{"op": "remove", "path": "/data/a"}], {"b": "2"}),
@@ -51,7 +51,7 @@ OPERATIONS: dict[str, tuple[list[JsonObject], JsonObject]] = {
 
 
 @pytest.mark.parametrize("case", OPERATIONS.values(), ids=OPERATIONS.keys())
-async def test_a_json_patch(api: RawApi, ns: str, case: tuple[list[JsonObject], JsonObject]) -> None:
+async def test_a_json_patch(api: RawApi, ns: str, case: tuple[list[ReadOnlyJson], ReadOnlyJson]) -> None:
     patch, after = case
     answer = await api.patch(await made(api, ns), patch, JSON_PATCH)
     assert answer.status == 200
@@ -125,14 +125,14 @@ async def test_a_custom_resource_takes_no_strategic_patch(api: RawApi, widgets: 
     assert (answer.status, answer.reason) == (415, "UnsupportedMediaType")
 
 
-SERVICE: JsonObject = {
+SERVICE: Json = {
     "metadata": {"name": "s"},
     "spec": {
         "selector": {"a": "b"},
         "ports": [{"name": "http", "port": 80}, {"name": "admin", "port": 81, "targetPort": 9}],
     },
 }
-PORTS: dict[str, tuple[JsonObject, list[tuple[str, int]]]] = {
+PORTS: dict[str, tuple[Json, list[tuple[str, int]]]] = {
     "change one": ({"ports": [{"port": 80, "name": "web"}]}, [("web", 80), ("admin", 81)]),
     "add one": ({"ports": [{"port": 82, "name": "more"}]}, [("more", 82), ("http", 80), ("admin", 81)]),
     "delete one": ({"ports": [{"port": 81, "$patch": "delete"}]}, [("http", 80)]),
@@ -149,7 +149,7 @@ PORTS: dict[str, tuple[JsonObject, list[tuple[str, int]]]] = {
 
 @pytest.mark.parametrize("case", PORTS.values(), ids=PORTS.keys())
 async def test_a_strategic_patch_merges_ports_by_their_number(
-    api: RawApi, ns: str, case: tuple[JsonObject, list[tuple[str, int]]]
+    api: RawApi, ns: str, case: tuple[ReadOnlyJson, list[tuple[str, int]]]
 ) -> None:
     patch, after = case
     path = f"/api/v1/namespaces/{ns}/services"
@@ -176,7 +176,7 @@ async def test_a_strategic_patch_replaces_a_map_on_demand(api: RawApi, ns: str) 
     assert answer.json["spec"]["selector"] == {"c": "d"}
 
 
-CONDITIONS: list[JsonObject] = [
+CONDITIONS: list[Json] = [
     {"type": "Ready", "status": "False"},
     {"type": "PodScheduled", "status": "True"},
 ]

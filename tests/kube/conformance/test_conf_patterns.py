@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 from rayfleet.testing.raw_api import Answer, RawApi
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -15,7 +15,7 @@ async def defined(api: RawApi, ns: str, **text: Any) -> Answer:
     schema = {"type": "object", "properties": {"spec": {"type": "string", "maxLength": 50, **text}}}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"plural": "things", "kind": "Thing"}
-    definition: JsonObject = {
+    definition: Json = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"things.{ns}.io"},

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import RawApi
 
 
-def config_map(name: str = "a", **more: Any) -> JsonObject:
+def config_map(name: str = "a", **more: Any) -> Json:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}} | more
 
 
-def widget(name: str = "w", **spec: Any) -> JsonObject:
+def widget(name: str = "w", **spec: Any) -> Json:
     return {
         "apiVersion": "conformance.rayfleet.dev/v1",
         "kind": "Widget",
@@ -81,7 +81,7 @@ async def test_what_is_not_there_cannot_be_updated(api: RawApi, ns: str) -> None
         ("api/v1/namespaces/{}/services", {"spec": {"ports": [{"port": 80}]}}),
     ],
 )
-async def test_some_kinds_are_created_by_an_update(api: RawApi, ns: str, path: str, body: JsonObject) -> None:
+async def test_some_kinds_are_created_by_an_update(api: RawApi, ns: str, path: str, body: ReadOnlyJson) -> None:
     answer = await api.put(f"/{path.format(ns)}/x", {"metadata": {"name": "x"}, **body})
     assert answer.status == 201
 
@@ -184,7 +184,7 @@ async def test_a_pods_containers_cannot_be_changed_but_their_image(api: RawApi, 
     ],
 )
 async def test_what_is_immutable_stays(
-    api: RawApi, ns: str, plural: str, body: JsonObject, change: JsonObject, field: str
+    api: RawApi, ns: str, plural: str, body: ReadOnlyJson, change: ReadOnlyJson, field: str
 ) -> None:
     path = f"/api/v1/namespaces/{ns}/{plural}"
     await api.post(path, {"metadata": {"name": "x"}, **body})

@@ -17,7 +17,7 @@ from rayfleet.local.apiserver.reads.watches import Watch, decode_watch, event_of
 from rayfleet.local.apiserver.storage.history import Change, CompactedError, Stored
 from rayfleet.local.apiserver.storage.storage import Storage
 from rayfleet.local.apiserver.verbs.expiry import expired_events
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 MAPS = "/configmaps"
 
@@ -34,7 +34,7 @@ def kind() -> Kind:
     return next(each for each in builtin_kinds(load_schemas(), list) if each.kind == "ConfigMap")
 
 
-def manifest(name: str, namespace: str = "a", **labels: str) -> JsonObject:
+def manifest(name: str, namespace: str = "a", **labels: str) -> Json:
     meta = {"name": name, "namespace": namespace, "labels": labels}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
 
@@ -222,7 +222,7 @@ def test_events_go_an_hour_after_they_were_last_seen() -> None:
 
     def event(name: str, created: timedelta, last: timedelta | None) -> Stored:
         meta = {"name": name, "creationTimestamp": _text(now - created)}
-        content: JsonObject = {"metadata": meta} | ({"lastTimestamp": _text(now - last)} if last else {})
+        content: Json = {"metadata": meta} | ({"lastTimestamp": _text(now - last)} if last else {})
         return Stored(object=content, body=b"", version=1)
 
     hours = timedelta(hours=1)

@@ -17,7 +17,7 @@ from rayfleet.local.apiserver.schema.validation import validate
 from rayfleet.manifest.crds import all_crds
 from rayfleet.manifest.schema import ONE_SOURCE_MESSAGE
 from rayfleet.manifest.structural import with_defaults
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "rule-cases.json").read_text("utf-8"))
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "crds"
@@ -28,13 +28,13 @@ def rules() -> RuleSet:
     return RuleSet(RECORDED["schema"])
 
 
-def told(causes: list[Cause]) -> list[JsonObject]:
+def told(causes: list[Cause]) -> list[Json]:
     found = ({"reason": each.reason, "message": each.message, "field": each.field} for each in causes)
     return sorted(found, key=str)
 
 
-def ruled(spec: Any) -> JsonObject:
-    obj: JsonObject = {"apiVersion": "x.example.com/v1", "kind": "Ruled", "metadata": {"name": "p"}}
+def ruled(spec: Any) -> Json:
+    obj: Json = {"apiVersion": "x.example.com/v1", "kind": "Ruled", "metadata": {"name": "p"}}
     return obj if spec is None else {**obj, "spec": spec}
 
 
@@ -46,7 +46,7 @@ def test_every_rule_of_the_recorded_schema_compiles(rules: RuleSet) -> None:
 @pytest.mark.parametrize(
     "case", RECORDED["cases"], ids=lambda case: json.dumps({k: case[k] for k in case if k != "causes"})[:70]
 )
-def test_a_rule_is_broken_as_for_the_real_server(rules: RuleSet, case: JsonObject) -> None:
+def test_a_rule_is_broken_as_for_the_real_server(rules: RuleSet, case: ReadOnlyJson) -> None:
     new = ruled(case["spec"])
     before = copy.deepcopy(new)
     causes = rules.problems(new, ruled(case["old"]) if "old" in case else None)
@@ -55,13 +55,13 @@ def test_a_rule_is_broken_as_for_the_real_server(rules: RuleSet, case: JsonObjec
 
 
 @pytest.mark.parametrize("case", RECORDED["definitions"], ids=lambda case: json.dumps(case["rule"])[:70])
-def test_a_wrong_rule_is_refused_with_its_definition(case: JsonObject) -> None:
+def test_a_wrong_rule_is_refused_with_its_definition(case: ReadOnlyJson) -> None:
     spec = {"type": "object", "properties": {"a": {"type": "string"}}, "x-kubernetes-validations": [case["rule"]]}
     found = RuleSet({"type": "object", "properties": {"spec": spec}})
     assert told([*found.causes]) == sorted(case["causes"], key=str)
 
 
-def rule_schema(rule: str, **spec: Any) -> JsonObject:
+def rule_schema(rule: str, **spec: Any) -> Json:
     inner = {"type": "object", "x-kubernetes-validations": [{"rule": rule}], **spec}
     return {"type": "object", "properties": {"spec": inner}}
 
@@ -116,7 +116,7 @@ def test_optional_selection_becomes_a_call(source: str, rewritten: str) -> None:
 
 
 @pytest.mark.parametrize("crd", all_crds(), ids=lambda crd: crd["metadata"]["name"])
-def test_our_own_definitions_are_valid(crd: JsonObject) -> None:
+def test_our_own_definitions_are_valid(crd: ReadOnlyJson) -> None:
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert schema_problems(schema, "s") == []
     assert RuleSet(schema).causes == ()
@@ -127,7 +127,7 @@ def test_the_rules_of_a_fleet_hold() -> None:
     schema = schema["schema"]["openAPIV3Schema"]
     rules = RuleSet(schema)
 
-    def causes(spec: JsonObject, name: str = "fleet") -> list[str]:
+    def causes(spec: ReadOnlyJson, name: str = "fleet") -> list[str]:
         fleet = {"apiVersion": "a/v1", "kind": "RayClusterFleet", "metadata": {"name": name}, "spec": spec}
         fleet = with_defaults(prune(fleet, schema)[0], schema)
         return [each.message for each in [*validate(fleet, schema), *rules.problems(fleet)]]

@@ -12,16 +12,16 @@ from rayfleet.local.apiserver.kinds.schemas import load_schemas
 from rayfleet.local.apiserver.writes.delete_options import DeleteOptions
 from rayfleet.local.apiserver.writes.grace import Grace, grace_of, is_waited_for, mark, remaining_finalizers
 from rayfleet.local.apiserver.writes.metadata import should_go
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in builtin_kinds(load_schemas(), list)}
 POD = KINDS["Pod"]
 
 
-def pod(*, node: str = "n", given: int | None = None, ago: int = 0) -> JsonObject:
+def pod(*, node: str = "n", given: int | None = None, ago: int = 0) -> Json:
     """Return a pod with 30 s of grace, being deleted for ``ago`` seconds when it was ``given`` some."""
-    meta: JsonObject = {"name": "p", "generation": 1}
+    meta: Json = {"name": "p", "generation": 1}
     if given is not None:
         end = NOW - timedelta(seconds=ago) + timedelta(seconds=given)
         meta |= {"deletionTimestamp": end.isoformat(), "deletionGracePeriodSeconds": given}
@@ -45,7 +45,7 @@ def seconds_from_now(seconds: int) -> datetime:
         (pod(given=0), None, None),
     ],
 )
-def test_a_pod_has_the_time_that_it_is_given(manifest: JsonObject, asked: int | None, grace: Grace | None) -> None:
+def test_a_pod_has_the_time_that_it_is_given(manifest: ReadOnlyJson, asked: int | None, grace: Grace | None) -> None:
     assert grace_of(POD, manifest, DeleteOptions(grace_seconds=asked), NOW) == grace
 
 
@@ -60,13 +60,13 @@ def test_a_pod_has_the_time_that_it_is_given(manifest: JsonObject, asked: int | 
         (pod(given=0), None, False),
     ],
 )
-def test_a_second_deletion_only_shortens_the_wait(manifest: JsonObject, asked: int | None, is_waiting: bool) -> None:
+def test_a_second_deletion_only_shortens_the_wait(manifest: ReadOnlyJson, asked: int | None, is_waiting: bool) -> None:
     assert is_waited_for(POD, manifest, DeleteOptions(grace_seconds=asked)) is is_waiting
 
 
 def test_other_kinds_have_no_grace() -> None:
     options = DeleteOptions(grace_seconds=30)
-    manifest: JsonObject = {"metadata": {"name": "a"}}
+    manifest: Json = {"metadata": {"name": "a"}}
     assert grace_of(KINDS["ConfigMap"], manifest, options, NOW) is None
     assert not is_waited_for(KINDS["ConfigMap"], manifest, options)
 
@@ -91,7 +91,7 @@ def test_being_deleted_counts_as_a_generation_once() -> None:
 
 
 def test_an_object_without_grace_is_marked_now() -> None:
-    manifest: JsonObject = {"metadata": {"name": "a", "deletionTimestamp": "2026-01-02T03:05:00Z"}}
+    manifest: Json = {"metadata": {"name": "a", "deletionTimestamp": "2026-01-02T03:05:00Z"}}
     mark(manifest, None, ["x.io/a"], NOW)
     assert manifest["metadata"]["deletionTimestamp"] == "2026-01-02T03:04:05Z"
     mark(manifest, None, ["x.io/a"], seconds_from_now(9))
@@ -121,7 +121,7 @@ def test_a_namespace_is_held_by_finalizers_of_its_own(finalizers: list[str], goe
 
 
 def test_a_namespace_and_a_definition_begin_to_go_in_their_own_way() -> None:
-    def begun(kind: str, name: str) -> JsonObject:
+    def begun(kind: str, name: str) -> Json:
         marked = KINDS[kind].rules.on_delete({"metadata": {"name": name}, "spec": {}}, NOW)
         assert marked is not None
         assert marked["metadata"]["deletionTimestamp"] == "2026-01-02T03:04:05Z"

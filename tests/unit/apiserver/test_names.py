@@ -12,7 +12,6 @@ from rayfleet.local.apiserver.grammar.names import (
     data_key_problem,
     label_name_problem,
     metadata_problems,
-    path_segment_problem,
     service_name_problem,
     subdomain_problem,
 )
@@ -29,7 +28,7 @@ from rayfleet.local.apiserver.writes.metadata import (
     raise_generation,
     stamp_new,
 )
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC)
 
@@ -45,7 +44,6 @@ def kinds() -> Mapping[str, Kind]:
         (subdomain_problem, ["a", "a.b-c.d", "a" * 253], ["", "A", "a..b", "-a", "a" * 254, "a\n"]),
         (label_name_problem, ["a", "1a"], ["a.b", "a" * 64, "a-"]),
         (service_name_problem, ["a-1"], ["1a", "a.b"]),
-        (path_segment_problem, ["A_b", "a:b"], [".", "..", "a/b", "a%b"]),
         (label_key_problem, ["a", "x.io/A_b.c"], ["", "/a", "X.io/a", "a/", "_a", "a" * 64]),
         (data_key_problem, ["a.B_c-d"], ["", "a/b", ".", "..", "a" * 254]),
     ],
@@ -73,7 +71,7 @@ def test_a_name_is_right_or_told_wrong(check: Callable[[str], str], right: list[
         ),
     ],
 )
-def test_wrong_metadata_is_told_by_its_fields(meta: JsonObject, fields: list[str]) -> None:
+def test_wrong_metadata_is_told_by_its_fields(meta: ReadOnlyJson, fields: list[str]) -> None:
     causes = metadata_problems(meta, subdomain_problem, is_namespaced=True)
     assert [cause.field for cause in causes] == fields
 
@@ -105,7 +103,7 @@ def test_a_new_object_gets_what_only_the_server_gives(kinds: Mapping[str, Kind])
 
 
 def test_a_generated_name_is_63_letters_at_most(kinds: Mapping[str, Kind]) -> None:
-    manifest: JsonObject = {"metadata": {"generateName": "a" * 80}}
+    manifest: Json = {"metadata": {"generateName": "a" * 80}}
     stamp_new(kinds["Pod"], manifest, uid="u", now=NOW, suffix="xyz12")
     assert manifest["metadata"]["name"] == "a" * 58 + "xyz12"
 
@@ -126,7 +124,7 @@ def test_an_object_of_another_kind_or_namespace_is_refused(kinds: Mapping[str, K
     [({"resourceVersion": "5"}, None), ({}, None), ({"resourceVersion": "4"}, 409), ({"uid": "other"}, 409)],
 )
 def test_an_update_of_another_state_is_a_conflict(
-    kinds: Mapping[str, Kind], said: JsonObject, code: int | None
+    kinds: Mapping[str, Kind], said: ReadOnlyJson, code: int | None
 ) -> None:
     old = {"metadata": {"name": "a", "uid": "u", "resourceVersion": "5"}}
     if code is None:
@@ -138,11 +136,11 @@ def test_an_update_of_another_state_is_a_conflict(
 
 
 def test_what_the_server_set_stays(kinds: Mapping[str, Kind]) -> None:
-    old: JsonObject = {
+    old: Json = {
         "metadata": {"name": "a", "uid": "u", "generation": 3, "creationTimestamp": "t"},
         "spec": {"a": 1},
     }
-    new: JsonObject = {
+    new: Json = {
         "metadata": {"uid": "x", "generation": 9, "deletionTimestamp": "d", "labels": {}},
         "spec": {"a": 1},
     }
@@ -173,7 +171,7 @@ def test_what_the_server_set_stays(kinds: Mapping[str, Kind]) -> None:
         ({"dryRun": ["All"]}, {}, DeleteOptions(is_dry_run=True)),
     ],
 )
-def test_the_wishes_of_a_deletion_are_read(body: JsonObject, query: dict[str, str], options: DeleteOptions) -> None:
+def test_the_wishes_of_a_deletion_are_read(body: ReadOnlyJson, query: dict[str, str], options: DeleteOptions) -> None:
     assert decode_delete_options(body, query) == options
 
 

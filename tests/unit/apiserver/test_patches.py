@@ -14,7 +14,7 @@ from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.kinds.schemas import load_schemas
 from rayfleet.local.apiserver.writes.json_patch import json_patched, merge_patched
 from rayfleet.local.apiserver.writes.strategic_patch import strategic_patched
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "patch-cases.json").read_text("utf-8"))
 KINDS = {"cm": "ConfigMap", "pod": "Pod", "svc": "Service", "node": "Node", "sa": "ServiceAccount"}
@@ -25,7 +25,7 @@ def kinds() -> Mapping[str, Kind]:
     return {kind.kind: kind for kind in builtin_kinds(load_schemas(), lambda: ())}
 
 
-def touched(obj: JsonObject) -> JsonObject:
+def touched(obj: ReadOnlyJson) -> Json:
     """Return of an object what the recorded patches touch, without what a server adds."""
     meta, spec = obj.get("metadata", {}), obj.get("spec", {})
     found = {name: meta.get(name) for name in ("labels", "annotations", "finalizers", "ownerReferences")}
@@ -36,20 +36,20 @@ def touched(obj: JsonObject) -> JsonObject:
     return {name: value for name, value in found.items() if value}
 
 
-def patched(kinds: Mapping[str, Kind], case: JsonObject, obj: JsonObject) -> JsonObject:
+def patched(kinds: Mapping[str, Kind], case: ReadOnlyJson, obj: ReadOnlyJson) -> Json:
     forms: Mapping[str, Callable[[], Any]] = {
         "json": lambda: json_patched(obj, case["patch"]),
         "merge": lambda: merge_patched(obj, case["patch"]),
         "smp": lambda: strategic_patched(obj, case["patch"], kinds[KINDS[case["kind"]]].fields.merge_keys),
     }
-    found: JsonObject = forms[case["form"]]()
+    found: Json = forms[case["form"]]()
     return found
 
 
 @pytest.mark.parametrize(
     "case", RECORDED["cases"], ids=lambda case: f"{case['kind']}-{case['form']}-{json.dumps(case['patch'])[:60]}"
 )
-def test_an_object_is_patched_as_by_the_real_server(kinds: Mapping[str, Kind], case: JsonObject) -> None:
+def test_an_object_is_patched_as_by_the_real_server(kinds: Mapping[str, Kind], case: ReadOnlyJson) -> None:
     obj = RECORDED["objects"][case["kind"]]
     before, patch = copy.deepcopy(obj), copy.deepcopy(case["patch"])
     if "result" in case:
@@ -63,8 +63,8 @@ def test_an_object_is_patched_as_by_the_real_server(kinds: Mapping[str, Kind], c
 
 
 def test_the_result_shares_nothing_with_its_inputs() -> None:
-    obj: JsonObject = {"a": {"b": [1]}}
-    operations: list[JsonObject] = [
+    obj: Json = {"a": {"b": [1]}}
+    operations: list[Json] = [
         {"op": "add", "path": "/c", "value": {"d": []}},
         {"op": "copy", "from": "/a", "path": "/e"},
     ]
@@ -110,7 +110,7 @@ def test_a_merge_patch_merges_as_its_rfc_says(patch: Any, result: Any) -> None:
 def test_env_and_mounts_merge_by_their_own_keys(kinds: Mapping[str, Kind]) -> None:
     container = {"name": "a", "env": [{"name": "E", "value": "1"}, {"name": "F", "value": "2"}]}
     mounts = [{"name": "v", "mountPath": "/v"}]
-    pod: JsonObject = {"spec": {"containers": [container | {"volumeMounts": mounts, "args": ["x", "y"]}]}}
+    pod: Json = {"spec": {"containers": [container | {"volumeMounts": mounts, "args": ["x", "y"]}]}}
     change = {
         "name": "a",
         "env": [{"name": "F", "value": "3"}],
@@ -125,7 +125,7 @@ def test_env_and_mounts_merge_by_their_own_keys(kinds: Mapping[str, Kind]) -> No
 
 
 def test_conditions_merge_by_type(kinds: Mapping[str, Kind]) -> None:
-    pod: JsonObject = {"status": {"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}]}}
+    pod: Json = {"status": {"conditions": [{"type": "A", "status": "True"}, {"type": "B", "status": "True"}]}}
     patch = {"status": {"conditions": [{"type": "B", "status": "False"}]}}
     result = strategic_patched(pod, patch, kinds["Pod"].fields.merge_keys)
     assert result["status"]["conditions"] == [{"type": "A", "status": "True"}, {"type": "B", "status": "False"}]

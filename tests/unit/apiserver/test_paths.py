@@ -1,16 +1,11 @@
-"""What the URL, the Accept header and a quantity mean to the embedded API server."""
-
-import json
-from pathlib import Path
+"""What the URL and the Accept header mean to the embedded API server."""
 
 import pytest
 
-from rayfleet.local.apiserver.grammar.quantities import canonical_quantity
 from rayfleet.local.apiserver.grammar.refusal import Refusal
 from rayfleet.local.apiserver.wire.negotiation import View, aggregated_discovery_version, media_types, view_of
 from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
-QUANTITIES = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "quantities.json").read_text("utf-8"))
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -95,15 +90,3 @@ def test_aggregated_discovery_is_given_to_those_who_ask(accept: str, version: st
 
 def test_alternatives_come_best_first() -> None:
     assert [each.name for each in media_types("a/a;q=0.1, B/b, c/c;q=x")] == ["b/b", "a/a", "c/c"]
-
-
-@pytest.mark.parametrize(("text", "canonical"), QUANTITIES["quantities"].items())
-def test_a_quantity_is_written_as_by_the_real_server(text: str, canonical: str) -> None:
-    assert canonical_quantity(text) == canonical
-    assert canonical_quantity(canonical) == canonical
-
-
-@pytest.mark.parametrize("text", QUANTITIES["wrong"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^"):
-        canonical_quantity(text)

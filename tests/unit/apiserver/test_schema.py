@@ -17,20 +17,20 @@ from rayfleet.local.apiserver.schema.pruning import prune
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
 from rayfleet.local.apiserver.schema.validation import problems_at, validate
 from rayfleet.manifest.structural import with_defaults
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 DATA = Path(__file__).parents[2] / "data" / "apiserver"
 RECORDED = json.loads((DATA / "schema-cases.json").read_text("utf-8"))
 DEFINITIONS = json.loads((DATA / "definition-cases.json").read_text("utf-8"))["cases"]
-SCHEMA: JsonObject = RECORDED["schema"]
+SCHEMA: Json = RECORDED["schema"]
 
 
-def probe(spec: Any) -> JsonObject:
+def probe(spec: Any) -> Json:
     return {"apiVersion": "x.example.com/v1", "kind": "Probe", "metadata": {"name": "p"}, "spec": spec}
 
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: json.dumps(case["spec"])[:60])
-def test_an_object_is_stored_or_refused_as_by_the_real_server(case: JsonObject) -> None:
+def test_an_object_is_stored_or_refused_as_by_the_real_server(case: ReadOnlyJson) -> None:
     obj = probe(case["spec"])
     before = copy.deepcopy(obj)
     stored = with_defaults(prune(obj, SCHEMA)[0], SCHEMA)
@@ -63,12 +63,12 @@ def test_pruned_fields_are_told_by_their_paths() -> None:
 
 
 def test_what_lies_below_untyped_additional_properties_is_pruned() -> None:
-    schema: JsonObject = {"type": "object", "properties": {"m": {"type": "object", "additionalProperties": True}}}
+    schema: Json = {"type": "object", "properties": {"m": {"type": "object", "additionalProperties": True}}}
     assert prune({"m": {"a": 1, "b": {"c": 2}}}, schema) == ({"m": {"a": 1, "b": {}}}, ["m.b.c"])
 
 
 def test_the_result_shares_no_default_with_the_schema() -> None:
-    schema: JsonObject = {"type": "object", "properties": {"o": {"type": "object", "default": {"a": []}}}}
+    schema: Json = {"type": "object", "properties": {"o": {"type": "object", "default": {"a": []}}}}
     with_defaults({}, schema)["o"]["a"].append(1)
     assert schema["properties"]["o"]["default"] == {"a": []}
 
@@ -145,7 +145,7 @@ def test_a_format_tells_right_from_wrong(name: str, right: str, wrong: str) -> N
 
 
 @pytest.mark.parametrize("case", DEFINITIONS, ids=lambda case: json.dumps(case["schema"])[:70])
-def test_a_definition_is_taken_or_refused_as_by_the_real_server(case: JsonObject) -> None:
+def test_a_definition_is_taken_or_refused_as_by_the_real_server(case: ReadOnlyJson) -> None:
     found = schema_problems(case["schema"], "spec.validation.openAPIV3Schema")
     causes = [{"reason": each.reason, "message": each.message, "field": each.field} for each in found]
     assert sorted(causes, key=str) == sorted(case["causes"], key=str)

@@ -9,7 +9,7 @@ from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.kinds.schemas import load_schemas
 from rayfleet.local.apiserver.reads.selection import BadSelector, parse_field_selector, parse_label_selector
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 SCHEMAS = load_schemas()
 LABELS_OF = {kind.kind: kind.field_labels for kind in builtin_kinds(SCHEMAS, list)}
@@ -119,13 +119,13 @@ def test_right_labels_have_no_problem() -> None:
     assert label_value_problem("v" * 64) == "must be no more than 63 bytes"
 
 
-POD: JsonObject = {
+POD: Json = {
     "kind": "Pod",
     "metadata": {"name": "p", "namespace": "n"},
     "spec": {"nodeName": "local", "restartPolicy": "Always", "hostNetwork": False},
     "status": {"phase": "Running"},
 }
-EVENT: JsonObject = {
+EVENT: Json = {
     "kind": "Event",
     "metadata": {"name": "e"},
     "reportingComponent": "rayfleet",
@@ -149,7 +149,7 @@ EVENT: JsonObject = {
         ({"kind": "Node", "metadata": {}, "spec": {}}, "spec.unschedulable=false", True),
     ],
 )
-def test_a_field_selector_selects(obj: JsonObject, text: str, is_selected: bool) -> None:
+def test_a_field_selector_selects(obj: ReadOnlyJson, text: str, is_selected: bool) -> None:
     assert parse_field_selector(text, LABELS_OF[obj["kind"]]).matches(obj) is is_selected
 
 
@@ -187,7 +187,7 @@ def test_a_custom_resource_is_selected_by_what_its_version_declares() -> None:
         parse_field_selector("spec.model=m", custom_kind([]).field_labels)
 
 
-def custom_kind(selectable: list[JsonObject]) -> Kind:
+def custom_kind(selectable: list[ReadOnlyJson]) -> Kind:
     names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
     version = {"name": "v1", "served": True, "selectableFields": selectable}
     definition = {"spec": {"group": "x.io", "scope": "Namespaced", "names": names, "versions": [version]}}

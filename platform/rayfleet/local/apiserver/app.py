@@ -90,11 +90,11 @@ class _Pages:
             return self._openapi(request, path)
         if path.startswith("/apis/") and path.count("/") == 2:
             return json_answer(_present(discovery.one_group(self._cluster.registry, path.removeprefix("/apis/"))))
-        found = _present(parse_path(path))
-        if not found.plural:
+        parsed = _present(parse_path(path))
+        if not parsed.plural:
             _only_get(request)
-            return json_answer(_present(discovery.resource_list(self._cluster.registry, found.group, found.version)))
-        return await self._resource(request, found)
+            return json_answer(_present(discovery.resource_list(self._cluster.registry, parsed.group, parsed.version)))
+        return await self._resource(request, parsed)
 
     def _openapi(self, request: web.Request, path: str) -> web.Response:
         if path == "/openapi/v2":
@@ -154,10 +154,10 @@ def _openapi_v2(request: web.Request) -> web.Response:
     return json_answer(EMPTY_V2)
 
 
-def _present(found: T | None) -> T:
-    if found is None:
+def _present(value: T | None) -> T:
+    if value is None:
         raise Refusal(404, "NotFound", "404 page not found", details={})
-    return found
+    return value
 
 
 @web.middleware

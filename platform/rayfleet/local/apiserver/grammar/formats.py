@@ -48,10 +48,10 @@ def _is_date(text: str) -> bool:
 
 
 def _is_date_time(text: str) -> bool:
-    found = _DATE_TIME.fullmatch(text)
-    if found is None or not _is_date(found.group(1)):
+    parts = _DATE_TIME.fullmatch(text)
+    if parts is None or not _is_date(parts.group(1)):
         return False
-    return int(found.group(2)) < 24 and int(found.group(3)) < 60
+    return int(parts.group(2)) < 24 and int(parts.group(3)) < 60
 
 
 def _is_bytes(text: str) -> bool:

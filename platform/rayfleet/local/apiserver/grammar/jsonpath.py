@@ -38,32 +38,32 @@ def parse_jsonpath(text: str) -> tuple[Step, ...]:
     if text and text[0] not in ".[":
         text = f".{text}"
     while position < len(text):
-        found = _STEP.match(text, position)
-        if found is None:
+        match = _STEP.match(text, position)
+        if match is None:
             raise PathError(f"{text!r}: {text[position:]!r} is not understood")
-        steps.append(_step(found))
-        position = found.end()
+        steps.append(_step(match))
+        position = match.end()
     return tuple(steps)
 
 
 def find_all(value: Any, steps: tuple[Step, ...]) -> list[Any]:
     """Return what lies at the path, in order; nothing where a step leads nowhere."""
-    found = [value]
+    values = [value]
     for step in steps:
-        found = [below for each in found for below in _below(each, step)]
-    return found
+        values = [below for each in values for below in _below(each, step)]
+    return values
 
 
-def _step(found: re.Match[str]) -> Step:
-    if found["name"] is not None:
-        return Step(name=re.sub(r"\\(.)", r"\1", found["name"]))
-    if found["quote"] is not None:
-        return Step(name=found["quoted"])
-    if found["index"] is not None:
-        return Step(is_all=True) if found["index"] == "*" else Step(index=int(found["index"]))
-    if found["path"] is not None:
-        value = _literal(found["value"]) if found["operator"] else None
-        return Step(path=parse_jsonpath(f".{found['path']}"), operator=found["operator"] or "exists", value=value)
+def _step(match: re.Match[str]) -> Step:
+    if match["name"] is not None:
+        return Step(name=re.sub(r"\\(.)", r"\1", match["name"]))
+    if match["quote"] is not None:
+        return Step(name=match["quoted"])
+    if match["index"] is not None:
+        return Step(is_all=True) if match["index"] == "*" else Step(index=int(match["index"]))
+    if match["path"] is not None:
+        value = _literal(match["value"]) if match["operator"] else None
+        return Step(path=parse_jsonpath(f".{match['path']}"), operator=match["operator"] or "exists", value=value)
     return Step(is_all=True)
 
 
@@ -91,8 +91,8 @@ def _below(value: Any, step: Step) -> list[Any]:
 
 
 def _passes(value: Any, step: Step) -> bool:
-    found = find_all(value, step.path)
+    values = find_all(value, step.path)
     if step.operator == "exists":
-        return bool(found)
-    is_equal = bool(found) and found[0] == step.value
+        return bool(values)
+    is_equal = bool(values) and values[0] == step.value
     return is_equal if step.operator == "==" else not is_equal

@@ -5,11 +5,10 @@ Source: apimachinery ``util/validation`` and ``api/validation`` (v1.36), with it
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem, label_value_problem
-from rayfleet.local.apiserver.grammar.refusal import Cause, forbidden_field, invalid, required
-from rayfleet.model.meta import JsonObject
+from rayfleet.local.apiserver.grammar.refusal import Cause, forbidden_field, invalid, required, too_long
+from rayfleet.model.json import ReadOnlyJson
 
 NameRule = Callable[[str], str]
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -56,14 +55,6 @@ def service_name_problem(name: str) -> str:
     )
 
 
-def path_segment_problem(name: str) -> str:
-    """Return what is wrong with a name that only has to fit into a URL."""
-    if name in (".", ".."):
-        return f"may not be '{name}'"
-    found = next((part for part in ("/", "%") if part in name), "")
-    return f"may not contain '{found}'" if found else ""
-
-
 def data_key_problem(key: str) -> str:
     """Return what is wrong with a key of a ConfigMap or Secret."""
     if len(key) > 253:
@@ -77,91 +68,90 @@ def data_key_problem(key: str) -> str:
     return f"may not be '{key}'" if key in (".", "..") else ""
 
 
-def metadata_problems(meta: JsonObject, name_rule: NameRule, *, is_namespaced: bool) -> list[Cause]:
+def metadata_problems(meta: ReadOnlyJson, name_rule: NameRule, *, is_namespaced: bool) -> list[Cause]:
     """Return what is wrong with the metadata of a new object; its name is set by now if it ever will be."""
-    found: list[Cause] = []
+    causes: list[Cause] = []
     if prefix := meta.get("generateName"):
         problem = name_rule(prefix.rstrip("-") + "x" if prefix.endswith(("-", ".")) else prefix)
         if problem:
-            found.append(invalid("metadata.generateName", prefix, problem))
+            causes.append(invalid("metadata.generateName", prefix, problem))
     if not meta.get("name"):
-        found.append(required("metadata.name", "name or generateName is required"))
+        causes.append(required("metadata.name", "name or generateName is required"))
     elif problem := name_rule(meta["name"]):
-        found.append(invalid("metadata.name", meta["name"], problem))
+        causes.append(invalid("metadata.name", meta["name"], problem))
     if not is_namespaced and meta.get("namespace"):
-        found.append(forbidden_field("metadata.namespace", "not allowed on this type"))
-    return found + label_problems(meta.get("labels") or {}, "metadata.labels") + _common_problems(meta)
+        causes.append(forbidden_field("metadata.namespace", "not allowed on this type"))
+    return causes + label_problems(meta.get("labels") or {}, "metadata.labels") + _common_problems(meta)
 
 
-def changed_metadata_problems(new: JsonObject, old: JsonObject) -> list[Cause]:
+def changed_metadata_problems(new: ReadOnlyJson, old: ReadOnlyJson) -> list[Cause]:
     """Return what an update may not do to the metadata; what the server keeps itself is the old one's by now."""
-    found: list[Cause] = []
+    causes: list[Cause] = []
     if old.get("deletionTimestamp"):
         extra = set(new.get("finalizers") or ()) - set(old.get("finalizers") or ())
         if extra:
             listed = ", ".join(f'"{each}"' for each in sorted(extra))
-            found.append(
+            causes.append(
                 forbidden_field(
                     "metadata.finalizers",
                     "no new finalizers can be added if the object is being deleted, "
                     f"found new finalizers []string{{{listed}}}",
                 )
             )
-    return found + label_problems(new.get("labels") or {}, "metadata.labels") + _common_problems(new)
+    return causes + label_problems(new.get("labels") or {}, "metadata.labels") + _common_problems(new)
 
 
 def label_problems(labels: Mapping[str, str], field: str) -> list[Cause]:
     """Return what is wrong with labels."""
-    found: list[Cause] = []
+    causes: list[Cause] = []
     for key, value in labels.items():
         if problem := label_key_problem(key):
-            found.append(invalid(field, key, problem))
+            causes.append(invalid(field, key, problem))
         if problem := label_value_problem(value):
-            found.append(invalid(field, value, problem))
-    return found
+            causes.append(invalid(field, value, problem))
+    return causes
 
 
-def _common_problems(meta: JsonObject) -> list[Cause]:
-    found: list[Cause] = []
+def _common_problems(meta: ReadOnlyJson) -> list[Cause]:
+    causes: list[Cause] = []
     annotations = meta.get("annotations") or {}
-    found += [
+    causes += [
         invalid("metadata.annotations", key, problem)
         for key in annotations
         if (problem := label_key_problem(key.lower()))
     ]
     if sum(len(key) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATION_BYTES:
-        message = f"Too long: may not be more than {_ANNOTATION_BYTES} bytes"
-        found.append(Cause(field="metadata.annotations", reason="FieldValueTooLong", message=message))
-    for index, owner in enumerate(meta.get("ownerReferences") or ()):
-        found += _owner_problems(owner, "metadata.ownerReferences", index)
+        causes.append(too_long("metadata.annotations", _ANNOTATION_BYTES))
+    for owner in meta.get("ownerReferences") or ():
+        causes += _owner_problems(owner, "metadata.ownerReferences")
     controllers = [each.get("name") for each in meta.get("ownerReferences") or () if each.get("controller") is True]
     if len(controllers) > 1:
         detail = 'Only one reference can have Controller set to true. Found "true" in references for ' + " and ".join(
             str(each) for each in controllers[:2]
         )
-        found.append(invalid("metadata.ownerReferences", controllers, detail))
+        causes.append(invalid("metadata.ownerReferences", controllers, detail))
     for index, finalizer in enumerate(meta.get("finalizers") or ()):
         field = f"metadata.finalizers[{index}]"
         if problem := label_key_problem(finalizer):
-            found.append(invalid(field, finalizer, problem))
+            causes.append(invalid(field, finalizer, problem))
         elif "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            found.append(
+            causes.append(
                 invalid(field, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
             )
-    return found
+    return causes
 
 
-def _owner_problems(owner: Mapping[str, Any], field: str, _index: int) -> list[Cause]:
-    found: list[Cause] = []
+def _owner_problems(owner: ReadOnlyJson, field: str) -> list[Cause]:
+    causes: list[Cause] = []
     version = owner.get("apiVersion") or ""
     if not version or not version.rpartition("/")[2]:
-        found.append(invalid(f"{field}.apiVersion", version, "version must not be empty"))
-    found.extend(
+        causes.append(invalid(f"{field}.apiVersion", version, "version must not be empty"))
+    causes.extend(
         invalid(f"{field}.{name}", "", "must not be empty") for name in ("kind", "name", "uid") if not owner.get(name)
     )
     if version == "v1" and owner.get("kind") == "Event":
-        found.append(invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner"))
-    return found
+        causes.append(invalid(field, owner, "/v1, Kind=Event is disallowed from being an owner"))
+    return causes
 
 
 def _problem(text: str, pattern: str, longest: int, rule: str, examples: tuple[str, ...]) -> str:

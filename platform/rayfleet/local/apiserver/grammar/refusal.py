@@ -8,7 +8,7 @@ Source: apimachinery ``api/errors`` (v1.36).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Refusal(Exception):
     """An answer that is a ``Status``; ``headers`` go beside it."""
 
     def __init__(
-        self, code: int, reason: str, message: str, *, details: JsonObject | None = None, retry_after: int = 0
+        self, code: int, reason: str, message: str, *, details: ReadOnlyJson | None = None, retry_after: int = 0
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -36,9 +36,9 @@ class Refusal(Exception):
         self.details = details
         self.retry_after = retry_after
 
-    def status(self) -> JsonObject:
+    def status(self) -> Json:
         """Return the ``Status`` object."""
-        body: JsonObject = {
+        body: Json = {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": {},
@@ -79,9 +79,9 @@ def duplicate(field: str, value: object) -> Cause:
     return Cause(field=field, reason="FieldValueDuplicate", message=f"Duplicate value: {_shown(value)}")
 
 
-def too_long(field: str, limit: int, unit: str = "bytes") -> Cause:
+def too_long(field: str, limit: int) -> Cause:
     """Return the cause for a text beyond its limit."""
-    message = f"Too long: may not be more than {limit} {unit}"
+    message = f"Too long: may not be more than {limit} bytes"
     return Cause(field=field, reason="FieldValueTooLong", message=message)
 
 
@@ -170,9 +170,9 @@ def _resource(group: str, plural: str) -> str:
     return f"{plural}.{group}" if group else plural
 
 
-def _details(group: str, kind: str, name: str) -> JsonObject:
-    found = {"name": name, "group": group, "kind": kind}
-    return {key: value for key, value in found.items() if value}
+def _details(group: str, kind: str, name: str) -> Json:
+    named = {"name": name, "group": group, "kind": kind}
+    return {key: value for key, value in named.items() if value}
 
 
 def _detail(detail: str) -> str:

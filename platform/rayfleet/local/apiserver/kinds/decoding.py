@@ -9,10 +9,10 @@ import binascii
 import re
 from typing import Any
 
-from rayfleet.local.apiserver.grammar.quantities import canonical_quantity
 from rayfleet.local.apiserver.grammar.refusal import bad_request
 from rayfleet.local.apiserver.kinds.schemas import Schemas
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.quantity import canonical_quantity
 
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
@@ -41,7 +41,7 @@ class Decoder:
         self._schemas = schemas
         self.unknown: list[str] = []
 
-    def decode(self, value: Any, schema: JsonObject, name: str, path: str) -> Any:
+    def decode(self, value: Any, schema: ReadOnlyJson, name: str, path: str) -> Any:
         """Return ``value`` as what ``schema`` (of that ``name``) makes of it. Raises WrongTypeError, Refusal (400)."""
         if name in _SCHEMA_OR:
             return self._schema_or(value, path)
@@ -57,18 +57,18 @@ class Decoder:
             case kind:
                 return _scalar(value, kind, schema.get("format", ""), path)
 
-    def _follow(self, value: Any, schema: JsonObject, path: str) -> Any:
+    def _follow(self, value: Any, schema: ReadOnlyJson, path: str) -> Any:
         name, resolved = self._schemas.resolve(schema)
         return self.decode(value, resolved, name, path)
 
-    def _object(self, value: Any, schema: JsonObject, path: str) -> JsonObject:
+    def _object(self, value: Any, schema: ReadOnlyJson, path: str) -> Json:
         if not isinstance(value, dict):
             raise WrongTypeError(value, path, "struct" if "properties" in schema else "map")
         properties = schema.get("properties")
         values = schema.get("additionalProperties")
         if properties is None and not isinstance(values, dict):
             return value
-        result: JsonObject = {}
+        result: Json = {}
         for key, inner in value.items():
             below = f"{path}.{key}" if path else key
             inner_schema = properties.get(key) if properties is not None else values
@@ -83,7 +83,7 @@ class Decoder:
                     result[key] = decoded
         return result
 
-    def _array(self, value: Any, schema: JsonObject, path: str) -> list[Any]:
+    def _array(self, value: Any, schema: ReadOnlyJson, path: str) -> list[Any]:
         if not isinstance(value, list):
             raise WrongTypeError(value, path, "slice")
         items = schema.get("items", {})
@@ -100,12 +100,12 @@ class Decoder:
         return value
 
 
-def _zero(schema: JsonObject) -> Any:
+def _zero(schema: ReadOnlyJson) -> Any:
     zeros = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
     return zeros.get(schema.get("type", "object"), {})
 
 
-def _is_left_out(value: Any, schema: JsonObject, is_required: bool) -> bool:
+def _is_left_out(value: Any, schema: ReadOnlyJson, is_required: bool) -> bool:
     """Whether Go's encoder leaves the value out: an empty list or map that may be absent. An empty struct is there."""
     if value or is_required:
         return False

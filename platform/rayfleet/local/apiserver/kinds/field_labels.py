@@ -6,16 +6,16 @@ built-in kinds, and the ``selectableFields`` of a custom kind's version.
 
 from collections.abc import Callable, Mapping
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
-FieldReader = Callable[[JsonObject], str]
+FieldReader = Callable[[ReadOnlyJson], str]
 
 
 def field_reader(path: str) -> FieldReader:
     """Return what reads the text at ``path`` (dotted); an absent field counts as the empty text."""
     names = path.split(".")
 
-    def read(manifest: JsonObject) -> str:
+    def read(manifest: ReadOnlyJson) -> str:
         value: object = manifest
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
@@ -30,10 +30,10 @@ def flag_reader(path: str) -> FieldReader:
     return lambda manifest: read(manifest) or "false"
 
 
-def labels_of(*paths: str) -> Mapping[str, FieldReader]:
+def fields_at(*paths: str) -> Mapping[str, FieldReader]:
     """Return the labels that are read where their name says."""
     return {path: field_reader(path) for path in paths}
 
 
-NAME = labels_of("metadata.name")
-NAME_AND_NAMESPACE = labels_of("metadata.name", "metadata.namespace")
+NAME = fields_at("metadata.name")
+NAME_AND_NAMESPACE = fields_at("metadata.name", "metadata.namespace")

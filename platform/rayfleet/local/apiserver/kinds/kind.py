@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.kinds.field_labels import FieldReader
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -30,7 +30,7 @@ class Column:
     description: str = ""
     priority: int = 0
 
-    def definition(self) -> JsonObject:
+    def definition(self) -> Json:
         """Return the column as a table states it."""
         return {
             "name": self.name,
@@ -46,7 +46,7 @@ class Printer:
     """A table: one cell per column for each object."""
 
     columns: tuple[Column, ...]
-    cells: Callable[[JsonObject, datetime], list[object]]
+    cells: Callable[[ReadOnlyJson, datetime], list[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,27 +61,27 @@ class ScalePaths:
 class Fields(Protocol):
     """The fields of a kind."""
 
-    def clean(self, manifest: JsonObject) -> tuple[JsonObject, list[str]]:
+    def clean(self, manifest: ReadOnlyJson) -> tuple[Json, list[str]]:
         """Return a copy without unknown fields, and their paths. Raises Refusal (400) for a wrong type."""
 
-    def fill(self, manifest: JsonObject) -> None:
+    def fill(self, manifest: Json) -> None:
         """Put defaults into the object, in place."""
 
-    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def problems(self, new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
         """Return what is wrong by the schema."""
 
     def merge_keys(self, path: Sequence[str]) -> MergeRule | None:
         """Return how a strategic merge patch treats what lies at ``path``."""
 
-    def openapi(self) -> JsonObject:
+    def openapi(self) -> ReadOnlyJson:
         """Return the published schema."""
 
 
-def prepare_nothing(_new: JsonObject, _old: JsonObject | None) -> None:
+def prepare_nothing(_new: Json, _old: ReadOnlyJson | None) -> None:
     """Leave the object as it is."""
 
 
-def no_problems(_new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+def no_problems(_new: ReadOnlyJson, _old: ReadOnlyJson | None) -> list[Cause]:
     """Return nothing."""
     return []
 
@@ -91,12 +91,12 @@ def no_name_problem(_name: str) -> str:
     return ""
 
 
-def deleted_as_usual(_manifest: JsonObject, _now: datetime) -> JsonObject | None:
+def deleted_as_usual(_manifest: Json, _now: datetime) -> Json | None:
     """Return None: the object goes the way that most kinds go."""
     return None
 
 
-def never_held(_manifest: JsonObject) -> bool:
+def never_held(_manifest: ReadOnlyJson) -> bool:
     """Whether anything but ``metadata.finalizers`` keeps the object: no."""
     return False
 
@@ -105,16 +105,16 @@ def never_held(_manifest: JsonObject) -> bool:
 class Rules:
     """What a kind's registry does beside its schema. ``old`` is None for a creation."""
 
-    prepare: Callable[[JsonObject, JsonObject | None], None] = prepare_nothing
-    problems: Callable[[JsonObject, JsonObject | None], list[Cause]] = no_problems
+    prepare: Callable[[Json, ReadOnlyJson | None], None] = prepare_nothing
+    problems: Callable[[ReadOnlyJson, ReadOnlyJson | None], list[Cause]] = no_problems
     name_problem: Callable[[str], str] = no_name_problem
-    grace_seconds: Callable[[JsonObject], int] | None = None
+    grace_seconds: Callable[[ReadOnlyJson], int] | None = None
     """The grace period of a deletion that states none; None when the kind is deleted at once."""
-    on_delete: Callable[[JsonObject, datetime], JsonObject | None] = deleted_as_usual
+    on_delete: Callable[[Json, datetime], Json | None] = deleted_as_usual
     """What a first deletion makes of an object whose kind has a way of its own: it is stored so, and waits for whoever
     finishes it. None for the usual way. May change what it is given. Raises Refusal (403) for what may not be deleted.
     """
-    is_held: Callable[[JsonObject], bool] = never_held
+    is_held: Callable[[ReadOnlyJson], bool] = never_held
     """Whether something beside ``metadata.finalizers`` still keeps an object that is being deleted."""
     takes_update_without_version: bool = True
     creates_on_update: bool = False

@@ -5,7 +5,7 @@ from typing import Any
 from rayfleet.local.apiserver.grammar.refusal import bad_request
 from rayfleet.local.apiserver.kinds.decoding import Decoder, WrongTypeError
 from rayfleet.local.apiserver.kinds.schemas import Schemas
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
@@ -16,7 +16,7 @@ class MetadataFields:
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
 
-    def clean(self, metadata: Any, subject: str) -> tuple[JsonObject, list[str]]:
+    def clean(self, metadata: Any, subject: str) -> tuple[Json, list[str]]:
         """Return the metadata as typed data and the paths of unknown fields. Raises Refusal (400) for a wrong type."""
         decoder = Decoder(self._schemas)
         try:

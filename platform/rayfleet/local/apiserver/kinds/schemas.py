@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 PREFIX = "#/components/schemas/"
 KINDS: Mapping[str, tuple[str, ...]] = {  # the document's path -> the kinds taken from it
@@ -41,7 +41,7 @@ _SHARED = ("DeleteOptions", "ObjectMeta", "ListMeta", "Status")
 class Schemas:
     """All schemas by their name, with references followed on demand (some are recursive)."""
 
-    def __init__(self, by_name: Mapping[str, JsonObject]) -> None:
+    def __init__(self, by_name: Mapping[str, ReadOnlyJson]) -> None:
         self.by_name = by_name
         self._by_kind = {
             (each["group"], each["version"], each["kind"]): name
@@ -53,7 +53,7 @@ class Schemas:
         """Return the name of a kind's schema. Raises KeyError."""
         return self._by_kind[group, version, kind]
 
-    def resolve(self, schema: JsonObject) -> tuple[str, JsonObject]:
+    def resolve(self, schema: ReadOnlyJson) -> tuple[str, ReadOnlyJson]:
         """Return the name (empty for a schema written in place) and the content of what ``schema`` refers to."""
         reference = schema.get("$ref")
         if reference is None and len(schema.get("allOf", ())) == 1:
@@ -63,7 +63,7 @@ class Schemas:
         name = reference.removeprefix(PREFIX)
         return name, self.by_name[name]
 
-    def closure(self, names: list[str]) -> dict[str, JsonObject]:
+    def closure(self, names: list[str]) -> dict[str, ReadOnlyJson]:
         """Return the named schemas and all that they refer to."""
         return closure(self.by_name, names)
 
@@ -74,21 +74,21 @@ def load_schemas() -> Schemas:
     return Schemas(orjson.loads(text))
 
 
-def closure(by_name: Mapping[str, JsonObject], names: list[str]) -> dict[str, JsonObject]:
+def closure(by_name: Mapping[str, ReadOnlyJson], names: list[str]) -> dict[str, ReadOnlyJson]:
     """Return the named schemas and all that they refer to. Pure."""
-    found: dict[str, JsonObject] = {}
+    kept: dict[str, ReadOnlyJson] = {}
     queue = list(names)
     while queue:
         name = queue.pop()
-        if name not in found:
-            found[name] = by_name[name]
+        if name not in kept:
+            kept[name] = by_name[name]
             queue += _references(by_name[name])
-    return found
+    return kept
 
 
-def extract(documents: Mapping[str, JsonObject]) -> dict[str, JsonObject]:
+def extract(documents: Mapping[str, ReadOnlyJson]) -> dict[str, ReadOnlyJson]:
     """Return the schemas that are kept, out of the server's documents by path. Pure."""
-    found: dict[str, JsonObject] = {}
+    kept: dict[str, ReadOnlyJson] = {}
     for path, kinds in KINDS.items():
         by_name = documents[path]["components"]["schemas"]
         group = path.split("/")[1] if path.startswith("apis/") else ""
@@ -101,8 +101,8 @@ def extract(documents: Mapping[str, JsonObject]) -> dict[str, JsonObject]:
             )
             or name.rsplit(".", 1)[-1] in _SHARED
         ]
-        found |= closure(by_name, roots)
-    return {name: _trimmed(found[name]) for name in sorted(found)}
+        kept |= closure(by_name, roots)
+    return {name: _trimmed(kept[name]) for name in sorted(kept)}
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def _trimmed(schema: JsonObject) -> JsonObject:
+def _trimmed(schema: ReadOnlyJson) -> ReadOnlyJson:
     """Return the schema without the hundreds of groups in which shared types like DeleteOptions are registered."""
     kinds = schema.get("x-kubernetes-group-version-kind", [])
     kept = [each for each in kinds if each["version"] == "v1" and each["group"] in ("", "autoscaling")]

@@ -30,6 +30,7 @@ from rayfleet.local.apiserver.reads.selection import (
 )
 from rayfleet.local.apiserver.storage.history import CompactedError, Stored
 from rayfleet.local.apiserver.storage.storage import Storage
+from rayfleet.objects.meta import labels_of
 
 _TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. "
@@ -54,7 +55,7 @@ class Selection:
         """Whether the object is wanted."""
         if self.namespace and stored.key[0] != self.namespace:
             return False
-        return self.labels.matches(stored.object["metadata"].get("labels")) and self.fields.matches(stored.object)
+        return self.labels.matches(labels_of(stored.object)) and self.fields.matches(stored.object)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +93,15 @@ def list_page(storage: Storage, kind: Kind, selection: Selection, query: Mapping
     if not version and match == "Exact":
         version = asked
     try:
-        found = (
+        objects = (
             storage.items_at(kind.storage_name, selection.namespace, version)
             if version and version != storage.version
             else storage.items(kind.storage_name, selection.namespace)
         )
     except CompactedError as error:
         raise _expired(token, start, str(error)) from error
-    wanted = [each for each in found if (start is None or each.key > start) and selection.selects(each)]
-    return _page(wanted, limit, version or storage.version, is_filtered=selection.is_filtered)
+    selected = [each for each in objects if (start is None or each.key > start) and selection.selects(each)]
+    return _page(selected, limit, version or storage.version, is_filtered=selection.is_filtered)
 
 
 def resource_version(text: str) -> int:
@@ -124,11 +125,11 @@ def whole_number(text: str, name: str) -> int:
         raise bad_request(f"{name}: {text!r} is no whole number") from error
 
 
-def _page(wanted: list[Stored], limit: int, version: int, *, is_filtered: bool) -> Page:
-    if limit <= 0 or len(wanted) <= limit:
-        return Page(items=tuple(wanted), version=version, token="", remaining=None)
-    shown = tuple(wanted[:limit])
-    remaining = None if is_filtered else len(wanted) - limit
+def _page(selected: list[Stored], limit: int, version: int, *, is_filtered: bool) -> Page:
+    if limit <= 0 or len(selected) <= limit:
+        return Page(items=tuple(selected), version=version, token="", remaining=None)
+    shown = tuple(selected[:limit])
+    remaining = None if is_filtered else len(selected) - limit
     return Page(items=shown, version=version, token=_token(version, shown[-1].key), remaining=remaining)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem, label_value_problem
 from rayfleet.local.apiserver.kinds.field_labels import NAME_AND_NAMESPACE, FieldReader
 from rayfleet.model.errors import RayfleetError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 
 class BadSelector(RayfleetError):
@@ -69,7 +69,7 @@ class FieldSelector:
 
     terms: tuple[FieldTerm, ...] = ()
 
-    def matches(self, obj: JsonObject) -> bool:
+    def matches(self, obj: ReadOnlyJson) -> bool:
         """Whether ``obj`` is selected; an absent field counts as the empty text."""
         return all((term.read(obj) == term.value) is not term.is_negated for term in self.terms)
 
@@ -134,16 +134,16 @@ class _Parser:
         self._position = 0
 
     def requirements(self) -> list[LabelRequirement]:
-        found: list[LabelRequirement] = []
+        requirements: list[LabelRequirement] = []
         if self._peek() == _END:
-            return found
+            return requirements
         if not self._is_key_next():
             raise BadSelector(f"found '{self._peek()}', expected: !, identifier, or 'end of string'")
         while True:
-            found.append(self._requirement())
+            requirements.append(self._requirement())
             separator = self._take()
             if separator == _END:
-                return found
+                return requirements
             if separator != ",":
                 raise BadSelector(f"found '{separator}', expected: ',' or 'end of string'")
             if not self._is_key_next():

@@ -17,7 +17,7 @@ from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.reads.lists import Selection, resource_version, whole_number
 from rayfleet.local.apiserver.storage.history import Change, CompactedError, Stored
 from rayfleet.local.apiserver.storage.storage import Storage
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 _BOOKMARK_SECONDS = 10.0  # a real server sends one a minute; nearer ones make a resumed watch shorter
 _DEFAULT_SECONDS = (1800, 3600)  # as the API server's: spread, so that clients do not come back all at once
@@ -147,8 +147,8 @@ class Watch:
                 return [error_line(expired(str(error)))]
             self._sent = max(self._request.version, self._storage.version if changes else self._request.version)
             return list(self._events(changes))
-        found = self._storage.items(self._kind.storage_name, self._selection.namespace)
-        lines = [self._line("ADDED", each) for each in found if self._selection.selects(each)]
+        objects = self._storage.items(self._kind.storage_name, self._selection.namespace)
+        lines = [self._line("ADDED", each) for each in objects if self._selection.selects(each)]
         if self._request.is_list_first:
             lines.append(self._bookmark(is_end_of_list=True))
         return lines
@@ -176,7 +176,7 @@ class Watch:
 
     def _bookmark(self, *, is_end_of_list: bool = False) -> bytes:
         # All changes of the kind up to now are with the client, so it may go on from the newest version of all.
-        metadata: JsonObject = {
+        metadata: Json = {
             "resourceVersion": str(max(self._sent, self._storage.version)),
             "creationTimestamp": None,
         }

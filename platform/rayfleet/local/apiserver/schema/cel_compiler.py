@@ -11,13 +11,13 @@ from typing import Any
 
 import cel
 
-from rayfleet.local.apiserver.grammar.refusal import Cause
+from rayfleet.local.apiserver.grammar.refusal import Cause, required
 from rayfleet.local.apiserver.schema import cel_functions
 from rayfleet.local.apiserver.schema.cel_source import bound_names, located, name_at, undefined_field, with_optionals
 from rayfleet.local.apiserver.schema.cel_values import cel_value, has_dynamic_parts, sample
 from rayfleet.local.apiserver.schema.validation import invalid, shown
 from rayfleet.manifest.structural import child_schema
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 VALIDATIONS = "x-kubernetes-validations"
 _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
@@ -53,7 +53,7 @@ class RuleCompiler:
     def __init__(self) -> None:
         self.causes: list[Cause] = []
 
-    def rules(self, schema: JsonObject, at: str, uncorrelated: str) -> Iterator[Rule]:
+    def rules(self, schema: ReadOnlyJson, at: str, uncorrelated: str) -> Iterator[Rule]:
         """Yield the rules of one node that can be used.
 
         ``uncorrelated`` is where above old values cease to be known.
@@ -72,14 +72,14 @@ class RuleCompiler:
             if rule is not None and not causes:
                 yield rule
 
-    def _compiled(self, raw: JsonObject, schema: JsonObject, place: str, causes: list[Cause]) -> Rule | None:
+    def _compiled(self, raw: ReadOnlyJson, schema: ReadOnlyJson, place: str, causes: list[Cause]) -> Rule | None:
         programs: dict[str, cel.Program | None] = {"messageExpression": None}
         is_old_optional = bool(raw.get("optionalOldSelf"))
-        for name, prefix, wanted in (("rule", "", bool), ("messageExpression", "messageExpression ", str)):
+        for name, prefix, expected in (("rule", "", bool), ("messageExpression", "messageExpression ", str)):
             if source := raw.get(name):
                 try:
                     programs[name] = _program(source, schema, is_old_optional=is_old_optional)
-                    _try_on_sample(programs[name], schema, wanted, is_old_optional=is_old_optional)
+                    _try_on_sample(programs[name], schema, expected, is_old_optional=is_old_optional)
                 except _CompileError as error:
                     place_in_rule = prefix if str(error).startswith("compilation") else ""
                     message = f"Invalid value: {_shown_rule(raw)}: {place_in_rule}{error}"
@@ -103,7 +103,7 @@ class RuleCompiler:
         )
 
 
-def normal_path(path: str, schema: JsonObject) -> str | None:
+def normal_path(path: str, schema: ReadOnlyJson) -> str | None:
     """Return ``fieldPath`` as fields of causes are written, or None when it leads nowhere in ``schema``."""
     result, position = "", 0
     while position < len(path):
@@ -118,18 +118,18 @@ def normal_path(path: str, schema: JsonObject) -> str | None:
     return result
 
 
-def _form_problems(raw: JsonObject, schema: JsonObject, place: str) -> Iterator[Cause]:
+def _form_problems(raw: ReadOnlyJson, schema: ReadOnlyJson, place: str) -> Iterator[Cause]:
     rule, message = raw.get("rule", "").strip(), raw.get("message", "")
     if not rule:
-        yield _required(f"{place}.rule", "rule is not specified")
+        yield required(f"{place}.rule", "rule is not specified")
     elif message and not message.strip():
         yield invalid(f"{place}.message", message, "must be non-empty if specified")
     elif _has_line_breaks(message.strip()):
         yield invalid(f"{place}.message", message, "must not contain line breaks")
     elif _has_line_breaks(rule) and not message.strip():
-        yield _required(f"{place}.message", "message must be specified if rule contains line breaks")
+        yield required(f"{place}.message", "message must be specified if rule contains line breaks")
     if raw.get("messageExpression") and not raw["messageExpression"].strip():
-        yield _required(f"{place}.messageExpression", "messageExpression must be non-empty if specified")
+        yield required(f"{place}.messageExpression", "messageExpression must be non-empty if specified")
     if (reason := raw.get("reason")) is not None and reason not in _REASONS:
         listed = ", ".join(map(shown, _REASONS))
         text = f"Unsupported value: {shown(reason)}: supported values: {listed}"
@@ -138,7 +138,7 @@ def _form_problems(raw: JsonObject, schema: JsonObject, place: str) -> Iterator[
         yield from _path_problems(path, schema, f"{place}.fieldPath")
 
 
-def _path_problems(path: str, schema: JsonObject, place: str) -> Iterator[Cause]:
+def _path_problems(path: str, schema: ReadOnlyJson, place: str) -> Iterator[Cause]:
     if not path.strip():
         yield invalid(place, path, "must be non-empty if specified")
     if _has_line_breaks(path):
@@ -151,16 +151,12 @@ def _has_line_breaks(text: str) -> bool:
     return "\n" in text or "\r" in text
 
 
-def _required(path: str, text: str) -> Cause:
-    return Cause(field=path, reason="FieldValueRequired", message=f"Required value: {text}")
-
-
-def _program(source: str, schema: JsonObject, *, is_old_optional: bool) -> cel.Program:
+def _program(source: str, schema: ReadOnlyJson, *, is_old_optional: bool) -> cel.Program:
     try:
         program = cel.compile(with_optionals(source))
     except ValueError as error:
-        _, _, told = str(error).partition("ERROR:")
-        raise _CompileError(f"compilation failed: ERROR:{told}".replace("\n| ", "\n | ")) from error
+        _, _, message = str(error).partition("ERROR:")
+        raise _CompileError(f"compilation failed: ERROR:{message}".replace("\n| ", "\n | ")) from error
     declared = cel_functions.TYPE_NAMES | bound_names(source) | {"self", "oldSelf"}
     unknown = [name for name in program.variables() if name not in declared]
     unknown += [
@@ -173,38 +169,38 @@ def _program(source: str, schema: JsonObject, *, is_old_optional: bool) -> cel.P
     roots = {"self"} if is_old_optional else {"self", "oldSelf"}
     if (missing := undefined_field(source, schema, roots)) is not None:
         offset, name = missing
-        told = located(source, offset, f"undefined field '{name}'")
-        raise _CompileError(f"compilation failed: {told}")
+        message = located(source, offset, f"undefined field '{name}'")
+        raise _CompileError(f"compilation failed: {message}")
     return program
 
 
 def _undeclared(source: str, names: list[str]) -> str:
     if missing := sorted(cel_functions.NOT_OFFERED & set(names)):
         return f"compilation failed: this server does not offer {', '.join(missing)}"
-    found = sorted((name_at(source, name), name) for name in names)
-    told = [located(source, offset, f"undeclared reference to '{name}' (in container '')") for offset, name in found]
-    return "compilation failed: " + "\n".join(told)
+    places = sorted((name_at(source, name), name) for name in names)
+    lines = [located(source, offset, f"undeclared reference to '{name}' (in container '')") for offset, name in places]
+    return "compilation failed: " + "\n".join(lines)
 
 
-def _try_on_sample(program: cel.Program | None, schema: JsonObject, wanted: type, *, is_old_optional: bool) -> None:
+def _try_on_sample(program: cel.Program | None, schema: ReadOnlyJson, expected: type, *, is_old_optional: bool) -> None:
     """Run the program on a value with every field; only what depends on types counts."""
     if program is None or has_dynamic_parts(schema):
         return
     value = cel_value(sample(schema), schema)
     variables = {"self": value, "oldSelf": cel.OptionalValue.of(value) if is_old_optional else value}
     try:
-        found = program.execute(cel_functions.context(variables, cel_functions.called_functions(program.functions())))
+        result = program.execute(cel_functions.context(variables, cel_functions.called_functions(program.functions())))
     except TypeError as error:
         first, _, _ = str(error).partition(". ")
         raise _CompileError(f"compilation failed: found no matching overload: {first}") from error
     except Exception:  # noqa: BLE001 - a sample's values prove nothing: an index out of bounds, a text that is no time
         return
-    if not isinstance(found, wanted):
-        subject, type_name = ("cel expression", "bool") if wanted is bool else ("messageExpression", "string")
+    if not isinstance(result, expected):
+        subject, type_name = ("cel expression", "bool") if expected is bool else ("messageExpression", "string")
         raise _CompileError(f"{subject} must evaluate to a {type_name}")
 
 
-def _shown_rule(raw: JsonObject) -> str:
+def _shown_rule(raw: ReadOnlyJson) -> str:
     """Return the rule as Go prints the struct: in messages of the API server."""
     fields = {
         "Rule": raw.get("rule", ""),

@@ -132,18 +132,18 @@ def _is_sorted(items: Sequence[Any]) -> bool:
     return all(left <= right for left, right in pairwise(items))
 
 
-def _index_of(target: Any, wanted: Any, *offset: int) -> int:
+def _index_of(target: Any, item: Any, *offset: int) -> int:
     if isinstance(target, list):
-        return target.index(wanted) if wanted in target else -1
-    return target.find(wanted, *offset) if isinstance(target, str) else _refuse()
+        return target.index(item) if item in target else -1
+    return target.find(item, *offset) if isinstance(target, str) else _refuse()
 
 
-def _last_index_of(target: Any, wanted: Any, *offset: int) -> int:
+def _last_index_of(target: Any, item: Any, *offset: int) -> int:
     if isinstance(target, list):
-        return len(target) - 1 - target[::-1].index(wanted) if wanted in target else -1
+        return len(target) - 1 - target[::-1].index(item) if item in target else -1
     if not isinstance(target, str):
         return _refuse()
-    return target.rfind(wanted, 0, offset[0] + len(wanted)) if offset else target.rfind(wanted)
+    return target.rfind(item, 0, offset[0] + len(item)) if offset else target.rfind(item)
 
 
 def _refuse() -> int:

@@ -23,7 +23,7 @@ from rayfleet.local.apiserver.schema.cel_functions import context
 from rayfleet.local.apiserver.schema.cel_values import cel_value, with_type_meta
 from rayfleet.local.apiserver.schema.validation import shown
 from rayfleet.manifest.structural import ABSENT, is_same, old_item
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 _NOWHERE = "<nil>"
 _MOST_MESSAGE_BYTES = 5 * 1024
@@ -33,7 +33,7 @@ _MOST_MESSAGE_BYTES = 5 * 1024
 class _Node:
     """The part of a schema that has rules, at it or below."""
 
-    schema: JsonObject
+    schema: ReadOnlyJson
     rules: tuple[Rule, ...]
     properties: Mapping[str, "_Node"] = field(default_factory=dict)
     additional: "_Node | None" = None
@@ -53,7 +53,7 @@ class _Place:
 class RuleSet:
     """All rules of one schema. ``causes`` is what makes the definition invalid; its fields begin with ``at``."""
 
-    def __init__(self, schema: JsonObject, at: str = "spec.validation.openAPIV3Schema") -> None:
+    def __init__(self, schema: ReadOnlyJson, at: str = "spec.validation.openAPIV3Schema") -> None:
         self._compiler = RuleCompiler()
         self._root = self._node(with_type_meta(schema), at, "")
         self.causes: tuple[Cause, ...] = tuple(self._compiler.causes)
@@ -63,14 +63,14 @@ class RuleSet:
         """Whether there is any rule at all."""
         return self._root is not None
 
-    def problems(self, new: JsonObject, old: JsonObject | None = None) -> list[Cause]:
+    def problems(self, new: ReadOnlyJson, old: ReadOnlyJson | None = None) -> list[Cause]:
         """Return the rules that ``new`` breaks; ``old`` is None on creation, when rules about ``oldSelf`` rest."""
         if self._root is None:
             return []
         before = ABSENT if old is None else old
         return list(_broken(_Place(node=self._root, value=new, old=before, path="")))
 
-    def _node(self, schema: JsonObject, at: str, uncorrelated: str) -> _Node | None:
+    def _node(self, schema: ReadOnlyJson, at: str, uncorrelated: str) -> _Node | None:
         """Return the node for ``schema``.
 
         ``uncorrelated`` is the place above from which old values cannot be told, if any.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rayfleet.local.apiserver.schema.cel_values import escaped_name
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _TOKEN = re.compile(
     r"(?P<space>(?:\s|//[^\n]*)+)"
@@ -45,7 +45,7 @@ def bound_names(source: str) -> frozenset[str]:
     return frozenset(_MACROS.findall(source))
 
 
-def undefined_field(source: str, schema: JsonObject, roots: Collection[str]) -> tuple[int, str] | None:
+def undefined_field(source: str, schema: ReadOnlyJson, roots: Collection[str]) -> tuple[int, str] | None:
     """Return place and name of the first field that is asked of one of ``roots`` and that ``schema`` does not have."""
     tokens = [token for token in _tokens(source) if token.kind != "space"]
     for index, token in enumerate(tokens):
@@ -73,9 +73,9 @@ def located(source: str, offset: int, text: str) -> str:
     return f"ERROR: <input>:{line}:{column + 1}: {text}\n | {source.splitlines()[line - 1]}\n | {'.' * column}^"
 
 
-def _missing(tokens: Sequence["_Token"], index: int, schema: JsonObject) -> tuple[int, str] | None:
+def _missing(tokens: Sequence["_Token"], index: int, schema: ReadOnlyJson) -> tuple[int, str] | None:
     while index + 1 < len(tokens) and tokens[index].text in {".", ".?"} and tokens[index + 1].kind == "name":
-        properties: JsonObject | None = schema.get("properties")
+        properties: Json | None = schema.get("properties")
         is_call = index + 2 < len(tokens) and tokens[index + 2].text == "("
         if is_call or properties is None:
             return None
@@ -89,7 +89,7 @@ def _missing(tokens: Sequence["_Token"], index: int, schema: JsonObject) -> tupl
 
 
 def _tokens(source: str) -> list[_Token]:
-    return [_Token(found.lastgroup or "", found.group(), found.start()) for found in _TOKEN.finditer(source)]
+    return [_Token(match.lastgroup or "", match.group(), match.start()) for match in _TOKEN.finditer(source)]
 
 
 @dataclass(slots=True)

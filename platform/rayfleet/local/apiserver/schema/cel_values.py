@@ -10,10 +10,11 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.times import decode_time
 
 _KEYWORDS = frozenset(
     [
@@ -42,11 +43,11 @@ _KEYWORDS = frozenset(
 )
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _TO_ESCAPE = re.compile(r"__|[./-]")
-_META_SCHEMA: JsonObject = {
+_META_SCHEMA: Json = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}},
 }
-_TYPE_META: JsonObject = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _META_SCHEMA}
+_TYPE_META: Json = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _META_SCHEMA}
 _SECONDS = {
     "ns": 1e-9,
     "us": 1e-6,
@@ -64,18 +65,18 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|μs|ms|s|m|h|d|
 
 def escaped_name(name: str) -> str:
     """Return how a rule writes the field ``name``."""
-    return f"__{name}__" if name in _KEYWORDS else _TO_ESCAPE.sub(lambda found: _ESCAPES[found.group()], name)
+    return f"__{name}__" if name in _KEYWORDS else _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], name)
 
 
-def with_type_meta(schema: JsonObject) -> JsonObject:
+def with_type_meta(schema: ReadOnlyJson) -> Json:
     """Return the schema of a whole object with what a rule at the root may see besides.
 
     Kind, apiVersion and two names.
     """
-    return schema | {"properties": schema.get("properties", {}) | _TYPE_META}
+    return {**schema, "properties": {**schema.get("properties", {}), **_TYPE_META}}
 
 
-def cel_value(value: Any, schema: JsonObject | None) -> Any:
+def cel_value(value: Any, schema: ReadOnlyJson | None) -> Any:
     """Return ``value`` for the CEL library, which turns Python's types into CEL's."""
     if schema is None or value is None:
         return value
@@ -90,15 +91,15 @@ def cel_value(value: Any, schema: JsonObject | None) -> Any:
     return _cel_number(value, schema.get("type"))
 
 
-def sample(schema: JsonObject) -> Any:
+def sample(schema: ReadOnlyJson) -> Any:
     """Return a JSON value that has every field of ``schema``: to run a rule once and see that its types fit."""
     if schema.get("x-kubernetes-int-or-string"):
         return 1
     match schema.get("type"):
         case "object":
-            found = {name: sample(inner) for name, inner in schema.get("properties", {}).items()}
+            fields = {name: sample(inner) for name, inner in schema.get("properties", {}).items()}
             additional = schema.get("additionalProperties")
-            return found | ({"key": sample(additional)} if isinstance(additional, dict) else {})
+            return fields | ({"key": sample(additional)} if isinstance(additional, dict) else {})
         case "array":
             return [sample(schema.get("items", {}))]
         case "string":
@@ -107,7 +108,7 @@ def sample(schema: JsonObject) -> Any:
             return {"integer": 1, "number": 1.5, "boolean": True}.get(plain or "")
 
 
-def has_dynamic_parts(schema: JsonObject) -> bool:
+def has_dynamic_parts(schema: ReadOnlyJson) -> bool:
     """Whether some value below has no single type, so that a sample proves nothing about others."""
     if schema.get("x-kubernetes-int-or-string") or schema.get("nullable") or "type" not in schema:
         return True
@@ -115,7 +116,7 @@ def has_dynamic_parts(schema: JsonObject) -> bool:
     return any(has_dynamic_parts(each) for each in inner if isinstance(each, dict))
 
 
-def _cel_map(value: JsonObject, schema: JsonObject) -> JsonObject:
+def _cel_map(value: ReadOnlyJson, schema: ReadOnlyJson) -> Json:
     if schema.get("x-kubernetes-embedded-resource"):
         schema = with_type_meta(schema)
     properties = schema.get("properties")
@@ -139,11 +140,7 @@ def _cel_number(value: Any, type_name: str | None) -> Any:
 
 
 def _timestamp(text: str) -> Any:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return decode_time(text) or text
 
 
 def _duration(text: str) -> Any:

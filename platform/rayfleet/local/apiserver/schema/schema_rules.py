@@ -9,15 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.patterns import BadPatternError, check_pattern
-from rayfleet.local.apiserver.grammar.refusal import Cause
+from rayfleet.local.apiserver.grammar.refusal import Cause, forbidden_field, required
 from rayfleet.local.apiserver.schema.list_rules import list_and_map_problems
 from rayfleet.local.apiserver.schema.pruning import prune_default
 from rayfleet.local.apiserver.schema.validation import invalid, problems_at, shown
-from rayfleet.manifest.structural import EMBEDDED, INT_OR_STRING, PRESERVE
-from rayfleet.model.meta import JsonObject
+from rayfleet.manifest.structural import EMBEDDED, INT_OR_STRING, META_FIELDS, PRESERVE
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
-_META_FIELDS = ("apiVersion", "kind", "metadata")
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _LEVELS = {"root": "at the root", "item": "for specified array items", "field": "for specified object fields"}
 # Inside anyOf, allOf, oneOf and not there are only conditions on values: what must not stand there, and the complaint.
@@ -39,22 +38,13 @@ _FORBIDDEN_NESTED = {
 _INT_OR_STRING_ANY_OF = [{"type": "integer"}, {"type": "string"}]
 
 
-def schema_problems(schema: JsonObject, at: str) -> list[Cause]:
+def schema_problems(schema: ReadOnlyJson, at: str) -> list[Cause]:
     """Return why ``schema`` (an openAPIV3Schema) cannot be one; the causes' fields begin with ``at``."""
-    found = [*_node_problems(schema, at, "root")]
-    return found or [*_default_problems(schema, at)]
+    causes = [*_node_problems(schema, at, "root")]
+    return causes or [*_default_problems(schema, at)]
 
 
-def forbidden(field: str, text: str) -> Cause:
-    """Return the cause for what may not stand there."""
-    return Cause(field=field, reason="FieldValueForbidden", message=f"Forbidden: {text}")
-
-
-def _required(field: str, text: str) -> Cause:
-    return Cause(field=field, reason="FieldValueRequired", message=f"Required value: {text}")
-
-
-def _node_problems(schema: JsonObject, at: str, level: str) -> Iterator[Cause]:
+def _node_problems(schema: ReadOnlyJson, at: str, level: str) -> Iterator[Cause]:
     yield from _type_problems(schema, at, level)
     yield from _keyword_problems(schema, at)
     yield from _resource_problems(schema, at, level)
@@ -62,12 +52,12 @@ def _node_problems(schema: JsonObject, at: str, level: str) -> Iterator[Cause]:
     yield from _condition_problems(schema, at)
     additional = schema.get("additionalProperties")
     if additional is not None and level == "root":
-        yield forbidden(f"{at}.additionalProperties", "must not be used at the root")
+        yield forbidden_field(f"{at}.additionalProperties", "must not be used at the root")
     if schema.get("properties") and additional is not None and additional is not True:
         text = "additionalProperties and properties are mutual exclusive"
-        yield forbidden(f"{at}.additionalProperties", text)
+        yield forbidden_field(f"{at}.additionalProperties", text)
     for name, inner in schema.get("properties", {}).items():
-        if level != "root" or name not in _META_FIELDS:
+        if level != "root" or name not in META_FIELDS:
             yield from _node_problems(inner, f"{at}.properties[{name}]", "field")
     if isinstance(additional, dict):
         yield from _node_problems(additional, f"{at}.additionalProperties", "field")
@@ -75,34 +65,34 @@ def _node_problems(schema: JsonObject, at: str, level: str) -> Iterator[Cause]:
         yield from _node_problems(items, f"{at}.items", "item")
 
 
-def _type_problems(schema: JsonObject, at: str, level: str) -> Iterator[Cause]:
+def _type_problems(schema: ReadOnlyJson, at: str, level: str) -> Iterator[Cause]:
     type_name = schema.get("type", "")
     if schema.get(EMBEDDED) and type_name != "object":
         text = "must be object if x-kubernetes-embedded-resource is true"
-        yield invalid(f"{at}.type", type_name, text) if type_name else _required(f"{at}.type", text)
+        yield invalid(f"{at}.type", type_name, text) if type_name else required(f"{at}.type", text)
     elif not type_name and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
-        yield _required(f"{at}.type", f"must not be empty {_LEVELS[level]}")
+        yield required(f"{at}.type", f"must not be empty {_LEVELS[level]}")
     if type_name and type_name not in _TYPES:
         listed = ", ".join(map(shown, _TYPES))
         message = f"Unsupported value: {shown(type_name)}: supported values: {listed}"
         yield Cause(field=f"{at}.type", reason="FieldValueNotSupported", message=message)
     if type_name == "null":
-        yield forbidden(f"{at}.type", "type cannot be set to null, use nullable as an alternative")
+        yield forbidden_field(f"{at}.type", "type cannot be set to null, use nullable as an alternative")
     if level == "root" and type_name not in {"", "object"}:
         yield invalid(f"{at}.type", type_name, "must be object at the root")
     if isinstance(schema.get("items"), list):
-        yield forbidden(f"{at}.items", "items must be a schema object and not an array")
+        yield forbidden_field(f"{at}.items", "items must be a schema object and not an array")
     elif type_name == "array" and "items" not in schema:
-        yield _required(f"{at}.items", "must be specified")
+        yield required(f"{at}.items", "must be specified")
 
 
-def _keyword_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
+def _keyword_problems(schema: ReadOnlyJson, at: str) -> Iterator[Cause]:
     for name in _UNSUPPORTED:
         if schema.get(name):
-            yield forbidden(f"{at}.{name}", f"{name} is not supported")
+            yield forbidden_field(f"{at}.{name}", f"{name} is not supported")
     if schema.get("uniqueItems"):
         text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        yield forbidden(f"{at}.uniqueItems", text)
+        yield forbidden_field(f"{at}.uniqueItems", text)
     if schema.get(PRESERVE) is False:
         yield invalid(f"{at}.{PRESERVE}", value=False, text="must be true or undefined")
     for name in (PRESERVE, EMBEDDED):
@@ -110,37 +100,37 @@ def _keyword_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
             yield invalid(f"{at}.{name}", value=True, text="must be false if x-kubernetes-int-or-string is true")
 
 
-def _resource_problems(schema: JsonObject, at: str, level: str) -> Iterator[Cause]:
+def _resource_problems(schema: ReadOnlyJson, at: str, level: str) -> Iterator[Cause]:
     """Tell what is wrong at the root, and where another resource is embedded."""
-    properties: JsonObject = schema.get("properties", {})
+    properties: Json = schema.get("properties", {})
     if schema.get(EMBEDDED):
         if schema.get("additionalProperties") is not None:
             text = "must not be used if x-kubernetes-embedded-resource is set"
-            yield forbidden(f"{at}.additionalProperties", text)
+            yield forbidden_field(f"{at}.additionalProperties", text)
         if not schema.get(PRESERVE) and not properties:
             text = "must not be empty if x-kubernetes-embedded-resource is true without"
-            yield _required(f"{at}.properties", f"{text} {PRESERVE}")
+            yield required(f"{at}.properties", f"{text} {PRESERVE}")
     if level != "root" and not schema.get(EMBEDDED):
         return
-    for name in _META_FIELDS:
+    for name in META_FIELDS:
         if name in properties:
-            wanted = "object" if name == "metadata" else "string"
+            type_name = "object" if name == "metadata" else "string"
             below = f"{at}.properties[{name}]"
-            if properties[name].get("type", "") != wanted:
-                yield invalid(f"{below}.type", properties[name].get("type", ""), f"must be {wanted}")
+            if properties[name].get("type", "") != type_name:
+                yield invalid(f"{below}.type", properties[name].get("type", ""), f"must be {type_name}")
             if level == "root" and "default" in properties[name]:
-                yield forbidden(f"{below}.default", f"must not be set in top-level {name}")
+                yield forbidden_field(f"{below}.default", f"must not be set in top-level {name}")
     if level == "root" and not _is_plain_metadata(properties.get("metadata", {})):
         text = "must not specify anything other than name and generateName, but metadata is implicitly specified"
-        yield forbidden(f"{at}.properties[metadata]", text)
+        yield forbidden_field(f"{at}.properties[metadata]", text)
 
 
-def _is_plain_metadata(metadata: JsonObject) -> bool:
+def _is_plain_metadata(metadata: ReadOnlyJson) -> bool:
     is_plain = metadata.keys() <= {"type", "description", "title", "properties", "default"}
     return is_plain and metadata.get("properties", {}).keys() <= {"name", "generateName"}
 
 
-def _condition_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
+def _condition_problems(schema: ReadOnlyJson, at: str) -> Iterator[Cause]:
     """Tell what is wrong with pattern, anyOf, allOf, oneOf and not."""
     if pattern := schema.get("pattern"):
         try:
@@ -155,29 +145,29 @@ def _condition_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
         yield from _nested_problems(schema["not"], f"{at}.not", is_exempt=False)
 
 
-def _is_exempt(schema: JsonObject, name: str, index: int) -> bool:
+def _is_exempt(schema: ReadOnlyJson, name: str, index: int) -> bool:
     """Whether this is part of the one way to repeat the types of int-or-string."""
     is_any = name == "anyOf" and schema["anyOf"] == _INT_OR_STRING_ANY_OF
     return is_any or (name == "allOf" and index == 0 and schema["allOf"][0].get("anyOf") == _INT_OR_STRING_ANY_OF)
 
 
-def _nested_problems(nested: JsonObject, at: str, *, is_exempt: bool) -> Iterator[Cause]:
+def _nested_problems(nested: ReadOnlyJson, at: str, *, is_exempt: bool) -> Iterator[Cause]:
     if is_exempt:
         return
     for name, text in _FORBIDDEN_NESTED.items():
         if nested.get(name) not in (None, "", False, [], {}):
-            yield forbidden(f"{at}.{name}", text)
+            yield forbidden_field(f"{at}.{name}", text)
     yield from _condition_problems(nested, at)
     for name, inner in nested.get("properties", {}).items():
         below = f"{at}.properties[{name}]"
         if name == "metadata":
-            yield forbidden(below, "must not be specified in a nested context")
+            yield forbidden_field(below, "must not be specified in a nested context")
         yield from _nested_problems(inner, below, is_exempt=False)
     if isinstance(items := nested.get("items"), dict):
         yield from _nested_problems(items, f"{at}.items", is_exempt=False)
 
 
-def _default_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
+def _default_problems(schema: ReadOnlyJson, at: str) -> Iterator[Cause]:
     default = schema.get("default")
     if default is not None:
         yield from _wrong_default(default, schema, f"{at}.default")
@@ -191,7 +181,7 @@ def _default_problems(schema: JsonObject, at: str) -> Iterator[Cause]:
             yield from _default_problems(each, f"{at}.{below}")
 
 
-def _wrong_default(default: Any, schema: JsonObject, field: str) -> Iterator[Cause]:
+def _wrong_default(default: Any, schema: ReadOnlyJson, field: str) -> Iterator[Cause]:
     if prune_default(default, schema) != default:
         yield invalid(field, default, "must not have unknown fields")
     for cause in problems_at(default, schema):

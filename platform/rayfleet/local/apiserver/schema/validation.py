@@ -12,7 +12,7 @@ from typing import Any
 
 from rayfleet.local.apiserver.grammar.formats import is_of_format
 from rayfleet.local.apiserver.grammar.patterns import BadPatternError, has_match
-from rayfleet.local.apiserver.grammar.refusal import Cause
+from rayfleet.local.apiserver.grammar.refusal import Cause, too_long
 from rayfleet.manifest.structural import ABSENT, LIST_MAP_KEYS, LIST_TYPE, child_schema
 from rayfleet.manifest.violations import (
     Path,
@@ -23,14 +23,14 @@ from rayfleet.manifest.violations import (
     type_name,
     violations,
 )
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
 
 _INT64 = (-(2**63), 2**63 - 1)
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": _INT64}
 _NOWHERE = "<nil>"
 
 
-def validate(obj: Json, schema: Json, old: Any = ABSENT) -> list[Cause]:
+def validate(obj: ReadOnlyJson, schema: ReadOnlyJson, old: Any = ABSENT) -> list[Cause]:
     """Return what is wrong with ``obj`` (pruned and defaulted), in the order of the schema; no CEL rules here.
 
     On an update, with ``old``, a part that did not change is not judged again ("ratcheting"), so a schema that became
@@ -42,7 +42,7 @@ def validate(obj: Json, schema: Json, old: Any = ABSENT) -> list[Cause]:
     return causes if was_repeated else causes + repeated
 
 
-def problems_at(value: Any, schema: Json) -> list[Cause]:
+def problems_at(value: Any, schema: ReadOnlyJson) -> list[Cause]:
     """Return what is wrong with ``value``, a part of an object such as a default; the fields begin there."""
     return [*_causes(violations(value, schema, _READING)), *_list_causes(value, schema, "")]
 
@@ -137,8 +137,7 @@ def _not(_violation: Violation, field: str) -> Iterator[Cause]:
 
 
 def _too_long(violation: Violation, field: str) -> Iterator[Cause]:
-    message = f"Too long: may not be more than {violation.schema['maxLength']} bytes"
-    yield Cause(field=field or _NOWHERE, reason="FieldValueTooLong", message=message)
+    yield too_long(field or _NOWHERE, violation.schema["maxLength"])
 
 
 def _not_of_format(violation: Violation, field: str) -> Iterator[Cause]:

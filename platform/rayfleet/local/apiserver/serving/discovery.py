@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.serving.registry import Registry
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 _SUBRESOURCE_KINDS = {  # group, version, kind of the body; everything else has the kind of its parent
     "scale": ("autoscaling", "v1", "Scale"),
@@ -15,7 +15,7 @@ _SUBRESOURCE_KINDS = {  # group, version, kind of the body; everything else has 
 }
 
 
-def core_versions(address: str) -> JsonObject:
+def core_versions(address: str) -> Json:
     """Return the answer of ``/api``."""
     return {
         "kind": "APIVersions",
@@ -24,13 +24,13 @@ def core_versions(address: str) -> JsonObject:
     }
 
 
-def group_list(registry: Registry) -> JsonObject:
+def group_list(registry: Registry) -> Json:
     """Return the answer of ``/apis``."""
     groups = [_group(group, versions) for group, versions in registry.groups().items() if group]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def one_group(registry: Registry, group: str) -> JsonObject | None:
+def one_group(registry: Registry, group: str) -> Json | None:
     """Return the answer of ``/apis/GROUP``; None when it is not served."""
     versions = registry.groups().get(group)
     return (
@@ -38,7 +38,7 @@ def one_group(registry: Registry, group: str) -> JsonObject | None:
     )
 
 
-def resource_list(registry: Registry, group: str, version: str) -> JsonObject | None:
+def resource_list(registry: Registry, group: str, version: str) -> Json | None:
     """Return the answer of a group's version; None when it is not served."""
     kinds = [each for each in registry.kinds() if (each.group, each.version) == (group, version)]
     if not kinds:
@@ -52,7 +52,7 @@ def resource_list(registry: Registry, group: str, version: str) -> JsonObject | 
     }
 
 
-def aggregated(registry: Registry, version: str, *, is_core: bool) -> JsonObject:
+def aggregated(registry: Registry, version: str, *, is_core: bool) -> Json:
     """Return the aggregated document of ``/api`` or ``/apis``; ``version`` is v2 or v2beta1."""
     items = [
         {
@@ -73,13 +73,13 @@ def aggregated(registry: Registry, version: str, *, is_core: bool) -> JsonObject
     }
 
 
-def _group(group: str, versions: Iterable[str]) -> JsonObject:
+def _group(group: str, versions: Iterable[str]) -> Json:
     listed = [{"groupVersion": f"{group}/{each}", "version": each} for each in versions]
     return {"name": group, "versions": listed, "preferredVersion": listed[0]}
 
 
-def _resources(kind: Kind) -> list[JsonObject]:
-    main: JsonObject = {
+def _resources(kind: Kind) -> list[Json]:
+    main: Json = {
         "name": kind.plural,
         "singularName": kind.singular,
         "namespaced": kind.is_namespaced,
@@ -93,8 +93,8 @@ def _resources(kind: Kind) -> list[JsonObject]:
     return [main, *(_subresource(kind, name, verbs) for name, verbs in kind.subresources.items())]
 
 
-def _subresource(kind: Kind, name: str, verbs: tuple[str, ...]) -> JsonObject:
-    entry: JsonObject = {
+def _subresource(kind: Kind, name: str, verbs: tuple[str, ...]) -> Json:
+    entry: Json = {
         "name": f"{kind.plural}/{name}",
         "singularName": "",
         "namespaced": kind.is_namespaced,
@@ -107,13 +107,13 @@ def _subresource(kind: Kind, name: str, verbs: tuple[str, ...]) -> JsonObject:
     return entry
 
 
-def _aggregated_resources(registry: Registry, group: str, version: str) -> list[JsonObject]:
+def _aggregated_resources(registry: Registry, group: str, version: str) -> list[Json]:
     kinds = [each for each in registry.kinds() if (each.group, each.version) == (group, version)]
     return [_aggregated_resource(each) for each in sorted(kinds, key=lambda each: each.plural)]
 
 
-def _aggregated_resource(kind: Kind) -> JsonObject:
-    entry: JsonObject = {
+def _aggregated_resource(kind: Kind) -> Json:
+    entry: Json = {
         "resource": kind.plural,
         "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "scope": "Namespaced" if kind.is_namespaced else "Cluster",
@@ -132,6 +132,6 @@ def _aggregated_resource(kind: Kind) -> JsonObject:
     return entry
 
 
-def _response_kind(kind: Kind, name: str) -> JsonObject:
+def _response_kind(kind: Kind, name: str) -> Json:
     group, version, body = _SUBRESOURCE_KINDS.get(name, (kind.group, kind.version, kind.kind))
     return {"group": group, "version": version, "kind": body}

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rayfleet.local.apiserver.grammar.times import timestamp
 from rayfleet.local.apiserver.kinds.custom.definition import (
     CLEANUP_FINALIZER,
     accepted_status,
@@ -21,7 +20,9 @@ from rayfleet.local.apiserver.serving.registry import Registry
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.storage.storage import Key, Storage
 from rayfleet.local.apiserver.writes.writing import Aftermath
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import is_terminating
+from rayfleet.objects.times import encode_time
 
 DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
@@ -46,10 +47,10 @@ class Definitions:
         if kind.storage_name != DEFINITIONS:
             return
         definition = stored.object
-        if definition["metadata"].get("deletionTimestamp"):
+        if is_terminating(definition):
             self._finish(kind, stored)
             return
-        status = accepted_status(definition, self._clashes(definition), timestamp(self.now()))
+        status = accepted_status(definition, self._clashes(definition), encode_time(self.now()))
         if status != definition.get("status"):
             new = stored.copy()
             new["status"] = status
@@ -63,7 +64,7 @@ class Definitions:
             self.registry.withdraw(stored.key[1])
             return
         definition = self._definition_of(kind)
-        if definition is not None and definition.object["metadata"].get("deletionTimestamp"):
+        if definition is not None and is_terminating(definition.object):
             owner = self.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
             self._finish(owner, definition)
 
@@ -75,26 +76,26 @@ class Definitions:
             (served, each.key)
             for served in self.registry.of_definition(stored.key[1])[:1]  # its versions share their objects
             for each in self.storage.items(served.storage_name)
-            if not each.object["metadata"].get("deletionTimestamp")
+            if not is_terminating(each.object)
         ]
 
     def is_terminating(self, kind: Kind) -> bool:
         """Whether the definition of ``kind`` is being deleted, so that no object of it may be made."""
         definition = self._definition_of(kind)
-        return definition is not None and bool(definition.object["metadata"].get("deletionTimestamp"))
+        return definition is not None and is_terminating(definition.object)
 
     def _definition_of(self, kind: Kind) -> Stored | None:
         if not kind.is_custom:
             return None
         return self.storage.get(DEFINITIONS, ("", f"{kind.plural}.{kind.group}"))
 
-    def _serve(self, definition: JsonObject) -> None:
+    def _serve(self, definition: ReadOnlyJson) -> None:
         self.registry.serve(definition["metadata"]["name"], kinds_of(definition, self.metadata))
 
-    def _clashes(self, definition: JsonObject) -> dict[str, str]:
+    def _clashes(self, definition: ReadOnlyJson) -> dict[str, str]:
         """Return which names another definition of the group has taken."""
         spec = definition["spec"]
-        found: dict[str, str] = {}
+        clashes: dict[str, str] = {}
         for stored in self.storage.items(DEFINITIONS):
             other = stored.object
             if other["spec"]["group"] != spec["group"] or other["metadata"]["name"] == definition["metadata"]["name"]:
@@ -102,11 +103,11 @@ class Definitions:
             taken = (other.get("status") or {}).get("acceptedNames") or {}
             for field in ("singular", "kind", "listKind"):
                 if spec["names"].get(field) and spec["names"][field] == taken.get(field):
-                    found[field] = f'"{taken[field]}" is already in use'
+                    clashes[field] = f'"{taken[field]}" is already in use'
             for short in spec["names"].get("shortNames") or ():
                 if short in (taken.get("shortNames") or ()):
-                    found["shortNames"] = f'"{short}" is already in use'
-        return found
+                    clashes["shortNames"] = f'"{short}" is already in use'
+        return clashes
 
     def _finish(self, kind: Kind, stored: Stored) -> None:
         """Take the server's own finalizer off a definition without objects.

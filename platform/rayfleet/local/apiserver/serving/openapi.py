@@ -12,7 +12,7 @@ import orjson
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.kinds.schemas import PREFIX, Schemas, closure
 from rayfleet.local.apiserver.serving.registry import Registry
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _WRITES = ("dryRun", "fieldManager", "fieldValidation")
@@ -20,7 +20,7 @@ _PATCHES = ("application/json-patch+json", "application/merge-patch+json", "appl
 _QUERY = {name: {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in _WRITES}
 
 OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-EMPTY_V2: JsonObject = {
+EMPTY_V2: Json = {
     "swagger": "2.0",
     "info": {"title": "rayfleet", "version": "v1"},
     "paths": {},
@@ -64,11 +64,11 @@ class OpenApi:
         return list(dict.fromkeys(_base(kind) for kind in self._registry.kinds()))
 
 
-def document(kinds: Iterable[Kind], schemas: Schemas) -> JsonObject:
+def document(kinds: Iterable[Kind], schemas: Schemas) -> Json:
     """Return the document of the kinds of one group and version."""
-    own: dict[str, JsonObject] = {}
+    own: dict[str, ReadOnlyJson] = {}
     roots = [f"{_META}{name}" for name in ("ObjectMeta", "ListMeta", "DeleteOptions", "Status")]
-    paths: JsonObject = {}
+    paths: Json = {}
     for kind in kinds:
         name = schema_name(kind, schemas)
         if kind.is_custom:
@@ -97,7 +97,7 @@ def _base(kind: Kind) -> str:
     return f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
 
 
-def _list_schema(kind: Kind, name: str) -> JsonObject:
+def _list_schema(kind: Kind, name: str) -> Json:
     return {
         "type": "object",
         "description": f"{kind.list_kind} is a list of {kind.kind}",
@@ -112,29 +112,29 @@ def _list_schema(kind: Kind, name: str) -> JsonObject:
     }
 
 
-def _paths(kind: Kind, name: str) -> JsonObject:
+def _paths(kind: Kind, name: str) -> Json:
     scope = "/namespaces/{namespace}" if kind.is_namespaced else ""
     collection = f"/{_base(kind)}{scope}/{kind.plural}"
-    found = {
+    paths = {
         collection: {"get": _operation(kind, "list", f"{name}List"), "post": _operation(kind, "post", name)},
         f"{collection}/{{name}}": _object_operations(kind, name),
     }
     for subresource in ("status", "scale"):
         if subresource in kind.subresources:
-            found[f"{collection}/{{name}}/{subresource}"] = _object_operations(kind, name, is_whole=False)
-    return found
+            paths[f"{collection}/{{name}}/{subresource}"] = _object_operations(kind, name, is_whole=False)
+    return paths
 
 
-def _object_operations(kind: Kind, name: str, *, is_whole: bool = True) -> JsonObject:
+def _object_operations(kind: Kind, name: str, *, is_whole: bool = True) -> Json:
     operations = {verb: _operation(kind, verb, name) for verb in ("get", "put", "patch")}
     if is_whole:
         operations["delete"] = _operation(kind, "delete", f"{_META}Status")
     return operations
 
 
-def _operation(kind: Kind, verb: str, answer: str) -> JsonObject:
+def _operation(kind: Kind, verb: str, answer: str) -> Json:
     content = {"application/json": {"schema": {"$ref": f"{PREFIX}{answer}"}}}
-    operation: JsonObject = {
+    operation: Json = {
         "responses": {"200": {"description": "OK", "content": content}},
         "x-kubernetes-action": verb,
         "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},

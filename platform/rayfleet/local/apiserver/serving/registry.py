@@ -18,10 +18,10 @@ class Registry:
 
     def find(self, group: str, version: str, plural: str) -> Kind:
         """Return the kind of a path. Raises Refusal (404)."""
-        found = self._index.get((group, version, plural))
-        if found is None:
+        kind = self._index.get((group, version, plural))
+        if kind is None:
             raise unknown_path()
-        return found
+        return kind
 
     def kinds(self) -> tuple[Kind, ...]:
         """Return all served kinds, built-in ones first, then by definition."""
@@ -29,12 +29,12 @@ class Registry:
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Return the served versions of each group, the preferred one first."""
-        found: dict[str, list[str]] = {}
+        versions_of: dict[str, list[str]] = {}
         for kind in self._index.values():
-            versions = found.setdefault(kind.group, [])
+            versions = versions_of.setdefault(kind.group, [])
             if kind.version not in versions:
                 versions.append(kind.version)
-        return {group: tuple(sorted(versions, key=_priority, reverse=True)) for group, versions in found.items()}
+        return {group: tuple(sorted(versions, key=_priority, reverse=True)) for group, versions in versions_of.items()}
 
     def of_definition(self, name: str) -> tuple[Kind, ...]:
         """Return the served versions of a definition's kind, none when it is not served."""
@@ -62,7 +62,7 @@ def _priority(version: str) -> tuple[int, int, int, str]:
     if head or not rest:
         return (0, 0, 0, version)
     for maturity, word in ((1, "alpha"), (2, "beta")):
-        major, found, minor = rest.partition(word)
-        if found and major.isdigit() and minor.isdigit():
+        major, is_such, minor = rest.partition(word)
+        if is_such and major.isdigit() and minor.isdigit():
             return (maturity, int(major), int(minor), "")
     return (3, int(rest), 0, "") if rest.isdigit() else (0, 0, 0, version)

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 
 import orjson
 
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """An object as stored. ``object`` is shared: never change it, ``copy`` it."""
 
-    object: JsonObject
+    object: ReadOnlyJson
     body: bytes
     version: int
 
-    def copy(self) -> JsonObject:
+    def copy(self) -> Json:
         """Return an object of one's own; parsing is the quickest deep copy."""
-        found: JsonObject = orjson.loads(self.body)
-        return found
+        own: Json = orjson.loads(self.body)
+        return own
 
     @property
     def key(self) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from rayfleet.local.apiserver.storage.history import Change, CompactedError, Stored
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 
 Key = tuple[str, str]
 """Namespace (empty for a cluster's object) and name."""
@@ -71,29 +71,29 @@ class Storage:
 
     def items_at(self, kind: str, namespace: str, version: int) -> list[Stored]:
         """Return the objects as they were at ``version``. Raises CompactedError."""
-        found = {each.key: each for each in self.items(kind, namespace)}
+        objects = {each.key: each for each in self.items(kind, namespace)}
         for change in reversed(self.changes_since(kind, version)):
             if namespace and change.key[0] != namespace:
                 continue
             if change.before is None:
-                found.pop(change.key, None)
+                objects.pop(change.key, None)
             else:
-                found[change.key] = change.before
-        return [found[key] for key in sorted(found)]
+                objects[change.key] = change.before
+        return [objects[key] for key in sorted(objects)]
 
     def changes_since(self, kind: str, version: int) -> list[Change]:
         """Return the changes of a kind after ``version``, oldest first. Raises CompactedError."""
         if version < self.oldest:
             raise CompactedError(version, self.oldest)
-        found: list[Change] = []
+        changes: list[Change] = []
         for name, change in reversed(self._history):
             if change.version <= version:
                 break
             if name == kind:
-                found.append(change)
-        return found[::-1]
+                changes.append(change)
+        return changes[::-1]
 
-    def write(self, kind: str, key: Key, manifest: JsonObject) -> Stored:
+    def write(self, kind: str, key: Key, manifest: ReadOnlyJson) -> Stored:
         """Store an object under the next resourceVersion and return it.
 
         ``manifest`` may be changed by the caller afterwards.
@@ -126,10 +126,10 @@ class Storage:
         return lambda: listeners.discard(listener)
 
     def _table(self, kind: str) -> "_Table":
-        found = self._tables.get(kind)
-        if found is None:
-            found = self._tables[kind] = _Table()
-        return found
+        table = self._tables.get(kind)
+        if table is None:
+            table = self._tables[kind] = _Table()
+        return table
 
     def _counter(self, name: str) -> int:
         row = self._database.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()

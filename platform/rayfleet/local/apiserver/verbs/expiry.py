@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from rayfleet.local.apiserver.cluster import Cluster
-from rayfleet.local.apiserver.grammar.times import parse_timestamp
 from rayfleet.local.apiserver.storage.history import Stored
+from rayfleet.objects.meta import created_at
+from rayfleet.objects.times import decode_time
 
 EVENT_LIFE = timedelta(hours=1)
 _EVENTS = "/events"
@@ -34,6 +35,5 @@ async def keep_expiring(cluster: Cluster) -> None:
 def _last_seen(stored: Stored) -> datetime | None:
     event = stored.object
     series = event.get("series") or {}
-    said = (series.get("lastObservedTime"), event.get("lastTimestamp"), event["metadata"].get("creationTimestamp"))
-    times = [moment for text in said if (moment := parse_timestamp(text)) is not None]
-    return max(times, default=None)
+    times = decode_time(series.get("lastObservedTime")), decode_time(event.get("lastTimestamp")), created_at(event)
+    return max((moment for moment in times if moment is not None), default=None)

@@ -21,7 +21,7 @@ from rayfleet.local.apiserver.wire.views import Viewer
 from rayfleet.local.apiserver.writes.delete_options import DeleteOptions, decode_delete_options
 from rayfleet.local.apiserver.writes.patch_forms import patcher
 from rayfleet.local.apiserver.writes.writing import Written
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
 class Objects:
@@ -85,7 +85,7 @@ class Objects:
         asked = resource_version(call.query.get("resourceVersion", ""))
         if asked > self._cluster.storage.version:
             raise too_large_version(asked, self._cluster.storage.version)
-        return answer(viewer.stored(self._found(call)))
+        return answer(viewer.stored(self._stored(call)))
 
     async def _replace(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
@@ -102,11 +102,11 @@ class Objects:
         written = self._cluster.writer.patch(call.kind, call.key, patched, options, call.path.subresource)
         return _written(viewer, written)
 
-    def _found(self, call: Call) -> Stored:
-        found = self._cluster.storage.get(call.kind.storage_name, call.key)
-        if found is None:
+    def _stored(self, call: Call) -> Stored:
+        stored = self._cluster.storage.get(call.kind.storage_name, call.key)
+        if stored is None:
             raise not_found(call.kind.group, call.kind.plural, call.path.name)
-        return found
+        return stored
 
     def _viewer(self, call: Call, *, is_list: bool = False) -> Viewer:
         view = view_of(call.accept, is_list=is_list)
@@ -116,7 +116,7 @@ class Objects:
         viewer = self._viewer(call, is_list=True)
         selection = selection_of(call.kind, call.path.namespace, call.query)
         page = list_page(self._cluster.storage, call.kind, selection, call.query)
-        metadata: JsonObject = {"resourceVersion": str(page.version)}
+        metadata: Json = {"resourceVersion": str(page.version)}
         if page.token:
             metadata["continue"] = page.token
         if page.remaining is not None:
@@ -179,7 +179,7 @@ class Objects:
             self._watches.discard(watch)
 
 
-def _check_named(manifest: JsonObject, call: Call) -> None:
+def _check_named(manifest: ReadOnlyJson, call: Call) -> None:
     if not (manifest.get("metadata") or {}).get("name"):
         raise bad_request(f"the name of the object () does not match the name on the URL ({call.path.name})")
 
@@ -190,5 +190,5 @@ def _written(viewer: Viewer, written: Written) -> web.Response:
 
 async def _delete_options(call: Call) -> DeleteOptions:
     body = await call.body()
-    said = decode_object(body, "DeleteOptions") if body else {}
-    return decode_delete_options(said, dict(call.query))
+    wishes = decode_object(body, "DeleteOptions") if body else {}
+    return decode_delete_options(wishes, dict(call.query))

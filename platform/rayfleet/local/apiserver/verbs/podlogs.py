@@ -18,7 +18,9 @@ from rayfleet.local.apiserver.grammar.refusal import bad_request, method_not_all
 from rayfleet.local.apiserver.reads.lists import whole_number
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.wire.calls import Call
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import uid_of
+from rayfleet.objects.pods import container_statuses, init_container_statuses, is_finished, terminated_of
 
 _CHUNK_BYTES = 64 * 1024
 _POLL_SECONDS = 0.2
@@ -70,9 +72,9 @@ class PodLogs:
     async def _watch_end(self, call: Call, pod: Stored, options: LogOptions, ended: asyncio.Event) -> None:
         """Set ``ended`` when the followed container ended, its pod went, the reader went, or the server stops."""
         while not self._stopping.is_set() and call.request.transport is not None:
-            found = self._cluster.storage.get("/pods", pod.key)
-            is_gone = found is None or found.object["metadata"]["uid"] != pod.object["metadata"]["uid"]
-            if is_gone or found is None or _is_over(found, options):
+            current = self._cluster.storage.get("/pods", pod.key)
+            is_gone = current is None or uid_of(current.object) != uid_of(pod.object)
+            if is_gone or current is None or _is_over(current, options):
                 break
             await _wait(self._stopping)
         ended.set()
@@ -93,7 +95,7 @@ def decode_log_options(query: Mapping[str, str]) -> LogOptions:
     )
 
 
-def log_file(folder: Path | None, pod: JsonObject, options: LogOptions) -> Path:
+def log_file(folder: Path | None, pod: ReadOnlyJson, options: LogOptions) -> Path:
     """Return the file to read. Raises Refusal (400) when the pod has no such container, or the container no log yet."""
     container = _container(pod, options.container)
     meta = pod["metadata"]
@@ -101,12 +103,12 @@ def log_file(folder: Path | None, pod: JsonObject, options: LogOptions) -> Path:
     if folder is None:
         raise bad_request("this API server was started without --pods-folder: it knows no logs")
     logs = folder / f"{meta['namespace']}_{name}_{meta['uid']}" / container
-    restarts = sorted(int(found[1]) for each in _entries(logs) if (found := _RESTART.fullmatch(each.name)))
-    wanted = restarts[:-1] if options.is_previous else restarts
-    if not wanted:
+    restarts = sorted(int(match[1]) for each in _entries(logs) if (match := _RESTART.fullmatch(each.name)))
+    readable = restarts[:-1] if options.is_previous else restarts
+    if not readable:
         missing = "previous terminated container" if options.is_previous else "container"
         raise bad_request(f'{missing} "{container}" in pod "{name}" is waiting to start or has no log')
-    return logs / f"{wanted[-1]}.log"
+    return logs / f"{readable[-1]}.log"
 
 
 async def log_chunks(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
@@ -128,21 +130,20 @@ async def log_chunks(path: Path, options: LogOptions, ended: asyncio.Event) -> A
         if not options.follows or left == 0 or is_ended or not path.exists():
             return
         await _wait(ended)
-        found = path.stat()
-        if found.st_ino != inode or found.st_size < position:
-            inode, position = found.st_ino, 0
+        state = path.stat()
+        if state.st_ino != inode or state.st_size < position:
+            inode, position = state.st_ino, 0
 
 
 def _is_over(pod: Stored, options: LogOptions) -> bool:
-    status = pod.object.get("status") or {}
-    if status.get("phase") in ("Failed", "Succeeded"):
+    if is_finished(pod.object):
         return True
-    statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    statuses = [*container_statuses(pod.object), *init_container_statuses(pod.object)]
     names = {options.container} if options.container else {each["name"] for each in pod.object["spec"]["containers"]}
-    return any(each.get("name") in names and "terminated" in (each.get("state") or {}) for each in statuses)
+    return any(each.get("name") in names and terminated_of(each) for each in statuses)
 
 
-def _container(pod: JsonObject, asked: str) -> str:
+def _container(pod: ReadOnlyJson, asked: str) -> str:
     spec = pod["spec"]
     names = [each["name"] for each in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))]
     name = pod["metadata"]["name"]

@@ -17,14 +17,17 @@ from rayfleet.local.apiserver.grammar.refusal import (
     not_found,
     required,
 )
-from rayfleet.local.apiserver.grammar.times import timestamp
 from rayfleet.local.apiserver.kinds.builtin.pods import node_name_problem
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.wire.answers import json_answer
 from rayfleet.local.apiserver.wire.bodies import check_json, decode_object
 from rayfleet.local.apiserver.wire.calls import Call, write_options
 from rayfleet.local.apiserver.writes.patch_forms import patcher
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import conditions_of
+from rayfleet.objects.meta import is_terminating
+from rayfleet.objects.pods import node_name
+from rayfleet.objects.times import encode_time
 
 
 class Scales:
@@ -36,23 +39,23 @@ class Scales:
     async def answer(self, call: Call) -> web.Response:
         """Return the scale, after a change of it when one is asked for. Raises Refusal."""
         body = await call.body()
-        found = self._cluster.storage.get(call.kind.storage_name, call.key)
-        if found is None:
+        stored = self._cluster.storage.get(call.kind.storage_name, call.key)
+        if stored is None:
             raise not_found(call.kind.group, call.kind.plural, call.path.name)
         match call.request.method:
             case "GET":
-                return json_answer(scale_of(call.kind, found.object))
+                return json_answer(scale_of(call.kind, stored.object))
             case "PUT":
                 check_json(call.content_type)
-                wanted = decode_object(body, "Scale")
+                scale = decode_object(body, "Scale")
             case "PATCH":
                 patched = patcher(call.kind, call.content_type, body)
-                wanted = patched(scale_of(call.kind, found.object))
+                scale = patched(scale_of(call.kind, stored.object))
             case _:
                 raise method_not_allowed()
         options = write_options(call.query, [])
         try:
-            checked = _checked_scale(call, wanted)
+            checked = _checked_scale(call, scale)
         except Refusal as refusal:
             if call.request.method != "PATCH" or refusal.code != 400:
                 raise
@@ -77,27 +80,27 @@ class Bindings:
         check_json(call.content_type)
         binding = decode_object(await call.body(), "Binding")
         options = write_options(call.query, [])
-        found = self._cluster.storage.get(call.kind.storage_name, call.key)
-        if found is None:
+        stored = self._cluster.storage.get(call.kind.storage_name, call.key)
+        if stored is None:
             raise not_found("", "pods", call.path.name)
         node = _checked_node(binding, call.path.name)
-        _check_bindable(found.object, binding.get("metadata") or {})
+        _check_bindable(stored.object, binding.get("metadata") or {})
         if not options.is_dry_run:
-            bound = _bound(found.copy(), binding, node, timestamp(self._cluster.now()))
-            self._cluster.writer.mutate(call.kind, found, bound)
+            bound = _bound(stored.copy(), binding, node, encode_time(self._cluster.now()))
+            self._cluster.writer.mutate(call.kind, stored, bound)
         return json_answer(
             {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, status=201
         )
 
 
-def scale_of(kind: Kind, manifest: JsonObject) -> JsonObject:
+def scale_of(kind: Kind, manifest: ReadOnlyJson) -> Json:
     """Return the autoscaling/v1 Scale of an object. Pure."""
     assert kind.scale is not None, "asked of kinds with a scale only"
     meta = manifest["metadata"]
     shown = {
         key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in meta
     }
-    status: JsonObject = {"replicas": _at(manifest, kind.scale.status_replicas) or 0}
+    status: Json = {"replicas": _at(manifest, kind.scale.status_replicas) or 0}
     if kind.scale.selector is not None and (selector := _at(manifest, kind.scale.selector)):
         status["selector"] = selector
     return {
@@ -109,34 +112,34 @@ def scale_of(kind: Kind, manifest: JsonObject) -> JsonObject:
     }
 
 
-def _checked_scale(call: Call, wanted: JsonObject) -> JsonObject:
-    if wanted.get("kind") not in (None, "", "Scale") or wanted.get("apiVersion") not in (None, "", "autoscaling/v1"):
+def _checked_scale(call: Call, scale: ReadOnlyJson) -> Json:
+    if scale.get("kind") not in (None, "", "Scale") or scale.get("apiVersion") not in (None, "", "autoscaling/v1"):
         raise bad_request("the object is no Scale of autoscaling/v1")
-    replicas = (wanted.get("spec") or {}).get("replicas") or 0
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
     if not isinstance(replicas, int) or isinstance(replicas, bool):
         raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is no whole number')
     if replicas < 0:
         cause = invalid("spec.replicas", replicas, "should be a non-negative integer")
         raise invalid_object("autoscaling", "Scale", call.path.name, [cause])
-    meta = wanted.get("metadata") or {}
+    meta = scale.get("metadata") or {}
     return {"replicas": replicas, "resourceVersion": meta.get("resourceVersion") or "", "uid": meta.get("uid") or ""}
 
 
-def _scaled(kind: Kind, manifest: JsonObject, wanted: JsonObject) -> JsonObject:
+def _scaled(kind: Kind, manifest: ReadOnlyJson, scale: ReadOnlyJson) -> Json:
     assert kind.scale is not None, "asked of kinds with a scale only"
-    new: JsonObject = orjson.loads(orjson.dumps(manifest))
+    new: Json = orjson.loads(orjson.dumps(manifest))
     target = new
     *parents, last = kind.scale.spec_replicas
     for part in parents:
         target = target.setdefault(part, {})
-    target[last] = wanted["replicas"]
+    target[last] = scale["replicas"]
     for key in ("resourceVersion", "uid"):
-        if wanted[key]:
-            new["metadata"][key] = wanted[key]
+        if scale[key]:
+            new["metadata"][key] = scale[key]
     return new
 
 
-def _checked_node(binding: JsonObject, name: str) -> str:
+def _checked_node(binding: ReadOnlyJson, name: str) -> str:
     if binding.get("kind") not in (None, "", "Binding"):
         raise bad_request(f"{binding['kind']} cannot be handled as a Binding")
     target = binding.get("target") or {}
@@ -153,33 +156,33 @@ def _checked_node(binding: JsonObject, name: str) -> str:
     return node
 
 
-def _check_bindable(pod: JsonObject, said: JsonObject) -> None:
+def _check_bindable(pod: ReadOnlyJson, stated: ReadOnlyJson) -> None:
     meta = pod["metadata"]
     name = meta["name"]
     for key, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-        if said.get(key) and said[key] != meta[key]:
-            why = f"Precondition failed: {shown} in precondition: {said[key]}, {shown} in object meta: {meta[key]}"
+        if stated.get(key) and stated[key] != meta[key]:
+            why = f"Precondition failed: {shown} in precondition: {stated[key]}, {shown} in object meta: {meta[key]}"
             raise conflict("", "pods/binding", name, why)
-    if meta.get("deletionTimestamp"):
+    if is_terminating(pod):
         raise conflict("", "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
-    if node := pod["spec"].get("nodeName"):
+    if node := node_name(pod):
         raise conflict("", "pods/binding", name, f'pod {name} is already assigned to node "{node}"')
 
 
-def _bound(pod: JsonObject, binding: JsonObject, node: str, now: str) -> JsonObject:
+def _bound(pod: Json, binding: ReadOnlyJson, node: str, now: str) -> Json:
     pod["spec"]["nodeName"] = node
     for field in ("annotations", "labels"):
-        if said := (binding.get("metadata") or {}).get(field):
-            pod["metadata"].setdefault(field, {}).update(said)
+        if additions := (binding.get("metadata") or {}).get(field):
+            pod["metadata"].setdefault(field, {}).update(additions)
     status = pod.setdefault("status", {})
-    others = [each for each in status.get("conditions") or () if each.get("type") != "PodScheduled"]
+    others = [each for each in conditions_of(pod) if each.get("type") != "PodScheduled"]
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     status["conditions"] = [*others, scheduled]
     return pod
 
 
-def _at(manifest: JsonObject, path: Sequence[str]) -> Any:
-    found: Any = manifest
+def _at(manifest: ReadOnlyJson, path: Sequence[str]) -> Any:
+    value: Any = manifest
     for part in path:
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

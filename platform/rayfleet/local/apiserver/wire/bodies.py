@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from rayfleet.local.apiserver.grammar.refusal import bad_request, unsupported_media
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 
 def check_json(content_type: str) -> None:
@@ -15,21 +15,21 @@ def check_json(content_type: str) -> None:
         raise unsupported_media(["application/json"])
 
 
-def decode_object(body: bytes, kind: str) -> JsonObject:
+def decode_object(body: bytes, kind: str) -> Json:
     """Return the object of a body.
 
     Raises Refusal (400) for what is no JSON object; ``kind`` is named in the message.
     """
     try:
-        found: Any = orjson.loads(body)
+        decoded: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): "
             f"couldn't get version/kind; json parse error: {error}"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(decoded, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): it is no JSON object")
-    return found
+    return decoded
 
 
 def duplicate_fields(body: bytes) -> list[str]:
@@ -41,24 +41,24 @@ def duplicate_fields(body: bytes) -> list[str]:
         return []
     # Python's own decoder is the one that shows every pair; it costs some 10 µs per kB.
     root = json.loads(body, object_pairs_hook=_Pairs)
-    found: list[str] = []
-    _collect(root, "", found)
-    return found
+    paths: list[str] = []
+    _collect(root, "", paths)
+    return paths
 
 
 class _Pairs(list[tuple[str, Any]]):
     """One JSON object as it was written."""
 
 
-def _collect(value: Any, path: str, found: list[str]) -> None:
+def _collect(value: Any, path: str, paths: list[str]) -> None:
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, inner in value:
             below = f"{path}.{key}" if path else key
             if key in seen:
-                found.append(below)
+                paths.append(below)
             seen.add(key)
-            _collect(inner, below, found)
+            _collect(inner, below, paths)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            _collect(inner, f"{path}[{index}]", found)
+            _collect(inner, f"{path}[{index}]", paths)

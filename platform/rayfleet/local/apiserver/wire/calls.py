@@ -12,7 +12,7 @@ from rayfleet.local.apiserver.wire.bodies import check_json, decode_object, dupl
 from rayfleet.local.apiserver.wire.paths import ApiPath
 from rayfleet.local.apiserver.wire.protobuf import PROTOBUF, decode_protobuf
 from rayfleet.local.apiserver.writes.writing import FieldValidation, WriteOptions
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 MOST_BODY_BYTES = 3 << 20  # as the API server's
 
@@ -53,7 +53,7 @@ class Call:
             message = f"Request entity too large: limit is {MOST_BODY_BYTES}"
             raise Refusal(413, "RequestEntityTooLarge", message) from error
 
-    async def manifest(self) -> tuple[JsonObject, WriteOptions]:
+    async def manifest(self) -> tuple[Json, WriteOptions]:
         """Return the object of the body and the options of its write. Raises Refusal: 400, 413, 415, 422."""
         if self.content_type == PROTOBUF:
             return decode_protobuf(await self.body()), write_options(self.query, [])
@@ -77,7 +77,7 @@ def write_options(query: Mapping[str, str], duplicates: list[str]) -> WriteOptio
     return WriteOptions(is_dry_run=bool(dry), validation=FieldValidation(name), duplicates=duplicates)
 
 
-def check_metadata(manifest: JsonObject, kind: str) -> None:
+def check_metadata(manifest: ReadOnlyJson, kind: str) -> None:
     """Raise Refusal (400) when metadata is no object. Pure."""
     if not isinstance(manifest.get("metadata") or {}, dict):
         raise bad_request(f"{kind} cannot be handled as a {kind}: json: cannot unmarshal metadata into an object")

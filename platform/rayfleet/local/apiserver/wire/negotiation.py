@@ -30,16 +30,16 @@ class MediaType:
 
 def media_types(accept: str) -> list[MediaType]:
     """Return the alternatives, best first (by ``q``, then by order)."""
-    found = []
+    alternatives = []
     for part in (accept or "*/*").split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         pairs = dict(piece.split("=", 1) for piece in parameters if "=" in piece)
-        found.append(
+        alternatives.append(
             MediaType(
                 name=name.lower(), parameters={key.strip().lower(): value.strip() for key, value in pairs.items()}
             )
         )
-    return sorted(found, key=lambda each: -_quality(each))
+    return sorted(alternatives, key=lambda each: -_quality(each))
 
 
 def view_of(accept: str, *, is_list: bool = False) -> View:
@@ -47,14 +47,14 @@ def view_of(accept: str, *, is_list: bool = False) -> View:
     for each in media_types(accept):
         if not _is_json(each):
             continue
-        wanted = each.parameters.get("as", "")
-        if not wanted:
+        view = each.parameters.get("as", "")
+        if not view:
             return View.WHOLE
         if each.parameters.get("g", _META) != _META or each.parameters.get("v", "v1") != "v1":
             continue
-        if wanted == "Table":
+        if view == "Table":
             return View.TABLE
-        if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList") and wanted.endswith("List") is is_list:
+        if view in ("PartialObjectMetadata", "PartialObjectMetadataList") and view.endswith("List") is is_list:
             return View.METADATA
     raise not_acceptable([JSON])
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request
-from rayfleet.local.apiserver.grammar.times import timestamp
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
+from rayfleet.objects.times import encode_time
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
@@ -27,8 +27,8 @@ class _Message:
     def __init__(self, fields: Mapping[int, tuple[str, Read]]) -> None:
         self._fields = fields
 
-    def __call__(self, data: bytes) -> JsonObject:
-        result: JsonObject = {}
+    def __call__(self, data: bytes) -> Json:
+        result: Json = {}
         for number, value in _fields(data):
             if number not in self._fields:
                 raise _not_taken(f"field number {number}")
@@ -47,7 +47,7 @@ class _Message:
         return result
 
 
-def decode_protobuf(body: bytes) -> JsonObject:
+def decode_protobuf(body: bytes) -> Json:
     """Return the object of a body.
 
     Raises Refusal: 400 for what is no protobuf, 415 for kinds and fields that are not known here.
@@ -60,7 +60,7 @@ def decode_protobuf(body: bytes) -> JsonObject:
         message = _KINDS.get((kind.get("apiVersion", ""), kind.get("kind", "")))
         if message is None:
             raise _not_taken(f"kind {kind.get('kind', '')!r}")
-        manifest: JsonObject = {**kind, **message(envelope.get(2, b""))}
+        manifest: Json = {**kind, **message(envelope.get(2, b""))}
     except (IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise bad_request(f"the body is no Kubernetes protobuf: {error}") from error
     return manifest
@@ -111,12 +111,12 @@ def _base64(data: bytes) -> str:
 
 def _time(data: bytes) -> str | None:
     seconds = dict(_fields(data)).get(1)
-    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))
+    return None if seconds is None else encode_time(datetime.fromtimestamp(seconds, UTC))
 
 
 def _int_or_string(data: bytes) -> int | str:
-    found = dict(_fields(data))
-    return _text(found.get(3, b"")) if found.get(1) else int(found.get(2, 0))
+    fields = dict(_fields(data))
+    return _text(fields.get(3, b"")) if fields.get(1) else int(fields.get(2, 0))
 
 
 def _nothing(_data: object) -> None:

@@ -9,11 +9,11 @@ from datetime import datetime
 import orjson
 
 from rayfleet.local.apiserver.grammar.refusal import bad_request
-from rayfleet.local.apiserver.kinds.kind import Column, Kind
+from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.wire.negotiation import View
 from rayfleet.local.apiserver.writes.writing import shown_as
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _META_VERSION = "meta.k8s.io/v1"
 _INCLUDES = ("", "Metadata", "None", "Object")
@@ -34,7 +34,7 @@ class Viewer:
         self._include = include or "Metadata"
         self._has_columns_sent = False
 
-    def one(self, manifest: JsonObject) -> bytes:
+    def one(self, manifest: ReadOnlyJson) -> bytes:
         """Return the body of an answer with one object."""
         if self._view is View.TABLE:
             return orjson.dumps(
@@ -58,7 +58,7 @@ class Viewer:
         self._has_columns_sent = True
         return orjson.dumps(table)
 
-    def many(self, items: Sequence[Stored], metadata: JsonObject) -> bytes:
+    def many(self, items: Sequence[Stored], metadata: ReadOnlyJson) -> bytes:
         """Return the body of a list; ``metadata`` is the list's."""
         if self._view is View.TABLE:
             return orjson.dumps(self._table([each.object for each in items], metadata))
@@ -75,26 +75,26 @@ class Viewer:
         body = self.stored(stored)
         if self._view is View.METADATA or self._kind.is_custom:
             return body
-        said = b'{"apiVersion":"%s","kind":"%s",' % (self._kind.api_version.encode(), self._kind.kind.encode())
-        return b"{" + body.removeprefix(said) if body.startswith(said) else body
+        repeated = b'{"apiVersion":"%s","kind":"%s",' % (self._kind.api_version.encode(), self._kind.kind.encode())
+        return b"{" + body.removeprefix(repeated) if body.startswith(repeated) else body
 
-    def _shown(self, manifest: JsonObject) -> JsonObject:
+    def _shown(self, manifest: ReadOnlyJson) -> ReadOnlyJson:
         if self._view is View.METADATA:
             return partial_metadata(manifest)
         return shown_as(self._kind, manifest)
 
-    def _table(self, manifests: list[JsonObject], metadata: JsonObject) -> JsonObject:
+    def _table(self, manifests: Sequence[ReadOnlyJson], metadata: ReadOnlyJson) -> Json:
         printer = self._kind.printer
         return {
             "kind": "Table",
             "apiVersion": _META_VERSION,
             "metadata": metadata,
-            "columnDefinitions": [_column(each) for each in printer.columns],
+            "columnDefinitions": [each.definition() for each in printer.columns],
             "rows": [self._row(each) for each in manifests],
         }
 
-    def _row(self, manifest: JsonObject) -> JsonObject:
-        row: JsonObject = {"cells": self._kind.printer.cells(manifest, self._now())}
+    def _row(self, manifest: ReadOnlyJson) -> Json:
+        row: Json = {"cells": self._kind.printer.cells(manifest, self._now())}
         if self._include == "Metadata":
             row["object"] = partial_metadata(manifest)
         elif self._include == "Object":
@@ -104,16 +104,6 @@ class Viewer:
         return row
 
 
-def partial_metadata(manifest: JsonObject) -> JsonObject:
+def partial_metadata(manifest: ReadOnlyJson) -> Json:
     """Return the metadata alone."""
     return {"kind": "PartialObjectMetadata", "apiVersion": _META_VERSION, "metadata": manifest["metadata"]}
-
-
-def _column(column: Column) -> JsonObject:
-    return {
-        "name": column.name,
-        "type": column.type,
-        "format": column.format,
-        "description": column.description,
-        "priority": column.priority,
-    }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import Cause, bad_request, invalid, invalid_object, unsupported
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _POLICIES = ("Foreground", "Background", "Orphan", "nil")
 _QUERY = ("gracePeriodSeconds", "propagationPolicy", "orphanDependents", "dryRun")
@@ -22,9 +22,9 @@ class DeleteOptions:
     is_dry_run: bool = False
 
 
-def decode_delete_options(body: JsonObject, query: Mapping[str, str]) -> DeleteOptions:
+def decode_delete_options(body: ReadOnlyJson, query: Mapping[str, str]) -> DeleteOptions:
     """Return the options of a body, or of the query when there is none. Raises Refusal: 400, 422."""
-    fields: JsonObject = dict(body) if body else {name: value for name, value in query.items() if name in _QUERY}
+    fields: Json = dict(body) if body else {name: value for name, value in query.items() if name in _QUERY}
     policy = fields.get("propagationPolicy") or ""
     orphan = fields.get("orphanDependents")
     dry = fields.get("dryRun") or []

@@ -14,7 +14,8 @@ from rayfleet.local.apiserver.storage.storage import Key, Storage
 from rayfleet.local.apiserver.writes.delete_options import DeleteOptions
 from rayfleet.local.apiserver.writes.grace import grace_of, is_waited_for, mark, remaining_finalizers
 from rayfleet.local.apiserver.writes.writing import Writer, shown_as
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import is_terminating
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Deleter:
     writer: Writer
     now: Callable[[], datetime]
 
-    def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> JsonObject:
+    def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> ReadOnlyJson:
         """Delete, or begin to; return the object while it is still there (or as its kind wants), else a Status.
 
         Raises Refusal: 403, 404, 409.
@@ -34,14 +35,14 @@ class Deleter:
         if stored is None:
             raise not_found(kind.group, kind.plural, key[1])
         _check_preconditions(kind, stored, options)
-        if stored.object["metadata"].get("deletionTimestamp"):
+        if is_terminating(stored.object):
             if kind.rules.is_held(stored.object):
                 return shown_as(kind, stored.object)
         elif (marked := kind.rules.on_delete(stored.copy(), self.now())) is not None:
             return shown_as(kind, marked if options.is_dry_run else self._changed(kind, stored, marked).object)
         return self._delete(kind, stored, options)
 
-    def _delete(self, kind: Kind, stored: Stored, options: DeleteOptions) -> JsonObject:
+    def _delete(self, kind: Kind, stored: Stored, options: DeleteOptions) -> ReadOnlyJson:
         """Delete the usual way: at once, or after the grace period, but never before the last finalizer is off."""
         if is_waited_for(kind, stored.object, options):
             return _answer(kind, stored.object)
@@ -59,20 +60,20 @@ class Deleter:
             return shown_as(kind, stored.object)
         return self._remove(kind, stored, options)
 
-    def _changed(self, kind: Kind, stored: Stored, marked: JsonObject) -> Stored:
+    def _changed(self, kind: Kind, stored: Stored, marked: ReadOnlyJson) -> Stored:
         """Store the mark, and delete what goes with the object."""
         changed = self.writer.mutate(kind, stored, marked)
         for other_kind, key in self.writer.aftermath.dependents(kind, changed):
             self.delete(other_kind, key, DeleteOptions())
         return changed
 
-    def _remove(self, kind: Kind, stored: Stored, options: DeleteOptions) -> JsonObject:
+    def _remove(self, kind: Kind, stored: Stored, options: DeleteOptions) -> ReadOnlyJson:
         if not options.is_dry_run:
             self.writer.remove(kind, stored)
         return _answer(kind, stored.object)
 
 
-def _answer(kind: Kind, manifest: JsonObject) -> JsonObject:
+def _answer(kind: Kind, manifest: ReadOnlyJson) -> ReadOnlyJson:
     if kind.rules.returns_deleted:
         return shown_as(kind, manifest)
     meta = manifest["metadata"]

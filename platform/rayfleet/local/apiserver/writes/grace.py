@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rayfleet.local.apiserver.grammar.times import parse_timestamp, timestamp
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.writes.delete_options import DeleteOptions
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.meta import is_terminating
+from rayfleet.objects.times import decode_time, encode_time
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -24,14 +25,14 @@ class Grace:
     end: datetime
 
 
-def is_waited_for(kind: Kind, manifest: JsonObject, options: DeleteOptions) -> bool:
+def is_waited_for(kind: Kind, manifest: ReadOnlyJson, options: DeleteOptions) -> bool:
     """Whether the object has its time already, and ``options`` do not make it shorter: nothing is to be done then."""
     given = _given_seconds(manifest)
     is_shorter = options.grace_seconds is not None and options.grace_seconds < given
     return kind.rules.grace_seconds is not None and given > 0 and not is_shorter
 
 
-def grace_of(kind: Kind, manifest: JsonObject, options: DeleteOptions, now: datetime) -> Grace | None:
+def grace_of(kind: Kind, manifest: ReadOnlyJson, options: DeleteOptions, now: datetime) -> Grace | None:
     """Return the time that the object is given from now on; None when it has none, or had it.
 
     Asked of objects that are not waited for. A shorter time counts from the first deletion: of 20 s, 3 s ago, shortened
@@ -39,7 +40,7 @@ def grace_of(kind: Kind, manifest: JsonObject, options: DeleteOptions, now: date
     """
     if kind.rules.grace_seconds is None:
         return None
-    deleted = parse_timestamp(manifest["metadata"].get("deletionTimestamp"))
+    deleted = decode_time(manifest["metadata"].get("deletionTimestamp"))
     if deleted is None:
         seconds = _first_seconds(kind, manifest, options)
         return Grace(seconds=seconds, end=now + timedelta(seconds=seconds))
@@ -60,29 +61,29 @@ def remaining_finalizers(finalizers: Sequence[str], policy: str) -> list[str]:
     return list(finalizers) if set(changed) == set(finalizers) else changed
 
 
-def mark(manifest: JsonObject, grace: Grace | None, finalizers: Sequence[str], now: datetime) -> None:
+def mark(manifest: Json, grace: Grace | None, finalizers: Sequence[str], now: datetime) -> None:
     """Write into the object, in place, that it is being deleted; being deleted counts as a generation, once."""
     meta = manifest["metadata"]
-    deleted = parse_timestamp(meta.get("deletionTimestamp"))
+    deleted = decode_time(meta.get("deletionTimestamp"))
     if deleted is None and meta.get("generation"):
         meta["generation"] += 1
     if grace is not None:
-        meta["deletionTimestamp"] = timestamp(grace.end)
+        meta["deletionTimestamp"] = encode_time(grace.end)
     elif deleted is None or deleted > now:
-        meta["deletionTimestamp"] = timestamp(now)
+        meta["deletionTimestamp"] = encode_time(now)
     meta["deletionGracePeriodSeconds"] = grace.seconds if grace is not None else 0
     meta.pop("finalizers", None)
     if finalizers:
         meta["finalizers"] = list(finalizers)
 
 
-def _given_seconds(manifest: JsonObject) -> int:
+def _given_seconds(manifest: ReadOnlyJson) -> int:
     """Return the seconds that an object that is being deleted was given; 0 when it is not, or has none."""
-    meta = manifest["metadata"]
-    return int(meta.get("deletionGracePeriodSeconds") or 0) if meta.get("deletionTimestamp") else 0
+    seconds = manifest["metadata"].get("deletionGracePeriodSeconds") or 0
+    return int(seconds) if is_terminating(manifest) else 0
 
 
-def _first_seconds(kind: Kind, manifest: JsonObject, options: DeleteOptions) -> int:
+def _first_seconds(kind: Kind, manifest: ReadOnlyJson, options: DeleteOptions) -> int:
     assert kind.rules.grace_seconds is not None, "asked of graceful kinds only"
     usual = kind.rules.grace_seconds(manifest)
     if options.grace_seconds is None or (usual == 0 and _never_waits(kind, manifest)):
@@ -90,7 +91,7 @@ def _first_seconds(kind: Kind, manifest: JsonObject, options: DeleteOptions) -> 
     return options.grace_seconds
 
 
-def _never_waits(kind: Kind, manifest: JsonObject) -> bool:
+def _never_waits(kind: Kind, manifest: ReadOnlyJson) -> bool:
     """Whether nobody runs the object, so that no grace period can be asked for either."""
     assert kind.rules.grace_seconds is not None, "asked of graceful kinds only"
     patient = {**manifest, "spec": {**manifest["spec"], "terminationGracePeriodSeconds": 1}}

@@ -14,12 +14,12 @@ from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request
 from rayfleet.manifest.structural import is_same
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _MOST_OPERATIONS = 10_000  # as the API server's
 
 
-def json_patched(document: JsonObject, operations: object) -> JsonObject:
+def json_patched(document: ReadOnlyJson, operations: object) -> Json:
     """Return ``document`` after ``operations``.
 
     Raises Refusal: 400 for what is no patch, 422 for one that cannot be applied.
@@ -30,7 +30,7 @@ def json_patched(document: JsonObject, operations: object) -> JsonObject:
         raise Refusal(
             413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {_MOST_OPERATIONS}"
         )
-    holder: JsonObject = {"root": copy.deepcopy(document)}
+    holder: Json = {"root": copy.deepcopy(document)}
     for operation in operations:
         try:
             _apply(holder, operation)
@@ -60,7 +60,7 @@ class _CannotApplyError(Exception):
     """An operation does not fit the document."""
 
 
-def _apply(holder: JsonObject, operation: JsonObject) -> None:
+def _apply(holder: ReadOnlyJson, operation: ReadOnlyJson) -> None:
     name = operation.get("op")
     path = _path(operation, "path")
     match name:
@@ -84,7 +84,7 @@ def _apply(holder: JsonObject, operation: JsonObject) -> None:
             raise _CannotApplyError(f"Unexpected kind: {name}")
 
 
-def _path(operation: JsonObject, field: str) -> list[str]:
+def _path(operation: ReadOnlyJson, field: str) -> list[str]:
     text = operation.get(field)
     if not isinstance(text, str) or (text and not text.startswith("/")):
         raise _CannotApplyError(f"{operation.get('op')} operation does not have a valid {field}: {text!r}")
@@ -92,10 +92,10 @@ def _path(operation: JsonObject, field: str) -> list[str]:
 
 
 def _at(holder: Any, path: Sequence[str]) -> Any:
-    found = holder
+    value = holder
     for depth, part in enumerate(path):
-        found = _child(found, part, path[: depth + 1])
-    return found
+        value = _child(value, part, path[: depth + 1])
+    return value
 
 
 def _at_or_null(holder: Any, path: Sequence[str]) -> Any:

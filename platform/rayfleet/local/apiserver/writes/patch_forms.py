@@ -8,7 +8,7 @@ from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request, unsup
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.writes.json_patch import json_patched, merge_patched
 from rayfleet.local.apiserver.writes.strategic_patch import strategic_patched
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _JSON = "application/json-patch+json"
 _MERGE = "application/merge-patch+json"
@@ -20,7 +20,7 @@ _NO_APPLY = (
 )
 
 
-def patcher(kind: Kind, content_type: str, body: bytes) -> Callable[[JsonObject], JsonObject]:
+def patcher(kind: Kind, content_type: str, body: bytes) -> Callable[[ReadOnlyJson], Json]:
     """Return what the patch makes of an object.
 
     Raises Refusal: 400 for a wrong patch, 415 for a form that is not taken.
@@ -43,7 +43,7 @@ def patcher(kind: Kind, content_type: str, body: bytes) -> Callable[[JsonObject]
     return lambda document: _object(merge_patched(document, patch))
 
 
-def _object(patched: object) -> JsonObject:
+def _object(patched: object) -> Json:
     if not isinstance(patched, dict):
         raise bad_request("the patched document is no object")
     return patched

@@ -4,14 +4,14 @@ Knows the directives ``$patch: delete|replace|merge``, ``$retainKeys``, ``$delet
 ``$setElementOrder/X``. Source: apimachinery ``strategicpatch`` (v1.36).
 """
 
-import copy
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import bad_request
 from rayfleet.local.apiserver.kinds.kind import MergeRule
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.parts import copied
 
 Rules = Callable[[Sequence[str]], MergeRule | None]
 _PATCH = "$patch"
@@ -20,18 +20,18 @@ _DELETE_PLAIN = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
 
 
-def strategic_patched(document: JsonObject, patch: JsonObject, rules: Rules) -> JsonObject:
+def strategic_patched(document: ReadOnlyJson, patch: ReadOnlyJson, rules: Rules) -> Json:
     """Return ``document`` after ``patch``; ``rules`` tells how lists merge.
 
     Raises Refusal (400) for a wrong directive.
     """
-    return _merged_map(copy.deepcopy(document), copy.deepcopy(patch), (), rules)
+    return _merged_map(copied(document), copied(patch), (), rules)
 
 
-def _merged_map(document: JsonObject, patch: JsonObject, path: tuple[str, ...], rules: Rules) -> JsonObject:
+def _merged_map(document: Json, patch: Json, path: tuple[str, ...], rules: Rules) -> Json:
     directive = patch.pop(_PATCH, "merge")
     if directive == "replace":
-        plain: JsonObject = _plain(patch)
+        plain: Json = _plain(patch)
         return plain
     if directive == "delete":
         return {}
@@ -44,7 +44,7 @@ def _merged_map(document: JsonObject, patch: JsonObject, path: tuple[str, ...], 
     return _merged_fields(document, patch, path, rules)
 
 
-def _merged_fields(document: JsonObject, patch: JsonObject, path: tuple[str, ...], rules: Rules) -> JsonObject:
+def _merged_fields(document: Json, patch: Json, path: tuple[str, ...], rules: Rules) -> Json:
     before = dict(document)
     orders = {key.removeprefix(_ORDER): patch.pop(key) for key in [*patch] if key.startswith(_ORDER)}
     removals = {key.removeprefix(_DELETE_PLAIN): patch.pop(key) for key in [*patch] if key.startswith(_DELETE_PLAIN)}
@@ -66,25 +66,25 @@ def _merged_fields(document: JsonObject, patch: JsonObject, path: tuple[str, ...
     return document
 
 
-def _merged(found: Any, patch: Any, path: tuple[str, ...], rules: Rules) -> Any:
+def _merged(current: Any, patch: Any, path: tuple[str, ...], rules: Rules) -> Any:
     rule = rules(path)
     strategies = rule.strategies if rule else frozenset()
     if isinstance(patch, dict):
         if "replace" in strategies:
             return _plain(patch)
-        return _merged_map(found if isinstance(found, dict) else {}, patch, path, rules)
+        return _merged_map(current if isinstance(current, dict) else {}, patch, path, rules)
     if isinstance(patch, list) and rule is not None and "merge" in strategies:
-        known = found if isinstance(found, list) else []
+        known = current if isinstance(current, list) else []
         if rule.key:
             return _merged_list(known, patch, (*path, "*"), rules, rule.key)
         return known + [value for value in patch if value not in known]
     return _plain(patch)
 
 
-def _merged_list(found: list[Any], patch: list[Any], path: tuple[str, ...], rules: Rules, key: str) -> list[Any]:
+def _merged_list(current: list[Any], patch: list[Any], path: tuple[str, ...], rules: Rules, key: str) -> list[Any]:
     if any(isinstance(item, dict) and item.get(_PATCH) == "replace" for item in patch):
         return [_plain(item) for item in patch if not (isinstance(item, dict) and item.get(_PATCH) == "replace")]
-    result = list(found)
+    result = list(current)
     for item in patch:
         if not isinstance(item, dict):
             raise bad_request(f"map: {item!r} expected in a list that merges by {key}")
@@ -107,11 +107,11 @@ def _ordered(items: list[Any], named: list[Any], before: list[Any], key: str) ->
 
     So items that are new come first: [c] merged into [a, b] is [c, a, b].
     """
-    wanted = [_identity(each, key) for each in named]
+    order = [_identity(each, key) for each in named]
     place = {_hashable(_identity(each, key)): index for index, each in reversed([*enumerate(before)])}
-    left = [item for item in items if _identity(item, key) not in wanted]
-    right = [item for item in items if _identity(item, key) in wanted]
-    right.sort(key=lambda item: wanted.index(_identity(item, key)))
+    left = [item for item in items if _identity(item, key) not in order]
+    right = [item for item in items if _identity(item, key) in order]
+    right.sort(key=lambda item: order.index(_identity(item, key)))
     left.sort(key=lambda item: place.get(_hashable(_identity(item, key)), len(before)))
     result: list[Any] = []
     while left and right:
@@ -125,7 +125,7 @@ def _check_order(patch: list[Any], order: list[Any], key: str) -> None:
     """Raise Refusal (400) unless what the patch brings is named by ``order``, in the same order."""
     brought = [_identity(item, key) for item in patch if not (isinstance(item, dict) and _PATCH in item)]
     queue = iter([_identity(item, key) for item in order])
-    if not all(any(each == wanted for each in queue) for wanted in brought):
+    if not all(any(each == identity for each in queue) for identity in brought):
         raise bad_request(f"The order in patch list:\n{patch}\n doesn't match {_ORDER.rstrip('/')} list:\n{order}\n")
 
 

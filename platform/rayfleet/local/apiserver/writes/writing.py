@@ -36,7 +36,8 @@ from rayfleet.local.apiserver.writes.metadata import (
     should_go,
     stamp_new,
 )
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.meta import is_terminating
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes': no vowels, so no words
 NAMESPACES = "/namespaces"
@@ -63,7 +64,7 @@ class WriteOptions:
 class Written:
     """The object after a write; ``warnings`` go into headers."""
 
-    object: JsonObject
+    object: ReadOnlyJson
     is_new: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -90,7 +91,7 @@ class Writer:
     aftermath: Aftermath
     _random: random.Random = field(default_factory=random.SystemRandom)
 
-    def create(self, kind: Kind, namespace: str, manifest: JsonObject, options: WriteOptions) -> Written:
+    def create(self, kind: Kind, namespace: str, manifest: ReadOnlyJson, options: WriteOptions) -> Written:
         """Store a new object. Raises Refusal: 400, 403, 404 (namespace), 409, 422."""
         check_identity(kind, manifest)
         cleaned, warnings = self._cleaned(kind, manifest, options)
@@ -118,7 +119,7 @@ class Writer:
         self.aftermath.written(kind, stored)
         return Written(object=stored.object, is_new=True, warnings=warnings)
 
-    def replace(self, kind: Kind, key: Key, manifest: JsonObject, options: WriteOptions, part: str = "") -> Written:
+    def replace(self, kind: Kind, key: Key, manifest: ReadOnlyJson, options: WriteOptions, part: str = "") -> Written:
         """Store a changed object; ``part`` is a subresource (``status``, ``finalize``).
 
         Raises Refusal: 400, 404, 409, 422.
@@ -141,7 +142,7 @@ class Writer:
         self,
         kind: Kind,
         key: Key,
-        patched: Callable[[JsonObject], JsonObject],
+        patched: Callable[[ReadOnlyJson], Json],
         options: WriteOptions,
         part: str = "",
     ) -> Written:
@@ -162,7 +163,7 @@ class Writer:
             new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
         return self._change(kind, stored, new, options, part=part, warnings=warnings)
 
-    def mutate(self, kind: Kind, stored: Stored, new: JsonObject) -> Stored:
+    def mutate(self, kind: Kind, stored: Stored, new: ReadOnlyJson) -> Stored:
         """Store a change that the server itself makes; nothing is checked."""
         changed = self.storage.write(kind.storage_name, stored.key, new)
         self.aftermath.written(kind, changed)
@@ -180,7 +181,7 @@ class Writer:
         place = self.storage.get(NAMESPACES, ("", namespace))
         if place is None:
             raise not_found("", "namespaces", namespace)
-        if place.object["metadata"].get("deletionTimestamp"):
+        if is_terminating(place.object):
             cause = Cause(
                 field="metadata.namespace",
                 reason="NamespaceTerminating",
@@ -198,7 +199,7 @@ class Writer:
         self,
         kind: Kind,
         stored: Stored,
-        new: JsonObject,
+        new: ReadOnlyJson,
         options: WriteOptions,
         *,
         part: str,
@@ -222,9 +223,7 @@ class Writer:
             return Written(object=new, warnings=warnings)
         return Written(object=self.mutate(kind, stored, new).object, warnings=warnings)
 
-    def _decoded_patch(
-        self, kind: Kind, changed: JsonObject, options: WriteOptions
-    ) -> tuple[JsonObject, tuple[str, ...]]:
+    def _decoded_patch(self, kind: Kind, changed: ReadOnlyJson, options: WriteOptions) -> tuple[Json, tuple[str, ...]]:
         """Return the patched object as ``_cleaned`` does; what cannot be decoded is the patch's fault, and 422."""
         try:
             check_identity(kind, changed)
@@ -235,7 +234,7 @@ class Writer:
             cause = Cause(field="patch", reason="FieldValueInvalid", message=f"Invalid value: {refusal.message}")
             raise invalid_object("", "", "", [cause]) from refusal
 
-    def _cleaned(self, kind: Kind, manifest: JsonObject, options: WriteOptions) -> tuple[JsonObject, tuple[str, ...]]:
+    def _cleaned(self, kind: Kind, manifest: ReadOnlyJson, options: WriteOptions) -> tuple[Json, tuple[str, ...]]:
         cleaned, unknown = kind.fields.clean(manifest)
         if options.validation is FieldValidation.IGNORE:
             return cleaned, ()
@@ -248,7 +247,7 @@ class Writer:
             )
         return cleaned, tuple(complaints)
 
-    def _check(self, kind: Kind, new: JsonObject, old: JsonObject | None) -> None:
+    def _check(self, kind: Kind, new: ReadOnlyJson, old: ReadOnlyJson | None) -> None:
         if old is None:
             causes = metadata_problems(new["metadata"], kind.rules.name_problem, is_namespaced=kind.is_namespaced)
         else:
@@ -259,12 +258,12 @@ class Writer:
             raise invalid_object(kind.group, kind.kind, new["metadata"]["name"], causes)
 
 
-def shown_as(kind: Kind, manifest: JsonObject) -> JsonObject:
+def shown_as(kind: Kind, manifest: ReadOnlyJson) -> ReadOnlyJson:
     """Return the object in the version of ``kind``; versions differ in their name only."""
     return manifest if manifest["apiVersion"] == kind.api_version else {**manifest, "apiVersion": kind.api_version}
 
 
-def _merged(kind: Kind, new: JsonObject, old: JsonObject, part: str) -> JsonObject:
+def _merged(kind: Kind, new: ReadOnlyJson, old: ReadOnlyJson, part: str) -> Json:
     """Return what a write to ``part`` may change: status only its own, everything else all but the status."""
     match part:
         case "status":
@@ -286,5 +285,5 @@ def _merged(kind: Kind, new: JsonObject, old: JsonObject, part: str) -> JsonObje
             return result
 
 
-def _finalizers(new: JsonObject) -> JsonObject:
+def _finalizers(new: ReadOnlyJson) -> Json:
     return {"finalizers": list(new.get("spec", {}).get("finalizers") or [])}

@@ -14,12 +14,12 @@ from rayfleet.local.apiserver.kinds.field_labels import (
     NAME_AND_NAMESPACE,
     FieldReader,
     field_reader,
+    fields_at,
     flag_reader,
-    labels_of,
 )
 from rayfleet.local.apiserver.kinds.kind import ALL_VERBS, Kind, Printer, Rules
 from rayfleet.local.apiserver.kinds.schemas import Schemas
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json
 
 _STATUS = ("get", "patch", "update")
 _WITHOUT_COLLECTION = ("create", "delete", "get", "list", "patch", "update", "watch")
@@ -41,7 +41,7 @@ class _Row:
     plural: str
     kind: str
     rules: Rules
-    defaults: Callable[[JsonObject], None] = others.default_nothing
+    defaults: Callable[[Json], None] = others.default_nothing
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     is_namespaced: bool = True
@@ -85,9 +85,9 @@ _CORE = (
         short_names=("ev",),
         field_labels={
             **NAME_AND_NAMESPACE,
-            **labels_of("involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid"),
-            **labels_of("involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath"),
-            **labels_of("reason", "reportingComponent", "type"),
+            **fields_at("involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid"),
+            **fields_at("involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath"),
+            **fields_at("reason", "reportingComponent", "type"),
             "source": others.event_source,
         },
     ),
@@ -106,7 +106,7 @@ _CORE = (
         is_namespaced=False,
         verbs=_WITHOUT_COLLECTION,
         subresources={"finalize": ("update",), "status": _STATUS},
-        field_labels={**NAME, **labels_of("status.phase")},
+        field_labels={**NAME, **fields_at("status.phase")},
     ),
     _Row(
         plural="nodes",
@@ -135,8 +135,8 @@ _CORE = (
         subresources={"binding": ("create",), "log": ("get",), "status": _STATUS},
         field_labels={
             **NAME_AND_NAMESPACE,
-            **labels_of("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
-            **labels_of("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
+            **fields_at("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
+            **fields_at("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
             "spec.hostNetwork": flag_reader("spec.hostNetwork"),
             "spec.host": field_reader("spec.nodeName"),  # its name of old
         },
@@ -146,7 +146,7 @@ _CORE = (
         kind="Secret",
         rules=Rules(problems=others.secret_problems, name_problem=subdomain_problem),
         defaults=others.default_secret,
-        field_labels={**NAME_AND_NAMESPACE, **labels_of("type")},
+        field_labels={**NAME_AND_NAMESPACE, **fields_at("type")},
     ),
     _Row(
         plural="serviceaccounts",
@@ -172,7 +172,7 @@ def _services(addresses: ClusterAddresses) -> _Row:
         short_names=("svc",),
         categories=("all",),
         subresources={"status": _STATUS},
-        field_labels={**NAME_AND_NAMESPACE, **labels_of("spec.clusterIP", "spec.type")},
+        field_labels={**NAME_AND_NAMESPACE, **fields_at("spec.clusterIP", "spec.type")},
     )
 
 

@@ -7,19 +7,19 @@ from rayfleet.local.apiserver.grammar.refusal import Cause, bad_request, unsuppo
 from rayfleet.local.apiserver.kinds.decoding import Decoder, WrongTypeError
 from rayfleet.local.apiserver.kinds.kind import MergeRule
 from rayfleet.local.apiserver.kinds.schemas import Schemas
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 
 class BuiltinFields:
     """The fields of one built-in kind; ``defaults`` are what the schema does not say."""
 
-    def __init__(self, schemas: Schemas, name: str, defaults: Callable[[JsonObject], None]) -> None:
+    def __init__(self, schemas: Schemas, name: str, defaults: Callable[[Json], None]) -> None:
         self._schemas = schemas
         self._name = name
         self._defaults = defaults
         self._kind = schemas.by_name[name]["x-kubernetes-group-version-kind"][0]
 
-    def clean(self, manifest: JsonObject) -> tuple[JsonObject, list[str]]:
+    def clean(self, manifest: ReadOnlyJson) -> tuple[Json, list[str]]:
         """Return the object as typed data, and the paths of unknown fields. Raises Refusal (400) for a wrong type."""
         decoder = Decoder(self._schemas)
         try:
@@ -29,11 +29,11 @@ class BuiltinFields:
             raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: json: {error}') from error
         return cleaned, decoder.unknown
 
-    def fill(self, manifest: JsonObject) -> None:
+    def fill(self, manifest: Json) -> None:
         """Put the kind's defaults into the object."""
         self._defaults(manifest)
 
-    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def problems(self, new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
         """Return values outside their enumeration; status is not looked at, as nobody checks it."""
         properties = self._schemas.by_name[self._name]["properties"]
         checked = [key for key in new if key in properties and key not in ("metadata", "status")]
@@ -41,7 +41,7 @@ class BuiltinFields:
 
     def merge_keys(self, path: Sequence[str]) -> MergeRule | None:
         """Return how a strategic merge patch treats what lies at ``path``."""
-        schema: JsonObject = self._schemas.by_name[self._name]
+        schema: ReadOnlyJson = self._schemas.by_name[self._name]
         for part in path:
             _, resolved = self._schemas.resolve(schema)
             below = resolved.get("items") if part == "*" else resolved.get("properties", {}).get(part)
@@ -54,11 +54,11 @@ class BuiltinFields:
             return None
         return MergeRule(strategies=frozenset(strategy.split(",")), key=schema.get("x-kubernetes-patch-merge-key", ""))
 
-    def openapi(self) -> JsonObject:
+    def openapi(self) -> ReadOnlyJson:
         """Return the published schema."""
         return self._schemas.by_name[self._name]
 
-    def _enum_problems(self, value: Any, schema: JsonObject, path: str) -> Iterator[Cause]:
+    def _enum_problems(self, value: Any, schema: ReadOnlyJson, path: str) -> Iterator[Cause]:
         _, resolved = self._schemas.resolve(schema)
         if isinstance(value, dict):
             for key, inner in value.items():

@@ -16,10 +16,11 @@ from rayfleet.local.apiserver.grammar.refusal import (
     forbidden_field,
     invalid,
     required,
+    too_long,
     unsupported,
 )
-from rayfleet.local.apiserver.grammar.times import timestamp
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.times import encode_time
 
 _IMMORTAL_NAMESPACES = ("default", "kube-public", "kube-system")
 _NAME_LABEL = "kubernetes.io/metadata.name"
@@ -41,11 +42,11 @@ _NODE_INFO = [
 ]
 
 
-def default_nothing(_manifest: JsonObject) -> None:
+def default_nothing(_manifest: Json) -> None:
     """Fill in nothing."""
 
 
-def default_namespace(namespace: JsonObject) -> None:
+def default_namespace(namespace: Json) -> None:
     """Fill in the label that selectors use, in place."""
     namespace.setdefault("spec", {})
     namespace.setdefault("status", {}).setdefault("phase", "Active")
@@ -53,7 +54,7 @@ def default_namespace(namespace: JsonObject) -> None:
         namespace["metadata"].setdefault("labels", {})[_NAME_LABEL] = name
 
 
-def prepare_namespace(new: JsonObject, old: JsonObject | None) -> None:
+def prepare_namespace(new: Json, old: ReadOnlyJson | None) -> None:
     """Set what only the server decides: phase and finalizers."""
     if old is None:
         new["status"] = {"phase": "Active"}
@@ -66,22 +67,22 @@ def prepare_namespace(new: JsonObject, old: JsonObject | None) -> None:
             del new["spec"]["finalizers"]
 
 
-def marked_namespace(namespace: JsonObject, now: datetime) -> JsonObject:
+def marked_namespace(namespace: Json, now: datetime) -> Json:
     """Return the namespace as one that is being emptied. Raises Refusal (403) for one that every cluster has."""
     name = namespace["metadata"]["name"]
     if name in _IMMORTAL_NAMESPACES:
         raise forbidden("", "namespaces", name, "this namespace may not be deleted")
-    namespace["metadata"]["deletionTimestamp"] = timestamp(now)
+    namespace["metadata"]["deletionTimestamp"] = encode_time(now)
     namespace.setdefault("status", {})["phase"] = "Terminating"
     return namespace
 
 
-def is_namespace_held(namespace: JsonObject) -> bool:
+def is_namespace_held(namespace: ReadOnlyJson) -> bool:
     """Whether a namespace has finalizers of its own (``spec``): it stays while it is emptied."""
     return bool(namespace["spec"].get("finalizers"))
 
 
-def default_node(node: JsonObject) -> None:
+def default_node(node: Json) -> None:
     """Fill in what a Node always shows, in place."""
     node.setdefault("spec", {})
     status = node.setdefault("status", {})
@@ -93,7 +94,7 @@ def default_node(node: JsonObject) -> None:
         status["allocatable"] = dict(status["capacity"])
 
 
-def prepare_node(new: JsonObject, old: JsonObject | None) -> None:
+def prepare_node(new: Json, old: ReadOnlyJson | None) -> None:
     """Taint a new node as the TaintNodesByCondition admission plugin does.
 
     Who watches nodes' readiness takes it off.
@@ -102,43 +103,43 @@ def prepare_node(new: JsonObject, old: JsonObject | None) -> None:
         new["spec"].setdefault("taints", []).append(dict(_NOT_READY))
 
 
-def default_secret(secret: JsonObject) -> None:
+def default_secret(secret: Json) -> None:
     """Fill in the type and write ``stringData`` into ``data``, in place."""
     secret.setdefault("type", "Opaque")
     for key, value in secret.pop("stringData", {}).items():
         secret.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
 
 
-def secret_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def secret_problems(new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with a Secret."""
     data = new.get("data") or {}
-    found = [invalid(f"data[{key}]", key, problem) for key in data if (problem := data_key_problem(key))]
+    causes = [invalid(f"data[{key}]", key, problem) for key in data if (problem := data_key_problem(key))]
     if sum(len(base64.b64decode(value)) for value in data.values()) > _MOST_BYTES:
-        found.append(_too_big("data"))
+        causes.append(too_long("data", _MOST_BYTES))
     if old is not None:
         if new["type"] != old["type"]:
-            found.append(invalid("type", new["type"], "field is immutable"))
-        found += _immutable_problems(new, old, ("data",))
-    return found
+            causes.append(invalid("type", new["type"], "field is immutable"))
+        causes += _immutable_problems(new, old, ("data",))
+    return causes
 
 
-def config_map_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def config_map_problems(new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with a ConfigMap."""
     data, binary = new.get("data") or {}, new.get("binaryData") or {}
-    found = [invalid(f"data[{key}]", key, problem) for key in data if (problem := data_key_problem(key))]
-    found += [invalid(f"binaryData[{key}]", key, problem) for key in binary if (problem := data_key_problem(key))]
-    found += [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in data if key in binary]
+    causes = [invalid(f"data[{key}]", key, problem) for key in data if (problem := data_key_problem(key))]
+    causes += [invalid(f"binaryData[{key}]", key, problem) for key in binary if (problem := data_key_problem(key))]
+    causes += [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in data if key in binary]
     size = sum(len(value.encode()) for value in data.values()) + sum(
         len(base64.b64decode(value)) for value in binary.values()
     )
     if size > _MOST_BYTES:
-        found.append(_too_big(""))
+        causes.append(too_long("", _MOST_BYTES))
     if old is not None:
-        found += _immutable_problems(new, old, ("data", "binaryData"))
-    return found
+        causes += _immutable_problems(new, old, ("data", "binaryData"))
+    return causes
 
 
-def default_event(event: JsonObject) -> None:
+def default_event(event: Json) -> None:
     """Fill in what an Event always shows, in place."""
     for key, value in (("involvedObject", {}), ("source", {}), ("reportingComponent", ""), ("reportingInstance", "")):
         event.setdefault(key, value)
@@ -146,7 +147,7 @@ def default_event(event: JsonObject) -> None:
         event.setdefault(key, None)
 
 
-def event_problems(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+def event_problems(new: ReadOnlyJson, _old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with an Event: it lies where its object lies, in ``default`` for a cluster's object."""
     about = new["involvedObject"].get("namespace") or "default"
     if new["metadata"].get("namespace") != about:
@@ -158,29 +159,29 @@ def event_problems(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return []
 
 
-def event_source(event: JsonObject) -> str:
+def event_source(event: ReadOnlyJson) -> str:
     """Return who told of an Event, as the field label ``source`` has it."""
     return str((event.get("source") or {}).get("component") or event.get("reportingComponent") or "")
 
 
-def lease_problems(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+def lease_problems(new: ReadOnlyJson, _old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with a Lease."""
     spec = new.get("spec") or {}
-    found: list[Cause] = []
+    causes: list[Cause] = []
     if spec.get("leaseDurationSeconds", 1) <= 0:
-        found.append(invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0"))
+        causes.append(invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0"))
     if spec.get("leaseTransitions", 0) < 0:
         detail = "must be greater than or equal to 0"
-        found.append(invalid("spec.leaseTransitions", spec["leaseTransitions"], detail))
-    return found
+        causes.append(invalid("spec.leaseTransitions", spec["leaseTransitions"], detail))
+    return causes
 
 
-def default_lease(lease: JsonObject) -> None:
+def default_lease(lease: Json) -> None:
     """Show an empty spec as one, in place."""
     lease.setdefault("spec", {})
 
 
-def default_endpoint_slice(slice_: JsonObject) -> None:
+def default_endpoint_slice(slice_: Json) -> None:
     """Fill in ports and conditions, in place."""
     if slice_.get("endpoints") is None:
         slice_["endpoints"] = []
@@ -192,44 +193,44 @@ def default_endpoint_slice(slice_: JsonObject) -> None:
         port.setdefault("protocol", "TCP")
 
 
-def endpoint_slice_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def endpoint_slice_problems(new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with an EndpointSlice."""
     kinds = ("FQDN", "IPv4", "IPv6")
-    found: list[Cause] = []
+    causes: list[Cause] = []
     kind = new.get("addressType") or ""
     if not kind:
-        found.append(required("addressType"))
+        causes.append(required("addressType"))
     elif kind not in kinds:
-        found.append(unsupported("addressType", kind, kinds))
+        causes.append(unsupported("addressType", kind, kinds))
     if old is not None and kind != old.get("addressType"):
-        found.append(invalid("addressType", kind, "field is immutable"))
+        causes.append(invalid("addressType", kind, "field is immutable"))
     if len(new["endpoints"]) > _MOST_ENDPOINTS:
         message = f"Too many: {len(new['endpoints'])}: must have at most {_MOST_ENDPOINTS} items"
-        found.append(Cause(field="endpoints", reason="FieldValueTooMany", message=message))
+        causes.append(Cause(field="endpoints", reason="FieldValueTooMany", message=message))
     for index, endpoint in enumerate(new["endpoints"]):
-        found += _endpoint_problems(f"endpoints[{index}]", endpoint, kind)
+        causes += _endpoint_problems(f"endpoints[{index}]", endpoint, kind)
     names: set[str] = set()
     for index, port in enumerate(new["ports"] or ()):
         if port["name"] in names:
-            found.append(duplicate("ports.name", port["name"]))
+            causes.append(duplicate("ports.name", port["name"]))
         names.add(port["name"])
         if port["name"] and (problem := label_name_problem(port["name"])):
-            found.append(invalid(f"ports[{index}].name", port["name"], problem))
-    return found
+            causes.append(invalid(f"ports[{index}].name", port["name"], problem))
+    return causes
 
 
-def _endpoint_problems(field: str, endpoint: JsonObject, kind: str) -> list[Cause]:
+def _endpoint_problems(field: str, endpoint: ReadOnlyJson, kind: str) -> list[Cause]:
     addresses = endpoint.get("addresses") or []
     if not addresses:
         return [required(f"{field}.addresses", "must contain at least 1 address")]
-    found: list[Cause] = []
+    causes: list[Cause] = []
     if len(addresses) > _MOST_ADDRESSES:
         message = f"Too many: {len(addresses)}: must have at most {_MOST_ADDRESSES} items"
-        found.append(Cause(field=f"{field}.addresses", reason="FieldValueTooMany", message=message))
+        causes.append(Cause(field=f"{field}.addresses", reason="FieldValueTooMany", message=message))
     for index, address in enumerate(addresses):
         if problem := _address_problem(address, kind):
-            found.append(invalid(f"{field}.addresses[{index}]", address, problem))
-    return found
+            causes.append(invalid(f"{field}.addresses[{index}]", address, problem))
+    return causes
 
 
 def _address_problem(address: str, kind: str) -> str:
@@ -245,24 +246,19 @@ def _address_problem(address: str, kind: str) -> str:
     return "may not be in the link-local range (169.254.0.0/16, fe80::/10)" if number.is_link_local else ""
 
 
-def _immutable_problems(new: JsonObject, old: JsonObject, fields: tuple[str, ...]) -> list[Cause]:
+def _immutable_problems(new: ReadOnlyJson, old: ReadOnlyJson, fields: tuple[str, ...]) -> list[Cause]:
     if not old.get("immutable"):
         return []
-    found: list[Cause] = []
+    causes: list[Cause] = []
     if not new.get("immutable"):
-        found.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
-    found += [
+        causes.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
+    causes += [
         forbidden_field(field, "field is immutable when `immutable` is set")
         for field in fields
         if _content(new, field) != _content(old, field)
     ]
-    return found
+    return causes
 
 
-def _content(manifest: JsonObject, field: str) -> Any:
+def _content(manifest: ReadOnlyJson, field: str) -> Any:
     return manifest.get(field) or {}
-
-
-def _too_big(field: str) -> Cause:
-    message = f"Too long: may not be more than {_MOST_BYTES} bytes"
-    return Cause(field=field, reason="FieldValueTooLong", message=message)

@@ -4,20 +4,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rayfleet.local.apiserver.grammar.times import age_since, human_duration, parse_timestamp
+from rayfleet.local.apiserver.grammar.ages import age_since, human_duration
 from rayfleet.local.apiserver.kinds.kind import Column, Printer
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import condition_of, is_true
+from rayfleet.objects.meta import is_terminating
+from rayfleet.objects.pods import (
+    container_statuses,
+    init_container_statuses,
+    is_finished,
+    is_ready,
+    last_terminated_of,
+    node_name,
+    phase_of,
+    waiting_of,
+)
+from rayfleet.objects.times import decode_time
 
 _NONE = "<none>"
 _WIDE = ("IP", "Node", "Nominated Node", "Readiness Gates")
 
 
-def pod_cells(pod: JsonObject, now: datetime) -> list[object]:
+def pod_cells(pod: ReadOnlyJson, now: datetime) -> list[object]:
     """Return the row of one pod."""
     spec, status = pod["spec"], pod.get("status") or {}
     initial = _initialization(pod)
-    is_up = not initial.reason or _is_true(status, "Initialized")
-    containers = status.get("containerStatuses") or []
+    is_up = not initial.reason or is_true(pod, "Initialized")
+    containers = container_statuses(pod)
     ready = initial.ready + (sum(map(_is_running, containers)) if is_up else 0)
     sidecars = [each for each in spec.get("initContainers") or () if _is_sidecar(each)]
     gates = spec.get("readinessGates") or []
@@ -29,9 +42,9 @@ def pod_cells(pod: JsonObject, now: datetime) -> list[object]:
         _restarts([*initial.sidecars, *containers] if is_up else initial.statuses, now),
         age_since(pod["metadata"].get("creationTimestamp"), now),
         addresses[0].get("ip") or _NONE,
-        spec.get("nodeName") or _NONE,
+        node_name(pod) or _NONE,
         status.get("nominatedNodeName") or _NONE,
-        f"{sum(_is_true(status, each['conditionType']) for each in gates)}/{len(gates)}" if gates else _NONE,
+        f"{sum(is_true(pod, each['conditionType']) for each in gates)}/{len(gates)}" if gates else _NONE,
     ]
 
 
@@ -55,21 +68,20 @@ POD_PRINTER = Printer(
 )
 
 
-def pod_status(pod: JsonObject) -> str:
+def pod_status(pod: ReadOnlyJson) -> str:
     """Return the one word that says how a pod is: a phase, or the reason of the container that holds it up."""
     status = pod.get("status") or {}
-    reason: str = status.get("reason") or status.get("phase") or ""
-    conditions = status.get("conditions") or []
-    if any(each.get("type") == "PodScheduled" and each.get("reason") == "SchedulingGated" for each in conditions):
+    reason: str = status.get("reason") or phase_of(pod)
+    if condition_of(pod, "PodScheduled").get("reason") == "SchedulingGated":
         reason = "SchedulingGated"
     initial = _initialization(pod)
     reason = initial.reason or reason
-    if not initial.reason or _is_true(status, "Initialized"):
-        reason = _running(status, reason)
-    if pod["metadata"].get("deletionTimestamp"):
+    if not initial.reason or is_true(pod, "Initialized"):
+        reason = _running(pod, reason)
+    if is_terminating(pod):
         if status.get("reason") == "NodeLost":
             return "Unknown"
-        if status.get("phase") not in {"Failed", "Succeeded"}:
+        if not is_finished(pod):
             return "Terminating"
     return reason
 
@@ -80,15 +92,15 @@ class _Initialization:
 
     reason: str
     ready: int
-    statuses: Sequence[JsonObject]
-    sidecars: Sequence[JsonObject]
+    statuses: Sequence[Json]
+    sidecars: Sequence[Json]
 
 
-def _initialization(pod: JsonObject) -> _Initialization:
+def _initialization(pod: ReadOnlyJson) -> _Initialization:
     specs = {each["name"]: each for each in pod["spec"].get("initContainers") or ()}
-    seen: list[JsonObject] = []
+    seen: list[Json] = []
     reason, ready = "", 0
-    for index, each in enumerate((pod.get("status") or {}).get("initContainerStatuses") or ()):
+    for index, each in enumerate(init_container_statuses(pod)):
         seen.append(each)
         terminated = (each.get("state") or {}).get("terminated")
         if terminated is not None and not terminated.get("exitCode"):
@@ -102,19 +114,19 @@ def _initialization(pod: JsonObject) -> _Initialization:
     return _Initialization(reason=reason, ready=ready, statuses=seen, sidecars=sidecars)
 
 
-def _held_up(state: JsonObject, progress: str) -> str:
+def _held_up(state: ReadOnlyJson, progress: str) -> str:
     if state.get("terminated"):
         return _ended(state["terminated"])
     waiting = (state.get("waiting") or {}).get("reason", "")
     return waiting if waiting and waiting != "PodInitializing" else progress
 
 
-def _running(status: JsonObject, reason: str) -> str:
+def _running(pod: ReadOnlyJson, reason: str) -> str:
     has_running = False
     failure = ""
-    for each in reversed(status.get("containerStatuses") or []):
+    for each in reversed(container_statuses(pod)):
         state = each.get("state") or {}
-        if waiting := (state.get("waiting") or {}).get("reason"):
+        if waiting := waiting_of(each).get("reason"):
             reason = waiting
         elif state.get("terminated"):
             reason = _ended(state["terminated"])
@@ -123,25 +135,20 @@ def _running(status: JsonObject, reason: str) -> str:
             has_running = True
     if reason != "Completed":
         return reason
-    if has_running and _is_true(status, "Ready"):
+    if has_running and is_ready(pod):
         return "Running"
     return failure or ("NotReady" if has_running else reason)
 
 
-def _is_sidecar(container: JsonObject) -> bool:
+def _is_sidecar(container: ReadOnlyJson) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
-def _is_running(status: JsonObject) -> bool:
+def _is_running(status: ReadOnlyJson) -> bool:
     return bool(status.get("ready")) and "running" in (status.get("state") or {})
 
 
-def _is_true(status: JsonObject, condition: str) -> bool:
-    conditions = status.get("conditions") or ()
-    return next((each.get("status") == "True" for each in conditions if each.get("type") == condition), False)
-
-
-def _ended(terminated: JsonObject) -> str:
+def _ended(terminated: ReadOnlyJson) -> str:
     if terminated.get("reason"):
         return str(terminated["reason"])
     if terminated.get("signal"):
@@ -149,11 +156,10 @@ def _ended(terminated: JsonObject) -> str:
     return f"ExitCode:{terminated.get('exitCode', 0)}"
 
 
-def _restarts(statuses: Iterable[JsonObject], now: datetime) -> str:
+def _restarts(statuses: Iterable[ReadOnlyJson], now: datetime) -> str:
     count, ends = 0, []
     for each in statuses:
         count += each.get("restartCount", 0)
-        ended = ((each.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
-        if (moment := parse_timestamp(ended)) is not None:
+        if (moment := decode_time(last_terminated_of(each).get("finishedAt"))) is not None:
             ends.append(moment)
     return f"{count} ({human_duration(now - max(ends))} ago)" if count and ends else str(count)

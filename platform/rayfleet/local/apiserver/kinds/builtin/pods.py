@@ -11,7 +11,8 @@ from typing import Any
 from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem
 from rayfleet.local.apiserver.grammar.names import label_name_problem, subdomain_problem
 from rayfleet.local.apiserver.grammar.refusal import Cause, duplicate, forbidden_field, invalid, required
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.pods import is_finished, node_name
 
 _PORTS = range(1, 65536)
 _NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -25,7 +26,7 @@ _CHANGE_REFUSED = (
 )
 
 
-def default_pod(pod: JsonObject) -> None:
+def default_pod(pod: Json) -> None:
     """Fill in what a Pod leaves out, in place."""
     spec = pod.setdefault("spec", {})
     pod.setdefault("status", {})
@@ -49,7 +50,7 @@ def default_pod(pod: JsonObject) -> None:
                 port.setdefault("hostPort", port.get("containerPort", 0))
 
 
-def prepare_pod(new: JsonObject, old: JsonObject | None) -> None:
+def prepare_pod(new: Json, old: ReadOnlyJson | None) -> None:
     """Do what the registry and the default admission plugins do with a Pod, in place."""
     if old is not None:
         return
@@ -65,32 +66,32 @@ def prepare_pod(new: JsonObject, old: JsonObject | None) -> None:
     new["status"] = {"phase": "Pending", "qosClass": _qos_class(spec)}
 
 
-def pod_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def pod_problems(new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with a Pod, or with the change of one."""
     if old is not None:
         return _change_problems(new, old)
     spec = new["spec"]
-    volumes, found = _volume_problems(spec)
+    volumes, causes = _volume_problems(spec)
     if not spec.get("containers"):
-        found.append(required("spec.containers"))
+        causes.append(required("spec.containers"))
     names: set[str] = set()
     for field, container in _placed_containers(spec):
-        found += _container_problems(field, container, volumes)
+        causes += _container_problems(field, container, volumes)
         if container.get("name") in names:
-            found.append(duplicate(f"{field}.name", container["name"]))
+            causes.append(duplicate(f"{field}.name", container["name"]))
         names.add(container.get("name", ""))
     for key in spec.get("nodeSelector") or {}:
         if problem := label_key_problem(key):
-            found.append(invalid("spec.nodeSelector", key, problem))
+            causes.append(invalid("spec.nodeSelector", key, problem))
     for key in ("hostname", "subdomain"):
         if spec.get(key) and (problem := label_name_problem(spec[key])):
-            found.append(invalid(f"spec.{key}", spec[key], problem))
-    return found
+            causes.append(invalid(f"spec.{key}", spec[key], problem))
+    return causes
 
 
-def pod_grace_seconds(pod: JsonObject) -> int:
+def pod_grace_seconds(pod: ReadOnlyJson) -> int:
     """Return the default grace period of a deletion; a pod that nobody runs has none."""
-    if not pod["spec"].get("nodeName") or pod.get("status", {}).get("phase") in ("Failed", "Succeeded"):
+    if not node_name(pod) or is_finished(pod):
         return 0
     return int(pod["spec"].get("terminationGracePeriodSeconds") or 0)
 
@@ -105,18 +106,18 @@ def _grace(seconds: int | None) -> int:
 _NEGATIVE = "must be greater than or equal to 0"
 
 
-def _containers(spec: JsonObject) -> Iterator[JsonObject]:
+def _containers(spec: ReadOnlyJson) -> Iterator[Json]:
     for _, container in _placed_containers(spec):
         yield container
 
 
-def _placed_containers(spec: JsonObject) -> Iterator[tuple[str, JsonObject]]:
+def _placed_containers(spec: ReadOnlyJson) -> Iterator[tuple[str, Json]]:
     for group in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(group) or ()):
             yield f"spec.{group}[{index}]", container
 
 
-def _default_container(container: JsonObject) -> None:
+def _default_container(container: Json) -> None:
     container.setdefault("resources", {})
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
@@ -138,7 +139,7 @@ def _default_container(container: JsonObject) -> None:
         resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
 
 
-def _default_probe(probe: JsonObject) -> None:
+def _default_probe(probe: Json) -> None:
     for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
         if not probe.get(key):
             probe[key] = value
@@ -147,13 +148,13 @@ def _default_probe(probe: JsonObject) -> None:
     _default_http(probe)
 
 
-def _default_http(handler: JsonObject) -> None:
+def _default_http(handler: Json) -> None:
     if (http := handler.get("httpGet")) is not None:
         http.setdefault("path", "/")
         http.setdefault("scheme", "HTTP")
 
 
-def _default_volume(volume: JsonObject) -> None:
+def _default_volume(volume: Json) -> None:
     sources = volume.keys() - {"name"}
     if not sources:
         volume["emptyDir"] = {}
@@ -174,11 +175,11 @@ def _is_latest(image: str) -> bool:
     return tag in ("", "latest")
 
 
-def _tolerates(toleration: JsonObject, key: str) -> bool:
+def _tolerates(toleration: ReadOnlyJson, key: str) -> bool:
     return toleration.get("key") in (key, None, "") and toleration.get("effect") in ("NoExecute", None, "")
 
 
-def _qos_class(spec: JsonObject) -> str:
+def _qos_class(spec: ReadOnlyJson) -> str:
     """Return the class: guaranteed when every container's limits of cpu and memory equal its requests."""
     has_any = False
     is_guaranteed = True
@@ -192,74 +193,74 @@ def _qos_class(spec: JsonObject) -> str:
     return "Guaranteed" if is_guaranteed else "Burstable"
 
 
-def _compute(resources: JsonObject | None) -> JsonObject:
+def _compute(resources: ReadOnlyJson | None) -> Json:
     return {key: value for key, value in (resources or {}).items() if key in ("cpu", "memory") and value != "0"}
 
 
-def _volume_problems(spec: JsonObject) -> tuple[set[str], list[Cause]]:
-    found: list[Cause] = []
+def _volume_problems(spec: ReadOnlyJson) -> tuple[set[str], list[Cause]]:
+    causes: list[Cause] = []
     names: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         field = f"spec.volumes[{index}]"
         name = volume.get("name", "")
         if not name:
-            found.append(required(f"{field}.name"))
+            causes.append(required(f"{field}.name"))
         elif problem := label_name_problem(name):
-            found.append(invalid(f"{field}.name", name, problem))
+            causes.append(invalid(f"{field}.name", name, problem))
         if name in names:
-            found.append(duplicate(f"{field}.name", name))
+            causes.append(duplicate(f"{field}.name", name))
         names.add(name)
         if len(volume.keys() - {"name"}) > 1:
             extra = sorted(volume.keys() - {"name"})[1]
-            found.append(forbidden_field(f"{field}.{extra}", "may not specify more than 1 volume type"))
-    return names, found
+            causes.append(forbidden_field(f"{field}.{extra}", "may not specify more than 1 volume type"))
+    return names, causes
 
 
-def _container_problems(field: str, container: JsonObject, volumes: set[str]) -> list[Cause]:
-    found: list[Cause] = []
+def _container_problems(field: str, container: ReadOnlyJson, volumes: set[str]) -> list[Cause]:
+    causes: list[Cause] = []
     name = container.get("name", "")
     if not name:
-        found.append(required(f"{field}.name"))
+        causes.append(required(f"{field}.name"))
     elif problem := label_name_problem(name):
-        found.append(invalid(f"{field}.name", name, problem))
+        causes.append(invalid(f"{field}.name", name, problem))
     image = container.get("image", "")
     if not image:
-        found.append(required(f"{field}.image"))
+        causes.append(required(f"{field}.image"))
     elif image != image.strip():
-        found.append(invalid(f"{field}.image", image, "must not have leading or trailing whitespace"))
-    found += _container_port_problems(field, container)
+        causes.append(invalid(f"{field}.image", image, "must not have leading or trailing whitespace"))
+    causes += _container_port_problems(field, container)
     for index, variable in enumerate(container.get("env") or ()):
-        found += _variable_problems(f"{field}.env[{index}]", variable)
+        causes += _variable_problems(f"{field}.env[{index}]", variable)
     for index, mount in enumerate(container.get("volumeMounts") or ()):
-        found += _mount_problems(f"{field}.volumeMounts[{index}]", mount, volumes)
+        causes += _mount_problems(f"{field}.volumeMounts[{index}]", mount, volumes)
     for probe in _PROBES:
-        found += _probe_problems(f"{field}.{probe}", container.get(probe))
-    return found
+        causes += _probe_problems(f"{field}.{probe}", container.get(probe))
+    return causes
 
 
-def _container_port_problems(field: str, container: JsonObject) -> list[Cause]:
-    found: list[Cause] = []
+def _container_port_problems(field: str, container: ReadOnlyJson) -> list[Cause]:
+    causes: list[Cause] = []
     for index, port in enumerate(container.get("ports") or ()):
         number = port.get("containerPort", 0)
         at = f"{field}.ports[{index}].containerPort"
         if not number:
-            found.append(required(at))
+            causes.append(required(at))
         elif number not in _PORTS:
-            found.append(invalid(at, number, "must be between 1 and 65535, inclusive"))
-    return found
+            causes.append(invalid(at, number, "must be between 1 and 65535, inclusive"))
+    return causes
 
 
-def _mount_problems(field: str, mount: JsonObject, volumes: set[str]) -> list[Cause]:
-    found: list[Cause] = []
+def _mount_problems(field: str, mount: ReadOnlyJson, volumes: set[str]) -> list[Cause]:
+    causes: list[Cause] = []
     if mount.get("name") not in volumes:
         message = f'Not found: "{mount.get("name", "")}"'
-        found.append(Cause(field=f"{field}.name", reason="FieldValueNotFound", message=message))
+        causes.append(Cause(field=f"{field}.name", reason="FieldValueNotFound", message=message))
     if not mount.get("mountPath"):
-        found.append(required(f"{field}.mountPath"))
-    return found
+        causes.append(required(f"{field}.mountPath"))
+    return causes
 
 
-def _variable_problems(field: str, variable: JsonObject) -> list[Cause]:
+def _variable_problems(field: str, variable: ReadOnlyJson) -> list[Cause]:
     if not variable.get("name"):
         return [required(f"{field}.name")]
     if "=" in variable["name"]:
@@ -269,7 +270,7 @@ def _variable_problems(field: str, variable: JsonObject) -> list[Cause]:
     return []
 
 
-def _probe_problems(field: str, probe: JsonObject | None) -> list[Cause]:
+def _probe_problems(field: str, probe: ReadOnlyJson | None) -> list[Cause]:
     if not probe:
         return []
     handlers = [each for each in ("exec", "httpGet", "tcpSocket", "grpc") if each in probe]
@@ -277,26 +278,26 @@ def _probe_problems(field: str, probe: JsonObject | None) -> list[Cause]:
         return [required(field, "must specify a handler type")]
     if len(handlers) > 1:
         return [forbidden_field(f"{field}.{handlers[1]}", "may not specify more than 1 handler type")]
-    found = [
+    causes = [
         invalid(f"{field}.{key}", probe[key], _NEGATIVE)
         for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
         if probe.get(key, 0) < 0
     ]
     if "readiness" not in field and probe.get("successThreshold", 1) != 1:
-        found.append(invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1"))
+        causes.append(invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1"))
     if "exec" in probe and not probe["exec"].get("command"):
-        found.append(required(f"{field}.exec.command"))
-    return found
+        causes.append(required(f"{field}.exec.command"))
+    return causes
 
 
-def _change_problems(new: JsonObject, old: JsonObject) -> list[Cause]:
+def _change_problems(new: ReadOnlyJson, old: ReadOnlyJson) -> list[Cause]:
     allowed = _without_mutable(new["spec"]), _without_mutable(old["spec"])
     if allowed[0] == allowed[1]:
         return []
     return [forbidden_field("spec", _CHANGE_REFUSED)]
 
 
-def _without_mutable(spec: JsonObject) -> JsonObject:
+def _without_mutable(spec: ReadOnlyJson) -> Json:
     result: dict[str, Any] = {
         key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")
     }

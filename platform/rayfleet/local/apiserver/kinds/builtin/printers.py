@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rayfleet.local.apiserver.grammar.times import age_since
+from rayfleet.local.apiserver.grammar.ages import age_since
 from rayfleet.local.apiserver.kinds.builtin.pod_printer import POD_PRINTER
 from rayfleet.local.apiserver.kinds.kind import Column, Printer
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import condition_of
+from rayfleet.objects.meta import labels_of, name_of
 
 NAME = Column(name="Name", type="string", format="name", description="Name must be unique within a namespace.")
 AGE = Column(name="Age", type="string", description="Time since the object was created.")
 _NONE = "<none>"
 _OLD_ROLE = "kubernetes.io/role"
-Cells = Callable[[JsonObject, datetime], list[object]]
+Cells = Callable[[ReadOnlyJson, datetime], list[object]]
 
 
 def printers() -> Mapping[str, Printer]:
@@ -52,47 +54,47 @@ def _printer(
     return Printer(columns=tuple(columns), cells=cells)
 
 
-def _age(manifest: JsonObject, now: datetime) -> str:
+def _age(manifest: ReadOnlyJson, now: datetime) -> str:
     return age_since(manifest["metadata"].get("creationTimestamp"), now)
 
 
-def _name(manifest: JsonObject) -> str:
-    return str(manifest["metadata"]["name"])
+def _name(manifest: ReadOnlyJson) -> str:
+    return name_of(manifest)
 
 
-def _config_map(manifest: JsonObject, now: datetime) -> list[object]:
+def _config_map(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     count = len(manifest.get("data") or {}) + len(manifest.get("binaryData") or {})
     return [_name(manifest), count, _age(manifest, now)]
 
 
-def _crd(manifest: JsonObject, _now: datetime) -> list[object]:
+def _crd(manifest: ReadOnlyJson, _now: datetime) -> list[object]:
     return [_name(manifest), manifest["metadata"].get("creationTimestamp", "")]
 
 
-def _namespace(manifest: JsonObject, now: datetime) -> list[object]:
+def _namespace(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     return [_name(manifest), manifest.get("status", {}).get("phase", ""), _age(manifest, now)]
 
 
-def _secret(manifest: JsonObject, now: datetime) -> list[object]:
+def _secret(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     return [_name(manifest), manifest.get("type", ""), len(manifest.get("data") or {}), _age(manifest, now)]
 
 
-def _service_account(manifest: JsonObject, now: datetime) -> list[object]:
+def _service_account(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     return [_name(manifest), _age(manifest, now)]
 
 
-def _lease(manifest: JsonObject, now: datetime) -> list[object]:
+def _lease(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     return [_name(manifest), (manifest.get("spec") or {}).get("holderIdentity") or "", _age(manifest, now)]
 
 
-def _node(manifest: JsonObject, now: datetime) -> list[object]:
+def _node(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     status = manifest.get("status") or {}
-    ready = next((each for each in status.get("conditions") or () if each.get("type") == "Ready"), None)
-    shown = "Unknown" if ready is None else ("Ready" if ready.get("status") == "True" else "NotReady")
+    ready = condition_of(manifest, "Ready")
+    shown = ("Ready" if ready.get("status") == "True" else "NotReady") if ready else "Unknown"
     if manifest["spec"].get("unschedulable"):
         shown += ",SchedulingDisabled"
     prefix = "node-role.kubernetes.io/"
-    labels: Mapping[str, str] = manifest["metadata"].get("labels") or {}
+    labels = labels_of(manifest)
     roles = {name.removeprefix(prefix) for name in labels if name.startswith(prefix)} | {labels.get(_OLD_ROLE, "")}
     info = status.get("nodeInfo") or {}
     return [
@@ -109,12 +111,12 @@ def _node(manifest: JsonObject, now: datetime) -> list[object]:
     ]
 
 
-def _node_address(status: JsonObject, kind: str) -> str:
-    found = [each.get("address", "") for each in status.get("addresses") or () if each.get("type") == kind]
-    return found[0] if found else _NONE
+def _node_address(status: ReadOnlyJson, kind: str) -> str:
+    addresses = [each.get("address", "") for each in status.get("addresses") or () if each.get("type") == kind]
+    return addresses[0] if addresses else _NONE
 
 
-def _service(manifest: JsonObject, now: datetime) -> list[object]:
+def _service(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     spec = manifest["spec"]
     external = ",".join(spec.get("externalIPs") or ()) or _NONE
     if spec["type"] == "ExternalName":
@@ -126,18 +128,18 @@ def _service(manifest: JsonObject, now: datetime) -> list[object]:
     return [_name(manifest), spec["type"], cluster, external, ports, _age(manifest, now), _labels(spec.get("selector"))]
 
 
-def _load_balancer(manifest: JsonObject, spec: JsonObject) -> str:
+def _load_balancer(manifest: ReadOnlyJson, spec: ReadOnlyJson) -> str:
     ingress = ((manifest.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    found = [each.get("ip") or each.get("hostname") or "" for each in ingress] + [*(spec.get("externalIPs") or ())]
-    return ",".join(filter(None, found)) or "<pending>"
+    addresses = [each.get("ip") or each.get("hostname") or "" for each in ingress] + [*(spec.get("externalIPs") or ())]
+    return ",".join(filter(None, addresses)) or "<pending>"
 
 
-def _service_port(port: JsonObject) -> str:
+def _service_port(port: ReadOnlyJson) -> str:
     node = f":{port['nodePort']}" if port.get("nodePort") else ""
     return f"{port.get('port')}{node}/{port.get('protocol', 'TCP')}"
 
 
-def _endpoint_slice(manifest: JsonObject, now: datetime) -> list[object]:
+def _endpoint_slice(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     ports = [str(each.get("port") or each.get("name") or "*") for each in manifest.get("ports") or ()]
     addresses = [address for each in manifest.get("endpoints") or () for address in each.get("addresses") or ()]
     return [
@@ -174,12 +176,12 @@ def _event_printer() -> Printer:
     return Printer(columns=columns, cells=_event)
 
 
-def _event(manifest: JsonObject, now: datetime) -> list[object]:
+def _event(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     series = manifest.get("series") or {}
     first = manifest.get("firstTimestamp") or manifest.get("eventTime")
     last = series.get("lastObservedTime") or manifest.get("lastTimestamp") or first
-    about: JsonObject = manifest.get("involvedObject") or {}
-    source: JsonObject = manifest.get("source") or {}
+    about: Json = manifest.get("involvedObject") or {}
+    source: Json = manifest.get("source") or {}
     component = source.get("component") or manifest.get("reportingComponent") or ""
     host = source.get("host") or manifest.get("reportingInstance") or ""
     count: Any = series.get("count") or manifest.get("count") or 1

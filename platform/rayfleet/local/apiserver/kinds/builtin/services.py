@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rayfleet.local.apiserver.grammar.names import label_name_problem, label_problems
 from rayfleet.local.apiserver.grammar.refusal import Cause, duplicate, invalid, required, unsupported
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PORTS = range(1, 65536)
@@ -18,7 +18,7 @@ _PORT_DETAIL = "must be between 1 and 65535, inclusive"
 _RESERVED = 16  # the range's first addresses are left to those who ask for one by number
 
 
-def default_service(service: JsonObject) -> None:
+def default_service(service: Json) -> None:
     """Fill in what a Service leaves out, in place."""
     spec = service.setdefault("spec", {})
     spec.setdefault("sessionAffinity", "None")
@@ -45,7 +45,7 @@ class ClusterAddresses:
     used: Callable[[], Iterable[str]]
     network: ipaddress.IPv4Network = field(default_factory=lambda: ipaddress.IPv4Network("10.96.0.0/16"))
 
-    def prepare(self, new: JsonObject, old: JsonObject | None) -> None:
+    def prepare(self, new: Json, old: ReadOnlyJson | None) -> None:
         """Set the Service's cluster address, or keep the one it has; in place."""
         spec = new["spec"]
         if old is None:
@@ -70,21 +70,21 @@ class ClusterAddresses:
         for key, value in (("ipFamilies", ["IPv4"]), ("ipFamilyPolicy", "SingleStack")):
             spec.setdefault(key, kept.get(key, value))
 
-    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def problems(self, new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
         """Return what is wrong with a Service."""
         spec = new["spec"]
-        found = _port_problems(spec)
+        causes = _port_problems(spec)
         if spec["type"] not in _TYPES:
-            found.append(unsupported("spec.type", spec["type"], _TYPES))
-        found += label_problems(spec.get("selector") or {}, "spec.selector")
+            causes.append(unsupported("spec.type", spec["type"], _TYPES))
+        causes += label_problems(spec.get("selector") or {}, "spec.selector")
         if spec["type"] == "ExternalName" and not spec.get("externalName"):
-            found.append(required("spec.externalName"))
-        found += self._address_problems(spec, old)
+            causes.append(required("spec.externalName"))
+        causes += self._address_problems(spec, old)
         if spec["sessionAffinity"] not in ("None", "ClientIP"):
-            found.append(unsupported("spec.sessionAffinity", spec["sessionAffinity"], ("ClientIP", "None")))
-        return found
+            causes.append(unsupported("spec.sessionAffinity", spec["sessionAffinity"], ("ClientIP", "None")))
+        return causes
 
-    def _address_problems(self, spec: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def _address_problems(self, spec: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
         address = spec.get("clusterIP", "")
         if address in ("", "None"):
             changed = old is not None and old["spec"].get("clusterIP") not in ("", "None", None) and address == "None"
@@ -126,30 +126,30 @@ class ClusterAddresses:
         raise RuntimeError(f"no free address is left in {self.network}")
 
 
-def _port_problems(spec: JsonObject) -> list[Cause]:
+def _port_problems(spec: ReadOnlyJson) -> list[Cause]:
     ports = spec.get("ports") or []
     if not ports and spec.get("clusterIP") != "None" and spec["type"] != "ExternalName":
         return [required("spec.ports")]
-    found: list[Cause] = []
+    causes: list[Cause] = []
     names: set[str] = set()
     numbers: set[tuple[object, object]] = set()
     for index, port in enumerate(ports):
         at = f"spec.ports[{index}]"
         name = port.get("name", "")
         if not name and len(ports) > 1:
-            found.append(required(f"{at}.name"))
+            causes.append(required(f"{at}.name"))
         elif name and (problem := label_name_problem(name)):
-            found.append(invalid(f"{at}.name", name, problem))
+            causes.append(invalid(f"{at}.name", name, problem))
         if name and name in names:
-            found.append(duplicate(f"{at}.name", name))
+            causes.append(duplicate(f"{at}.name", name))
         names.add(name)
         if port.get("port", 0) not in _PORTS:
-            found.append(invalid(f"{at}.port", port.get("port", 0), _PORT_DETAIL))
+            causes.append(invalid(f"{at}.port", port.get("port", 0), _PORT_DETAIL))
         target = port.get("targetPort")
         if isinstance(target, int) and target not in _PORTS:
-            found.append(invalid(f"{at}.targetPort", target, _PORT_DETAIL))
+            causes.append(invalid(f"{at}.targetPort", target, _PORT_DETAIL))
         number = (port.get("protocol"), port.get("port"))
         if number in numbers:
-            found.append(duplicate(at, {"protocol": number[0], "port": number[1]}))
+            causes.append(duplicate(at, {"protocol": number[0], "port": number[1]}))
         numbers.add(number)
-    return found
+    return causes

@@ -10,23 +10,24 @@ from datetime import datetime
 from rayfleet.local.apiserver.grammar.jsonpath import PathError
 from rayfleet.local.apiserver.grammar.names import label_name_problem, service_name_problem, subdomain_problem
 from rayfleet.local.apiserver.grammar.refusal import Cause, invalid, required, unsupported
-from rayfleet.local.apiserver.grammar.times import timestamp
 from rayfleet.local.apiserver.kinds.custom.fields import CustomFields
 from rayfleet.local.apiserver.kinds.custom.printer import column_printer
-from rayfleet.local.apiserver.kinds.field_labels import NAME_AND_NAMESPACE, labels_of
+from rayfleet.local.apiserver.kinds.field_labels import NAME_AND_NAMESPACE, fields_at
 from rayfleet.local.apiserver.kinds.kind import Kind, Rules, ScalePaths
 from rayfleet.local.apiserver.kinds.metadata_fields import MetadataFields
 from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.schema_rules import schema_problems
 from rayfleet.manifest.structural import PRESERVE
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import conditions_of, is_true
+from rayfleet.objects.times import encode_time
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-_OPEN: JsonObject = {"type": "object", PRESERVE: True}
+_OPEN: Json = {"type": "object", PRESERVE: True}
 _STATUS = ("get", "patch", "update")
 
 
-def default_definition(definition: JsonObject) -> None:
+def default_definition(definition: Json) -> None:
     """Fill in names and conversion, in place."""
     spec = definition.setdefault("spec", {})
     names = spec.setdefault("names", {})
@@ -36,7 +37,7 @@ def default_definition(definition: JsonObject) -> None:
     spec.setdefault("conversion", {"strategy": "None"})
 
 
-def prepare_definition(new: JsonObject, old: JsonObject | None) -> None:
+def prepare_definition(new: Json, old: ReadOnlyJson | None) -> None:
     """Set what only the server decides: the versions that objects may be stored in."""
     if old is not None:
         return
@@ -44,30 +45,30 @@ def prepare_definition(new: JsonObject, old: JsonObject | None) -> None:
     new["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
 
 
-def definition_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def definition_problems(new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
     """Return what is wrong with a definition or its change."""
     spec = new["spec"]
-    found = _name_problems(new)
+    causes = _name_problems(new)
     if spec.get("scope") not in ("Namespaced", "Cluster"):
-        found.append(
+        causes.append(
             unsupported("spec.scope", spec["scope"], ("Cluster", "Namespaced"))
             if spec.get("scope")
             else required("spec.scope")
         )
     if (spec.get("conversion") or {}).get("strategy") == "Webhook":
-        found.append(unsupported("spec.conversion.strategy", "Webhook", ("None",)))
+        causes.append(unsupported("spec.conversion.strategy", "Webhook", ("None",)))
     versions = spec.get("versions") or []
     if sum(1 for each in versions if each.get("storage")) != 1:
-        found.append(invalid("spec.versions", versions, "must have exactly one version marked as storage version"))
+        causes.append(invalid("spec.versions", versions, "must have exactly one version marked as storage version"))
     schemas = [each.get("schema") for each in versions]
     is_shared = all(each == schemas[0] for each in schemas)  # then the API server keeps one for all, and names that
     for index, version in enumerate(versions):
         field = f"spec.versions[{index}]"
         at = "spec.validation" if is_shared else f"{field}.schema"
-        found += _version_problems(version, field)
+        causes += _version_problems(version, field)
         if index == 0 or not is_shared:
-            found += _schema_problems(version, field, f"{at}.openAPIV3Schema")
-    if old is not None and _condition(old, "Established") == "True":
+            causes += _schema_problems(version, field, f"{at}.openAPIV3Schema")
+    if old is not None and is_established(old):
         before = old["spec"]
         for field, value, was in (
             ("spec.scope", spec.get("scope"), before["scope"]),
@@ -76,20 +77,20 @@ def definition_problems(new: JsonObject, old: JsonObject | None) -> list[Cause]:
             ("spec.names.kind", spec["names"].get("kind"), before["names"]["kind"]),
         ):
             if value != was:
-                found.append(invalid(field, value, "field is immutable"))
-    return found
+                causes.append(invalid(field, value, "field is immutable"))
+    return causes
 
 
-def marked_definition(definition: JsonObject, now: datetime) -> JsonObject:
+def marked_definition(definition: Json, now: datetime) -> Json:
     """Return the definition as one whose objects are being deleted; it stays until the last of them is gone."""
     meta = definition["metadata"]
-    meta["deletionTimestamp"] = timestamp(now)
+    meta["deletionTimestamp"] = encode_time(now)
     if CLEANUP_FINALIZER not in meta.get("finalizers", ()):
         meta.setdefault("finalizers", []).append(CLEANUP_FINALIZER)
     status = definition.setdefault("status", {})
-    others = [each for each in status.get("conditions") or () if each["type"] != "Terminating"]
+    others = [each for each in conditions_of(definition) if each["type"] != "Terminating"]
     message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
-    terminating = _stated("Terminating", "True", "InstanceDeletionPending", message, timestamp(now))
+    terminating = _stated("Terminating", "True", "InstanceDeletionPending", message, encode_time(now))
     status["conditions"] = [*others, terminating]
     return definition
 
@@ -104,7 +105,7 @@ DEFINITION_RULES = Rules(
 )
 
 
-def kinds_of(definition: JsonObject, metadata: MetadataFields) -> Iterator[Kind]:
+def kinds_of(definition: ReadOnlyJson, metadata: MetadataFields) -> Iterator[Kind]:
     """Yield the kind of each served version of a valid definition."""
     spec = definition["spec"]
     names = spec["names"]
@@ -113,12 +114,12 @@ def kinds_of(definition: JsonObject, metadata: MetadataFields) -> Iterator[Kind]
             yield _kind(spec, names, version, metadata)
 
 
-def accepted_status(definition: JsonObject, clashes: Mapping[str, str], now: str) -> JsonObject:
+def accepted_status(definition: ReadOnlyJson, clashes: Mapping[str, str], now: str) -> Json:
     """Return the status after its names were compared with others'.
 
     ``clashes`` says what is taken (field -> message).
     """
-    status: JsonObject = dict(definition.get("status") or {})
+    status: Json = dict(definition.get("status") or {})
     if clashes:
         field, message = next(iter(clashes.items()))
         conditions = [
@@ -131,7 +132,7 @@ def accepted_status(definition: JsonObject, clashes: Mapping[str, str], now: str
             _stated("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now),
         ]
         status["acceptedNames"] = dict(definition["spec"]["names"])
-    known = {each["type"]: each for each in status.get("conditions") or ()}
+    known = {each["type"]: each for each in conditions_of(definition)}
     for each in conditions:
         if known.get(each["type"], {}).get("status") != each["status"]:
             known[each["type"]] = each
@@ -139,21 +140,16 @@ def accepted_status(definition: JsonObject, clashes: Mapping[str, str], now: str
     return status
 
 
-def is_established(definition: JsonObject) -> bool:
+def is_established(definition: ReadOnlyJson) -> bool:
     """Whether the definition's kinds are served."""
-    return _condition(definition, "Established") == "True"
+    return is_true(definition, "Established")
 
 
-def _condition(definition: JsonObject, kind: str) -> str:
-    conditions = (definition.get("status") or {}).get("conditions") or ()
-    return str(next((each["status"] for each in conditions if each["type"] == kind), ""))
-
-
-def _stated(kind: str, status: str, reason: str, message: str, now: str) -> JsonObject:
+def _stated(kind: str, status: str, reason: str, message: str, now: str) -> Json:
     return {"type": kind, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
 
 
-def _kind(spec: JsonObject, names: JsonObject, version: JsonObject, metadata: MetadataFields) -> Kind:
+def _kind(spec: ReadOnlyJson, names: ReadOnlyJson, version: ReadOnlyJson, metadata: MetadataFields) -> Kind:
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or _OPEN
     scale = _scale_paths(version)
     identity = {"group": spec["group"], "kind": names["kind"], "version": version["name"]}
@@ -178,13 +174,13 @@ def _kind(spec: JsonObject, names: JsonObject, version: JsonObject, metadata: Me
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources=subresources,
-        field_labels={**NAME_AND_NAMESPACE, **labels_of(*selectable)},
+        field_labels={**NAME_AND_NAMESPACE, **fields_at(*selectable)},
         scale=scale,
         is_custom=True,
     )
 
 
-def _scale_paths(version: JsonObject) -> ScalePaths | None:
+def _scale_paths(version: ReadOnlyJson) -> ScalePaths | None:
     scale = (version.get("subresources") or {}).get("scale")
     if scale is None:
         return None
@@ -200,57 +196,57 @@ def _dotted(path: str) -> tuple[str, ...]:
     return tuple(path.lstrip(".").split("."))
 
 
-def _name_problems(definition: JsonObject) -> list[Cause]:
+def _name_problems(definition: ReadOnlyJson) -> list[Cause]:
     spec = definition["spec"]
     names = spec["names"]
-    found: list[Cause] = []
+    causes: list[Cause] = []
     group = spec.get("group") or ""
     if not group:
-        found.append(required("spec.group"))
+        causes.append(required("spec.group"))
     elif problem := subdomain_problem(group):
-        found.append(invalid("spec.group", group, problem))
+        causes.append(invalid("spec.group", group, problem))
     for field, check in (("plural", service_name_problem), ("kind", _kind_problem)):
         value = names.get(field) or ""
         if not value:
-            found.append(required(f"spec.names.{field}"))
+            causes.append(required(f"spec.names.{field}"))
         elif problem := check(value):
-            found.append(invalid(f"spec.names.{field}", value, problem))
-    found += [
+            causes.append(invalid(f"spec.names.{field}", value, problem))
+    causes += [
         invalid(f"spec.names.shortNames[{index}]", short, problem)
         for index, short in enumerate(names.get("shortNames") or ())
         if (problem := service_name_problem(short))
     ]
-    wanted = f"{names.get('plural', '')}.{group}"
-    if definition["metadata"].get("name") != wanted:
-        found.append(
+    name = f"{names.get('plural', '')}.{group}"
+    if definition["metadata"].get("name") != name:
+        causes.append(
             invalid("metadata.name", definition["metadata"].get("name", ""), 'must be spec.names.plural+"."+spec.group')
         )
-    return found
+    return causes
 
 
 def _kind_problem(kind: str) -> str:
     return label_name_problem(kind.lower())
 
 
-def _version_problems(version: JsonObject, field: str) -> list[Cause]:
-    found: list[Cause] = []
+def _version_problems(version: ReadOnlyJson, field: str) -> list[Cause]:
+    causes: list[Cause] = []
     if problem := label_name_problem(version.get("name", "")):
-        found.append(invalid(f"{field}.name", version.get("name", ""), problem))
+        causes.append(invalid(f"{field}.name", version.get("name", ""), problem))
     try:
         column_printer(version.get("additionalPrinterColumns") or ())
     except (PathError, KeyError) as error:
-        found.append(invalid(f"{field}.additionalPrinterColumns", "", f"{error}"))
+        causes.append(invalid(f"{field}.additionalPrinterColumns", "", f"{error}"))
     scale = (version.get("subresources") or {}).get("scale")
     if scale is not None:
-        found += [
+        causes += [
             required(f"{field}.subresources.scale.{name}")
             for name in ("specReplicasPath", "statusReplicasPath")
             if not scale.get(name)
         ]
-    return found
+    return causes
 
 
-def _schema_problems(version: JsonObject, field: str, schema_field: str) -> list[Cause]:
+def _schema_problems(version: ReadOnlyJson, field: str, schema_field: str) -> list[Cause]:
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
     if schema is None:
         return [required(f"{field}.schema.openAPIV3Schema")]

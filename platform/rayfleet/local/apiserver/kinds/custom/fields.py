@@ -10,7 +10,7 @@ from rayfleet.local.apiserver.schema.cel_rules import RuleSet
 from rayfleet.local.apiserver.schema.pruning import prune
 from rayfleet.local.apiserver.schema.validation import validate
 from rayfleet.manifest.structural import ABSENT, with_defaults
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 
 _BLOCKING = {
     "FieldValueNotSupported",
@@ -38,7 +38,7 @@ class CustomFields:
     """Made once per definition and version."""
 
     def __init__(
-        self, schema: JsonObject, metadata: MetadataFields, kind: JsonObject, scale: ScalePaths | None
+        self, schema: ReadOnlyJson, metadata: MetadataFields, kind: ReadOnlyJson, scale: ScalePaths | None
     ) -> None:
         self._schema = schema
         self._validated = _without_root_type_rules(schema)
@@ -47,7 +47,7 @@ class CustomFields:
         self._scale = scale
         self._rules = RuleSet(schema)
 
-    def clean(self, manifest: JsonObject) -> tuple[JsonObject, list[str]]:
+    def clean(self, manifest: ReadOnlyJson) -> tuple[Json, list[str]]:
         """Return the object without unknown fields, and their paths.
 
         Raises Refusal (400) for metadata of a wrong type.
@@ -58,27 +58,27 @@ class CustomFields:
         cleaned["metadata"], dropped = self._metadata.clean(cleaned.get("metadata") or {}, self._kind["kind"])
         return cleaned, [*dropped, *unknown]
 
-    def fill(self, manifest: JsonObject) -> None:
+    def fill(self, manifest: Json) -> None:
         """Put the schema's defaults into the object."""
         filled = with_defaults(manifest, self._schema)
         manifest.clear()
         manifest.update(filled)
 
-    def problems(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def problems(self, new: ReadOnlyJson, old: ReadOnlyJson | None) -> list[Cause]:
         """Return what the schema, its rules and the scale subresource find wrong."""
         before = ABSENT if old is None else old
-        found = validate(new, self._validated, before)
+        causes = validate(new, self._validated, before)
         if self._scale is not None:
-            found += _replica_problems(new, self._scale)
-        if self._rules.has_rules and any(each.reason in _BLOCKING for each in found):
-            return [*found, _NOT_CHECKED]
-        return found + self._rules.problems(new, old)
+            causes += _replica_problems(new, self._scale)
+        if self._rules.has_rules and any(each.reason in _BLOCKING for each in causes):
+            return [*causes, _NOT_CHECKED]
+        return causes + self._rules.problems(new, old)
 
     def merge_keys(self, path: Sequence[str]) -> MergeRule | None:
         """Return nothing: strategic merge patches are not offered for custom resources."""
         return None
 
-    def openapi(self) -> JsonObject:
+    def openapi(self) -> Json:
         """Return the schema as published: with apiVersion, kind and metadata, and its kind."""
         properties = {
             **{name: {"type": "string", "description": text} for name, text in _DESCRIPTIONS.items()},
@@ -91,7 +91,7 @@ class CustomFields:
 _IMPLIED = ("apiVersion", "kind", "metadata")
 
 
-def _without_root_type_rules(schema: JsonObject) -> JsonObject:
+def _without_root_type_rules(schema: ReadOnlyJson) -> Json:
     """Return the schema for validation.
 
     ApiVersion and kind are judged by the server, not by what the definition repeats of them.
@@ -102,12 +102,12 @@ def _without_root_type_rules(schema: JsonObject) -> JsonObject:
     return {**schema, "properties": properties}
 
 
-def _replica_problems(manifest: JsonObject, scale: ScalePaths) -> list[Cause]:
-    found: list[Cause] = []
+def _replica_problems(manifest: ReadOnlyJson, scale: ScalePaths) -> list[Cause]:
+    causes: list[Cause] = []
     for path in (scale.spec_replicas, scale.status_replicas):
         value: Any = manifest
         for part in path:
             value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-            found.append(invalid("." + ".".join(path), value, "should be a non-negative integer"))
-    return found
+            causes.append(invalid("." + ".".join(path), value, "should be a non-negative integer"))
+    return causes

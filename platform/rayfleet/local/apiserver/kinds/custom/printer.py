@@ -6,16 +6,17 @@ from typing import Any
 
 import orjson
 
+from rayfleet.local.apiserver.grammar.ages import age_since
 from rayfleet.local.apiserver.grammar.jsonpath import Step, find_all, parse_jsonpath
-from rayfleet.local.apiserver.grammar.times import age_since, parse_timestamp
 from rayfleet.local.apiserver.kinds.kind import Column, Printer
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.times import decode_time
 
 _NAME = Column(name="Name", type="string", format="name", description="Name must be unique within a namespace.")
-_AGE: JsonObject = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+_AGE: Json = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 
-def column_printer(columns: Sequence[JsonObject]) -> Printer:
+def column_printer(columns: Sequence[ReadOnlyJson]) -> Printer:
     """Return the printer for ``additionalPrinterColumns``; without any, the age is shown. Raises PathError."""
     chosen = list(columns) or [_AGE]
     paths = [(parse_jsonpath(each["jsonPath"]), each["type"]) for each in chosen]
@@ -31,16 +32,16 @@ def column_printer(columns: Sequence[JsonObject]) -> Printer:
         for each in chosen
     ]
 
-    def cells(manifest: JsonObject, now: datetime) -> list[object]:
+    def cells(manifest: ReadOnlyJson, now: datetime) -> list[object]:
         return [manifest["metadata"]["name"], *(_cell(manifest, path, kind, now) for path, kind in paths)]
 
     return Printer(columns=(_NAME, *shown), cells=cells)
 
 
-def _cell(manifest: JsonObject, path: tuple[Step, ...], kind: str, now: datetime) -> object:
+def _cell(manifest: ReadOnlyJson, path: tuple[Step, ...], kind: str, now: datetime) -> object:
     """Return the cell for the first thing found, as the API server does; nothing for a value of another type."""
-    found = find_all(manifest, path)
-    value = found[0] if found else None
+    values = find_all(manifest, path)
+    value = values[0] if values else None
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -60,7 +61,7 @@ def _cell(manifest: JsonObject, path: tuple[Step, ...], kind: str, now: datetime
 def _age(value: object, now: datetime) -> str | None:
     if not isinstance(value, str):
         return None
-    return age_since(value, now) if parse_timestamp(value) else "<invalid>"
+    return age_since(value, now) if decode_time(value) else "<invalid>"
 
 
 def _text(value: Any) -> str:

@@ -1,33 +1,19 @@
-"""Times as the API writes them, and ages as tables show them. Pure.
+"""Ages as tables show them. Pure.
 
 Source: apimachinery ``util/duration.HumanDuration`` (v1.36).
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from rayfleet.objects.times import decode_time
 
 UNKNOWN = "<unknown>"
 INVALID = "<invalid>"
 
 
-def timestamp(moment: datetime) -> str:
-    """Return ``moment`` in seconds, as ``metadata`` has it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_timestamp(text: str | None) -> datetime | None:
-    """Return the time of an API field; None for none or one that is no time."""
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def age_since(text: str | None, now: datetime) -> str:
     """Return the age of a timestamp for a table's cell."""
-    moment = parse_timestamp(text)
+    moment = decode_time(text)
     return human_duration(now - moment) if moment else UNKNOWN
 
 
