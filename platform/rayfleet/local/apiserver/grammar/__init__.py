@@ -1,1 +1,1 @@
-"""Words, numbers, times and messages of the API: the ground floor, which knows no kind. Pure."""
+"""Words, patterns, ages and messages of the API: the ground floor, which knows no kind. Pure."""
