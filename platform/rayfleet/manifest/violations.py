@@ -199,7 +199,7 @@ class _Walk:
                 yield Violation(path=(*path, name), keyword="required", value=value, schema=schema)
 
     def _fields(self, value: ReadOnlyJson, schema: ReadOnlyJson, path: Path, old: Any) -> Iterator[Violation]:
-        is_closed = not self.reading.is_pruned and not is_open(schema)
+        is_closed = not self.reading.is_pruned and not _is_open(schema)
         for name, inner in value.items():
             if inner is None and self.reading.is_null_absent:
                 continue
@@ -211,7 +211,7 @@ class _Walk:
                 yield Violation(path=below, keyword=UNKNOWN, value=value, schema=schema)
 
 
-def is_open(schema: ReadOnlyJson) -> bool:
+def _is_open(schema: ReadOnlyJson) -> bool:
     """Whether an object may have fields that the schema does not state."""
     additional = schema.get("additionalProperties")
     is_silent = not schema.get("properties") and not additional
