@@ -19,7 +19,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.meta import decode_meta, key_of, name_of, namespace_of, uid_of
 from rayfleet.objects.owners import is_controlled_by
-from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
+from rayfleet.planning.fleet.plan import WRITES, plan_fleet, plan_invalid_fleet
 from rayfleet.planning.names import fleets_wanting, route_name, service_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
@@ -39,6 +39,7 @@ def fleet_steps(reflectors: Reflectors, engines: Mapping[str, Engine]) -> Steps[
         observe=lambda raw: observed_fleet(raw, reflectors, engines),
         plan=_plan,
         with_failure=_with_failure,
+        writes=WRITES,
     )
 
 

@@ -15,7 +15,7 @@ from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.meta import name_of
 from rayfleet.objects.owners import is_controlled_by
 from rayfleet.planning.observed import ObservedReplicaSet
-from rayfleet.planning.replica_set.plan import plan_replica_set
+from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
@@ -27,6 +27,7 @@ def replica_set_steps(reflectors: Reflectors) -> Steps[ObservedReplicaSet]:
         observe=lambda raw: observed_replica_set(raw, reflectors),
         plan=plan_replica_set,
         with_failure=lambda observed, failure: replace(observed, failure=failure),
+        writes=WRITES,
     )
 
 

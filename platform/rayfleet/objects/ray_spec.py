@@ -21,11 +21,6 @@ _ACCELERATOR = re.compile(
 )
 
 
-def ray_cluster_spec(raw: ReadOnlyJson) -> Json:
-    """Return the spec of a RayCluster, empty without one."""
-    return mapping(raw.get("spec"))
-
-
 def worker_groups(spec: ReadOnlyJson) -> list[Json]:
     """Return the worker groups that are mappings."""
     return mappings(spec.get("workerGroupSpecs"))

@@ -7,7 +7,7 @@ Source: Kubernetes API reference v1.36, Service and EndpointSlice (``conditions.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.labels import SERVICE_NAME_LABEL
 from rayfleet.objects.meta import label
 from rayfleet.objects.parts import mapping, mappings, part
@@ -69,8 +69,3 @@ def ready_addresses(endpoint_slice: ReadOnlyJson) -> Iterator[str]:
 def is_endpoint_ready(endpoint: ReadOnlyJson) -> bool:
     """Whether an endpoint takes requests; what a slice does not say counts as ready."""
     return mapping(endpoint.get("conditions")).get("ready") is not False
-
-
-def endpoint_target(endpoint: ReadOnlyJson) -> Json:
-    """Return the reference to the pod behind an endpoint, empty without one."""
-    return mapping(endpoint.get("targetRef"))

@@ -1,8 +1,8 @@
 """One pass: one observation, one pure plan, its writes (the status last), then its events.
 
 The same for every kind; what differs is given as ``Steps``. A write that is refused for good (quota, webhook) makes the
-pass plan again with that failure; what may still be written then is the planner's to say: the status, so that the user
-sees why nothing happens.
+pass plan again with that failure; a status may still be written then, so that the user sees why nothing happens, and
+nothing else. No plan writes more than its planner declared.
 """
 
 import inspect
@@ -18,7 +18,17 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.objects.meta import generation_of, uid_of
 from rayfleet.planning.plan import Plan
-from rayfleet.planning.writes import KEY_MARK, NAME_MARK, Event, WriteFailure
+from rayfleet.planning.writes import (
+    KEY_MARK,
+    NAME_MARK,
+    Action,
+    Event,
+    Permission,
+    WriteFailure,
+    described,
+    permission_of,
+    writes_status,
+)
 from rayfleet.reconciling.executor import Executor, WriteRefused
 
 Observed = TypeVar("Observed")
@@ -33,13 +43,18 @@ class Steps(Generic[Observed]):
     ``find`` returns the object of a key, None when it is gone: then there is no pass. ``observe`` is given the object
     and reads everything that the plan needs, from the stores (and, where a store may not be trusted, from the server:
     then it is a coroutine). ``with_failure`` gives a refused write to the observation; None for a kind without a status
-    to tell of it.
+    to tell of it. ``writes`` is all that the plan may ask for; None for a controller of every kind (garbage).
     """
 
     find: Callable[[ObjectKey], ReadOnlyJson | None]
     observe: Callable[[ReadOnlyJson], Observed | Awaitable[Observed]]
     plan: Callable[[Observed, datetime], Plan[Any]]
     with_failure: Callable[[Observed, WriteFailure], Observed] | None = None
+    writes: frozenset[Permission] | None = None
+
+
+class UndeclaredWrite(Exception):
+    """A plan asks for what its planner did not declare, or for more than a status after a refusal: a fault of ours."""
 
 
 class Passes(Generic[Observed]):
@@ -75,13 +90,24 @@ class Passes(Generic[Observed]):
         now = self._clock()
         plan = self._steps.plan(observed, now)
         try:
+            self._check(plan, self._may_write)
             await self._carry_out(key, about, plan)
         except WriteRefused as refused:
             if self._steps.with_failure is not None:
                 failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)
+                self._check(failed, writes_status)
                 await self._carry_out(key, about, failed)
             raise
         return plan.requeue_after
+
+    def _may_write(self, action: Action) -> bool:
+        return self._steps.writes is None or permission_of(action) in self._steps.writes
+
+    def _check(self, plan: Plan[Any], may_write: Callable[[Action], bool]) -> None:
+        """Hold a plan to what may be written: before anything is. Raises UndeclaredWrite."""
+        for action in plan.actions:
+            if not may_write(action):
+                raise UndeclaredWrite(described(action))
 
     async def _carry_out(self, key: ObjectKey, about: ReadOnlyJson, plan: Plan[Any]) -> None:
         def tell(event: Event, written: ObjectKey) -> None:

@@ -23,7 +23,7 @@ from rayfleet.objects.conditions import condition_of, conditions_of, since
 from rayfleet.objects.meta import finalizers_of, is_terminating, key_of, name_of, uid_of, version_of
 from rayfleet.objects.owners import owners_of
 from rayfleet.objects.parts import part
-from rayfleet.objects.ray_spec import desired_workers, ray_cluster_spec
+from rayfleet.objects.ray_spec import desired_workers
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class RayClusterSimulator:
             log.info("simulated write failed", extra={"error": error.message})
 
     async def _publish(self, manifest: ReadOnlyJson) -> None:
-        workers = desired_workers(ray_cluster_spec(manifest))
+        workers = desired_workers(part(manifest, "spec"))
         is_ready = self.is_ready(name_of(manifest))
         old = part(manifest, "status")
         status = "True" if is_ready else "False"

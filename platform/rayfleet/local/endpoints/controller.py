@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from rayfleet.kube.watches import Reflectors
-from rayfleet.local.endpoints.plan import ObservedService, plan_slice
+from rayfleet.local.endpoints.plan import WRITES, ObservedService, plan_slice
 from rayfleet.local.endpoints.slices import selects, slice_name
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
@@ -25,7 +25,7 @@ def slice_steps(reflectors: Reflectors) -> Steps[ObservedService]:
             current=reflectors.store(ENDPOINT_SLICES).get(key),
         )
 
-    return Steps(find=reflectors.store(SERVICES).get, observe=observe, plan=plan_slice)
+    return Steps(find=reflectors.store(SERVICES).get, observe=observe, plan=plan_slice, writes=WRITES)
 
 
 def slice_watches(reflectors: Reflectors) -> tuple[Watch, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rayfleet.kube.watches import Reflectors
 from rayfleet.local.kuberay.names import auth_secret_name
-from rayfleet.local.kuberay.plan import ObservedCluster, plan_ray_cluster
+from rayfleet.local.kuberay.plan import WRITES, ObservedCluster, plan_ray_cluster
 from rayfleet.local.kuberay.pods import PodOptions
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
@@ -37,6 +37,7 @@ def ray_cluster_steps(reflectors: Reflectors, options: PodOptions | None = None)
         observe=observe,
         plan=plan_ray_cluster,
         with_failure=lambda observed, failure: replace(observed, failure=failure),
+        writes=WRITES,
     )
 
 

@@ -1,0 +1,157 @@
+"""One pass: what it writes, what it tells, and what it never writes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rayfleet.kube.errors import Conflict, Forbidden
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.planning.plan import StatelessPlan
+from rayfleet.planning.writes import (
+    NAME_MARK,
+    Action,
+    Create,
+    Event,
+    ObjectRef,
+    WriteFailure,
+    permission_of,
+    status_replaced,
+)
+from rayfleet.reconciling.executor import Tell, WriteRefused, tell_nobody
+from rayfleet.reconciling.passes import Passes, Steps, UndeclaredWrite
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+KEY = ObjectKey(namespace="n", name="a")
+ABOUT: Json = {"metadata": {"name": "a", "namespace": "n", "uid": "u", "generation": 1}}
+CREATE = Create(
+    resource=REPLICA_SETS,
+    manifest={"metadata": {"name": "made", "namespace": "n"}},
+    event=Event(reason="Made", message=f"made {NAME_MARK}"),
+)
+STATUS = status_replaced(FLEETS, ObjectRef(key=KEY, uid="u"), {"phase": "x"})
+EVERYTHING = frozenset({permission_of(CREATE), permission_of(STATUS)})
+
+
+class Executed:
+    """Notes what it is given; writes of ``refused`` are refused."""
+
+    def __init__(self, *refused: Action) -> None:
+        self.refused = refused
+        self.actions: list[Action] = []
+
+    def is_current(self, _key: ObjectKey) -> bool:
+        return True
+
+    async def carry_out(
+        self, key: ObjectKey, actions: tuple[Action, ...], tell: Tell = tell_nobody, *, is_ordered: bool = True
+    ) -> None:
+        assert key == KEY
+        assert is_ordered
+        for action in actions:
+            if action in self.refused:
+                raise WriteRefused(WriteFailure(action=action, message="quota"), Forbidden("quota", code=403))
+            self.actions.append(action)
+            if isinstance(action, Create) and action.event is not None:
+                tell(action.event, ObjectKey(namespace="n", name="made"))
+
+
+class Told:
+    """An event recorder that remembers."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def record(self, about: Json, *, reason: str, message: str, type: object) -> None:  # noqa: A002 - the recorder's word
+        assert about is not None
+        assert type is not None
+        self.words.append(f"{reason}: {message}")
+
+
+def steps(plan: Callable[[bool], StatelessPlan], about: Json | None = ABOUT, **more: Any) -> Steps[bool]:
+    """Return steps whose observation says only whether a write was refused."""
+    settings: dict[str, Any] = {"writes": EVERYTHING, "with_failure": lambda _observed, _failure: True} | more
+    return Steps(
+        find=lambda _key: about, observe=lambda _raw: False, plan=lambda failed, _now: plan(failed), **settings
+    )
+
+
+def passes(given: Steps[bool], executed: Executed, told: Told) -> Passes[bool]:
+    return Passes(given, executed, told, lambda: NOW)  # type: ignore[arg-type]  # both play the part that is asked
+
+
+async def test_writes_are_done_and_told_in_order() -> None:
+    executed, told = Executed(), Told()
+    plan = StatelessPlan(
+        actions=(CREATE, STATUS),
+        status=None,
+        events=(Event(reason="All", message="done"),),
+        requeue_after=timedelta(seconds=3),
+    )
+    assert await passes(steps(lambda _failed: plan), executed, told).reconcile(KEY) == timedelta(seconds=3)
+    assert executed.actions == [CREATE, STATUS]
+    assert told.words == ["Made: made made", "All: done"]
+
+
+async def test_an_object_that_is_gone_needs_no_pass() -> None:
+    executed = Executed()
+    gone = steps(lambda _failed: StatelessPlan(actions=(CREATE,), status=None), about=None)
+    assert await passes(gone, executed, Told()).reconcile(KEY) is None
+    assert executed.actions == []
+
+
+async def test_after_a_refusal_the_status_is_written_and_the_error_goes_on() -> None:
+    executed, told = Executed(CREATE), Told()
+
+    def plan(failed: bool) -> StatelessPlan:
+        events = (Event(reason="Refused", message="quota"),) if failed else ()
+        return StatelessPlan(actions=(STATUS,) if failed else (CREATE, STATUS), status=None, events=events)
+
+    with pytest.raises(WriteRefused):
+        await passes(steps(plan), executed, told).reconcile(KEY)
+    assert executed.actions == [STATUS]
+    assert told.words == ["Refused: quota"]
+
+
+async def test_a_plan_that_goes_on_after_a_refusal_is_a_fault() -> None:
+    executed = Executed(CREATE)
+    stubborn = steps(lambda _failed: StatelessPlan(actions=(CREATE, STATUS), status=None))
+    with pytest.raises(UndeclaredWrite):
+        await passes(stubborn, executed, Told()).reconcile(KEY)
+    assert executed.actions == []
+
+
+async def test_nothing_is_written_of_a_plan_with_a_write_that_is_not_declared() -> None:
+    executed = Executed()
+    narrow = steps(
+        lambda _failed: StatelessPlan(actions=(STATUS, CREATE), status=None), writes=frozenset({permission_of(STATUS)})
+    )
+    with pytest.raises(UndeclaredWrite, match="create RayClusterReplicaSet/made"):
+        await passes(narrow, executed, Told()).reconcile(KEY)
+    assert executed.actions == []
+
+
+async def test_what_is_said_once_is_said_again_only_of_another_generation() -> None:
+    told = Told()
+    abouts = [ABOUT, ABOUT, {"metadata": ABOUT["metadata"] | {"generation": 2}}]
+    plan = StatelessPlan(status=None, events=(Event(reason="Odd", message="odd", is_said_once=True),))
+    given = steps(lambda _failed: plan)
+    subject = Steps(find=lambda _key: abouts.pop(0), observe=given.observe, plan=given.plan)
+    once = passes(subject, Executed(), told)
+    for _ in range(3):
+        await once.reconcile(KEY)
+    assert told.words == ["Odd: odd", "Odd: odd"]
+
+
+async def test_an_observation_may_ask_the_server() -> None:
+    async def observe(_raw: object) -> bool:
+        raise Conflict("the server was asked", code=409)
+
+    asking: Steps[bool] = Steps(
+        find=lambda _key: ABOUT, observe=observe, plan=lambda _observed, _now: StatelessPlan(status=None)
+    )
+    with pytest.raises(Conflict, match="asked"):
+        await passes(asking, Executed(), Told()).reconcile(KEY)
