@@ -19,9 +19,9 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.local.kuberay.pods import build_head_pod, build_worker_pod
 from rayfleet.local.kuberay.services import build_head_service
-from rayfleet.local.node.folders import node_folders
 from rayfleet.local.node.pod_note import read_note
 from rayfleet.local.node.processes import process_environment
+from rayfleet.local.node.settings import node_folders
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import PODS, SECRETS, SERVICES
 from rayfleet.testing.nodes import (

@@ -13,10 +13,11 @@ import pytest
 
 from rayfleet.local.node.cleanup import cleanup, end_strangers, prune_pod_folders, release
 from rayfleet.local.node.container_state import ContainerState, read_state, running_state, write_state
-from rayfleet.local.node.folders import NodeFolders, node_folders, pod_folder
+from rayfleet.local.node.folders import NodeFolders, pod_folder
 from rayfleet.local.node.log_rotation import remove_old_runs, rotate_large_logs
 from rayfleet.local.node.pod_note import PodNote, ray_cluster_key, read_note, write_note
 from rayfleet.local.node.processes import MARK, STATE_MARK, Children, ContainerCommand, ContainerProcess, end_marked
+from rayfleet.local.node.settings import node_folders
 from rayfleet.local.node.shared_memory import remove_orphaned_segments
 from rayfleet.local.node.slots import FIRST_PORT, SLOTS, Slot, Slots
 from rayfleet.model.errors import EnvironmentProblem

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from rayfleet.local.node.container_state import ContainerState
-from rayfleet.local.node.pod_status import ContainerView, Ended, PodView, pod_status
+from rayfleet.local.node.lifecycle import BACK_OFF, ContainerPolicy, Rest, Start, next_step
+from rayfleet.local.node.pod_status import pod_status
 from rayfleet.local.node.probes import ProbeKind, ProbeState, after_result, probe_specs
 from rayfleet.local.node.processes import Started
-from rayfleet.local.node.recalling import recalled_view, status_entry
+from rayfleet.local.node.recalling import recalled_pod, recalled_view, status_entry
 from rayfleet.local.node.restarts import ends_in_a_row, is_restarted, restart_backoff
+from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 T1 = T0 + timedelta(seconds=30)
@@ -21,10 +23,11 @@ def ended(code: int) -> Ended:
     return Ended(exit_code=code, reason="Completed" if code == 0 else "Error", started_at=T0, finished_at=T1)
 
 
-WAITING = ContainerView(name="a", image="i", waiting_reason="PodInitializing")
-RUNNING = replace(WAITING, started_at=T0, is_started=True)
+WAITING = ContainerView(name="a", image="i")
+RUNNING = replace(WAITING, state=Running(since=T0), is_started=True)
 READY = replace(RUNNING, is_ready=True)
-DONE, FAILED = replace(WAITING, ended=ended(0)), replace(WAITING, ended=ended(3))
+DONE, FAILED = replace(WAITING, state=ended(0)), replace(WAITING, state=ended(3))
+CRASHING = replace(WAITING, state=Waiting(reason=BACK_OFF), last_ended=ended(1))
 
 
 def view(*containers: ContainerView, init: tuple[ContainerView, ...] = (), policy: str = "Always") -> PodView:
@@ -52,7 +55,8 @@ def conditions(status: dict[str, Any]) -> dict[str, str]:
         (view(DONE, policy="OnFailure"), "Succeeded"),
         (view(FAILED, DONE, policy="Never"), "Failed"),
         (view(READY, FAILED, policy="Never"), "Running"),
-        (view(replace(WAITING, waiting_reason="CrashLoopBackOff", last_ended=ended(1))), "Running"),
+        (view(FAILED, policy="OnFailure"), "Running"),  # so will this one, and "Failed" could not be taken back
+        (view(CRASHING), "Running"),
     ],
 )
 def test_the_phase(pod: PodView, phase: str) -> None:
@@ -69,7 +73,7 @@ def test_ready_means_every_container() -> None:
 
 
 def test_a_pod_that_is_deleted_is_not_ready_though_its_containers_are() -> None:
-    status = conditions(pod_status(replace(view(READY), is_terminating=True), (), T0))
+    status = conditions(pod_status(replace(view(READY), fate=Fate.DELETED), (), T0))
     assert (status["ContainersReady"], status["Ready"]) == ("True", "False")
 
 
@@ -84,8 +88,7 @@ def test_a_transition_time_stays_until_the_condition_flips() -> None:
 
 def test_a_container_shows_exactly_one_state() -> None:
     for container, state in ((WAITING, "waiting"), (RUNNING, "running"), (FAILED, "terminated")):
-        found = pod_status(view(container), (), T0)["containerStatuses"][0]["state"]
-        assert list(found) == [state]
+        assert list(pod_status(view(container), (), T0)["containerStatuses"][0]["state"]) == [state]
 
 
 @pytest.mark.parametrize(
@@ -116,11 +119,11 @@ def test_ten_quiet_minutes_forget_the_back_off() -> None:
 
 def states(results: str, **raw: int) -> list[bool | None]:
     spec = probe_specs({"readinessProbe": {"tcpSocket": {"port": 1}, **raw}})[ProbeKind.READINESS]
-    state, found = ProbeState(), []
+    state, passing = ProbeState(), []
     for result in results:
         state = after_result(state, spec, result == "+")
-        found.append(state.is_passing)
-    return found
+        passing.append(state.is_passing)
+    return passing
 
 
 @pytest.mark.parametrize(
@@ -147,51 +150,95 @@ RAW = {"name": "a", "image": "i"}
 STILL = ContainerState(process=Started(pid=7, start_ticks=1), restart_count=2, started_at=T0)
 
 
-def entry(container: ContainerView) -> dict[str, Any]:
-    status = pod_status(view(container), (), T0)
-    return dict(status_entry({"status": status}, "a"))
+def recalled(container: ContainerView | None, running: ContainerState | None, policy: str = "Always") -> ContainerView:
+    status = pod_status(view(container), (), T0) if container else {}
+    return recalled_view(RAW, status_entry({"status": status}, "a"), running, ContainerPolicy(restart=policy))
+
+
+def next_of(container: ContainerView, policy: str = "Always") -> object:
+    """Return the step when nothing of an earlier run is left."""
+    return next_step(replace(container, is_clear=True), ContainerPolicy(restart=policy))
 
 
 def test_a_new_pod_recalls_nothing() -> None:
-    assert recalled_view(RAW, {}, None, "Always") == WAITING
+    assert recalled(None, None) == WAITING
+    assert next_of(WAITING) == Start(run=0)
 
 
 def test_what_still_runs_goes_on_with_its_readiness() -> None:
     running = replace(READY, restart_count=2, container_id="rayfleet://u/a/2", last_ended=ended(1))
-    found = recalled_view(RAW, entry(running), STILL, "Always")
-    assert (found.is_ready, found.is_started, found.restart_count) == (True, True, 2)
-    assert found.started_at == T0
-    assert found.container_id == "rayfleet://u/a/2"
-    assert found.last_ended is not None
+    assert recalled(running, STILL) == running
 
 
 def test_the_readiness_of_an_earlier_run_is_not_that_of_this_one() -> None:
     earlier = replace(READY, restart_count=1, container_id="rayfleet://u/a/1")
-    assert not recalled_view(RAW, entry(earlier), STILL, "Always").is_ready
+    assert not recalled(earlier, STILL).is_ready
 
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure"])
 def test_what_ran_and_is_gone_counts_as_a_restart(policy: str) -> None:
-    found = recalled_view(RAW, entry(replace(READY, restart_count=4, container_id="c")), None, policy)
-    assert found.restart_count == 5
-    assert found.last_ended is not None
-    assert (found.last_ended.exit_code, found.last_ended.reason) == (137, "ContainerStatusUnknown")
+    gone = recalled(replace(READY, restart_count=4, container_id="c"), None, policy)
+    assert next_of(gone, policy) == Start(run=5)
+    assert gone.last_ended is not None
+    assert (gone.last_ended.exit_code, gone.last_ended.reason) == (137, "ContainerStatusUnknown")
 
 
 def test_what_ran_and_must_not_run_again_has_failed() -> None:
-    found = recalled_view(RAW, entry(replace(READY, container_id="c")), None, "Never")
-    assert found.ended is not None
-    assert found.ended.exit_code == 137
+    gone = recalled(replace(READY, container_id="c"), None, "Never")
+    assert isinstance(gone.state, Ended)
+    assert gone.state.exit_code == 137
+    assert next_of(gone, "Never") == Rest()
 
 
 @pytest.mark.parametrize(("code", "policy"), [(0, "Never"), (3, "Never"), (0, "OnFailure")])
 def test_what_ended_for_good_stays_ended(code: int, policy: str) -> None:
-    found = recalled_view(RAW, entry(replace(WAITING, ended=ended(code), restart_count=1)), None, policy)
-    assert found.ended == ended(code)
-    assert found.restart_count == 1
+    over = recalled(replace(WAITING, state=ended(code), restart_count=1), None, policy)
+    assert (over.state, over.restart_count) == (ended(code), 1)
+    assert next_of(over, policy) == Rest()
 
 
 def test_what_waited_for_its_next_start_starts() -> None:
-    waiting = replace(WAITING, waiting_reason="CrashLoopBackOff", last_ended=ended(1), restart_count=3)
-    found = recalled_view(RAW, entry(waiting), None, "Always")
-    assert (found.ended, found.last_ended, found.restart_count) == (None, ended(1), 4)
+    waiting = recalled(replace(CRASHING, restart_count=3), None)
+    assert (waiting.state, waiting.last_ended) == (Waiting(), ended(1))
+    assert next_of(waiting) == Start(run=4)
+
+
+def recalled_names(pod: dict[str, Any], *running: str) -> list[tuple[str, bool]]:
+    """Return each container's name and whether it is held to have succeeded."""
+    spec = {"initContainers": [{"name": "init"}], "containers": [{"name": "main"}], **pod.get("spec", {})}
+    states = dict.fromkeys(running, STILL)
+    recalled = recalled_pod({**pod, "spec": spec}, states, "127.77.0.2", T0)
+    return [(container.name, container.has_succeeded) for container in recalled.everything]
+
+
+DONE_STATUS = {"state": {"terminated": dict.fromkeys(("startedAt", "finishedAt"), "2026-11-01T12:00:00Z")}}
+
+
+@pytest.mark.parametrize(
+    ("running", "is_done"),
+    [
+        ((), False),  # nothing runs: the pod begins anew, init containers included
+        (("init",), False),  # the init container goes on
+        (("main",), True),  # it must have succeeded, whatever its status says
+    ],
+)
+def test_init_containers_run_again_unless_the_pod_is_past_them(running: tuple[str, ...], is_done: bool) -> None:
+    status = {"initContainerStatuses": [{"name": "init", **DONE_STATUS}]}
+    assert recalled_names({"status": status}, *running) == [("init", is_done), ("main", False)]
+
+
+def test_a_pod_that_has_run_to_its_end_is_past_its_init_containers() -> None:
+    over = {"spec": {"restartPolicy": "Never"}, "status": {"containerStatuses": [{"name": "main", **DONE_STATUS}]}}
+    assert recalled_names(over) == [("init", True), ("main", True)]
+
+
+def test_an_init_container_that_succeeded_is_not_run_again_beside_one_that_runs() -> None:
+    spec = {"initContainers": [{"name": "first"}, {"name": "second"}]}
+    status = {"initContainerStatuses": [{"name": "first", **DONE_STATUS}]}
+    assert recalled_names({"spec": spec, "status": status}, "second")[0] == ("first", True)
+
+
+def test_a_pod_keeps_the_time_of_its_start() -> None:
+    pod = {"spec": {"containers": []}, "status": {"startTime": "2026-11-01T12:00:30Z"}}
+    assert recalled_pod(pod, {}, "127.77.0.2", T0).started_at == T1
+    assert recalled_pod({**pod, "status": {}}, {}, "127.77.0.2", T0).started_at == T0

@@ -10,13 +10,13 @@ import aiohttp
 
 from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
-from rayfleet.local.node.agent import Agent, own_process_variables
+from rayfleet.local.node.agent import Agent
 from rayfleet.local.node.cleanup import cleanup
-from rayfleet.local.node.folders import node_folders
+from rayfleet.local.node.directory import Directory
 from rayfleet.local.node.processes import Children
-from rayfleet.local.node.settings import NodeSettings
+from rayfleet.local.node.services import NodeServices
+from rayfleet.local.node.settings import NodeSettings, node_folders, own_variables
 from rayfleet.local.node.slots import Slots
-from rayfleet.local.node.surroundings import Surroundings
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import RayfleetError, SettingsError, leaves
 from rayfleet.plugin.cache import cache_folder
@@ -49,7 +49,8 @@ async def _run(settings: NodeSettings) -> None:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session,
     ):
         agent = Agent(client, settings)
-        around = Surroundings(
+        directory = Directory(client, agent.workers)
+        services = NodeServices(
             client=client,
             folders=settings.folders,
             slots=Slots(settings.folders),
@@ -57,13 +58,13 @@ async def _run(settings: NodeSettings) -> None:
             environments=load().local_environments,
             cache=cache_folder(),
             own_bin=Path(sys.executable).parent,
-            variables=own_process_variables(),
-            resolve=agent.resolve,
-            lookup_in=agent.lookup_in,
+            variables=own_variables(),
+            resolve=directory.resolve,
+            lookup_in=directory.lookup_in,
             children=Children(takes_orphans=True),
             events=EventRecorder(client, "rayfleet-node"),
         )
-        running = asyncio.create_task(agent.run(around))
+        running = asyncio.create_task(agent.run(services, directory))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set() and not settings.leaves_running:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rayfleet.local.node.container_state import forget_state, running_state
-from rayfleet.local.node.folders import NodeFolders, node_folders
+from rayfleet.local.node.folders import NodeFolders
 from rayfleet.local.node.pod_note import forget_note, read_note
 from rayfleet.local.node.processes import (
     MARK,
@@ -23,6 +23,7 @@ from rayfleet.local.node.processes import (
     process_environment,
     with_descendants,
 )
+from rayfleet.local.node.settings import node_folders
 from rayfleet.local.node.shared_memory import remove_orphaned_segments
 from rayfleet.local.node.slots import Slots
 

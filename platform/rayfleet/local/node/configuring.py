@@ -10,7 +10,7 @@ from rayfleet.local.node.images import base_environment, environment_of
 from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, beside_ray, localized_environment, localized_words
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
-from rayfleet.local.node.surroundings import Surroundings
+from rayfleet.local.node.services import NodeServices
 
 JsonObject = Mapping[str, Any]
 
@@ -22,10 +22,10 @@ _TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a
 class Configurator:
     """Configures the containers of one pod."""
 
-    def __init__(self, pod: JsonObject, network: PodNetwork, around: Surroundings, folder_name: str) -> None:
+    def __init__(self, pod: JsonObject, network: PodNetwork, services: NodeServices, folder_name: str) -> None:
         self._pod = pod
         self._network = network
-        self._around = around
+        self._services = services
         self._folder_name = folder_name
 
     def mark(self, container: str) -> str:
@@ -36,23 +36,23 @@ class Configurator:
         """Return the container's command and probe target. Raises CannotConfigure, NotResolved."""
         _check_support(self._pod, raw)
         _check_mounts(self._pod, raw)
-        lookup = self._around.lookup_in(self._pod["metadata"]["namespace"])
+        lookup = self._services.lookup_in(self._pod["metadata"]["namespace"])
         declared = container_environment(self._pod, raw, lookup, self._network.address)
         words = command_line(raw, declared)
         network = self._network if RAY_COMMAND in declared else beside_ray(self._network)
         environment = {
             **self._base(raw),
-            **localized_environment(declared, network, self._around.resolve),
+            **localized_environment(declared, network, self._services.resolve),
             MARK: self.mark(raw["name"]),
-            STATE_MARK: str(self._around.folders.state),
+            STATE_MARK: str(self._services.folders.state),
         }
-        folder = self._around.folders.container(self._folder_name, raw["name"])
+        folder = self._services.folders.container(self._folder_name, raw["name"])
         work = Path(raw["workingDir"]) if raw.get("workingDir") else folder
         folder.mkdir(parents=True, exist_ok=True)
         if not work.is_dir():
             raise CannotConfigure(f"container {raw['name']}: workingDir {str(work)!r} does not exist on this machine")
         command = ContainerCommand(
-            words=localized_words(words, declared, network, self._around.resolve),
+            words=localized_words(words, declared, network, self._services.resolve),
             environment=environment,
             folder=work,
             log_path=folder / f"{restart_count}.log",
@@ -60,17 +60,17 @@ class Configurator:
         target = ProbeTarget(
             address=self._network.address,
             port_of=lambda port: _real_port(raw, network, port),
-            words_of=lambda words: localized_words(list(words), declared, network, self._around.resolve),
-            children=self._around.children,
+            words_of=lambda words: localized_words(list(words), declared, network, self._services.resolve),
+            children=self._services.children,
             environment=environment,
             folder=work,
-            session=self._around.session,
+            session=self._services.session,
         )
         return Configured(command=command, target=target)
 
     def _base(self, raw: JsonObject) -> dict[str, str]:
-        environment = environment_of(raw.get("image", ""), self._around.environments)
-        return base_environment(environment, self._around.own_bin, self._around.cache, self._around.variables)
+        environment = environment_of(raw.get("image", ""), self._services.environments)
+        return base_environment(environment, self._services.own_bin, self._services.cache, self._services.variables)
 
 
 def _real_port(raw: JsonObject, network: PodNetwork, port: int | str) -> int:

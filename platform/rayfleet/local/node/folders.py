@@ -5,8 +5,6 @@ Pod folders in the cluster's state, short paths in a runtime folder.
 
 import os
 import stat
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +53,6 @@ class NodeFolders:
     def container(self, pod_folder: str, container: str) -> Path:
         """Return the folder of a container's logs and state."""
         return self.pods / pod_folder / container
-
-
-def node_folders(state: Path, environment: Mapping[str, str] | None = None) -> NodeFolders:
-    """Return the folders.
-
-    The runtime folder is ``$XDG_RUNTIME_DIR/rayfleet`` when that is short, else in the temporary folder.
-    """
-    variables = os.environ if environment is None else environment
-    base = variables.get("XDG_RUNTIME_DIR", "")
-    if not base or len(base) > 20:
-        base = tempfile.gettempdir()
-    return NodeFolders(state=state.absolute(), runtime=Path(base) / f"rayfleet-{os.getuid()}")
 
 
 def pod_folder(namespace: str, name: str, uid: str) -> str:

@@ -1,54 +1,22 @@
-"""A pod's status from the states of its containers. Pure. Source: Kubernetes, "Pod Lifecycle"."""
+"""A pod's status from what is known of its containers. Pure. Source: Kubernetes, "Pod Lifecycle"."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
+
+from rayfleet.local.node.lifecycle import is_over
+from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
 
 JsonObject = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a container's run ended."""
-
-    exit_code: int
-    reason: str
-    started_at: datetime
-    finished_at: datetime
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    type: str
+    is_true: bool
+    reason: str = ""
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerView:
-    """What is known of one container.
-
-    Exactly one of waiting (reason), running (started_at), ended says what it does now.
-    """
-
-    name: str
-    image: str
-    waiting_reason: str = ""
-    waiting_message: str = ""
-    started_at: datetime | None = None
-    ended: Ended | None = None
-    last_ended: Ended | None = None
-    restart_count: int = 0
-    is_ready: bool = False
-    is_started: bool = False
-    container_id: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodView:
-    """What is known of one pod."""
-
-    address: str
-    started_at: datetime
-    init_containers: tuple[ContainerView, ...]
-    containers: tuple[ContainerView, ...]
-    restart_policy: str
-    is_terminating: bool = False
 
 
 def pod_status(view: PodView, before: Sequence[JsonObject], now: datetime) -> dict[str, Any]:
@@ -56,63 +24,65 @@ def pod_status(view: PodView, before: Sequence[JsonObject], now: datetime) -> di
 
     ``before`` are the conditions as they stand, whose transition times stay while nothing flips.
     """
-    is_initialized = all(_succeeded(container) for container in view.init_containers)
-    is_complete = all(container.is_ready for container in view.containers)
-    unready = [container.name for container in view.containers if not container.is_ready]
-    because = ("ContainersNotReady", f"containers with unready status: {unready}") if unready else ("", "")
+    is_initialized = all(container.has_succeeded for container in view.init_containers)
     phase = _phase(view, is_initialized)
-    done = ("PodCompleted", "") if phase == "Succeeded" else because
-    is_ready = is_complete and not view.is_terminating
-    wanted = [
-        ("PodScheduled", True, "", ""),
-        ("Initialized", is_initialized, "" if is_initialized else "ContainersNotInitialized", ""),
-        ("ContainersReady", is_complete, *done),
-        ("Ready", is_ready, *(("PodTerminating", "") if is_complete and view.is_terminating else done)),
-    ]
     return {
         "phase": phase,
-        "conditions": [_condition(entry, before, now) for entry in wanted],
+        "conditions": [_stated(condition, before, now) for condition in _conditions(view, phase, is_initialized)],
         "hostIP": "127.0.0.1",
         "hostIPs": [{"ip": "127.0.0.1"}],
         "podIP": view.address,
         "podIPs": [{"ip": view.address}],
         "startTime": _time(view.started_at),
-        "initContainerStatuses": [_container(each) for each in view.init_containers],
-        "containerStatuses": [_container(each) for each in view.containers],
+        "initContainerStatuses": [_container(container) for container in view.init_containers],
+        "containerStatuses": [_container(container) for container in view.containers],
     }
 
 
 def _phase(view: PodView, is_initialized: bool) -> str:
-    failed_init = any(
-        each.ended is not None and each.ended.exit_code and view.restart_policy == "Never"
-        for each in view.init_containers
-    )
-    if failed_init:
+    if view.restart_policy == "Never" and any(
+        isinstance(container.state, Ended) and container.state.exit_code for container in view.init_containers
+    ):
         return "Failed"
     if not is_initialized:
         return "Pending"
-    ended = [each.ended for each in view.containers if each.ended is not None]
-    if len(ended) == len(view.containers) and view.restart_policy != "Always":
-        return "Failed" if any(each.exit_code for each in ended) else "Succeeded"
-    has_run = any(each.started_at or each.ended or each.last_ended for each in view.containers)
+    if all(is_over(container, view.restart_policy) for container in view.containers):
+        return "Succeeded" if all(container.has_succeeded for container in view.containers) else "Failed"
+    has_run = any(isinstance(each.state, Running) or each.newest_end is not None for each in view.containers)
     return "Running" if has_run else "Pending"
 
 
-def _condition(entry: tuple[str, bool, str, str], before: Sequence[JsonObject], now: datetime) -> dict[str, Any]:
-    kind, is_true, reason, message = entry
-    status = str(is_true)
-    old = next((each for each in before if each["type"] == kind), None)
-    since = (
-        old["lastTransitionTime"] if old and old["status"] == status and old.get("lastTransitionTime") else _time(now)
-    )
-    found: dict[str, Any] = {"type": kind, "status": status, "lastTransitionTime": since, "lastProbeTime": None}
-    if not is_true or (kind == "Ready" and reason == "PodCompleted"):
-        found |= {"reason": reason, "message": message}
-    return found
+def _conditions(view: PodView, phase: str, is_initialized: bool) -> Iterator[_Condition]:
+    """Yield the conditions in the kubelet's order."""
+    is_complete = all(container.is_ready for container in view.containers)
+    is_leaving = view.fate is not Fate.LIVES
+    unready = [container.name for container in view.containers if not container.is_ready]
+    because = ("ContainersNotReady", f"containers with unready status: {unready}") if unready else ("", "")
+    done = ("PodCompleted", "") if phase == "Succeeded" else because
+    yield _Condition("PodScheduled", True)
+    yield _Condition("Initialized", is_initialized, "" if is_initialized else "ContainersNotInitialized")
+    yield _Condition("ContainersReady", is_complete, *done)
+    leaving = ("PodTerminating", "") if is_complete and is_leaving else done
+    yield _Condition("Ready", is_complete and not is_leaving, *leaving)
+
+
+def _stated(condition: _Condition, before: Sequence[JsonObject], now: datetime) -> dict[str, Any]:
+    status = str(condition.is_true)
+    earlier: JsonObject = next((each for each in before if each["type"] == condition.type), {})
+    since = earlier.get("lastTransitionTime") if earlier.get("status") == status else None
+    stated: dict[str, Any] = {
+        "type": condition.type,
+        "status": status,
+        "lastTransitionTime": since or _time(now),
+        "lastProbeTime": None,
+    }
+    if not condition.is_true:
+        stated |= {"reason": condition.reason, "message": condition.message}
+    return stated
 
 
 def _container(view: ContainerView) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    return {
         "name": view.name,
         "image": view.image,
         "imageID": "",
@@ -120,32 +90,31 @@ def _container(view: ContainerView) -> dict[str, Any]:
         "ready": view.is_ready,
         "started": view.is_started,
         "restartCount": view.restart_count,
-        "state": _state(view),
+        "state": _state(view.state),
         "lastState": {"terminated": _terminated(view.last_ended)} if view.last_ended else {},
     }
-    return found
 
 
-def _state(view: ContainerView) -> dict[str, Any]:
-    if view.started_at is not None:
-        return {"running": {"startedAt": _time(view.started_at)}}
-    if view.ended is not None:
-        return {"terminated": _terminated(view.ended)}
-    return {"waiting": {"reason": view.waiting_reason or "PodInitializing", "message": view.waiting_message}}
+def _state(state: Waiting | Running | Ended) -> dict[str, Any]:
+    match state:
+        case Waiting(reason=reason, message=message):
+            return {"waiting": {"reason": reason, "message": message}}
+        case Running(since=since):
+            return {"running": {"startedAt": _time(since)}}
+        case Ended():
+            return {"terminated": _terminated(state)}
+        case _:
+            assert_never(state)
 
 
 def _terminated(ended: Ended) -> dict[str, Any]:
     return {
-        "exitCode": ended.exit_code if ended.exit_code >= 0 else 128 - ended.exit_code,
+        "exitCode": ended.exit_code,
         "reason": ended.reason,
         "message": ended.message,
         "startedAt": _time(ended.started_at),
         "finishedAt": _time(ended.finished_at),
     }
-
-
-def _succeeded(view: ContainerView) -> bool:
-    return view.ended is not None and view.ended.exit_code == 0
 
 
 def _time(moment: datetime) -> str:

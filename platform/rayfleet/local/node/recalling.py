@@ -1,4 +1,4 @@
-"""What a node that has just started believes of a container, from the pod's status and from what still runs. Pure.
+"""What a node that has just started believes of a pod, from its status and from what still runs. Pure.
 
 Rules, as the kubelet's after its own restart: what runs goes on with its status; what had ended for good stays ended;
 what ran and is gone has ended with an unknown exit code and counts as one more restart.
@@ -10,37 +10,61 @@ from datetime import datetime
 from typing import Any
 
 from rayfleet.local.node.container_state import ContainerState
-from rayfleet.local.node.pod_status import ContainerView, Ended
-from rayfleet.local.node.restarts import is_restarted
+from rayfleet.local.node.lifecycle import UNKNOWN_EXIT_CODE, ContainerPolicy, is_over
+from rayfleet.local.node.pod_lifecycle import container_policy
+from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
 
 JsonObject = Mapping[str, Any]
-UNKNOWN_EXIT_CODE = 137  # what the kubelet reports for a container whose end it did not see
 
 
-def recalled_view(raw: JsonObject, status: JsonObject, running: ContainerState | None, policy: str) -> ContainerView:
+def recalled_pod(pod: JsonObject, running: Mapping[str, ContainerState], address: str, now: datetime) -> PodView:
+    """Return the first view of a pod; ``running`` are its containers that still run, by name.
+
+    Where nothing runs any more the pod begins anew, init containers included, as the kubelet does without its sandbox.
+    Init containers of a pod that is past them must have succeeded.
+    """
+    spec = pod["spec"]
+    main = tuple(_recalled(pod, each, running, is_init=False) for each in spec["containers"])
+    init = tuple(
+        _recalled(pod, each, running, is_init=True)
+        if running
+        else ContainerView(name=each["name"], image=each.get("image", ""))
+        for each in spec.get("initContainers") or ()
+    )
+    restart = spec.get("restartPolicy", "Always")
+    is_past_init = any(isinstance(each.state, Running) for each in main) or all(is_over(each, restart) for each in main)
+    return PodView(
+        address=address,
+        started_at=moment((pod.get("status") or {}).get("startTime")) or now,
+        init_containers=tuple(_succeeded(each, now) for each in init) if is_past_init else init,
+        containers=main,
+        restart_policy=restart,
+        fate=Fate.LIVES,
+    )
+
+
+def recalled_view(
+    container: JsonObject, status: JsonObject, running: ContainerState | None, policy: ContainerPolicy
+) -> ContainerView:
     """Return the first view of a container; ``status`` is its entry in the pod's status, empty for a new pod."""
-    view = ContainerView(name=raw["name"], image=raw.get("image", ""), waiting_reason="PodInitializing")
     state, count = status.get("state") or {}, int(status.get("restartCount") or 0)
     last = _ended((status.get("lastState") or {}).get("terminated"))
+    view = ContainerView(name=container["name"], image=container.get("image", ""), restart_count=count, last_ended=last)
     if running is not None:
         is_same = count == running.restart_count and "running" in state
         return replace(
             view,
-            started_at=running.started_at,
+            state=Running(since=running.started_at),
             restart_count=running.restart_count,
-            last_ended=last,
             is_ready=is_same and bool(status.get("ready")),
             is_started=is_same and bool(status.get("started")),
             container_id=str(status.get("containerID") or "") if is_same else "",
         )
     ended = _ended(state.get("terminated")) or _lost(state.get("running"), status.get("containerID"))
-    if ended is not None and not is_restarted(policy, ended.exit_code):
-        return replace(view, ended=ended, last_ended=last, restart_count=count, waiting_reason="")
-    if ended is not None:
-        return replace(view, last_ended=ended, restart_count=count + 1)
-    if last is not None:  # it was waiting for its next start
-        return replace(view, last_ended=last, restart_count=count + 1)
-    return view
+    if ended is None:  # it never ran, or it waited for its next start
+        return replace(view, restart_count=count if last else 0)
+    over = replace(view, state=ended, is_ready=policy.is_init and ended.exit_code == 0)
+    return over if is_over(over, policy.restart) else replace(view, state=Waiting(), last_ended=ended)
 
 
 def status_entry(pod: JsonObject, name: str) -> JsonObject:
@@ -59,6 +83,19 @@ def moment(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text) if text else None
     except ValueError:
         return None
+
+
+def _recalled(
+    pod: JsonObject, container: JsonObject, running: Mapping[str, ContainerState], *, is_init: bool
+) -> ContainerView:
+    name = container["name"]
+    policy = container_policy(pod, container, is_init=is_init)
+    return recalled_view(container, status_entry(pod, name), running.get(name), policy)
+
+
+def _succeeded(view: ContainerView, now: datetime) -> ContainerView:
+    done = Ended(exit_code=0, reason="Completed", started_at=now, finished_at=now)
+    return replace(view, state=view.state if view.has_succeeded else done, is_ready=True)
 
 
 def _ended(raw: JsonObject | None) -> Ended | None:

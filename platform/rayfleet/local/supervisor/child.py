@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rayfleet.local.supervisor.record import ProcessIdentity, ProcessRecord, identity_of
+from rayfleet.local.supervisor.settings import child_environment
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Child:
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C at the terminal is the supervisor's to handle, in its order
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env=child_environment(),
             )
         self._process = process
         self._identity = identity_of(process.pid)

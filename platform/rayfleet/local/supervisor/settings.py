@@ -1,6 +1,11 @@
-"""What `rayfleet up` tells its supervisor, as one value that travels in a file."""
+"""What `rayfleet up` tells its supervisor, as one value that travels in a file.
+
+The only module of the package that reads the environment.
+"""
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -31,3 +36,8 @@ def read_settings(path: Path) -> SupervisorSettings:
     """Return what ``write_settings`` wrote."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     return SupervisorSettings(**{**raw, "root": Path(raw["root"])})
+
+
+def child_environment() -> Mapping[str, str]:
+    """Return the environment of a supervised process: the supervisor's own, and its output is written as it comes."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}

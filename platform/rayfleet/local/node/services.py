@@ -1,4 +1,4 @@
-"""What a pod worker needs of the node around it."""
+"""What a pod worker needs of its node."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from rayfleet.model.engine import LocalEnvironment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class NodeServices:
     """Shared by all pods of a node.
 
     ``variables`` is the node's own environment, of which containers get a few names only.

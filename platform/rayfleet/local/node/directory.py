@@ -1,0 +1,51 @@
+"""What the containers of this node may ask for by name: pods behind a Service, Secrets and ConfigMaps."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.reflector import Reflector
+from rayfleet.local.node.environments import ConfigLookup
+from rayfleet.local.node.loopback import PodNetwork, behind_service
+from rayfleet.local.node.pod import PodWorker
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import CONFIG_MAPS, SECRETS, SERVICES
+
+
+class Directory:
+    """``workers`` returns those of the pods that run here now."""
+
+    def __init__(self, client: KubeClient, workers: Callable[[], Iterable[PodWorker]]) -> None:
+        self._services = Reflector(client, SERVICES)
+        self._secrets = Reflector(client, SECRETS)
+        self._config_maps = Reflector(client, CONFIG_MAPS)
+        self._workers = workers
+
+    @property
+    def reflectors(self) -> tuple[Reflector, ...]:
+        """What must run, and be synced, before anything is asked."""
+        return self._services, self._secrets, self._config_maps
+
+    def resolve(self, namespace: str, name: str) -> PodNetwork | None:
+        """Return the network of a pod behind a Service (the first by name, those that are going last).
+
+        None without one.
+        """
+        service = self._services.store.get(ObjectKey(namespace=namespace, name=name))
+        selector: Mapping[str, str] = (service or {}).get("spec", {}).get("selector") or {}
+        if not selector:
+            return None
+        selected = [
+            worker
+            for worker in self._workers()
+            if worker.key.namespace == namespace
+            and selector.items() <= (worker.pod["metadata"].get("labels") or {}).items()
+        ]
+        selected.sort(key=lambda worker: ("deletionTimestamp" in worker.pod["metadata"], worker.key.name))
+        return behind_service(selected[0].network, selected[0].pod, service or {}) if selected else None
+
+    def lookup_in(self, namespace: str) -> ConfigLookup:
+        """Return how a pod of a namespace reads its Secrets and ConfigMaps."""
+        return ConfigLookup(
+            lambda name: self._secrets.store.get(ObjectKey(namespace=namespace, name=name)),
+            lambda name: self._config_maps.store.get(ObjectKey(namespace=namespace, name=name)),
+        )
