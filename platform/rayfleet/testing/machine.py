@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rayfleet.local.node.settings import node_folders
 from rayfleet.local.node.processes import STATE_MARK, marked_processes
+from rayfleet.local.node.settings import node_folders
 from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.testing.realkube import default_cache, ensure_kubectl
 

@@ -150,9 +150,15 @@ RAW = {"name": "a", "image": "i"}
 STILL = ContainerState(process=Started(pid=7, start_ticks=1), restart_count=2, started_at=T0)
 
 
-def recalled(container: ContainerView | None, running: ContainerState | None, policy: str = "Always") -> ContainerView:
+def recalled(
+    container: ContainerView | None,
+    running: ContainerState | None,
+    policy: str = "Always",
+    probes: frozenset[ProbeKind] = frozenset(),
+) -> ContainerView:
     status = pod_status(view(container), (), T0) if container else {}
-    return recalled_view(RAW, status_entry({"status": status}, "a"), running, ContainerPolicy(restart=policy))
+    rules = ContainerPolicy(restart=policy, probes=probes)
+    return recalled_view(RAW, status_entry({"status": status}, "a"), running, rules, "u/a")
 
 
 def next_of(container: ContainerView, policy: str = "Always") -> object:
@@ -172,7 +178,24 @@ def test_what_still_runs_goes_on_with_its_readiness() -> None:
 
 def test_the_readiness_of_an_earlier_run_is_not_that_of_this_one() -> None:
     earlier = replace(READY, restart_count=1, container_id="rayfleet://u/a/1")
-    assert not recalled(earlier, STILL).is_ready
+    assert not recalled(earlier, STILL, probes=frozenset({ProbeKind.READINESS})).is_ready
+
+
+@pytest.mark.parametrize(
+    ("probes", "is_started", "is_ready"),
+    [
+        ((), True, True),
+        ((ProbeKind.READINESS,), True, False),
+        ((ProbeKind.STARTUP,), False, False),
+    ],
+)
+def test_a_run_whose_start_the_status_never_heard_of_is_one_that_begins(
+    probes: tuple[ProbeKind, ...], is_started: bool, is_ready: bool
+) -> None:
+    """The node was killed between the start and the status: nobody else will say that it is ready."""
+    begun = recalled(None, STILL, probes=frozenset(probes))
+    assert (begun.is_started, begun.is_ready) == (is_started, is_ready)
+    assert (begun.restart_count, begun.container_id) == (2, "rayfleet://u/a/2")
 
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure"])
@@ -207,7 +230,8 @@ def recalled_names(pod: dict[str, Any], *running: str) -> list[tuple[str, bool]]
     """Return each container's name and whether it is held to have succeeded."""
     spec = {"initContainers": [{"name": "init"}], "containers": [{"name": "main"}], **pod.get("spec", {})}
     states = dict.fromkeys(running, STILL)
-    recalled = recalled_pod({**pod, "spec": spec}, states, "127.77.0.2", T0)
+    whole = {"metadata": {"uid": "u"}, **pod, "spec": spec}
+    recalled = recalled_pod(whole, states, "127.77.0.2", T0)
     return [(container.name, container.has_succeeded) for container in recalled.everything]
 
 
@@ -239,6 +263,6 @@ def test_an_init_container_that_succeeded_is_not_run_again_beside_one_that_runs(
 
 
 def test_a_pod_keeps_the_time_of_its_start() -> None:
-    pod = {"spec": {"containers": []}, "status": {"startTime": "2026-11-01T12:00:30Z"}}
+    pod = {"metadata": {"uid": "u"}, "spec": {"containers": []}, "status": {"startTime": "2026-11-01T12:00:30Z"}}
     assert recalled_pod(pod, {}, "127.77.0.2", T0).started_at == T1
     assert recalled_pod({**pod, "status": {}}, {}, "127.77.0.2", T0).started_at == T0

@@ -11,6 +11,7 @@ from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, beside_ray, lo
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
 from rayfleet.local.node.services import NodeServices
+from rayfleet.local.node.views import container_mark
 
 JsonObject = Mapping[str, Any]
 
@@ -28,10 +29,6 @@ class Configurator:
         self._services = services
         self._folder_name = folder_name
 
-    def mark(self, container: str) -> str:
-        """Return what every process of a container has in its environment."""
-        return f"{self._pod['metadata']['uid']}/{container}"
-
     def configured(self, raw: JsonObject, restart_count: int) -> Configured:
         """Return the container's command and probe target. Raises CannotConfigure, NotResolved."""
         _check_support(self._pod, raw)
@@ -43,7 +40,7 @@ class Configurator:
         environment = {
             **self._base(raw),
             **localized_environment(declared, network, self._services.resolve),
-            MARK: self.mark(raw["name"]),
+            MARK: container_mark(self._pod["metadata"]["uid"], raw["name"]),
             STATE_MARK: str(self._services.folders.state),
         }
         folder = self._services.folders.container(self._folder_name, raw["name"])

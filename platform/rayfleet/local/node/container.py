@@ -45,7 +45,7 @@ from rayfleet.local.node.notices import Notice, notices
 from rayfleet.local.node.prober import ProbeTarget, http_get, run_command, run_probe
 from rayfleet.local.node.probes import ProbeKind, probe_specs
 from rayfleet.local.node.processes import KILL_LIMIT_SECONDS, Children, ContainerCommand, ContainerProcess, end_marked
-from rayfleet.local.node.views import ContainerView
+from rayfleet.local.node.views import ContainerView, container_id
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Container:
             return
         self._process = process
         write_state(self._context.folder, ContainerState(process=process.started, restart_count=run, started_at=now))
-        self.take(Started(container_id=f"rayfleet://{self._context.mark}/{run}"), now)
+        self.take(Started(container_id=container_id(self._context.mark, run)), now)
         self._probing = asyncio.create_task(self._probe(configured.target))
 
     def _configured(self, run: int) -> Configured | Blocked:

@@ -229,6 +229,22 @@ def next_run(view: ContainerView) -> int:
     return view.restart_count if view.newest_end is None else view.restart_count + 1
 
 
+def begun(
+    view: ContainerView, run: int, container_id: str, probes: frozenset[ProbeKind], since: datetime
+) -> ContainerView:
+    """Return the container as a run of it begins: started and ready where no probe has a word in that."""
+    return replace(
+        view,
+        state=Running(since=since),
+        last_ended=view.newest_end,
+        restart_count=run,
+        container_id=container_id,
+        is_started=ProbeKind.STARTUP not in probes,
+        is_ready=not probes & {ProbeKind.READINESS, ProbeKind.STARTUP},
+        is_clear=False,
+    )
+
+
 def after(view: ContainerView, event: Event, policy: ContainerPolicy, now: datetime) -> ContainerView:
     """Return the container after an event; the same when the event came too late.
 
@@ -262,7 +278,7 @@ def _moved(view: ContainerView, event: Event, policy: ContainerPolicy, now: date
             state = Waiting(reason=reason, message=message, until=now + CONFIGURE_AGAIN)
             moved = replace(view, state=state, last_ended=view.newest_end, is_ready=False)
         case Started(container_id=container_id):
-            moved = _started(view, container_id, policy.probes, now)
+            moved = begun(view, next_run(view), container_id, policy.probes, now)
         case NotStarted(message=message):
             moved = _not_started(view, message, policy, now)
         case Probed():
@@ -277,19 +293,6 @@ def _moved(view: ContainerView, event: Event, policy: ContainerPolicy, now: date
         case _:
             assert_never(event)
     return moved
-
-
-def _started(view: ContainerView, container_id: str, probes: frozenset[ProbeKind], now: datetime) -> ContainerView:
-    return replace(
-        view,
-        state=Running(since=now),
-        last_ended=view.newest_end,
-        restart_count=next_run(view),
-        container_id=container_id,
-        is_started=ProbeKind.STARTUP not in probes,
-        is_ready=not probes & {ProbeKind.READINESS, ProbeKind.STARTUP},
-        is_clear=False,
-    )
 
 
 def _not_started(view: ContainerView, message: str, policy: ContainerPolicy, now: datetime) -> ContainerView:

@@ -30,7 +30,7 @@ from rayfleet.local.node.pod_note import PodNote, ray_cluster_key, write_note
 from rayfleet.local.node.recalling import recalled_pod
 from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.status_writer import RETRY_SECONDS, StatusWriter
-from rayfleet.local.node.views import ContainerView, Fate, PodView
+from rayfleet.local.node.views import ContainerView, Fate, PodView, container_mark
 from rayfleet.model.events import EventType
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS
@@ -149,7 +149,7 @@ class PodWorker:
             raw=raw,
             policy=container_policy(self._pod, raw, is_init=is_init),
             folder=self._folder(raw),
-            mark=self._configurator.mark(raw["name"]),
+            mark=container_mark(self.uid, raw["name"]),
             children=self._services.children,
             configure=lambda run: self._configurator.configured(raw, run),
             on_change=self._on_change,

@@ -10,9 +10,18 @@ from datetime import datetime
 from typing import Any
 
 from rayfleet.local.node.container_state import ContainerState
-from rayfleet.local.node.lifecycle import UNKNOWN_EXIT_CODE, ContainerPolicy, is_over
+from rayfleet.local.node.lifecycle import UNKNOWN_EXIT_CODE, ContainerPolicy, begun, is_over
 from rayfleet.local.node.pod_lifecycle import container_policy
-from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
+from rayfleet.local.node.views import (
+    ContainerView,
+    Ended,
+    Fate,
+    PodView,
+    Running,
+    Waiting,
+    container_id,
+    container_mark,
+)
 
 JsonObject = Mapping[str, Any]
 
@@ -44,22 +53,21 @@ def recalled_pod(pod: JsonObject, running: Mapping[str, ContainerState], address
 
 
 def recalled_view(
-    container: JsonObject, status: JsonObject, running: ContainerState | None, policy: ContainerPolicy
+    container: JsonObject, status: JsonObject, running: ContainerState | None, policy: ContainerPolicy, mark: str
 ) -> ContainerView:
-    """Return the first view of a container; ``status`` is its entry in the pod's status, empty for a new pod."""
+    """Return the first view of a container; ``status`` is its entry in the pod's status, empty for a new pod.
+
+    A run that the status does not know yet (the node died before it was written) is as ready as one that begins.
+    """
     state, count = status.get("state") or {}, int(status.get("restartCount") or 0)
     last = _ended((status.get("lastState") or {}).get("terminated"))
     view = ContainerView(name=container["name"], image=container.get("image", ""), restart_count=count, last_ended=last)
     if running is not None:
-        is_same = count == running.restart_count and "running" in state
-        return replace(
-            view,
-            state=Running(since=running.started_at),
-            restart_count=running.restart_count,
-            is_ready=is_same and bool(status.get("ready")),
-            is_started=is_same and bool(status.get("started")),
-            container_id=str(status.get("containerID") or "") if is_same else "",
-        )
+        run = running.restart_count
+        fresh = begun(view, run, container_id(mark, run), policy.probes, running.started_at)
+        if count != run or "running" not in state:
+            return fresh
+        return replace(fresh, is_ready=bool(status.get("ready")), is_started=bool(status.get("started")))
     ended = _ended(state.get("terminated")) or _lost(state.get("running"), status.get("containerID"))
     if ended is None:  # it never ran, or it waited for its next start
         return replace(view, restart_count=count if last else 0)
@@ -90,7 +98,8 @@ def _recalled(
 ) -> ContainerView:
     name = container["name"]
     policy = container_policy(pod, container, is_init=is_init)
-    return recalled_view(container, status_entry(pod, name), running.get(name), policy)
+    mark = container_mark(pod["metadata"]["uid"], name)
+    return recalled_view(container, status_entry(pod, name), running.get(name), policy, mark)
 
 
 def _succeeded(view: ContainerView, now: datetime) -> ContainerView:

@@ -86,6 +86,16 @@ class ContainerView:
         return isinstance(self.state, Ended) and self.state.exit_code == 0
 
 
+def container_mark(pod_uid: str, container: str) -> str:
+    """Return what every process of a container has in its environment."""
+    return f"{pod_uid}/{container}"
+
+
+def container_id(mark: str, run: int) -> str:
+    """Return the id that the status gives to a run of a container."""
+    return f"rayfleet://{mark}/{run}"
+
+
 class Fate(StrEnum):
     """What is to become of a pod here."""
 
