@@ -13,12 +13,12 @@ def start_ticks(pid: int) -> int | None:
 
 def parents() -> dict[int, int]:
     """Return the parent of every process now."""
-    found = {}
+    parent_of = {}
     for pid in process_ids():
         fields = _stat_fields(pid)
         if fields is not None:
-            found[pid] = int(fields[1])
-    return found
+            parent_of[pid] = int(fields[1])
+    return parent_of
 
 
 def process_ids() -> Iterator[int]:

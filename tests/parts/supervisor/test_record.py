@@ -9,7 +9,7 @@ import pytest
 
 from rayfleet.local.folders import cluster_folders
 from rayfleet.local.proc import start_ticks
-from rayfleet.local.supervisor.child import restart_delay
+from rayfleet.local.supervisor.child import RESTART_BACKOFF
 from rayfleet.local.supervisor.commands import child_specs
 from rayfleet.local.supervisor.record import (
     ProcessIdentity,
@@ -69,7 +69,7 @@ def test_settings_travel_unchanged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("deaths", "seconds"), [(1, 0.2), (2, 0.4), (3, 0.8), (20, 10.0)])
 def test_a_process_that_keeps_dying_is_started_ever_more_seldom(deaths: int, seconds: float) -> None:
-    assert restart_delay(deaths) == pytest.approx(seconds)
+    assert RESTART_BACKOFF.delay(deaths).total_seconds() == pytest.approx(seconds)
 
 
 def test_every_process_listens_on_loopback_and_logs_to_its_own_file(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from rayfleet.local.node.environments import (
     expanded,
 )
 from rayfleet.local.node.images import ImageNotFound, base_environment, environment_of
-from rayfleet.local.node.quantities import quantity_value, whole_quantity
 from rayfleet.local.node.scheduling import extended_resources, planned_schedule
 from rayfleet.model.engine import LocalEnvironment
 
@@ -74,19 +73,10 @@ def test_containers_add_up_and_init_containers_run_before() -> None:
     assert extended_resources(asked) == {"nvidia.com/gpu": 3}
 
 
-@pytest.mark.parametrize(("text", "value"), [("500m", 0.5), ("8Gi", 8 * 2**30), ("4", 4), (2, 2), ("1k", 1000)])
-def test_quantities(text: str | int, value: float) -> None:
-    assert quantity_value(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "Gi", "4x", "4Gx"])
-def test_what_is_no_quantity(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a quantity|could not convert"):
-        quantity_value(text)
-
-
-def test_quantities_are_rounded_up() -> None:
-    assert whole_quantity("1500m") == 2
+@pytest.mark.parametrize(("amount", "count"), [("2k", 2000), ("1e3", 1000), (".5", 1), ("1000m", 1), ("1500m", 2)])
+def test_an_amount_of_accelerators_is_whole_however_it_is_written(amount: str, count: int) -> None:
+    """As ``rayfleet.objects.ray_spec`` counts them for the planner."""
+    assert extended_resources(pod("a", amount)) == {"nvidia.com/gpu": count}
 
 
 SECRET = {"data": {"auth_token": base64.b64encode(b"t0ken").decode()}}

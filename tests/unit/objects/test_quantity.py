@@ -36,6 +36,7 @@ def test_what_the_real_server_refuses_is_no_quantity(text: str) -> None:
         (4, 4),
         ("1000m", 1),
         ("1Ki", 1024),
+        ("8Gi", 8 * 2**30),
         ("1n", Fraction(1, 10**9)),
         ("-3", -3),
         ("1E", 10**18),
@@ -47,7 +48,8 @@ def test_every_notation_of_the_api_server_is_read(text: str | float, amount: Fra
 
 
 @pytest.mark.parametrize(
-    "text", ["", "two", "much", "1ki", "1GiB", "1 Gi", "e3", ".", "1e", "0x10", "1Gi1", "--1", "1,5"]
+    "text",
+    ["", "two", "much", "1ki", "1GiB", "1 Gi", "e3", ".", "1e", "0x10", "1Gi1", "--1", "1,5", "Gi", "4x", "4Gx"],
 )
 def test_what_is_no_quantity_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):

@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -23,8 +22,11 @@ from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.events import EventType
-from rayfleet.model.meta import ObjectKey
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import PODS
+from rayfleet.objects.meta import key_of, name_of, uid_of
+from rayfleet.objects.pods import node_name
+from rayfleet.objects.times import encode_time
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ class Agent:
 
     def _bound_uids(self) -> frozenset[str]:
         pods = self._reflector.store.list()
-        return frozenset(pod["metadata"]["uid"] for pod in pods if pod["spec"].get("nodeName") == self._settings.name)
+        return frozenset(uid_of(pod) for pod in pods if node_name(pod) == self._settings.name)
 
     async def _prune_folders(self) -> None:
         while True:
@@ -128,7 +130,7 @@ class Agent:
         changes = roster_changes(standings, self._reflector.store.list(), self._settings.name)
         served = self._served()
         for pod in changes.updated:
-            served[pod["metadata"]["uid"]].worker.update(pod)
+            served[uid_of(pod)].worker.update(pod)
         for uid in changes.vanished:
             served[uid].worker.vanish()
         for uid in changes.forgotten:
@@ -136,11 +138,11 @@ class Agent:
         for pod in changes.begun:
             self._begin(pod, services)
 
-    def _begin(self, pod: Mapping[str, Any], services: NodeServices) -> None:
+    def _begin(self, pod: ReadOnlyJson, services: NodeServices) -> None:
         try:
             worker = PodWorker(pod, services)
         except EnvironmentProblem as error:
-            log.error("cannot run a pod; trying again", extra={"pod": pod["metadata"]["name"], "reason": str(error)})
+            log.error("cannot run a pod; trying again", extra={"pod": name_of(pod), "reason": str(error)})
             self._look_again(AGAIN_SECONDS)
             return
         worker.update(pod)
@@ -168,7 +170,7 @@ class Agent:
         for unfit in schedule.waiting:
             await self._refuse(unfit, services.events)
 
-    async def _bind(self, pod: Mapping[str, Any]) -> None:
+    async def _bind(self, pod: ReadOnlyJson) -> None:
         meta = pod["metadata"]
         binding = {
             "apiVersion": "v1",
@@ -181,26 +183,24 @@ class Agent:
         except (NotFound, Conflict, AlreadyExists):
             return  # gone, or bound already: the watch shows
         except ApiError as error:
-            log.warning("cannot bind a pod; trying again", extra={"pod": meta["name"], "reason": error.message})
+            log.warning("cannot bind a pod; trying again", extra={"pod": name_of(pod), "reason": error.message})
             self._look_again(BIND_AGAIN_SECONDS)
 
     async def _refuse(self, unfit: Unschedulable, events: EventRecorder) -> None:
         """Say in the pod's status why it waits, once for each message."""
-        meta = unfit.pod["metadata"]
-        entry = _Unfit(unfit.message)
-        if self._pods.get(meta["uid"]) == entry:
+        uid, entry = uid_of(unfit.pod), _Unfit(unfit.message)
+        if self._pods.get(uid) == entry:
             return
-        about = {"apiVersion": "v1", "kind": "Pod", "metadata": meta}
+        about = {"apiVersion": "v1", "kind": "Pod", "metadata": unfit.pod["metadata"]}
         events.record(about, reason="FailedScheduling", message=unfit.message, type=EventType.WARNING)
         condition = {
             "type": "PodScheduled",
             "status": "False",
             "reason": "Unschedulable",
             "message": unfit.message,
-            "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTransitionTime": encode_time(datetime.now(UTC)),
         }
-        key = ObjectKey(namespace=meta["namespace"], name=meta["name"])
         status = {"status": {"phase": "Pending", "conditions": [condition]}}
         with contextlib.suppress(ApiError):
-            await self._client.patch(PODS, key, status, subresource="status")
-            self._pods[meta["uid"]] = entry
+            await self._client.patch(PODS, key_of(unfit.pod), status, subresource="status")
+            self._pods[uid] = entry

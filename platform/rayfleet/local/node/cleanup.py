@@ -86,18 +86,18 @@ def prune_pod_folders(folders: NodeFolders, living: Collection[str], kept: int =
 
 def _strangers(folders: NodeFolders, living: Collection[str]) -> list[int]:
     """Return the processes of pods that are not ``living``: by mark, and by state file where a mark was overwritten."""
-    found = set()
+    strangers = set()
     for pid in marked_processes(str(folders.state), STATE_MARK):
         uid = _marked_uid(pid)
         if uid and uid not in living:
-            found.add(pid)
+            strangers.add(pid)
     for folder in _pod_folders(folders):
         if _uid(folder) not in living:
             for state_file in folder.glob("*/state.json"):
                 state = running_state(state_file.parent)
                 if state is not None:
-                    found.add(state.process.pid)
-    return with_descendants(found)
+                    strangers.add(state.process.pid)
+    return with_descendants(strangers)
 
 
 def _marked_uid(pid: int) -> str:

@@ -1,8 +1,6 @@
 """From a container's spec to a command that runs here: environment, image, addresses, volumes."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rayfleet.local.node.container import Configured
 from rayfleet.local.node.environments import CannotConfigure, command_line, container_environment
@@ -12,8 +10,9 @@ from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
 from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.views import container_mark
-
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import namespace_of, uid_of
+from rayfleet.objects.parts import part
 
 # Mounts that mean nothing on a shared machine: shared memory is the machine's, Ray's folder is --temp-dir.
 _SHARED_MOUNTS = frozenset({"/dev/shm", "/tmp/ray"})  # noqa: S108 - names of mounts, not files of ours
@@ -23,24 +22,24 @@ _TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a
 class Configurator:
     """Configures the containers of one pod."""
 
-    def __init__(self, pod: JsonObject, network: PodNetwork, services: NodeServices, folder_name: str) -> None:
+    def __init__(self, pod: ReadOnlyJson, network: PodNetwork, services: NodeServices, folder_name: str) -> None:
         self._pod = pod
         self._network = network
         self._services = services
         self._folder_name = folder_name
 
-    def configured(self, raw: JsonObject, restart_count: int) -> Configured:
-        """Return the container's command and probe target. Raises CannotConfigure, NotResolved."""
+    def configured(self, raw: ReadOnlyJson, run: int) -> Configured:
+        """Return a run's command and the container's probe target. Raises CannotConfigure, NotResolved."""
         _check_support(self._pod, raw)
         _check_mounts(self._pod, raw)
-        lookup = self._services.lookup_in(self._pod["metadata"]["namespace"])
+        lookup = self._services.lookup_in(namespace_of(self._pod))
         declared = container_environment(self._pod, raw, lookup, self._network.address)
         words = command_line(raw, declared)
         network = self._network if RAY_COMMAND in declared else beside_ray(self._network)
         environment = {
             **self._base(raw),
             **localized_environment(declared, network, self._services.resolve),
-            MARK: container_mark(self._pod["metadata"]["uid"], raw["name"]),
+            MARK: container_mark(uid_of(self._pod), raw["name"]),
             STATE_MARK: str(self._services.folders.state),
         }
         folder = self._services.folders.container(self._folder_name, raw["name"])
@@ -52,7 +51,7 @@ class Configurator:
             words=localized_words(words, declared, network, self._services.resolve),
             environment=environment,
             folder=work,
-            log_path=folder / f"{restart_count}.log",
+            log_path=folder / f"{run}.log",
         )
         target = ProbeTarget(
             address=self._network.address,
@@ -65,41 +64,38 @@ class Configurator:
         )
         return Configured(command=command, target=target)
 
-    def _base(self, raw: JsonObject) -> dict[str, str]:
+    def _base(self, raw: ReadOnlyJson) -> dict[str, str]:
         environment = environment_of(raw.get("image", ""), self._services.environments)
         return base_environment(environment, self._services.own_bin, self._services.cache, self._services.variables)
 
 
-def _real_port(raw: JsonObject, network: PodNetwork, port: int | str) -> int:
+def _real_port(raw: ReadOnlyJson, network: PodNetwork, port: int | str) -> int:
     if isinstance(port, str) and not port.isdigit():
-        found = next((each["containerPort"] for each in raw.get("ports") or () if each.get("name") == port), None)
-        if found is None:
-            return 0
-        port = found
+        port = next((each["containerPort"] for each in raw.get("ports") or () if each.get("name") == port), 0)
     return network.port_map.get(int(port), int(port))
 
 
-def _check_support(pod: JsonObject, raw: JsonObject) -> None:
+def _check_support(pod: ReadOnlyJson, raw: ReadOnlyJson) -> None:
     """Refuse what would silently not happen. Raises CannotConfigure."""
     name = raw["name"]
     if raw in (pod["spec"].get("initContainers") or ()) and raw.get("restartPolicy") == "Always":
         raise CannotConfigure(f"init container {name}: sidecars (restartPolicy Always) do not work on this machine")
-    if (raw.get("lifecycle") or {}).get("postStart"):
+    if part(raw, "lifecycle").get("postStart"):
         raise CannotConfigure(f"container {name}: postStart hooks do not work on this machine; use the command")
     for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
-        if "grpc" in (raw.get(kind) or {}):
+        if "grpc" in part(raw, kind):
             raise CannotConfigure(
                 f"container {name}: {kind}: grpc does not work on this machine; use exec or tcpSocket"
             )
 
 
-def _check_mounts(pod: JsonObject, raw: JsonObject) -> None:
+def _check_mounts(pod: ReadOnlyJson, raw: ReadOnlyJson) -> None:
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
     for mount in raw.get("volumeMounts") or ():
         path, volume = mount["mountPath"], volumes.get(mount["name"]) or {}
         if path in _SHARED_MOUNTS or path == _TOKEN_MOUNT:
             continue
-        if (volume.get("hostPath") or {}).get("path") == path and Path(path).exists():
+        if part(volume, "hostPath").get("path") == path and Path(path).exists():
             continue
         raise CannotConfigure(
             f"container {raw['name']}: volume {mount['name']!r} cannot be mounted at {path}: "

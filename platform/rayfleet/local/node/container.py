@@ -6,7 +6,7 @@ is taken back: its process is known from the container's state file, its probes 
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,10 +46,10 @@ from rayfleet.local.node.prober import ProbeTarget, http_get, run_command, run_p
 from rayfleet.local.node.probes import ProbeKind, probe_specs
 from rayfleet.local.node.processes import KILL_LIMIT_SECONDS, Children, ContainerCommand, ContainerProcess, end_marked
 from rayfleet.local.node.views import ContainerView, container_id
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.parts import part
 
 log = logging.getLogger(__name__)
-
-JsonObject = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class ContainerContext:
     ``notify`` takes what a person should read.
     """
 
-    raw: JsonObject
+    raw: ReadOnlyJson
     policy: ContainerPolicy
     folder: Path
     mark: str
@@ -246,7 +246,7 @@ class Container:
 
     async def _pre_stop(self, by: datetime) -> None:
         """Run the preStop hook; a container that was taken back and is not known yet has none."""
-        hook = (self._context.raw.get("lifecycle") or {}).get("preStop")
+        hook = part(self._context.raw, "lifecycle").get("preStop")
         if self._target is None:
             return
         try:

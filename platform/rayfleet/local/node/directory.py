@@ -1,6 +1,6 @@
 """What the containers of this node may ask for by name: pods behind a Service, Secrets and ConfigMaps."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.reflector import Reflector
@@ -9,6 +9,9 @@ from rayfleet.local.node.loopback import PodNetwork, behind_service
 from rayfleet.local.node.pod import PodWorker
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, SECRETS, SERVICES
+from rayfleet.objects.meta import is_terminating, labels_of
+from rayfleet.objects.selectors import has_all
+from rayfleet.objects.services import service_selector
 
 
 class Directory:
@@ -31,17 +34,15 @@ class Directory:
         None without one.
         """
         service = self._services.store.get(ObjectKey(namespace=namespace, name=name))
-        selector: Mapping[str, str] = (service or {}).get("spec", {}).get("selector") or {}
-        if not selector:
+        if service is None or not service_selector(service):
             return None
         selected = [
             worker
             for worker in self._workers()
-            if worker.key.namespace == namespace
-            and selector.items() <= (worker.pod["metadata"].get("labels") or {}).items()
+            if worker.key.namespace == namespace and has_all(service_selector(service), labels_of(worker.pod))
         ]
-        selected.sort(key=lambda worker: ("deletionTimestamp" in worker.pod["metadata"], worker.key.name))
-        return behind_service(selected[0].network, selected[0].pod, service or {}) if selected else None
+        selected.sort(key=lambda worker: (is_terminating(worker.pod), worker.key.name))
+        return behind_service(selected[0].network, selected[0].pod, service) if selected else None
 
     def lookup_in(self, namespace: str) -> ConfigLookup:
         """Return how a pod of a namespace reads its Secrets and ConfigMaps."""

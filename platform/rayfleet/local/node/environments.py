@@ -6,13 +6,15 @@ Variables".
 """
 
 import base64
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from rayfleet.local.node.quantities import quantity_value, whole_quantity
-
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import annotation, label, name_of, namespace_of, uid_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.pods import node_name
+from rayfleet.objects.quantity import Quantity
 
 _REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -26,25 +28,27 @@ class ConfigLookup:
     """Reads Secrets and ConfigMaps of the pod's namespace; None when absent."""
 
     def __init__(
-        self, secret: Callable[[str], JsonObject | None], config_map: Callable[[str], JsonObject | None]
+        self, secret: Callable[[str], ReadOnlyJson | None], config_map: Callable[[str], ReadOnlyJson | None]
     ) -> None:
         self.secret = secret
         self.config_map = config_map
 
 
-def container_environment(pod: JsonObject, container: JsonObject, lookup: ConfigLookup, address: str) -> dict[str, str]:
+def container_environment(
+    pod: ReadOnlyJson, container: ReadOnlyJson, lookup: ConfigLookup, address: str
+) -> dict[str, str]:
     """Return the declared environment of a container, in order. Raises CannotConfigure."""
-    found: dict[str, str] = {}
+    environment: dict[str, str] = {}
     for source in container.get("envFrom") or ():
-        found |= _from_source(source, lookup)
+        environment |= _from_source(source, lookup)
     for entry in container.get("env") or ():
         if "valueFrom" in entry:
             value = _referenced(entry["name"], entry["valueFrom"], pod, container, (lookup, address))
             if value is not None:
-                found[entry["name"]] = value
+                environment[entry["name"]] = value
         else:
-            found[entry["name"]] = expanded(str(entry.get("value") or ""), found)
-    return found
+            environment[entry["name"]] = expanded(str(entry.get("value") or ""), environment)
+    return environment
 
 
 def expanded(text: str, environment: Mapping[str, str]) -> str:
@@ -58,7 +62,7 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replacement, text)
 
 
-def command_line(container: JsonObject, environment: Mapping[str, str]) -> list[str]:
+def command_line(container: ReadOnlyJson, environment: Mapping[str, str]) -> list[str]:
     """Return command and args with references replaced.
 
     Raises CannotConfigure without a command: images have no entrypoint here.
@@ -72,7 +76,7 @@ def command_line(container: JsonObject, environment: Mapping[str, str]) -> list[
     return [expanded(str(word), environment) for word in (*command, *(container.get("args") or ()))]
 
 
-def _from_source(source: JsonObject, lookup: ConfigLookup) -> dict[str, str]:
+def _from_source(source: ReadOnlyJson, lookup: ConfigLookup) -> dict[str, str]:
     prefix = source.get("prefix", "")
     for field, read, decode in (
         ("secretRef", lookup.secret, _decoded),
@@ -81,15 +85,15 @@ def _from_source(source: JsonObject, lookup: ConfigLookup) -> dict[str, str]:
         reference = source.get(field)
         if reference is None:
             continue
-        found = read(reference["name"])
-        if found is None and not reference.get("optional"):
+        holder = read(reference["name"])
+        if holder is None and not reference.get("optional"):
             raise CannotConfigure(f"envFrom: there is no {field.removesuffix('Ref')} {reference['name']!r}")
-        return {prefix + key: decode(value) for key, value in ((found or {}).get("data") or {}).items()}
+        return {prefix + key: decode(value) for key, value in part(holder or {}, "data").items()}
     return {}
 
 
 def _referenced(
-    name: str, source: JsonObject, pod: JsonObject, container: JsonObject, known: tuple[ConfigLookup, str]
+    name: str, source: ReadOnlyJson, pod: ReadOnlyJson, container: ReadOnlyJson, known: tuple[ConfigLookup, str]
 ) -> str | None:
     lookup, address = known
     match source:
@@ -105,17 +109,16 @@ def _referenced(
             raise CannotConfigure(f"env {name}: valueFrom {sorted(source)} is not supported on this machine")
 
 
-def field_value(pod: JsonObject, path: str, address: str) -> str:
+def field_value(pod: ReadOnlyJson, path: str, address: str) -> str:
     """Return what the downward API gives for a field path. Raises CannotConfigure for one that it does not have."""
-    meta, spec = pod["metadata"], pod["spec"]
     if match := _SUBSCRIPT.fullmatch(path):
-        return str((meta.get(match[1]) or {}).get(match[2], ""))
+        return label(pod, match[2]) if match[1] == "labels" else annotation(pod, match[2])
     plain = {
-        "metadata.name": meta.get("name"),
-        "metadata.namespace": meta.get("namespace"),
-        "metadata.uid": meta.get("uid"),
-        "spec.nodeName": spec.get("nodeName"),
-        "spec.serviceAccountName": spec.get("serviceAccountName", "default"),
+        "metadata.name": name_of(pod),
+        "metadata.namespace": namespace_of(pod),
+        "metadata.uid": uid_of(pod),
+        "spec.nodeName": node_name(pod),
+        "spec.serviceAccountName": part(pod, "spec").get("serviceAccountName", "default"),
         "status.podIP": address,
         "status.podIPs": address,
         "status.hostIP": "127.0.0.1",
@@ -129,21 +132,21 @@ def field_value(pod: JsonObject, path: str, address: str) -> str:
 def _keyed(
     name: str,
     kind: str,
-    reference: JsonObject,
-    read: Callable[[str], JsonObject | None],
+    reference: ReadOnlyJson,
+    read: Callable[[str], ReadOnlyJson | None],
     decode: Callable[[str], str],
 ) -> str | None:
-    found = read(reference["name"])
-    value = ((found or {}).get("data") or {}).get(reference["key"])
+    holder = read(reference["name"])
+    value = part(holder or {}, "data").get(reference["key"])
     if value is not None:
         return decode(value)
     if reference.get("optional"):
         return None
-    missing = "it" if found is None else f"its key {reference['key']!r}"
+    missing = "it" if holder is None else f"its key {reference['key']!r}"
     raise CannotConfigure(f"env {name}: {kind} {reference['name']!r}: {missing} does not exist")
 
 
-def _resource(name: str, reference: JsonObject, pod: JsonObject, container: JsonObject) -> str:
+def _resource(name: str, reference: ReadOnlyJson, pod: ReadOnlyJson, container: ReadOnlyJson) -> str:
     owner = container
     if reference.get("containerName"):
         owner = next(
@@ -153,8 +156,8 @@ def _resource(name: str, reference: JsonObject, pod: JsonObject, container: Json
     resources = owner.get("resources") or {}
     value = (resources.get(side) or {}).get(resource) or (resources.get("limits") or {}).get(resource)
     try:
-        divisor = quantity_value(reference.get("divisor") or 1) or 1.0
-        return str(whole_quantity(quantity_value(value or 0) / divisor))
+        divisor = Quantity.parse(reference.get("divisor") or 1).amount or 1
+        return str(math.ceil(Quantity.parse(value or 0).amount / divisor))
     except ValueError as error:
         raise CannotConfigure(f"env {name}: {error}") from error
 

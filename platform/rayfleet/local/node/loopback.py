@@ -10,9 +10,11 @@ bind ``*``; socket paths want a short ``--temp-dir``.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.parts import mappings, part
+from rayfleet.objects.pods import ray_container
+from rayfleet.objects.services import service_ports
 
 RAY_COMMAND = "KUBERAY_GEN_RAY_START_CMD"
 PORTS_PER_POD = 60
@@ -71,15 +73,15 @@ class PodNetwork:
 Resolve = Callable[[str, str], PodNetwork | None]
 
 
-def ray_command(pod: JsonObject) -> str:
+def ray_command(pod: ReadOnlyJson) -> str:
     """Return the start command that KubeRay wrote into the pod's Ray container, empty for a pod without Ray."""
-    for entry in pod["spec"]["containers"][0].get("env") or ():
+    for entry in mappings(ray_container(pod).get("env")):
         if entry["name"] == RAY_COMMAND:
             return str(entry.get("value") or "")
     return ""
 
 
-def pod_network(pod: JsonObject, address: str, first_port: int, temp_dir: str) -> PodNetwork:
+def pod_network(pod: ReadOnlyJson, address: str, first_port: int, temp_dir: str) -> PodNetwork:
     """Return the network of a pod whose slot has this address and block of ports."""
     command = ray_command(pod)
     if not command:
@@ -99,20 +101,20 @@ def beside_ray(network: PodNetwork) -> PodNetwork:
     return replace(network, port_map=ports)
 
 
-def behind_service(network: PodNetwork, pod: JsonObject, service: JsonObject) -> PodNetwork:
+def behind_service(network: PodNetwork, pod: ReadOnlyJson, service: ReadOnlyJson) -> PodNetwork:
     """Return a pod's network as a client of a Service sees it: the Service's ports lead to its target ports."""
     named = {
         port["name"]: int(port["containerPort"])
-        for container in pod["spec"]["containers"]
-        for port in container.get("ports") or ()
+        for container in mappings(part(pod, "spec").get("containers"))
+        for port in mappings(container.get("ports"))
         if port.get("name")
     }
     ports = {}
-    for entry in service.get("spec", {}).get("ports") or ():
-        target = entry.get("targetPort") or entry["port"]
-        target = named.get(target, 0) if isinstance(target, str) and not target.isdigit() else int(target)
+    for port in service_ports(service):
+        is_name = isinstance(port.target, str) and not port.target.isdigit()
+        target = named.get(str(port.target), 0) if is_name else int(port.target)
         if target:
-            ports[int(entry["port"])] = network.port_map.get(target, target)
+            ports[port.port] = network.port_map.get(target, target)
     return replace(network, port_map={**network.port_map, **ports})
 
 
@@ -167,19 +169,19 @@ def localized_text(text: str, network: PodNetwork, resolve: Resolve) -> str:
 
 def localized_environment(environment: Mapping[str, str], network: PodNetwork, resolve: Resolve) -> dict[str, str]:
     """Return a container's environment for this machine. Raises NotResolved."""
-    found = {
+    local = {
         name: value if name in _LEFT_AS_IT_IS else localized_text(value, network, resolve)
         for name, value in environment.items()
     }
     if RAY_COMMAND in environment:
-        found[RAY_COMMAND] = localized_ray_start(found[RAY_COMMAND], network)
-        found.setdefault("RAY_AUTH_MODE", "disabled")  # else a token file in the home folder decides
+        local[RAY_COMMAND] = localized_ray_start(local[RAY_COMMAND], network)
+        local.setdefault("RAY_AUTH_MODE", "disabled")  # else a token file in the home folder decides
     if "FQ_RAY_IP" in environment:
-        found["RAY_IP"] = found["FQ_RAY_IP"]
-    if found.get("RAY_PORT", "").isdigit() and network.temp_dir:
-        port = int(found["RAY_PORT"])
-        found["RAY_PORT"] = _gcs_port(found.get("RAY_ADDRESS", "")) or str(network.port_map.get(port, port))
-    return found
+        local["RAY_IP"] = local["FQ_RAY_IP"]
+    if local.get("RAY_PORT", "").isdigit() and network.temp_dir:
+        port = int(local["RAY_PORT"])
+        local["RAY_PORT"] = _gcs_port(local.get("RAY_ADDRESS", "")) or str(network.port_map.get(port, port))
+    return local
 
 
 def localized_words(
@@ -194,15 +196,15 @@ def localized_words(
     command = environment.get(RAY_COMMAND, "")
     if words[:2] == ["ray", "stop"]:
         return ["true"]
-    found = []
+    adapted = []
     for word in words:
         local = word
         if command.strip() and command in word:
             local = word.replace(command, localized_ray_start(localized_text(command, network, resolve), network) + " ")
-        found.append(_RAY_STOP.sub("true", _own_ray_start(localized_text(local, network, resolve), network)))
-    if found[0].endswith("bash") and found[1:2] == ["-lc"]:
-        found[1] = "-c"  # a login shell would read this machine's profile, which sets PATH anew
-    return found
+        adapted.append(_RAY_STOP.sub("true", _own_ray_start(localized_text(local, network, resolve), network)))
+    if adapted[0].endswith("bash") and adapted[1:2] == ["-lc"]:
+        adapted[1] = "-c"  # a login shell would read this machine's profile, which sets PATH anew
+    return adapted
 
 
 def _own_ray_start(text: str, network: PodNetwork) -> str:
@@ -234,12 +236,12 @@ def _flags(command: str) -> dict[str, str]:
 
     Values as they stand: the shell's quotes and references stay. A flag without a value has an empty one.
     """
-    found: dict[str, str] = {}
+    flags: dict[str, str] = {}
     last = ""
     for word in _WORD.findall(command)[2:]:
         if not word.startswith("--"):  # `--port 6379`
-            found[last] = word
+            flags[last] = word
             continue
         last, _, value = word.removeprefix("--").partition("=")
-        found[last] = value
-    return found
+        flags[last] = value
+    return flags

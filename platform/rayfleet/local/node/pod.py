@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 from rayfleet.kube.errors import ApiError, Conflict, NotFound
 from rayfleet.local.node.configuring import Configurator
@@ -32,12 +32,12 @@ from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.status_writer import RETRY_SECONDS, StatusWriter
 from rayfleet.local.node.views import ContainerView, Fate, PodView, container_mark
 from rayfleet.model.events import EventType
-from rayfleet.model.meta import ObjectKey
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import PODS
+from rayfleet.objects.meta import is_terminating, key_of, uid_of
 
 log = logging.getLogger(__name__)
 
-JsonObject = Mapping[str, Any]
 # How long the last status of a pod that stays may take to be written when the node ends.
 LAST_STATUS_LIMIT = timedelta(seconds=1)
 
@@ -45,12 +45,11 @@ LAST_STATUS_LIMIT = timedelta(seconds=1)
 class PodWorker:
     """Owns the processes of one pod; ``network`` is known from the start, so that others can find it."""
 
-    def __init__(self, pod: JsonObject, services: NodeServices) -> None:
+    def __init__(self, pod: ReadOnlyJson, services: NodeServices) -> None:
         self._pod = pod
         self._services = services
-        meta = pod["metadata"]
-        self.key = ObjectKey(namespace=meta["namespace"], name=meta["name"])
-        self.uid: str = meta["uid"]
+        self.key = key_of(pod)
+        self.uid = uid_of(pod)
         self._folder_name = pod_folder(self.key.namespace, self.key.name, self.uid)
         slot = services.slots.take(self.uid)
         running = {
@@ -68,7 +67,7 @@ class PodWorker:
         }
 
     @property
-    def pod(self) -> JsonObject:
+    def pod(self) -> ReadOnlyJson:
         """The pod as last seen."""
         return self._pod
 
@@ -81,10 +80,10 @@ class PodWorker:
             fate=self._fate,
         )
 
-    def update(self, pod: JsonObject) -> None:
+    def update(self, pod: ReadOnlyJson) -> None:
         """Take the newest object: a deletion begins the end, or hastens it."""
         self._pod = pod
-        if "deletionTimestamp" in pod["metadata"]:
+        if is_terminating(pod):
             now = datetime.now(UTC)
             self._end(Fate.DELETED, end_within(deletion_grace(pod), now), now)
 
@@ -144,7 +143,7 @@ class PodWorker:
             else:
                 return
 
-    def _context(self, raw: JsonObject, *, is_init: bool) -> ContainerContext:
+    def _context(self, raw: ReadOnlyJson, *, is_init: bool) -> ContainerContext:
         return ContainerContext(
             raw=raw,
             policy=container_policy(self._pod, raw, is_init=is_init),
@@ -164,7 +163,7 @@ class PodWorker:
     def _views_of(self, containers: tuple[ContainerView, ...]) -> tuple[ContainerView, ...]:
         return tuple(self._containers[container.name].view for container in containers)
 
-    def _folder(self, raw: JsonObject) -> Path:
+    def _folder(self, raw: ReadOnlyJson) -> Path:
         return self._services.folders.container(self._folder_name, raw["name"])
 
     def _ray_temp(self) -> str:
@@ -181,7 +180,7 @@ class PodWorker:
         return str(folders.ray_temp(key))
 
 
-def _containers(pod: JsonObject) -> Iterator[tuple[JsonObject, bool]]:
+def _containers(pod: ReadOnlyJson) -> Iterator[tuple[ReadOnlyJson, bool]]:
     """Yield the containers in the order in which they begin, and whether each is an init container."""
     for raw in pod["spec"].get("initContainers") or ():
         yield raw, True

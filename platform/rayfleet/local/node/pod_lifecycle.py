@@ -5,16 +5,15 @@ end at once, and a deleted pod is removed when nothing of it is left. Source: Ku
 Containers"; the kubelet's kuberuntime_manager.go (computePodActions) and pod_workers.go.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from rayfleet.local.node.lifecycle import ContainerPolicy, EndAsked, is_gone
 from rayfleet.local.node.probes import probe_specs
 from rayfleet.local.node.views import ContainerView, Fate, PodView
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.parts import part
 
-JsonObject = Mapping[str, Any]
 DEFAULT_GRACE_SECONDS = 30
 # A preStop hook that used up the grace leaves SIGTERM a moment all the same (minimumGracePeriodInSeconds).
 LAST_MOMENT = timedelta(seconds=2)
@@ -51,7 +50,7 @@ def next_pod_step(view: PodView) -> PodStep:
     return Remove() if view.fate is Fate.DELETED else Leave()
 
 
-def container_policy(pod: JsonObject, container: JsonObject, *, is_init: bool) -> ContainerPolicy:
+def container_policy(pod: ReadOnlyJson, container: ReadOnlyJson, *, is_init: bool) -> ContainerPolicy:
     """Return what the pod's spec says of a container's life: an init container that succeeded never runs again."""
     spec = pod["spec"]
     restart = spec.get("restartPolicy", "Always")
@@ -59,14 +58,14 @@ def container_policy(pod: JsonObject, container: JsonObject, *, is_init: bool) -
         restart="OnFailure" if is_init and restart == "Always" else restart,
         is_init=is_init,
         probes=frozenset(probe_specs(container)),
-        has_pre_stop=bool((container.get("lifecycle") or {}).get("preStop")),
+        has_pre_stop=bool(part(container, "lifecycle").get("preStop")),
         grace=timedelta(seconds=spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)),
     )
 
 
-def deletion_grace(pod: JsonObject) -> timedelta:
+def deletion_grace(pod: ReadOnlyJson) -> timedelta:
     """Return what the pod's deletion leaves it, as its object keeps it; else what its spec gives."""
-    seconds = pod["metadata"].get("deletionGracePeriodSeconds")
+    seconds = part(pod, "metadata").get("deletionGracePeriodSeconds")
     if seconds is None:
         seconds = pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS)
     return timedelta(seconds=seconds)

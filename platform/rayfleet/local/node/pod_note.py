@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.labels import RAY_CLUSTER_LABEL
+from rayfleet.objects.meta import label, namespace_of, uid_of
+from rayfleet.objects.owners import controller_uid
+
 _FILE = "pod.json"
 
 
@@ -20,15 +22,13 @@ class PodNote:
     started_at: datetime
 
 
-def ray_cluster_key(pod: JsonObject, state: str) -> str:
+def ray_cluster_key(pod: ReadOnlyJson, state: str) -> str:
     """Return a short name for the pod's Ray cluster, unique on this machine; a pod without an owner is its own cluster.
 
-    Pods written by hand are one cluster when they carry the same ``ray.io/cluster``. Pure.
+    Pods written by hand are one cluster when they carry the same ``ray.io/cluster``. *Pure.*
     """
-    meta = pod["metadata"]
-    owner = next((each["uid"] for each in meta.get("ownerReferences") or () if each.get("controller")), "")
-    label = (meta.get("labels") or {}).get("ray.io/cluster")
-    identity = owner or (f"{meta['namespace']}/{label}" if label else meta["uid"])
+    cluster = label(pod, RAY_CLUSTER_LABEL)
+    identity = controller_uid(pod) or (f"{namespace_of(pod)}/{cluster}" if cluster else uid_of(pod))
     return hashlib.sha256(f"{state}:{identity}".encode()).hexdigest()[:8]
 
 

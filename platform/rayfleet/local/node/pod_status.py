@@ -1,14 +1,15 @@
 """A pod's status from what is known of its containers. Pure. Source: Kubernetes, "Pod Lifecycle"."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 from rayfleet.local.node.lifecycle import is_over
 from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
-
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import Json
+from rayfleet.objects.conditions import since
+from rayfleet.objects.times import encode_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class _Condition:
     message: str = ""
 
 
-def pod_status(view: PodView, before: Sequence[JsonObject], now: datetime) -> dict[str, Any]:
+def pod_status(view: PodView, before: Sequence[Json], now: datetime) -> Json:
     """Return the whole status.
 
     ``before`` are the conditions as they stand, whose transition times stay while nothing flips.
@@ -33,7 +34,7 @@ def pod_status(view: PodView, before: Sequence[JsonObject], now: datetime) -> di
         "hostIPs": [{"ip": "127.0.0.1"}],
         "podIP": view.address,
         "podIPs": [{"ip": view.address}],
-        "startTime": _time(view.started_at),
+        "startTime": encode_time(view.started_at),
         "initContainerStatuses": [_container(container) for container in view.init_containers],
         "containerStatuses": [_container(container) for container in view.containers],
     }
@@ -66,14 +67,12 @@ def _conditions(view: PodView, phase: str, is_initialized: bool) -> Iterator[_Co
     yield _Condition("Ready", is_complete and not is_leaving, *leaving)
 
 
-def _stated(condition: _Condition, before: Sequence[JsonObject], now: datetime) -> dict[str, Any]:
+def _stated(condition: _Condition, before: Sequence[Json], now: datetime) -> Json:
     status = str(condition.is_true)
-    earlier: JsonObject = next((each for each in before if each["type"] == condition.type), {})
-    since = earlier.get("lastTransitionTime") if earlier.get("status") == status else None
-    stated: dict[str, Any] = {
+    stated: Json = {
         "type": condition.type,
         "status": status,
-        "lastTransitionTime": since or _time(now),
+        "lastTransitionTime": since(before, condition.type, status, now),
         "lastProbeTime": None,
     }
     if not condition.is_true:
@@ -81,7 +80,7 @@ def _stated(condition: _Condition, before: Sequence[JsonObject], now: datetime) 
     return stated
 
 
-def _container(view: ContainerView) -> dict[str, Any]:
+def _container(view: ContainerView) -> Json:
     return {
         "name": view.name,
         "image": view.image,
@@ -95,27 +94,23 @@ def _container(view: ContainerView) -> dict[str, Any]:
     }
 
 
-def _state(state: Waiting | Running | Ended) -> dict[str, Any]:
+def _state(state: Waiting | Running | Ended) -> Json:
     match state:
         case Waiting(reason=reason, message=message):
             return {"waiting": {"reason": reason, "message": message}}
-        case Running(since=since):
-            return {"running": {"startedAt": _time(since)}}
+        case Running():
+            return {"running": {"startedAt": encode_time(state.since)}}
         case Ended():
             return {"terminated": _terminated(state)}
         case _:
             assert_never(state)
 
 
-def _terminated(ended: Ended) -> dict[str, Any]:
+def _terminated(ended: Ended) -> Json:
     return {
         "exitCode": ended.exit_code,
         "reason": ended.reason,
         "message": ended.message,
-        "startedAt": _time(ended.started_at),
-        "finishedAt": _time(ended.finished_at),
+        "startedAt": encode_time(ended.started_at),
+        "finishedAt": encode_time(ended.finished_at),
     }
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,13 +3,11 @@
 Pure. Source: Kubernetes, "Configure Liveness, Readiness and Startup Probes".
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
 
 
 class ProbeKind(StrEnum):
@@ -25,7 +23,7 @@ class ProbeSpec:
     """One probe with Kubernetes' defaults filled in; ``action`` is the raw httpGet/tcpSocket/exec/grpc part."""
 
     kind: ProbeKind
-    action: JsonObject
+    action: ReadOnlyJson
     initial_delay: timedelta
     period: timedelta
     timeout: timedelta
@@ -42,7 +40,7 @@ class ProbeState:
     failures: int = 0
 
 
-def probe_specs(container: JsonObject) -> dict[ProbeKind, ProbeSpec]:
+def probe_specs(container: ReadOnlyJson) -> dict[ProbeKind, ProbeSpec]:
     """Return the probes that a container declares."""
     return {kind: _spec(kind, raw) for kind in ProbeKind if (raw := container.get(f"{kind.value}Probe")) is not None}
 
@@ -58,7 +56,7 @@ def after_result(state: ProbeState, spec: ProbeSpec, is_success: bool) -> ProbeS
     return replace(state, is_passing=is_passing, successes=0, failures=failures)
 
 
-def _spec(kind: ProbeKind, raw: JsonObject) -> ProbeSpec:
+def _spec(kind: ProbeKind, raw: ReadOnlyJson) -> ProbeSpec:
     return ProbeSpec(
         kind=kind,
         action={name: raw[name] for name in ("httpGet", "tcpSocket", "exec", "grpc") if name in raw},

@@ -174,20 +174,17 @@ def marked_processes(mark: str, name: str = MARK) -> list[int]:
     Descendants count because a program may overwrite its own environment (setproctitle does). This process is never
     among them.
     """
-    wanted = f"{name}={mark}".encode()
-    return with_descendants(pid for pid in process_ids() if wanted in process_environment(pid).split(b"\0"))
+    entry = f"{name}={mark}".encode()
+    return with_descendants(pid for pid in process_ids() if entry in process_environment(pid).split(b"\0"))
 
 
 def with_descendants(pids: Iterable[int]) -> list[int]:
     """Return these and all that descend from them, the living ones, without this process."""
-    found = set(pids)
+    family = set(pids)
     by_parent = parents()
-    grown = True
-    while grown:
-        more = {pid for pid, parent in by_parent.items() if parent in found} - found
-        found |= more
-        grown = bool(more)
-    return sorted(pid for pid in found - {os.getpid()} if start_ticks(pid) is not None)
+    while children := {pid for pid, parent in by_parent.items() if parent in family} - family:
+        family |= children
+    return sorted(pid for pid in family - {os.getpid()} if start_ticks(pid) is not None)
 
 
 async def end_marked(mark: str, name: str = MARK) -> int:

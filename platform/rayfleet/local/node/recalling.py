@@ -4,10 +4,9 @@ Rules, as the kubelet's after its own restart: what runs goes on with its status
 what ran and is gone has ended with an unknown exit code and counts as one more restart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from rayfleet.local.node.container_state import ContainerState
 from rayfleet.local.node.lifecycle import UNKNOWN_EXIT_CODE, ContainerPolicy, begun, is_over
@@ -22,11 +21,14 @@ from rayfleet.local.node.views import (
     container_id,
     container_mark,
 )
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import uid_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.pods import container_statuses, init_container_statuses, last_terminated_of, terminated_of
+from rayfleet.objects.times import decode_time
 
-JsonObject = Mapping[str, Any]
 
-
-def recalled_pod(pod: JsonObject, running: Mapping[str, ContainerState], address: str, now: datetime) -> PodView:
+def recalled_pod(pod: ReadOnlyJson, running: Mapping[str, ContainerState], address: str, now: datetime) -> PodView:
     """Return the first view of a pod; ``running`` are its containers that still run, by name.
 
     Where nothing runs any more the pod begins anew, init containers included, as the kubelet does without its sandbox.
@@ -44,7 +46,7 @@ def recalled_pod(pod: JsonObject, running: Mapping[str, ContainerState], address
     is_past_init = any(isinstance(each.state, Running) for each in main) or all(is_over(each, restart) for each in main)
     return PodView(
         address=address,
-        started_at=moment((pod.get("status") or {}).get("startTime")) or now,
+        started_at=decode_time(part(pod, "status").get("startTime")) or now,
         init_containers=tuple(_succeeded(each, now) for each in init) if is_past_init else init,
         containers=main,
         restart_policy=restart,
@@ -53,52 +55,40 @@ def recalled_pod(pod: JsonObject, running: Mapping[str, ContainerState], address
 
 
 def recalled_view(
-    container: JsonObject, status: JsonObject, running: ContainerState | None, policy: ContainerPolicy, mark: str
+    container: ReadOnlyJson, status: ReadOnlyJson, running: ContainerState | None, policy: ContainerPolicy, mark: str
 ) -> ContainerView:
     """Return the first view of a container; ``status`` is its entry in the pod's status, empty for a new pod.
 
     A run that the status does not know yet (the node died before it was written) is as ready as one that begins.
     """
-    state, count = status.get("state") or {}, int(status.get("restartCount") or 0)
-    last = _ended((status.get("lastState") or {}).get("terminated"))
+    count, running_now = int(status.get("restartCount") or 0), part(status, "state", "running")
+    last = _ended(last_terminated_of(status))
     view = ContainerView(name=container["name"], image=container.get("image", ""), restart_count=count, last_ended=last)
     if running is not None:
         run = running.restart_count
         fresh = begun(view, run, container_id(mark, run), policy.probes, running.started_at)
-        if count != run or "running" not in state:
+        if count != run or not running_now:
             return fresh
         return replace(fresh, is_ready=bool(status.get("ready")), is_started=bool(status.get("started")))
-    ended = _ended(state.get("terminated")) or _lost(state.get("running"), status.get("containerID"))
+    ended = _ended(terminated_of(status)) or _lost(running_now, status.get("containerID"))
     if ended is None:  # it never ran, or it waited for its next start
         return replace(view, restart_count=count if last else 0)
     over = replace(view, state=ended, is_ready=policy.is_init and ended.exit_code == 0)
     return over if is_over(over, policy.restart) else replace(view, state=Waiting(), last_ended=ended)
 
 
-def status_entry(pod: JsonObject, name: str) -> JsonObject:
+def status_entry(pod: ReadOnlyJson, name: str) -> ReadOnlyJson:
     """Return a container's entry in the pod's status, init containers' too; empty when there is none."""
-    status = pod.get("status") or {}
-    entries: Sequence[JsonObject] = (
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    )
+    entries = (*init_container_statuses(pod), *container_statuses(pod))
     return next((entry for entry in entries if entry["name"] == name), {})
 
 
-def moment(text: str | None) -> datetime | None:
-    """Return a time of the API; None for none or one that is no time."""
-    try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-
-
 def _recalled(
-    pod: JsonObject, container: JsonObject, running: Mapping[str, ContainerState], *, is_init: bool
+    pod: ReadOnlyJson, container: ReadOnlyJson, running: Mapping[str, ContainerState], *, is_init: bool
 ) -> ContainerView:
     name = container["name"]
     policy = container_policy(pod, container, is_init=is_init)
-    mark = container_mark(pod["metadata"]["uid"], name)
+    mark = container_mark(uid_of(pod), name)
     return recalled_view(container, status_entry(pod, name), running.get(name), policy, mark)
 
 
@@ -107,10 +97,8 @@ def _succeeded(view: ContainerView, now: datetime) -> ContainerView:
     return replace(view, state=view.state if view.has_succeeded else done, is_ready=True)
 
 
-def _ended(raw: JsonObject | None) -> Ended | None:
-    if not raw:
-        return None
-    started, finished = moment(raw.get("startedAt")), moment(raw.get("finishedAt"))
+def _ended(raw: ReadOnlyJson) -> Ended | None:
+    started, finished = decode_time(raw.get("startedAt")), decode_time(raw.get("finishedAt"))
     if started is None or finished is None:
         return None
     return Ended(
@@ -122,9 +110,9 @@ def _ended(raw: JsonObject | None) -> Ended | None:
     )
 
 
-def _lost(running: JsonObject | None, container_id: str | None) -> Ended | None:
+def _lost(running: ReadOnlyJson, container_id: str | None) -> Ended | None:
     """Return the end of a container that ran when it was last seen."""
-    since = moment((running or {}).get("startedAt"))
+    since = decode_time(running.get("startedAt"))
     if since is None or not container_id:
         return None
     message = "it was gone when the node started again"

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
 from rayfleet.local.node.settings import NodeSettings
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import LEASES, NAMESPACES, NODES
+from rayfleet.objects.times import encode_micro_time, encode_time
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +26,24 @@ RENEWALS_PER_STATUS = 30  # five minutes, the kubelet's nodeStatusReportFrequenc
 async def keep_registered(client: KubeClient, settings: NodeSettings) -> None:
     """Write the Node, renew its Lease until cancelled, and write the Node anew now and then, as a kubelet does."""
     started_at = datetime.now(UTC)
-    renewals, said = 0, ""
+    renewals, reported = 0, ""
     while True:
         try:
             if renewals % RENEWALS_PER_STATUS == 0:
                 await _register(client, settings, started_at)
             await _renew(client, settings.name)
         except ApiError as error:
-            if error.message != said:
+            if error.message != reported:
                 log.warning("cannot register the node; trying again", extra={"reason": error.message})
-            said = error.message
+            reported = error.message
             renewals = 0
             await asyncio.sleep(1)
             continue
-        renewals, said = renewals + 1, ""
+        renewals, reported = renewals + 1, ""
         await asyncio.sleep(RENEW_SECONDS)
 
 
-def node_status(settings: NodeSettings, now: datetime, ready_since: datetime) -> JsonObject:
+def node_status(settings: NodeSettings, now: datetime, ready_since: datetime) -> Json:
     """Return the Node's status: capacity, addresses, Ready. Pure but for the facts of the machine."""
     capacity = {
         "cpu": str(os.cpu_count() or 1),
@@ -62,8 +64,8 @@ def node_status(settings: NodeSettings, now: datetime, ready_since: datetime) ->
                 "status": "True",
                 "reason": "NodeReady",
                 "message": "rayfleet's node is ready",
-                "lastHeartbeatTime": _time(now),
-                "lastTransitionTime": _time(ready_since),
+                "lastHeartbeatTime": encode_time(now),
+                "lastTransitionTime": encode_time(ready_since),
             }
         ],
         "nodeInfo": {
@@ -83,7 +85,7 @@ def node_status(settings: NodeSettings, now: datetime, ready_since: datetime) ->
 
 async def _register(client: KubeClient, settings: NodeSettings, started_at: datetime) -> None:
     labels = {"kubernetes.io/hostname": settings.name, "kubernetes.io/os": "linux"}
-    node: JsonObject = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": settings.name, "labels": labels}}
+    node: Json = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": settings.name, "labels": labels}}
     with contextlib.suppress(AlreadyExists):
         await client.create(NODES, node)
     status = node_status(settings, datetime.now(UTC), started_at)
@@ -91,9 +93,9 @@ async def _register(client: KubeClient, settings: NodeSettings, started_at: date
 
 
 async def _renew(client: KubeClient, name: str) -> None:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = encode_micro_time(datetime.now(UTC))
     spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
-    lease: JsonObject = {
+    lease: Json = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": name, "namespace": LEASE_NAMESPACE},
@@ -102,11 +104,7 @@ async def _renew(client: KubeClient, name: str) -> None:
     try:
         await client.patch(LEASES, ObjectKey(namespace=LEASE_NAMESPACE, name=name), {"spec": spec})
     except NotFound:
-        namespace: JsonObject = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
+        namespace: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
         with contextlib.suppress(AlreadyExists):
             await client.create(NAMESPACES, namespace)
         await client.create(LEASES, lease)
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

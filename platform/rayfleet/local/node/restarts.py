@@ -5,8 +5,9 @@ Pure. Source: Kubernetes, "Pod Lifecycle", container restart policy.
 
 from datetime import timedelta
 
-FIRST_BACKOFF = timedelta(seconds=10)
-LONGEST_BACKOFF = timedelta(seconds=300)
+from rayfleet.objects.backoff import Backoff
+
+BACKOFF = Backoff(first=timedelta(seconds=10), longest=timedelta(seconds=300))  # the kubelet's
 # A container that ran this long starts anew without back-off.
 STEADY = timedelta(minutes=10)
 
@@ -18,10 +19,7 @@ def is_restarted(policy: str, exit_code: int) -> bool:
 
 def restart_backoff(ends_in_a_row: int) -> timedelta:
     """Return the pause before the next start: none after the first end, then 10 s, 20 s, 40 s ... at most 300 s."""
-    if ends_in_a_row <= 1:
-        return timedelta(0)
-    doublings = min(ends_in_a_row - 2, 10)
-    return min(LONGEST_BACKOFF, FIRST_BACKOFF * int(2**doublings))
+    return BACKOFF.delay(ends_in_a_row - 1)
 
 
 def ends_in_a_row(before: int, ran: timedelta) -> int:

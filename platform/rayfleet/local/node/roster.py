@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.meta import is_terminating, uid_of
+from rayfleet.objects.pods import is_finished, node_name
 
 
 class Standing(StrEnum):
@@ -38,16 +39,16 @@ NEXT: Mapping[Standing | None, frozenset[Standing | None]] = MappingProxyType(
 class RosterChanges:
     """What is to be done: pods to begin and to tell their workers of, uids to give up and to forget."""
 
-    begun: tuple[JsonObject, ...]
-    updated: tuple[JsonObject, ...]
+    begun: tuple[ReadOnlyJson, ...]
+    updated: tuple[ReadOnlyJson, ...]
     vanished: tuple[str, ...]
     forgotten: tuple[str, ...]
 
 
-def roster_changes(standings: Mapping[str, Standing], pods: Sequence[JsonObject], node: str) -> RosterChanges:
+def roster_changes(standings: Mapping[str, Standing], pods: Sequence[ReadOnlyJson], node: str) -> RosterChanges:
     """Return what is to be done about the pods of the API server. A pod that has run to its end is not begun again."""
-    bound = {_uid(pod): pod for pod in pods if pod["spec"].get("nodeName") == node}
-    ours_or_free = {_uid(pod) for pod in pods if pod["spec"].get("nodeName") in {node, "", None}}
+    bound = {uid_of(pod): pod for pod in pods if node_name(pod) == node}
+    ours_or_free = {uid_of(pod) for pod in pods if node_name(pod) in {node, ""}}
     return RosterChanges(
         begun=tuple(
             pod for uid, pod in bound.items() if Standing.SERVED in NEXT[standings.get(uid)] and not _is_over(pod)
@@ -65,11 +66,6 @@ def roster_changes(standings: Mapping[str, Standing], pods: Sequence[JsonObject]
     )
 
 
-def _uid(pod: JsonObject) -> str:
-    return str(pod["metadata"]["uid"])
-
-
-def _is_over(pod: JsonObject) -> bool:
+def _is_over(pod: ReadOnlyJson) -> bool:
     """Whether a pod has run to its end and is not being deleted: nothing is to be started for it."""
-    phase: Any = pod.get("status", {}).get("phase")
-    return phase in {"Succeeded", "Failed"} and "deletionTimestamp" not in pod["metadata"]
+    return is_finished(pod) and not is_terminating(pod)

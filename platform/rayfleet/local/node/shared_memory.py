@@ -43,7 +43,7 @@ def _candidates(folder: Path, since: datetime) -> Iterator[Path]:
 
 
 def _in_use(folder: Path) -> set[str]:
-    found: set[str] = set()
+    paths: set[str] = set()
     prefix = f"{folder}/"
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
@@ -52,11 +52,11 @@ def _in_use(folder: Path) -> set[str]:
             for line in Path(f"/proc/{entry.name}/maps").read_text(errors="replace").splitlines():
                 at = line.find(prefix)
                 if at >= 0:
-                    found.add(line[at:])
+                    paths.add(line[at:])
         with contextlib.suppress(OSError):
             for descriptor in os.scandir(f"/proc/{entry.name}/fd"):
                 with contextlib.suppress(OSError):
                     target = str(Path(descriptor.path).readlink())
                     if target.startswith(prefix):
-                        found.add(target)
-    return found
+                        paths.add(target)
+    return paths

@@ -80,7 +80,7 @@ class Slots:
                     self._path(number).unlink(missing_ok=True)
 
     def _owners(self) -> dict[int, tuple[str, str]]:
-        found: dict[int, tuple[str, str]] = {}
+        owners: dict[int, tuple[str, str]] = {}
         for path in self._folder.glob("[0-9]*"):
             try:
                 state, uid = json.loads(path.read_text(encoding="utf-8"))
@@ -88,10 +88,10 @@ class Slots:
                 path.unlink(missing_ok=True)
                 continue
             if Path(state).exists():
-                found[int(path.name)] = (state, uid)
+                owners[int(path.name)] = (state, uid)
             else:
                 path.unlink(missing_ok=True)
-        return found
+        return owners
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:03}"
@@ -125,11 +125,11 @@ def _is_free(slot: Slot) -> bool:
 
 def _listening_addresses() -> set[str]:
     """Return the IPv4 addresses that sockets listen on now. Source: proc_pid_net(5), state 0A is LISTEN."""
-    found = set()
+    addresses = set()
     with contextlib.suppress(OSError):
         for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A":
                 number = int(fields[1].partition(":")[0], 16)
-                found.add(socket.inet_ntoa(number.to_bytes(4, sys.byteorder)))
-    return found
+                addresses.add(socket.inet_ntoa(number.to_bytes(4, sys.byteorder)))
+    return addresses

@@ -3,32 +3,31 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, NotFound
 from rayfleet.local.node.pod_status import pod_status
 from rayfleet.local.node.views import PodView
-from rayfleet.model.meta import ObjectKey
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import PODS
+from rayfleet.objects.conditions import conditions_of
+from rayfleet.objects.meta import key_of, uid_of
 
 log = logging.getLogger(__name__)
 
-JsonObject = Mapping[str, Any]
 RETRY_SECONDS = 0.5
 
 
 class StatusWriter:
     """Writes for one pod; ``view`` returns what is known of it now."""
 
-    def __init__(self, client: KubeClient, pod: JsonObject, view: Callable[[], PodView]) -> None:
-        meta = pod["metadata"]
+    def __init__(self, client: KubeClient, pod: ReadOnlyJson, view: Callable[[], PodView]) -> None:
         self._client = client
-        self._key = ObjectKey(namespace=meta["namespace"], name=meta["name"])
-        self._uid: str = meta["uid"]
-        self._conditions: list[JsonObject] = list((pod.get("status") or {}).get("conditions") or ())
+        self._key = key_of(pod)
+        self._uid = uid_of(pod)
+        self._conditions = conditions_of(pod)
         self._view = view
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
@@ -46,7 +45,7 @@ class StatusWriter:
 
     async def run(self) -> None:
         """Write until cancelled, or until the pod's object is gone."""
-        written: JsonObject = {}
+        written: ReadOnlyJson = {}
         self.changed()
         while True:
             await self._changed.wait()
@@ -68,6 +67,6 @@ class StatusWriter:
             if not self._changed.is_set():
                 self._settled.set()
 
-    async def _write(self, status: JsonObject) -> None:
+    async def _write(self, status: ReadOnlyJson) -> None:
         patch = {"metadata": {"uid": self._uid}, "status": status}
         await self._client.patch(PODS, self._key, patch, subresource="status")

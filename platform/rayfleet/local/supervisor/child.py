@@ -5,22 +5,19 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from rayfleet.local.supervisor.record import ProcessIdentity, ProcessRecord, identity_of
 from rayfleet.local.supervisor.settings import child_environment
+from rayfleet.objects.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
 # A process that ran this long was well: its next death starts the back-off anew.
 STEADY_SECONDS = 30.0
-FIRST_DELAY_SECONDS = 0.2
-LONGEST_DELAY_SECONDS = 10.0
-
-
-def restart_delay(deaths_in_a_row: int) -> float:
-    """Return the seconds to wait before start number ``deaths_in_a_row`` + 1: 0.2, 0.4, 0.8 ... at most 10."""
-    return float(min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** max(0, deaths_in_a_row - 1)))
+# The pause before the next start, by deaths in a row: 0.2 s, 0.4 s, 0.8 s ... at most 10 s.
+RESTART_BACKOFF = Backoff(first=timedelta(seconds=0.2), longest=timedelta(seconds=10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +62,7 @@ class Child:
             deaths = 1 if loop.time() - started > STEADY_SECONDS else deaths + 1
             log.warning("process ended; starting it again", extra={"child": self.spec.name, "end": self.last_exit})
             self._on_change()
-            await asyncio.sleep(restart_delay(deaths))
+            await asyncio.sleep(RESTART_BACKOFF.delay(deaths).total_seconds())
 
     async def stop(self) -> None:
         """End the process: SIGTERM, then SIGKILL when its time is up."""
