@@ -7,7 +7,7 @@ import click
 from rayfleet.cli.tables import print_columns
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.local.supervisor.record import Record, read_record
-from rayfleet.local.up.progress import fleet_progress
+from rayfleet.local.up.fleet_progress import fleet_progress
 from rayfleet.model.meta import JsonObject
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
 

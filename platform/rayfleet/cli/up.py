@@ -240,7 +240,7 @@ async def _first_answer(
     client: "KubeClient", fleet: JsonObject, launched: "Launched", wishes: _Wishes, phases: Phases, *, is_first: bool
 ) -> None:
     from rayfleet.local.up.ask import ask
-    from rayfleet.local.up.watching import watch_fleet
+    from rayfleet.local.up.fleet_watch import watch_fleet
 
     key = ObjectKey(namespace=fleet["metadata"]["namespace"], name=fleet["metadata"]["name"])
     if not fleet["spec"].get("replicas", 1):

@@ -1,8 +1,8 @@
-"""What `rayfleet up` makes of pods (rayfleet.local.up.progress)."""
+"""What `rayfleet up` makes of pods (rayfleet.local.up.fleet_progress)."""
 
 from typing import Any
 
-from rayfleet.local.up.progress import fleet_progress
+from rayfleet.local.up.fleet_progress import fleet_progress
 
 FLEET: dict[str, Any] = {"metadata": {"name": "f"}, "spec": {"replicas": 2}}
 CLUSTER: dict[str, Any] = {

@@ -15,7 +15,7 @@ import aiohttp
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.local.supervisor.bootstrap import log_tail
-from rayfleet.local.up.progress import FleetProgress, Trouble, fleet_progress, head_pods, is_pod_ready
+from rayfleet.local.up.fleet_progress import FleetProgress, Trouble, fleet_progress, head_pods, is_pod_ready
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.meta import JsonObject, ObjectKey
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
