@@ -257,7 +257,7 @@ async def _first_answer(
                 phases.begin("engine")
                 is_forming = False
             replicas = f"{look.progress.replicas_ready}/{look.progress.replicas_expected} replicas ready"
-            phases.update(nodes if is_forming else f"{replicas}  {look.engine_says}".rstrip())
+            phases.update(nodes if is_forming else f"{replicas}  {look.engine_message}".rstrip())
             if look.progress.is_ready:
                 phases.end(replicas)
                 break

@@ -14,14 +14,16 @@ from rayfleet.kube.config import connect
 from rayfleet.kube.errors import ApiError, Unreachable
 from rayfleet.manifest.crds import all_crds
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import CRDS
+from rayfleet.objects.conditions import is_true
+from rayfleet.objects.meta import name_of
 
 READY_LIMIT = timedelta(seconds=20)
 # A process that died this often before it ever answered will not start by waiting.
 DEATHS_THAT_TELL = 3
 
-GATEWAY_MANIFEST: JsonObject = {
+GATEWAY_MANIFEST: ReadOnlyJson = {
     "apiVersion": "gateway.networking.k8s.io/v1",
     "kind": "Gateway",
     "metadata": {"name": "rayfleet", "namespace": "rayfleet-system"},
@@ -77,7 +79,7 @@ async def bootstrap(client: KubeClient) -> None:
         await apply_object(client, crd)
     async with asyncio.timeout(READY_LIMIT.total_seconds()):
         for crd in crds:
-            while not _is_established(await client.get(CRDS, crd["metadata"]["name"])):
+            while not is_true(await client.get(CRDS, name_of(crd)), "Established"):
                 await asyncio.sleep(0.02)
     await apply_object(client, GATEWAY_MANIFEST)
 
@@ -89,8 +91,3 @@ def log_tail(path: Path, lines: int = 8) -> str:
     except OSError:
         return "  (no log)"
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (empty)"
-
-
-def _is_established(crd: JsonObject) -> bool:
-    conditions = crd.get("status", {}).get("conditions", [])
-    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)

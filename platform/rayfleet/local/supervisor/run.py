@@ -26,8 +26,8 @@ from rayfleet.local.supervisor.record import Record, identity_of, write_record
 from rayfleet.local.supervisor.settings import SupervisorSettings
 from rayfleet.local.supervisor.takeover import end_leftovers
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS
+from rayfleet.objects.meta import is_terminating, key_of
 
 log = logging.getLogger(__name__)
 
@@ -125,12 +125,10 @@ async def _follow(pid: int, stop: asyncio.Event) -> None:
 async def _end_pods(client: KubeClient) -> None:
     while pods := (await client.list(PODS)).items:
         for pod in pods:
-            meta = pod["metadata"]
-            if "deletionTimestamp" in meta:
+            if is_terminating(pod):
                 continue
-            key = ObjectKey(namespace=meta["namespace"], name=meta["name"])
             with contextlib.suppress(NotFound):
-                await client.delete(PODS, key, grace_period_seconds=POD_GRACE_SECONDS)
+                await client.delete(PODS, key_of(pod), grace_period_seconds=POD_GRACE_SECONDS)
         await asyncio.sleep(0.1)
 
 

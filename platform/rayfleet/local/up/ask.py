@@ -5,11 +5,11 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import aiohttp
 
 from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.model.json import ReadOnlyJson
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ async def ask(url: str, model: str, question: str, limit: timedelta) -> Answer:
         except _NotReadyYet as error:
             if loop.time() + ASK_AGAIN_SECONDS > deadline:
                 raise
-            log.info("not ready yet, asking again", extra={"model": model, "said": error.message})
+            log.info("not ready yet, asking again", extra={"model": model, "reason": error.message})
             await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
@@ -64,9 +64,9 @@ async def _asked(url: str, model: str, question: str, limit: timedelta) -> Answe
             session.post(f"{url}/v1/chat/completions", json=body) as response,
         ):
             if response.status != 200:
-                said = (await response.text())[:500]
+                words = (await response.text())[:500]
                 problem = _NotReadyYet if response.status == 503 else EnvironmentProblem
-                raise problem(f"the gateway answered {response.status}: {said}")
+                raise problem(f"the gateway answered {response.status}: {words}")
             return await _read(response, started)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise EnvironmentProblem(f"no answer from {url}: {str(error) or type(error).__name__}") from error
@@ -96,7 +96,7 @@ async def _read(response: aiohttp.ClientResponse, started: float) -> Answer:
     )
 
 
-def _text(event: dict[str, Any]) -> str:
+def _text(event: ReadOnlyJson) -> str:
     if "error" in event:
         raise EnvironmentProblem(f"the engine said: {event['error']}")
     choices = event.get("choices") or [{}]

@@ -4,11 +4,25 @@ What a person waiting for a first token wants to know: how many Ray nodes are up
 waiting helps at all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-JsonObject = Mapping[str, Any]
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.conditions import condition_of, conditions_of
+from rayfleet.objects.labels import FLEET_LABEL
+from rayfleet.objects.meta import is_terminating, label, name_of
+from rayfleet.objects.parts import part, whole_number
+from rayfleet.objects.pods import (
+    container_statuses,
+    init_container_statuses,
+    is_head,
+    is_ready,
+    last_terminated_of,
+    ray_container_status,
+    terminated_of,
+    waiting_of,
+)
+from rayfleet.objects.ray_spec import expected_pods, head_group, pod_template
 
 # A container that ended this often is not starting slowly; it is broken.
 CRASHES_THAT_TELL = 2
@@ -27,6 +41,7 @@ class Trouble:
 
     subject: str
     message: str
+    pod: str = ""
     container: str = ""
 
     def __str__(self) -> str:
@@ -54,88 +69,67 @@ class FleetProgress:
         return self.replicas_ready >= self.replicas_expected
 
 
-def fleet_progress(fleet: JsonObject, clusters: Sequence[JsonObject], pods: Sequence[JsonObject]) -> FleetProgress:
-    """Return the progress of ``fleet``, given Ray clusters and pods of its namespace (those of others are ignored)."""
-    name = fleet["metadata"]["name"]
-    replicas = fleet["spec"].get("replicas", 1)
-    mine = [pod for pod in pods if _fleet_of(pod) == name and "deletionTimestamp" not in pod["metadata"]]
-    names = {pod["metadata"]["labels"].get("ray.io/cluster") for pod in mine}
-    own = [cluster for cluster in clusters if cluster["metadata"]["name"] in names]
-    per_replica = max((_nodes_wanted(cluster) for cluster in own), default=1)
+def fleet_progress(
+    fleet: ReadOnlyJson, clusters: Sequence[ReadOnlyJson], pods: Sequence[ReadOnlyJson]
+) -> FleetProgress:
+    """Return the progress of ``fleet``, given the Ray clusters and pods of its namespace.
+
+    Those of other fleets among them are ignored. Of two sizes of Ray clusters, in a rollout, the larger counts.
+    """
+    name = name_of(fleet)
+    replicas = whole_number(part(fleet, "spec").get("replicas"), 1)
+    members = [pod for pod in pods if label(pod, FLEET_LABEL) == name and not is_terminating(pod)]
+    sizes = [expected_pods(part(cluster, "spec")) for cluster in clusters if _fleet_of(cluster) == name]
     return FleetProgress(
-        nodes_up=sum(_ray_is_up(pod) for pod in mine),
-        nodes_expected=per_replica * replicas,
-        replicas_ready=sum(_is_head(pod) and is_pod_ready(pod) for pod in mine),
+        nodes_up=sum(bool(ray_container_status(pod).get("ready")) for pod in members),
+        nodes_expected=max(sizes, default=1) * replicas,
+        replicas_ready=sum(is_head(pod) and is_ready(pod) for pod in members),
         replicas_expected=replicas,
-        troubles=(*_fleet_troubles(fleet), *(trouble for pod in mine for trouble in pod_troubles(pod))),
+        troubles=(*_fleet_troubles(fleet), *(trouble for pod in members for trouble in pod_troubles(pod))),
     )
 
 
-def is_pod_ready(pod: JsonObject) -> bool:
-    """Whether the pod's Ready condition is True."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-
-
-def head_pods(fleet: str, pods: Iterable[JsonObject]) -> list[JsonObject]:
+def head_pods(fleet: str, pods: Iterable[ReadOnlyJson]) -> list[ReadOnlyJson]:
     """Return the head pods of a fleet, in the order given."""
-    return [pod for pod in pods if _fleet_of(pod) == fleet and _is_head(pod)]
+    return [pod for pod in pods if label(pod, FLEET_LABEL) == fleet and is_head(pod)]
 
 
-def pod_troubles(pod: JsonObject) -> list[Trouble]:
+def pod_troubles(pod: ReadOnlyJson) -> list[Trouble]:
     """Return what is wrong with a pod for good: not schedulable, no environment, ending again and again."""
-    subject = f"pod {pod['metadata']['name']}"
-    status = pod.get("status", {})
-    found = [
-        Trouble(subject=subject, message=entry.get("message", "cannot be scheduled"))
-        for entry in status.get("conditions", [])
-        if entry["type"] == "PodScheduled" and entry.get("reason") == "Unschedulable"
-    ]
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        found += _container_troubles(subject, container)
-    return found
+    subject = f"pod {name_of(pod)}"
+    scheduled = condition_of(pod, "PodScheduled")
+    troubles = []
+    if scheduled.get("reason") == "Unschedulable":
+        troubles.append(Trouble(subject=subject, message=scheduled.get("message", "cannot be scheduled")))
+    for status in (*init_container_statuses(pod), *container_statuses(pod)):
+        troubles += _container_troubles(name_of(pod), status)
+    return troubles
 
 
-def _container_troubles(subject: str, container: JsonObject) -> list[Trouble]:
-    name = container["name"]
-    waiting = container.get("state", {}).get("waiting", {})
+def _container_troubles(pod: str, status: ReadOnlyJson) -> list[Trouble]:
+    name = status["name"]
+    subject = f"pod {pod}, container {name}"
+    waiting = waiting_of(status)
     if waiting.get("reason") in _HOPELESS:
         text = waiting.get("message") or _HOPELESS[waiting["reason"]]
-        return [Trouble(subject=f"{subject}, container {name}", message=text)]
-    crashes = container.get("restartCount", 0)
-    if crashes >= CRASHES_THAT_TELL and not container.get("ready"):
-        ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
-        code = ended.get("exitCode")
+        return [Trouble(subject=subject, message=text)]
+    crashes = status.get("restartCount", 0)
+    if crashes >= CRASHES_THAT_TELL and not status.get("ready"):
+        code = (last_terminated_of(status) or terminated_of(status)).get("exitCode")
         text = f"ended {crashes} times" + (f", last with exit code {code}" if code is not None else "")
-        return [Trouble(subject=f"{subject}, container {name}", message=text, container=name)]
+        return [Trouble(subject=subject, message=text, pod=pod, container=name)]
     return []
 
 
-def _fleet_troubles(fleet: JsonObject) -> list[Trouble]:
-    subject = f"fleet {fleet['metadata']['name']}"
+def _fleet_troubles(fleet: ReadOnlyJson) -> list[Trouble]:
+    subject = f"fleet {name_of(fleet)}"
     return [
-        Trouble(subject=subject, message=entry.get("message") or entry["reason"])
-        for entry in fleet.get("status", {}).get("conditions", [])
-        if (entry["type"], entry["status"]) in {("Invalid", "True"), ("ReplicaFailure", "True")}
+        Trouble(subject=subject, message=condition.get("message") or condition["reason"])
+        for condition in conditions_of(fleet)
+        if (condition["type"], condition["status"]) in {("Invalid", "True"), ("ReplicaFailure", "True")}
     ]
 
 
-def _fleet_of(pod: JsonObject) -> str:
-    return str(pod["metadata"].get("labels", {}).get("orchestration.aibrix.ai/raycluster-fleet-name", ""))
-
-
-def _is_head(pod: JsonObject) -> bool:
-    return bool(pod["metadata"].get("labels", {}).get("ray.io/node-type") == "head")
-
-
-def _ray_is_up(pod: JsonObject) -> bool:
-    """The Ray container is the first one (KubeRay: RayContainerIndex = 0); statuses may come in another order."""
-    ray = pod["spec"]["containers"][0]["name"]
-    return any(
-        entry["name"] == ray and entry.get("ready") for entry in pod.get("status", {}).get("containerStatuses", [])
-    )
-
-
-def _nodes_wanted(cluster: JsonObject) -> int:
-    groups = cluster["spec"].get("workerGroupSpecs", [])
-    return 1 + sum(int(group.get("replicas", 0)) * int(group.get("numOfHosts", 1)) for group in groups)
+def _fleet_of(cluster: ReadOnlyJson) -> str:
+    """Return the fleet's name that a Ray cluster gives to its pods."""
+    return label(pod_template(head_group(part(cluster, "spec"))), FLEET_LABEL)

@@ -5,20 +5,24 @@ Read pods, ask head sidecars for their reasons, notice what will never work.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
 from rayfleet.kube.client import KubeClient
+from rayfleet.local.node.folders import pod_folder
 from rayfleet.local.supervisor.bootstrap import log_tail
-from rayfleet.local.up.fleet_progress import FleetProgress, Trouble, fleet_progress, head_pods, is_pod_ready
+from rayfleet.local.up.fleet_progress import FleetProgress, Trouble, fleet_progress, head_pods
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.ports import SIDECAR_PORT
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
+from rayfleet.objects.meta import name_of, namespace_of, uid_of
+from rayfleet.objects.pods import is_ready, pod_address
 
 POLL_SECONDS = 0.15
 # A trouble that lasts this long is no passing state (a pod that waits for one that is just ending, say).
@@ -30,7 +34,7 @@ class Sight:
     """One look at a fleet: its progress and what the first unready engine says of itself ("" when there is nothing)."""
 
     progress: FleetProgress
-    engine_says: str
+    engine_message: str
 
 
 async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, limit: timedelta) -> AsyncGenerator[Sight]:
@@ -47,8 +51,8 @@ async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, lim
             clusters = await client.list(RAY_CLUSTERS, key.namespace)
             pods = await client.list(PODS, key.namespace)
             progress = fleet_progress(fleet, clusters.items, pods.items)
-            says = await _engine_says(session, head_pods(key.name, pods.items))
-            yield Sight(progress=progress, engine_says=says)
+            message = await _engine_message(session, head_pods(key.name, pods.items))
+            yield Sight(progress=progress, engine_message=message)
             trouble_since = (trouble_since or loop.time()) if progress.troubles else None
             if trouble_since is not None and loop.time() - trouble_since > TROUBLE_LIMIT.total_seconds():
                 raise _hopeless(key, progress.troubles, pods.items, pods_folder)
@@ -57,26 +61,26 @@ async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, lim
                     f"fleet {key} is not ready after {limit.total_seconds():.0f} s: "
                     f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes, "
                     f"{progress.replicas_ready}/{progress.replicas_expected} replicas; "
-                    f"{says or 'its engine says nothing'}",
+                    f"{message or 'its engine says nothing'}",
                     way_out=f"Logs of its pods: {pods_folder}. A larger model may need a larger --timeout.",
                 )
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _engine_says(session: aiohttp.ClientSession, heads: Sequence[Mapping[str, Any]]) -> str:
+async def _engine_message(session: aiohttp.ClientSession, heads: Sequence[ReadOnlyJson]) -> str:
     for pod in heads:
-        address = pod.get("status", {}).get("podIP")
-        if not address or is_pod_ready(pod):
+        address = pod_address(pod)
+        if not address or is_ready(pod):
             continue
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-            async with session.get(f"http://{address}:8080/ready") as response:
-                said = await response.json()
-                return str(said.get("message") or said.get("reason") or "")
+            async with session.get(f"http://{address}:{SIDECAR_PORT}/ready") as response:
+                verdict = await response.json()
+                return str(verdict.get("message") or verdict.get("reason") or "")
     return ""
 
 
 def _hopeless(
-    key: ObjectKey, troubles: Sequence[Trouble], pods: Sequence[JsonObject], pods_folder: Path
+    key: ObjectKey, troubles: Sequence[Trouble], pods: Sequence[ReadOnlyJson], pods_folder: Path
 ) -> EnvironmentProblem:
     first = troubles[0]
     lines = "".join(f"\n  {trouble}" for trouble in troubles[:4])
@@ -89,14 +93,13 @@ def _hopeless(
     )
 
 
-def _newest_logs(trouble: Trouble, pods: Sequence[JsonObject], pods_folder: Path) -> list[Path]:
+def _newest_logs(trouble: Trouble, pods: Sequence[ReadOnlyJson], pods_folder: Path) -> list[Path]:
     """Return the newest non-empty log of the container that the trouble names, if there is one."""
     if not trouble.container:
         return []
     for pod in pods:
-        meta = pod["metadata"]
-        if f"pod {meta['name']}," in trouble.subject:
-            folder = pods_folder / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / trouble.container
+        if name_of(pod) == trouble.pod:
+            folder = pods_folder / pod_folder(namespace_of(pod), name_of(pod), uid_of(pod)) / trouble.container
             logs = [path for path in folder.glob("*.log") if path.stat().st_size]
             return [max(logs, key=lambda path: path.stat().st_mtime)] if logs else []
     return []

@@ -161,16 +161,16 @@ def _earlier_api_port(root: Path) -> int:
         return 0
 
 
-def _port(flag: str, host: str, wanted: int, preferred: int) -> int:
-    """Return a port that can be bound now: ``wanted``, or for 0 ``preferred`` if it is free, else any."""
-    if wanted:
-        problem = _bind_problem(host, wanted)
+def _port(flag: str, host: str, chosen: int, preferred: int) -> int:
+    """Return a port that can be bound now: ``chosen``, or for 0 ``preferred`` if it is free, else any."""
+    if chosen:
+        problem = _bind_problem(host, chosen)
         if problem:
             raise EnvironmentProblem(
-                f"{flag} {wanted}: {host}:{wanted} cannot be used: {problem}",
+                f"{flag} {chosen}: {host}:{chosen} cannot be used: {problem}",
                 way_out=f"End what listens there, or choose another: {flag} PORT (0: any free one).",
             )
-        return wanted
+        return chosen
     if preferred and not _bind_problem(host, preferred):
         return preferred
     with socket.socket() as probe:

@@ -4,25 +4,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rayfleet.manifest.fleet import decode_fleet
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedModel:
+class ModelToFetch:
     """A model reference, and the form in which the engine loads it."""
 
     reference: str
     form: ModelFormat
 
 
-def models_to_fetch(registry: Registry, fleets: Iterable[JsonObject]) -> tuple[WantedModel, ...]:
+def models_to_fetch(registry: Registry, fleets: Iterable[ReadOnlyJson]) -> tuple[ModelToFetch, ...]:
     """Return each model once, in order.
 
     Models of engines that run in an environment of their own are theirs to fetch.
     """
-    found: dict[WantedModel, None] = {}
+    models: dict[ModelToFetch, None] = {}
     for raw in fleets:
         serving = decode_fleet(raw).spec.serving
         if serving is None or registry.source_of(serving.model) is None:
@@ -30,8 +30,8 @@ def models_to_fetch(registry: Registry, fleets: Iterable[JsonObject]) -> tuple[W
         engine = registry.engine(serving.engine)
         image = serving.image or engine.launch_plan(serving).image
         if engine.model_format is not None and _is_this_environment(registry, image):
-            found[WantedModel(reference=serving.model, form=engine.model_format)] = None
-    return tuple(found)
+            models[ModelToFetch(reference=serving.model, form=engine.model_format)] = None
+    return tuple(models)
 
 
 def _is_this_environment(registry: Registry, image: str) -> bool:
