@@ -2,14 +2,16 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import click
 
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.model.errors import SettingsError
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import HTTP_ROUTES
+from rayfleet.objects.parts import mappings, part
 
 
 @click.command("endpoint")
@@ -43,14 +45,12 @@ def running_record(target: Target) -> Record:
     return record
 
 
-def models_of_routes(routes: Sequence[dict[str, object]]) -> list[str]:
+def models_of_routes(routes: Iterable[ReadOnlyJson]) -> list[str]:
     """Return the model names that routes match by header, sorted. Pure."""
-    found = set()
-    for route in json.loads(json.dumps(routes)):
-        for rule in route.get("spec", {}).get("rules", []):
-            for match in rule.get("matches", []):
-                found |= {header["value"] for header in match.get("headers", []) if header["name"].lower() == "model"}
-    return sorted(found)
+    rules = [rule for route in routes for rule in mappings(part(route, "spec").get("rules"))]
+    matches = [match for rule in rules for match in mappings(rule.get("matches"))]
+    headers = [header for match in matches for header in mappings(match.get("headers"))]
+    return sorted({str(header["value"]) for header in headers if header["name"].lower() == "model"})
 
 
 def usage_lines(url: str, model: str) -> list[str]:

@@ -34,9 +34,9 @@ def resource_named(word: str) -> ResourceType:
 
     Raises SettingsError, naming the nearest.
     """
-    found = _WORDS.get(word.lower().split(".")[0])
-    if found is not None:
-        return found
+    resource = _WORDS.get(word.lower().split(".")[0])
+    if resource is not None:
+        return resource
     near = difflib.get_close_matches(word.lower(), _WORDS, n=3)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(kind_words()))}."
     raise SettingsError(f"{word!r} is no kind of object that rayfleet knows", way_out=hint)

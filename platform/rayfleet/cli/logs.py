@@ -9,13 +9,14 @@ import click
 
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.model.errors import SettingsError
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import PODS
+from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
+from rayfleet.objects.meta import label, name_of, namespace_of
+from rayfleet.objects.parts import mappings, part
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
-
-_FLEET_LABEL = "orchestration.aibrix.ai/raycluster-fleet-name"
 
 
 @click.command("logs")
@@ -59,35 +60,36 @@ async def logs_command(  # noqa: PLR0913, PLR0917 - click passes options by name
                 group.create_task(_print_log(client, pod, name, query, has_prefix=len(streams) > 1))
 
 
-async def _pods(client: "KubeClient", name: str, namespace: str, *, is_head_only: bool) -> Sequence[JsonObject]:
-    selector = f"{_FLEET_LABEL}={name}" + (",ray.io/node-type=head" if is_head_only else "")
-    found = (await client.list(PODS, namespace or None, label_selector=selector)).items
-    if found:
-        return found
+async def _pods(client: "KubeClient", name: str, namespace: str, *, is_head_only: bool) -> Sequence[ReadOnlyJson]:
+    """Return the pods of the fleet of that name, else the pod. Raises SettingsError when there is neither."""
+    selector = f"{FLEET_LABEL}={name}" + (f",{NODE_TYPE_LABEL}={HEAD_NODE_TYPE}" if is_head_only else "")
+    of_fleet = (await client.list(PODS, namespace or None, label_selector=selector)).items
+    if of_fleet:
+        return of_fleet
     pods = (await client.list(PODS, namespace or None)).items
-    named = [pod for pod in pods if pod["metadata"]["name"] == name]
+    named = [pod for pod in pods if name_of(pod) == name]
     if not named:
-        names = sorted({pod["metadata"].get("labels", {}).get(_FLEET_LABEL, "") for pod in pods} - {""})
+        fleets = sorted({label(pod, FLEET_LABEL) for pod in pods} - {""})
         raise SettingsError(
             f"no fleet and no pod named {name!r} has pods in namespace {namespace or '(any)'}",
-            way_out=f"Fleets with pods: {', '.join(names) or 'none'}. `rayfleet get pods` lists the pods.",
+            way_out=f"Fleets with pods: {', '.join(fleets) or 'none'}. `rayfleet get pods` lists the pods.",
         )
     return named
 
 
-def _containers(pod: JsonObject, chosen: str) -> list[str]:
-    names = [entry["name"] for entry in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]]
+def _containers(pod: ReadOnlyJson, chosen: str) -> list[str]:
+    spec = part(pod, "spec")
+    names = [str(entry["name"]) for entry in (*mappings(spec.get("initContainers")), *mappings(spec.get("containers")))]
     return [name for name in names if not chosen or name == chosen]
 
 
 async def _print_log(
-    client: "KubeClient", pod: JsonObject, container: str, query: dict[str, str], *, has_prefix: bool
+    client: "KubeClient", pod: ReadOnlyJson, container: str, query: dict[str, str], *, has_prefix: bool
 ) -> None:
     from rayfleet.kube.errors import ApiError
 
-    meta = pod["metadata"]
-    path = f"/api/v1/namespaces/{quote(meta['namespace'])}/pods/{quote(meta['name'])}/log"
-    prefix = f"{meta['name']}/{container}: " if has_prefix else ""
+    path = f"/api/v1/namespaces/{quote(namespace_of(pod))}/pods/{quote(name_of(pod))}/log"
+    prefix = f"{name_of(pod)}/{container}: " if has_prefix else ""
     rest = b""
     try:
         async for chunk in client.stream(path, {**query, "container": container}):

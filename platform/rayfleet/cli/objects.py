@@ -5,15 +5,17 @@ import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from rayfleet.cli.kinds import kind_words, resource_named, split_reference
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.model.errors import SettingsError
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, NAMESPACES, REPLICA_SETS, ResourceType
+from rayfleet.objects.meta import key_of, name_of, namespace_of
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -141,20 +143,20 @@ async def scale_command(what: tuple[str, ...], replicas: int, target: Target) ->
             click.echo(f"{resource.plural}/{name} scaled")
 
 
-def read_manifests(files: Iterable[str]) -> list[JsonObject]:
+def read_manifests(files: Iterable[str]) -> list[Json]:
     """Return the documents of files, folders and ``-``, in order. Raises ManifestError and SettingsError."""
     from rayfleet.manifest.documents import load_documents
 
-    found: list[JsonObject] = []
+    documents: list[Json] = []
     for name in files:
         for source, text in _texts(name):
-            found += [document.raw for document in load_documents(text, source)]
-    if not found:
+            documents += [document.raw for document in load_documents(text, source)]
+    if not documents:
         raise SettingsError(f"no object in {', '.join(files)}", way_out="A manifest has apiVersion, kind and metadata.")
-    return found
+    return documents
 
 
-def check_fleets(documents: Iterable[JsonObject]) -> None:
+def check_fleets(documents: Iterable[ReadOnlyJson]) -> None:
     """Raise the ManifestError or PluginError of the first fleet or replica set that cannot be accepted."""
     from rayfleet.manifest.fleet import decode_fleet
     from rayfleet.manifest.replica_set import decode_replica_set
@@ -173,26 +175,26 @@ def check_fleets(documents: Iterable[JsonObject]) -> None:
             decode_replica_set(document)
 
 
-def in_namespace(document: JsonObject, namespace: str) -> JsonObject:
+def in_namespace(document: ReadOnlyJson, namespace: str) -> ReadOnlyJson:
     """Return the object with its namespace filled in where its kind has one and none is given."""
     resource = _resource_of(document)
-    if not resource.is_namespaced or document["metadata"].get("namespace"):
+    if not resource.is_namespaced or namespace_of(document):
         return document
     return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
 
 
-def _resource_of(document: JsonObject) -> ResourceType:
+def _resource_of(document: ReadOnlyJson) -> ResourceType:
     return resource_named(str(document.get("kind", "")))
 
 
-def _spoken(document: JsonObject) -> str:
-    return f"{_resource_of(document).plural}/{document['metadata']['name']}"
+def _spoken(document: ReadOnlyJson) -> str:
+    return f"{_resource_of(document).plural}/{name_of(document)}"
 
 
-def _missing(document: JsonObject, error: "NotFound") -> str:
+def _missing(document: ReadOnlyJson, error: "NotFound") -> str:
     """Return what to do when the API server lacks the namespace that a document names, or else its whole kind."""
     if error.details.get("kind") == NAMESPACES.plural:
-        return f"Make it first: `kubectl create namespace {document['metadata']['namespace']}`."
+        return f"Make it first: `kubectl create namespace {namespace_of(document)}`."
     return f"This API server does not serve {document['kind']} of {document['apiVersion']}; install its CRD first."
 
 
@@ -213,8 +215,7 @@ def _doomed(what: tuple[str, ...], files: tuple[str, ...], namespace: str) -> It
     if files:
         for document in reversed(read_manifests(files)):
             placed = in_namespace(document, namespace)
-            meta: dict[str, Any] = placed["metadata"]
-            yield _resource_of(placed), ObjectKey(namespace=meta.get("namespace", ""), name=meta["name"])
+            yield _resource_of(placed), key_of(placed)
         return
     resource, names = split_reference(what)
     if not names:

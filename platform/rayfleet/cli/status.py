@@ -8,8 +8,9 @@ from rayfleet.cli.tables import print_columns
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.local.up.fleet_progress import fleet_progress
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
+from rayfleet.objects.meta import key_of
 
 
 @click.command("status")
@@ -43,11 +44,10 @@ def _print_processes(name: str, record: Record | None) -> None:
     print_columns(rows)
 
 
-def _print_fleet(fleet: JsonObject, clusters: Sequence[JsonObject], pods: Sequence[JsonObject]) -> int:
-    meta = fleet["metadata"]
+def _print_fleet(fleet: ReadOnlyJson, clusters: Sequence[ReadOnlyJson], pods: Sequence[ReadOnlyJson]) -> int:
     progress = fleet_progress(fleet, clusters, pods)
     click.echo(
-        f"fleet {meta['namespace']}/{meta['name']}: "
+        f"fleet {key_of(fleet)}: "
         f"{progress.replicas_ready}/{progress.replicas_expected} replicas ready, "
         f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes up"
     )

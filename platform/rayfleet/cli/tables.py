@@ -7,8 +7,10 @@ from urllib.parse import quote
 
 import click
 
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import key_of, name_of, namespace_of, version_of
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -44,19 +46,18 @@ async def watch_listing(client: "KubeClient", resource: ResourceType, namespace:
     while True:
         events = client.watch(resource, namespace or None, resource_version=version, label_selector=selector)
         async for event in events:
-            meta = event.object["metadata"]
-            version = meta["resourceVersion"]
+            version = version_of(event.object)
             if event.type == "BOOKMARK":
                 continue
             if event.type == "DELETED":
-                click.echo(f"{meta['name']}  deleted")
+                click.echo(f"{name_of(event.object)}  deleted")
                 continue
-            table = await _row_now(client, resource, ObjectKey(namespace=meta.get("namespace", ""), name=meta["name"]))
+            table = await _row_now(client, resource, key_of(event.object))
             for row in table.get("rows", []):
                 click.echo("  ".join(str(cell) for cell in row["cells"]))
 
 
-async def _row_now(client: "KubeClient", resource: ResourceType, key: ObjectKey) -> JsonObject:
+async def _row_now(client: "KubeClient", resource: ResourceType, key: ObjectKey) -> ReadOnlyJson:
     from rayfleet.kube.errors import NotFound
 
     try:
@@ -67,21 +68,23 @@ async def _row_now(client: "KubeClient", resource: ResourceType, key: ObjectKey)
 
 async def _table(
     client: "KubeClient", resource: ResourceType, namespace: str, *, name: str = "", selector: str = ""
-) -> JsonObject:
+) -> ReadOnlyJson:
     scope = f"/namespaces/{quote(namespace)}" if resource.is_namespaced and namespace else ""
     path = f"{resource.base_path}{scope}/{resource.plural}" + (f"/{quote(name)}" if name else "")
     query = {"labelSelector": selector} if selector else {}
-    table: JsonObject = json.loads(await client.raw("GET", path, query=query, accept=_TABLE))
+    table: Json = json.loads(await client.raw("GET", path, query=query, accept=_TABLE))
     return table
 
 
-def _print_tables(tables: Sequence[JsonObject], resource: ResourceType, *, is_wide: bool, has_namespace: bool) -> None:
+def _print_tables(
+    tables: Sequence[ReadOnlyJson], resource: ResourceType, *, is_wide: bool, has_namespace: bool
+) -> None:
     columns = tables[0].get("columnDefinitions", [])
     shown = [index for index, column in enumerate(columns) if is_wide or not column.get("priority")]
     head = [columns[index]["name"].upper() for index in shown]
     rows = [[_cell(row["cells"][index]) for index in shown] for table in tables for row in table.get("rows") or []]
     if has_namespace and resource.is_namespaced:
-        spaces = [row["object"]["metadata"].get("namespace", "") for table in tables for row in table.get("rows") or []]
+        spaces = [namespace_of(row["object"]) for table in tables for row in table.get("rows") or []]
         head, rows = ["NAMESPACE", *head], [[space, *row] for space, row in zip(spaces, rows, strict=True)]
     if not rows:
         click.echo(f"No {resource.plural} found.", err=True)
@@ -100,9 +103,9 @@ def _cell(value: Any) -> str:
     return "<none>" if value is None or value == "" else str(value)
 
 
-def _rendered(items: Sequence[JsonObject], resource: ResourceType, output: str, *, is_single: bool) -> str:
+def _rendered(items: Sequence[ReadOnlyJson], resource: ResourceType, output: str, *, is_single: bool) -> str:
     if output == "name":
-        return "\n".join(f"{resource.plural}/{item['metadata']['name']}" for item in items)
+        return "\n".join(f"{resource.plural}/{name_of(item)}" for item in items)
     whole: Any = items[0] if is_single else {"apiVersion": "v1", "kind": "List", "items": list(items)}
     if output == "json":
         return json.dumps(whole, indent=2)

@@ -58,19 +58,19 @@ def test_an_age_is_short(seconds: int, text: str) -> None:
 
 
 def test_a_description_ends_with_the_events_oldest_first() -> None:
-    found = {"kind": "Pod", "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}}
+    pod = {"kind": "Pod", "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}}
     events: list[dict[str, Any]] = [
         {"metadata": {}, "type": "Normal", "reason": "Second", "lastTimestamp": "2026-01-01T00:00:09Z", "count": 3},
         {"metadata": {}, "type": "Normal", "reason": "First", "lastTimestamp": "2026-01-01T00:00:01Z"},
     ]
-    lines = described(found, events, datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC))
+    lines = described(pod, events, datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC))
     assert "First" in lines[-2]
     assert "1s x3" in lines[-1]
     assert "Second" in lines[-1]
 
 
 def test_models_are_read_from_routes() -> None:
-    route: dict[str, object] = {"spec": {"rules": [{"matches": [{"headers": [{"name": "model", "value": "m"}]}]}]}}
+    route = {"spec": {"rules": [{"matches": [{"headers": [{"name": "model", "value": "m"}]}]}]}}
     assert models_of_routes([route, {}]) == ["m"]
 
 

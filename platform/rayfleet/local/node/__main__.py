@@ -15,7 +15,7 @@ from rayfleet.local.node.cleanup import cleanup
 from rayfleet.local.node.directory import Directory
 from rayfleet.local.node.processes import Children
 from rayfleet.local.node.services import NodeServices
-from rayfleet.local.node.settings import NodeSettings, node_folders, own_variables
+from rayfleet.local.node.settings import NodeSettings, accelerator_counts, node_folders, own_variables
 from rayfleet.local.node.slots import Slots
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import RayfleetError, SettingsError, leaves
@@ -80,17 +80,11 @@ async def _run(settings: NodeSettings) -> None:
 def _settings(chosen: argparse.Namespace) -> NodeSettings:
     if chosen.kubeconfig is None:
         raise SettingsError("--kubeconfig is missing", way_out="Name the kubeconfig of the API server.")
-    accelerators = {}
-    for entry in chosen.accelerators:
-        name, _, count = entry.partition("=")
-        if not name or not count.isdigit():
-            raise SettingsError(f"--accelerators {entry!r} is not RESOURCE=N", way_out="As in nvidia.com/gpu=4.")
-        accelerators[name] = int(count)
     return NodeSettings(
         kubeconfig=chosen.kubeconfig,
         folders=node_folders(chosen.state),
         name=chosen.name,
-        accelerators=accelerators,
+        accelerators=accelerator_counts(chosen.accelerators),
         leaves_running=chosen.leave_running,
     )
 

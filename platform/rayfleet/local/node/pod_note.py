@@ -25,7 +25,7 @@ class PodNote:
 def ray_cluster_key(pod: ReadOnlyJson, state: str) -> str:
     """Return a short name for the pod's Ray cluster, unique on this machine; a pod without an owner is its own cluster.
 
-    Pods written by hand are one cluster when they carry the same ``ray.io/cluster``. *Pure.*
+    Pods written by hand are one cluster when they carry the same ``ray.io/cluster``. Pure.
     """
     cluster = label(pod, RAY_CLUSTER_LABEL)
     identity = controller_uid(pod) or (f"{namespace_of(pod)}/{cluster}" if cluster else uid_of(pod))

@@ -2,11 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rayfleet.local.node.folders import NodeFolders
+from rayfleet.model.errors import SettingsError
 
 # The paths of Ray's unix sockets below it end at 107 bytes.
 _LONGEST_RUNTIME_BASE = 20
@@ -24,6 +25,19 @@ class NodeSettings:
     name: str = "local"
     accelerators: Mapping[str, int] = field(default_factory=dict)
     leaves_running: bool = False
+
+
+def accelerator_counts(entries: Sequence[str]) -> dict[str, int]:
+    """Return what ``--accelerators`` offers: integers by resource name. Raises SettingsError."""
+    counts = {}
+    for entry in entries:
+        resource, _, count = entry.partition("=")
+        if not resource or not count.isdigit():
+            raise SettingsError(
+                f"--accelerators {entry!r} is not RESOURCE=N", way_out="For example --accelerators nvidia.com/gpu=4."
+            )
+        counts[resource] = int(count)
+    return counts
 
 
 def own_variables() -> Mapping[str, str]:
