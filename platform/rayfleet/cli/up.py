@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from datetime import timedelta
 
 import click
@@ -12,6 +11,7 @@ from rayfleet.cli.phases import Phases
 from rayfleet.cli.settings import read_cli_settings
 from rayfleet.cli.target import run
 from rayfleet.model.errors import SettingsError
+from rayfleet.process import stop_event
 
 QUESTION = "What is the capital of France?"
 
@@ -81,10 +81,7 @@ def up_command(  # noqa: PLR0913, PLR0917 - click passes options by name
 async def _up(options: UpOptions) -> int:
     if options.once and options.detach:
         raise SettingsError("--once and --detach exclude each other", way_out="--once shuts down when it has answered.")
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
+    interrupted = stop_event()
     phases = Phases(is_plain=read_cli_settings().is_plain)
     work = asyncio.create_task(serve(options, phases, interrupted))
     stopping = asyncio.create_task(interrupted.wait())

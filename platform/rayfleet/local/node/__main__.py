@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-import signal
+import contextlib
 import sys
 from pathlib import Path
 
@@ -10,17 +10,20 @@ import aiohttp
 
 from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.watches import Reflectors
 from rayfleet.local.node.agent import Agent
 from rayfleet.local.node.cleanup import cleanup
-from rayfleet.local.node.directory import Directory
+from rayfleet.local.node.directory import DIRECTORY_KINDS, Directory
 from rayfleet.local.node.processes import Children
 from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.settings import NodeSettings, accelerator_counts, node_folders, own_variables
 from rayfleet.local.node.slots import Slots
 from rayfleet.logs import configure_logging
-from rayfleet.model.errors import RayfleetError, SettingsError, leaves
+from rayfleet.model.errors import SettingsError
+from rayfleet.model.resources import PODS
 from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.registry import load
+from rayfleet.process import exit_code, stop_event
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,26 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.command == "cleanup":
         sys.stdout.write(f"ended {cleanup(chosen.state)} processes\n")
         return 0
-    code = 0
-    try:
-        asyncio.run(_run(_settings(chosen)))
-    except* RayfleetError as group:
-        code = 1
-        for error in leaves(group):
-            sys.stderr.write(f"error: {error}\n")
-    return code
+    return exit_code(lambda: asyncio.run(_run(_settings(chosen))))
 
 
 async def _run(settings: NodeSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with (
         await connect(settings.kubeconfig) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session,
     ):
-        agent = Agent(client, settings)
-        directory = Directory(client, agent.workers)
+        reflectors = Reflectors(client, (PODS, *DIRECTORY_KINDS))
+        agent = Agent(client, settings, reflectors)
+        directory = Directory(reflectors, agent.workers)
         services = NodeServices(
             client=client,
             folders=settings.folders,
@@ -64,17 +59,15 @@ async def _run(settings: NodeSettings) -> None:
             children=Children(takes_orphans=True),
             events=EventRecorder(client, "rayfleet-node"),
         )
-        running = asyncio.create_task(agent.run(services, directory))
+        running = asyncio.create_task(agent.run(services))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set() and not settings.leaves_running:
             await agent.end_all()
         stopping.cancel()
         running.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await running
-        except asyncio.CancelledError:
-            return
 
 
 def _settings(chosen: argparse.Namespace) -> NodeSettings:

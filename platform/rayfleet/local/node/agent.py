@@ -10,9 +10,8 @@ from typing import ClassVar
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from rayfleet.kube.events import EventRecorder
-from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.local.node.cleanup import end_strangers, prune_pod_folders
-from rayfleet.local.node.directory import Directory
 from rayfleet.local.node.log_rotation import rotate_logs
 from rayfleet.local.node.pod import PodWorker
 from rayfleet.local.node.registration import keep_registered
@@ -59,33 +58,26 @@ class _Finished:
 class Agent:
     """Runs until cancelled. ``workers`` are those of the pods that run here."""
 
-    def __init__(self, client: KubeClient, settings: NodeSettings) -> None:
+    def __init__(self, client: KubeClient, settings: NodeSettings, reflectors: Reflectors) -> None:
         self._client = client
         self._settings = settings
-        self._reflector = Reflector(client, PODS)
+        self._reflectors = reflectors
+        self._changes = Changes(reflectors, (PODS,))
         self._pods: dict[str, _Unfit | _Served | _Finished] = {}
-        self._changed = asyncio.Event()
         self._is_ending = False
 
-    async def run(self, services: NodeServices, directory: Directory) -> None:
+    async def run(self, services: NodeServices) -> None:
         """Watch and act until cancelled; workers are cancelled with it, their processes live on."""
-        reflectors = (self._reflector, *directory.reflectors)
-        self._reflector.subscribe(lambda old, new: self._changed.set())  # noqa: ARG005 - level, not edge
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(keep_registered(self._client, self._settings))
                 group.create_task(rotate_logs(self._settings.folders.pods))
                 group.create_task(services.events.run())
-                for reflector in reflectors:
-                    group.create_task(reflector.run())
-                for reflector in reflectors:
-                    await reflector.synced()
+                group.create_task(self._reflectors.run())
+                await self._reflectors.synced()
                 await asyncio.to_thread(end_strangers, self._settings.folders, self._bound_uids())
                 group.create_task(self._prune_folders())
-                self._changed.set()
-                while True:
-                    await self._changed.wait()
-                    self._changed.clear()
+                async for _ in self._changes:
                     if not self._is_ending:
                         self._follow(services)
                         await self._schedule(services)
@@ -115,8 +107,9 @@ class Agent:
         return {uid: entry for uid, entry in self._pods.items() if isinstance(entry, _Served)}
 
     def _bound_uids(self) -> frozenset[str]:
-        pods = self._reflector.store.list()
-        return frozenset(uid_of(pod) for pod in pods if node_name(pod) == self._settings.name)
+        return frozenset(
+            uid_of(pod) for pod in self._reflectors.store(PODS).list() if node_name(pod) == self._settings.name
+        )
 
     async def _prune_folders(self) -> None:
         while True:
@@ -127,7 +120,7 @@ class Agent:
     def _follow(self, services: NodeServices) -> None:
         """Do what the pods of the API server ask of this node."""
         standings = {uid: entry.standing for uid, entry in self._pods.items()}
-        changes = roster_changes(standings, self._reflector.store.list(), self._settings.name)
+        changes = roster_changes(standings, self._reflectors.store(PODS).list(), self._settings.name)
         served = self._served()
         for pod in changes.updated:
             served[uid_of(pod)].worker.update(pod)
@@ -155,16 +148,16 @@ class Agent:
             del self._pods[uid]
         else:
             self._pods[uid] = _Finished()
-            self._changed.set()
+            self._changes.poke()
         if not task.cancelled() and task.exception() is not None:
             log.error("a pod's worker failed; starting it again", exc_info=task.exception())
             self._look_again(AGAIN_SECONDS)
 
     def _look_again(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._changed.set)
+        asyncio.get_running_loop().call_later(seconds, self._changes.poke)
 
     async def _schedule(self, services: NodeServices) -> None:
-        schedule = planned_schedule(self._reflector.store.list(), self._settings.accelerators)
+        schedule = planned_schedule(self._reflectors.store(PODS).list(), self._settings.accelerators)
         for pod in schedule.bound:
             await self._bind(pod)
         for unfit in schedule.waiting:

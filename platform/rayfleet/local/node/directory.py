@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from rayfleet.kube.client import KubeClient
-from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.watches import Reflectors
 from rayfleet.local.node.environments import ConfigLookup
 from rayfleet.local.node.loopback import PodNetwork, behind_service
 from rayfleet.local.node.pod import PodWorker
@@ -13,27 +12,22 @@ from rayfleet.objects.meta import is_terminating, labels_of
 from rayfleet.objects.selectors import has_all
 from rayfleet.objects.services import service_selector
 
+DIRECTORY_KINDS = (SERVICES, SECRETS, CONFIG_MAPS)
+
 
 class Directory:
-    """``workers`` returns those of the pods that run here now."""
+    """``workers`` returns those of the pods that run here now; the reflectors watch ``DIRECTORY_KINDS`` at least."""
 
-    def __init__(self, client: KubeClient, workers: Callable[[], Iterable[PodWorker]]) -> None:
-        self._services = Reflector(client, SERVICES)
-        self._secrets = Reflector(client, SECRETS)
-        self._config_maps = Reflector(client, CONFIG_MAPS)
+    def __init__(self, reflectors: Reflectors, workers: Callable[[], Iterable[PodWorker]]) -> None:
+        self._reflectors = reflectors
         self._workers = workers
-
-    @property
-    def reflectors(self) -> tuple[Reflector, ...]:
-        """What must run, and be synced, before anything is asked."""
-        return self._services, self._secrets, self._config_maps
 
     def resolve(self, namespace: str, name: str) -> PodNetwork | None:
         """Return the network of a pod behind a Service (the first by name, those that are going last).
 
         None without one.
         """
-        service = self._services.store.get(ObjectKey(namespace=namespace, name=name))
+        service = self._reflectors.store(SERVICES).get(ObjectKey(namespace=namespace, name=name))
         if service is None or not service_selector(service):
             return None
         selected = [
@@ -47,6 +41,6 @@ class Directory:
     def lookup_in(self, namespace: str) -> ConfigLookup:
         """Return how a pod of a namespace reads its Secrets and ConfigMaps."""
         return ConfigLookup(
-            lambda name: self._secrets.store.get(ObjectKey(namespace=namespace, name=name)),
-            lambda name: self._config_maps.store.get(ObjectKey(namespace=namespace, name=name)),
+            lambda name: self._reflectors.store(SECRETS).get(ObjectKey(namespace=namespace, name=name)),
+            lambda name: self._reflectors.store(CONFIG_MAPS).get(ObjectKey(namespace=namespace, name=name)),
         )

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from rayfleet.local.supervisor.takeover import end_leftovers
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.resources import PODS
 from rayfleet.objects.meta import is_terminating, key_of
+from rayfleet.process import stop_event
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +100,7 @@ async def supervise(settings: SupervisorSettings) -> None:
 
     Raises EnvironmentProblem when another supervisor has the cluster, or when the API server does not come up.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     with _only_one(ClusterFolders(root=settings.root).lock, settings.name):
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(_follow(settings.follow_pid, stop))
