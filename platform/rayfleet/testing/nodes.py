@@ -14,9 +14,15 @@ from uuid import uuid4
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
 from rayfleet.local.node.cleanup import cleanup
+from rayfleet.local.node.folders import pod_folder
 from rayfleet.local.node.processes import marked_processes
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.local.node.views import container_mark
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import NODES, PODS, ResourceType
+from rayfleet.objects import pods
+from rayfleet.objects.conditions import conditions_of
+from rayfleet.objects.meta import key_of, name_of, namespace_of, uid_of
 
 IMAGE = "rayfleet.local/host"
 # A first process that ends at SIGTERM, with a word in the log.
@@ -52,10 +58,9 @@ class NodeProcess:
         async with asyncio.timeout(END_LIMIT_SECONDS):
             return await self.process.wait()
 
-    def logs(self, pod: JsonObject, container: str = "main") -> str:
+    def logs(self, pod: ReadOnlyJson, container: str = "main") -> str:
         """Return what a container has written, all its runs."""
-        meta = pod["metadata"]
-        folder = self.state / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
+        folder = self.state / "pods" / pod_folder(namespace_of(pod), name_of(pod), uid_of(pod)) / container
         return "".join(path.read_text(errors="replace") for path in sorted(folder.glob("*.log")))
 
 
@@ -65,9 +70,9 @@ class WatchedPod:
 
     client: KubeClient
     key: ObjectKey
-    last: JsonObject | None = None
+    last: Json | None = None
 
-    async def until(self, claim: Callable[[JsonObject], Any], seconds: float = LIMIT_SECONDS) -> JsonObject:
+    async def until(self, claim: Callable[[Json], Any], seconds: float = LIMIT_SECONDS) -> Json:
         """Return the pod as soon as the claim holds; a field that is not there yet makes it false.
 
         Raises AssertionError.
@@ -135,15 +140,15 @@ async def eventually(claim: Callable[[], Awaitable[Any]], seconds: float = LIMIT
     return found
 
 
-async def run_pod(client: KubeClient, manifest: JsonObject, node: NodeProcess | None = None) -> WatchedPod:
+async def run_pod(client: KubeClient, manifest: Json, node: NodeProcess | None = None) -> WatchedPod:
     """Create a pod, bound to ``node`` or left to be scheduled."""
     if node is not None:
         manifest["spec"]["nodeName"] = node.name
     made = await client.create(PODS, manifest)
-    return WatchedPod(client, ObjectKey(namespace=made["metadata"]["namespace"], name=made["metadata"]["name"]))
+    return WatchedPod(client, key_of(made))
 
 
-def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> JsonObject:
+def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Json:
     """Return a pod whose container ``main`` runs a bash script.
 
     ``container`` adds to it, other names to the pod's spec.
@@ -154,22 +159,22 @@ def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Js
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole}
 
 
-def pod_conditions(pod: JsonObject) -> dict[str, str]:
+def pod_conditions(pod: ReadOnlyJson) -> dict[str, str]:
     """Return the status of each condition."""
-    return {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return {each["type"]: each["status"] for each in conditions_of(pod)}
 
 
-def is_ready(pod: JsonObject) -> bool:
+def is_ready(pod: ReadOnlyJson) -> bool:
     """Whether a pod's condition Ready is True."""
-    return pod_conditions(pod).get("Ready") == "True"
+    return pods.is_ready(pod)
 
 
-def first_status(pod: JsonObject) -> JsonObject:
+def first_status(pod: ReadOnlyJson) -> Json:
     """Return the status of a pod's first container."""
-    status: JsonObject = pod["status"]["containerStatuses"][0]
+    status: Json = pod["status"]["containerStatuses"][0]
     return status
 
 
-def container_processes(pod: JsonObject, container: str = "main") -> list[int]:
+def container_processes(pod: ReadOnlyJson, container: str = "main") -> list[int]:
     """Return the pids of a container's living processes."""
-    return marked_processes(f"{pod['metadata']['uid']}/{container}")
+    return marked_processes(container_mark(uid_of(pod), container))
