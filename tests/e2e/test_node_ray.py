@@ -22,7 +22,7 @@ from rayfleet.local.kuberay.services import build_head_service
 from rayfleet.local.node.pod_note import read_note
 from rayfleet.local.node.processes import process_environment
 from rayfleet.local.node.settings import node_folders
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, SECRETS, SERVICES
 from rayfleet.testing.nodes import (
     NodeProcess,
@@ -63,7 +63,7 @@ class RayPods:
     head: WatchedPod
     worker: WatchedPod
 
-    async def ready(self) -> tuple[JsonObject, JsonObject]:
+    async def ready(self) -> tuple[Json, Json]:
         return await self.head.until(is_ready, 90), await self.worker.until(is_ready, 90)
 
     async def environment(self) -> dict[str, str]:
@@ -111,10 +111,10 @@ async def node(client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]
         yield running
 
 
-def ray_cluster(name: str) -> JsonObject:
-    def template(port: int) -> JsonObject:
+def ray_cluster(name: str) -> Json:
+    def template(port: int) -> Json:
         probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
-        container: JsonObject = {
+        container: Json = {
             "name": "ray",
             "image": "rayfleet.local/host",
             "resources": {"limits": {"cpu": "1"}},
@@ -157,13 +157,13 @@ async def start(client: KubeClient, name: str, *, worker_first: bool = False) ->
     return RayPods(name, await run_pod(client, head), await run_pod(client, worker))
 
 
-def _named(pod: JsonObject, name: str) -> JsonObject:
+def _named(pod: ReadOnlyJson, name: str) -> Json:
     """Return a pod with a name; no owner, because no RayCluster is in the API server to own it."""
     meta = {key: value for key, value in pod["metadata"].items() if key not in {"generateName", "ownerReferences"}}
     return {**pod, "metadata": {**meta, "name": name}}
 
 
-def _waits_for_service(pod: JsonObject) -> bool:
+def _waits_for_service(pod: ReadOnlyJson) -> bool:
     state: Any = pod["status"]["initContainerStatuses"][0]["state"]
     return bool(state["waiting"]["reason"] == "WaitingForService")
 

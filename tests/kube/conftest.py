@@ -22,7 +22,7 @@ from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import read_address
 from rayfleet.kube.errors import AlreadyExists, NotFound
 from rayfleet.manifest.crds import fleet_crds, foreign_crds
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import CRDS, FLEETS, HTTP_ROUTES, NAMESPACES, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.testing.realkube import (
     RealKubeServer,
@@ -109,7 +109,7 @@ def _embedded(folder: Path) -> Iterator[Path]:
         process.stdout.close()
 
 
-def _published_crds() -> list[JsonObject]:
+def _published_crds() -> list[Json]:
     """Return KubeRay's and the Gateway API's own CRDs, so that what we write is checked by what others enforce."""
     files = [*kuberay_crds(default_cache(), progress=print), *gateway_api_crds(default_cache(), progress=print)]
     # KubeRay's are 3 MB of YAML: 10 s by the loader in Python.
@@ -117,7 +117,7 @@ def _published_crds() -> list[JsonObject]:
     return [yaml.load(file.read_text(encoding="utf-8"), Loader=loader) for file in files]  # noqa: S506 - both are safe
 
 
-async def _install(address: KubeAddress, crds: tuple[JsonObject, ...]) -> None:
+async def _install(address: KubeAddress, crds: tuple[ReadOnlyJson, ...]) -> None:
     async with KubeClient(address) as client:
         for crd in crds:
             with suppress(AlreadyExists):

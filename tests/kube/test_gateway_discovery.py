@@ -16,7 +16,8 @@ from aiohttp.test_utils import unused_port
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import read_address
 from rayfleet.kube.errors import NotFound
-from rayfleet.model.meta import JsonObject, ObjectKey
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import (
     CRDS,
     ENDPOINT_SLICES,
@@ -34,7 +35,7 @@ LIMIT_SECONDS = 60
 GATEWAY_API = "gateway.networking.k8s.io"
 
 
-def route(namespace: str, model: str, *, backend_namespace: str = "") -> JsonObject:
+def route(namespace: str, model: str, *, backend_namespace: str = "") -> Json:
     match = {
         "headers": [{"type": "Exact", "name": "model", "value": model}],
         "path": {"type": "PathPrefix", "value": "/v1/completions"},
@@ -46,13 +47,13 @@ def route(namespace: str, model: str, *, backend_namespace: str = "") -> JsonObj
     return {"apiVersion": f"{GATEWAY_API}/v1", "kind": "HTTPRoute", "metadata": meta, "spec": spec}
 
 
-def service(namespace: str) -> JsonObject:
+def service(namespace: str) -> Json:
     # No selector: nobody but the test writes its endpoints.
     spec = {"ports": [{"name": "serve", "port": 8000, "protocol": "TCP"}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "heads", "namespace": namespace}, "spec": spec}
 
 
-def endpoint_slice(namespace: str, **ready: bool) -> JsonObject:
+def endpoint_slice(namespace: str, **ready: bool) -> Json:
     """Return a slice with 192.0.2.N for each ``aN``.
 
     A documentation network: a real API server takes no loopback address.
@@ -70,7 +71,7 @@ def endpoint_slice(namespace: str, **ready: bool) -> JsonObject:
     }
 
 
-def grant(namespace: str, source: str) -> JsonObject:
+def grant(namespace: str, source: str) -> Json:
     spec = {
         "from": [{"group": GATEWAY_API, "kind": "HTTPRoute", "namespace": source}],
         "to": [{"group": "", "kind": "Service"}],
@@ -217,7 +218,7 @@ async def test_the_last_table_serves_while_the_api_server_is_away_and_is_renewed
         await asyncio.to_thread(server.close)
 
 
-def _chain(model: str) -> list[tuple[ResourceType, JsonObject]]:
+def _chain(model: str) -> list[tuple[ResourceType, Json]]:
     return [
         (SERVICES, service("default")),
         (ENDPOINT_SLICES, endpoint_slice("default", a1=True)),

@@ -4,14 +4,14 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rayfleet.local.apiserver.server import ServerSettings, running_server
-from rayfleet.model.errors import RayfleetError
+from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.process import exit_code, stop_event
 
 log = logging.getLogger("rayfleet.local.apiserver")
 
@@ -23,35 +23,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
     settings = ServerSettings(state=options.state, port=options.port, pods_folder=options.pods_folder)
-    try:
-        _run(settings)
-    except RayfleetError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except (sqlite3.Error, OSError, ValueError) as error:
-        sys.stderr.write(
-            f"error: --state {settings.state}: {error}\n"
-            "  Is there space left, and are the files in the folder the server's own?\n"
-        )
-        return 1
-    return 0
+    return exit_code(lambda: _run(settings))
 
 
 def _run(settings: ServerSettings) -> None:
+    """Serve until a signal. Raises EnvironmentProblem for a state folder that cannot be used."""
     factory = None
     with contextlib.suppress(ImportError):
         import uvloop
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings))
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(_serve(settings))
+    except (sqlite3.Error, OSError, ValueError) as error:
+        raise EnvironmentProblem(
+            f"--state {settings.state}: {error}",
+            way_out="Is there space left, and are the files in the folder the server's own?",
+        ) from error
 
 
 async def _serve(settings: ServerSettings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with running_server(settings) as running:
         sys.stdout.write(f"listening {running.url}\n")
         sys.stdout.flush()

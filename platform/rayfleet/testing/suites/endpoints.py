@@ -10,7 +10,7 @@ from typing import Any
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.testing.nodes import eventually
@@ -109,7 +109,7 @@ class EndpointSliceSuite:
         await client.delete(SERVICES, key_of(first))
         second = await client.create(SERVICES, _service(namespace, "web"))
 
-        def is_of_the_second(found: JsonObject) -> bool:
+        def is_of_the_second(found: ReadOnlyJson) -> bool:
             return bool(found["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"])
 
         await _until_slice(client, namespace, "web", is_of_the_second)
@@ -133,36 +133,36 @@ class EndpointSliceSuite:
         await _until_slice(client, namespace, "web", _ready_addresses)
 
 
-def _service(namespace: str, name: str) -> JsonObject:
+def _service(namespace: str, name: str) -> Json:
     spec = {"selector": {"app": name}, "clusterIP": "None", "ports": [{"name": "serve", "port": 8000}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
-def _pod(namespace: str, name: str, app: str) -> JsonObject:
+def _pod(namespace: str, name: str, app: str) -> Json:
     meta = {"name": name, "namespace": namespace, "labels": {"app": app}}
     containers = [{"name": "main", "image": "example/engine:1"}]
     spec = {"automountServiceAccountToken": False, "nodeName": NODE, "containers": containers}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
-async def _made_pod(client: KubeClient, manifest: JsonObject) -> JsonObject:
+async def _made_pod(client: KubeClient, manifest: ReadOnlyJson) -> Json:
     with contextlib.suppress(AlreadyExists):
         await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
     return await client.create(PODS, manifest)
 
 
-async def _until_slice(client: KubeClient, namespace: str, name: str, claim: Callable[[JsonObject], Any]) -> JsonObject:
-    async def look() -> JsonObject | None:
+async def _until_slice(client: KubeClient, namespace: str, name: str, claim: Callable[[ReadOnlyJson], Any]) -> Json:
+    async def look() -> Json | None:
         found = await client.list(ENDPOINT_SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")
         return found.items[0] if len(found.items) == 1 and claim(found.items[0]) else None
 
-    result: JsonObject = await eventually(look, LIMIT_SECONDS)
+    result: Json = await eventually(look, LIMIT_SECONDS)
     return result
 
 
-def _ready_addresses(found: JsonObject) -> list[str]:
+def _ready_addresses(found: ReadOnlyJson) -> list[str]:
     return [each["addresses"][0] for each in found.get("endpoints") or () if each["conditions"]["ready"]]
 
 
-def _is_without_ready(found: JsonObject) -> bool:
+def _is_without_ready(found: ReadOnlyJson) -> bool:
     return not _ready_addresses(found)

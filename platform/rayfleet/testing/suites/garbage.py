@@ -6,7 +6,7 @@ For the real ones and for what stands in for them.
 from uuid import uuid4
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.model.meta import JsonObject
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
@@ -130,7 +130,7 @@ class GarbageCollectorSuite:
         await eventually(is_gone, LIMIT_SECONDS)
 
 
-def _config_map(namespace: str, name: str, *owners: JsonObject, blocks: bool = True) -> JsonObject:
+def _config_map(namespace: str, name: str, *owners: ReadOnlyJson, blocks: bool = True) -> Json:
     references = [
         {
             "apiVersion": "v1",
@@ -145,13 +145,13 @@ def _config_map(namespace: str, name: str, *owners: JsonObject, blocks: bool = T
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
 
 
-async def _until_gone(client: KubeClient, *manifests: JsonObject) -> None:
+async def _until_gone(client: KubeClient, *manifests: ReadOnlyJson) -> None:
     async def are_gone() -> bool:
         return not any([await exists(client, CONFIG_MAPS, key_of(each)) for each in manifests])
 
     await eventually(are_gone, LIMIT_SECONDS)
 
 
-async def _hold(client: KubeClient, manifest: JsonObject, *, is_held: bool) -> None:
+async def _hold(client: KubeClient, manifest: ReadOnlyJson, *, is_held: bool) -> None:
     finalizers = ["rayfleet.test/hold"] if is_held else None
     await client.patch(CONFIG_MAPS, key_of(manifest), {"metadata": {"finalizers": finalizers}})
