@@ -22,8 +22,9 @@ import openai
 import pytest
 
 from rayfleet.local.proc import start_ticks
-from rayfleet.testing.machine import QUESTION, Machine, wait_until
+from rayfleet.testing.machine import QUESTION, Machine
 from rayfleet.testing.realkube import default_cache, ensure_kubectl
+from rayfleet.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import pytest
 import pytest_asyncio
 
 from rayfleet.model.serving import Serving
+from rayfleet.testing.waiting import NotInTime, until
 from rayfleet_llamacpp.engine import LlamaCpp
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
@@ -81,11 +81,18 @@ class Cluster:
         except aiohttp.ClientError:
             return 0, {}
 
-    async def is_healthy(self) -> bool:
-        return (await self.health())[0] == 200
+    async def until_health(self, status: int, limit_seconds: float) -> None:
+        try:
+            await until(self.health, f"health {status}", limit_seconds, holds=lambda health: health[0] == status)
+        except NotInTime as error:
+            error.add_note(self.logs())
+            raise
 
-    async def is_unhealthy(self) -> bool:
-        return (await self.health())[0] == 503
+    async def until_healthy(self, limit_seconds: float) -> None:
+        await self.until_health(200, limit_seconds)
+
+    async def until_unhealthy(self, limit_seconds: float) -> None:
+        await self.until_health(503, limit_seconds)
 
     async def ask(self) -> tuple[str, str]:
         """Return (answer, address of the node that gave it)."""
@@ -133,16 +140,6 @@ def ray_start(address: str, temp: str, parameters: Any) -> str:
     )
 
 
-async def until(condition: Callable[[], Awaitable[bool]], limit_seconds: float, cluster: Cluster) -> float:
-    """Return the seconds it took."""
-    began = time.monotonic()
-    while not await condition():
-        if time.monotonic() - began > limit_seconds:
-            pytest.fail(f"not within {limit_seconds} s; health {await cluster.health()}\n{cluster.logs()}")
-        await asyncio.sleep(0.02)
-    return time.monotonic() - began
-
-
 def processes_of(mark: str) -> list[tuple[int, str]]:
     """Return (pid, command line) of the processes that name ``mark``."""
     found = []
@@ -165,7 +162,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
             try:
                 made.start(HEAD)
                 made.start(WORKER)
-                await until(made.is_healthy, 120, made)
+                await made.until_healthy(120)
                 yield made
             finally:
                 for address in list(made.groups):
@@ -187,11 +184,7 @@ async def test_a_client_that_leaves_frees_its_slot(cluster: Cluster) -> None:
     async with cluster.long_stream(3000) as answer:
         await answer.content.readany()
         assert await cluster.running_requests() == 1
-
-    async def is_idle() -> bool:
-        return await cluster.running_requests() == 0
-
-    assert await until(is_idle, 3, cluster) < 3
+    await until(cluster.running_requests, "no request runs", 3, holds=lambda count: count == 0)
 
 
 async def test_a_killed_server_is_noticed_within_a_second_and_comes_back(cluster: Cluster) -> None:
@@ -200,11 +193,11 @@ async def test_a_killed_server_is_noticed_within_a_second_and_comes_back(cluster
         _, before = await cluster.health()
         victim = next(server for server in before["servers"] if server["node"] == cut.headers["X-Rayfleet-Node"])
         os.kill(victim["pid"], signal.SIGKILL)
-        assert await until(cluster.is_unhealthy, 1, cluster) < 1
+        await cluster.until_unhealthy(1)
         rest = await cut.content.read()
     assert json.loads(rest.split(b"data: ")[-1])["error"]["code"] == "engine_lost"
     assert b"[DONE]" not in rest
-    await until(cluster.is_healthy, 40, cluster)
+    await cluster.until_healthy(40)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
 
 
@@ -212,34 +205,27 @@ async def test_a_frozen_server_is_given_up(cluster: Cluster) -> None:
     _, before = await cluster.health()
     victim = before["servers"][0]["pid"]
     os.kill(victim, signal.SIGSTOP)
-    await until(cluster.is_unhealthy, 15, cluster)
-    await until(cluster.is_healthy, 40, cluster)
-
-    async def is_gone() -> bool:
-        return not Path(f"/proc/{victim}").exists()
-
-    await until(is_gone, 10, cluster)
+    await cluster.until_unhealthy(15)
+    await cluster.until_healthy(40)
+    await until(lambda: not Path(f"/proc/{victim}").exists(), "the frozen server is ended", 10)
 
 
 async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: Cluster) -> None:
     cluster.kill(WORKER)
-    assert await until(cluster.is_unhealthy, 10, cluster) < 10
+    await cluster.until_unhealthy(10)
     assert (await cluster.ask())[1] == HEAD  # what is there goes on answering
     cluster.start(WORKER)
-    await until(cluster.is_healthy, 60, cluster)
+    await cluster.until_healthy(60)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
 
 
 async def test_a_killed_head_comes_back_while_its_worker_still_runs(cluster: Cluster) -> None:
     cluster.kill(HEAD)
     cluster.start(HEAD)
-
-    async def has_worker_ended() -> bool:
-        return cluster.groups[WORKER].poll() is not None
-
-    await until(has_worker_ended, 40, cluster)  # its head service is another one now
+    # Its head service is another one now.
+    await until(lambda: cluster.groups[WORKER].poll() is not None, "the worker has ended", 40)
     cluster.start(WORKER)
-    await until(cluster.is_healthy, 60, cluster)
+    await cluster.until_healthy(60)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
 
 
@@ -247,24 +233,20 @@ async def test_a_silent_head_service_ends_the_engine(cluster: Cluster) -> None:
     (gcs,) = (pid for pid, line in processes_of(cluster.temp) if "/gcs_server " in line)
     os.kill(gcs, signal.SIGSTOP)
     head = cluster.groups.pop(HEAD)
-    await until(cluster.is_unhealthy, 10, cluster)
+    await cluster.until_unhealthy(10)
     assert await asyncio.to_thread(head.wait, 30) == 3, cluster.logs()
-
-    async def is_gone() -> bool:
-        return gcs not in dict(processes_of(cluster.temp))
-
-    await until(is_gone, 5, cluster)
+    await until(lambda: gcs not in dict(processes_of(cluster.temp)), "the frozen GCS is ended", 5)
     cluster.start(HEAD)
     await asyncio.to_thread(cluster.groups[WORKER].wait, 40)
     cluster.start(WORKER)
-    await until(cluster.is_healthy, 60, cluster)
+    await cluster.until_healthy(60)
 
 
 async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -> None:
     async with cluster.long_stream(60) as answer:
         await answer.content.readany()
         cluster.groups[HEAD].terminate()
-        await until(cluster.is_unhealthy, 2, cluster)
+        await cluster.until_unhealthy(2)
         body = {"model": "smollm2", "messages": QUESTION}
         async with cluster.session.post(f"{URL}/v1/chat/completions", json=body) as refused:
             assert (refused.status, (await refused.json())["error"]["code"]) == (503, "draining")
@@ -274,8 +256,4 @@ async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -
     assert await asyncio.to_thread(head.wait, 30) == 0, cluster.logs()
     cluster.groups[WORKER].terminate()
     assert await asyncio.to_thread(cluster.groups.pop(WORKER).wait, 30) == 0, cluster.logs()
-
-    async def is_gone() -> bool:
-        return not processes_of(cluster.temp)
-
-    await until(is_gone, 10, cluster)
+    await until(lambda: processes_of(cluster.temp), "no process is left", 10, holds=lambda left: not left)

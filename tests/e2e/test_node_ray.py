@@ -28,13 +28,13 @@ from rayfleet.testing.nodes import (
     NodeProcess,
     WatchedPod,
     container_processes,
-    eventually,
     first_status,
     is_ready,
     node_process,
     run_pod,
 )
 from rayfleet.testing.realkube import default_cache, ensure_binaries, real_kube_apiserver
+from rayfleet.testing.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realkube, pytest.mark.timeout(280)]
 
@@ -88,11 +88,8 @@ class RayPods:
         return list(json.loads(out)) if process.returncode == 0 else []
 
     async def joined(self, seconds: float = 60) -> list[str]:
-        async def both() -> list[str] | None:
-            found = await self.alive()
-            return found if len(found) == 2 else None
-
-        return list(await eventually(both, seconds))
+        """Return the addresses of both nodes as soon as Ray knows them."""
+        return await until(self.alive, f"both nodes of {self.name}", seconds, holds=lambda nodes: len(nodes) == 2)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,15 +15,14 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
-import yaml
 
-from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import ClientSettings, KubeClient
-from rayfleet.kube.config import read_address
-from rayfleet.kube.errors import AlreadyExists, NotFound
+from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import fleet_crds, foreign_crds
-from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import CRDS, FLEETS, HTTP_ROUTES, NAMESPACES, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.model.json import Json
+from rayfleet.model.resources import NAMESPACES
+from rayfleet.testing.definitions import install, read_definitions
+from rayfleet.testing.nodes import NodeProcess, node_process
 from rayfleet.testing.realkube import (
     RealKubeServer,
     default_cache,
@@ -41,7 +40,6 @@ class ApiServer:
     """One of the two, with all CRDs."""
 
     name: str
-    address: KubeAddress
     kubeconfig: Path
 
 
@@ -50,18 +48,9 @@ def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp(f"api-{request.param}")
     start = _embedded if request.param == "embedded" else _real
     with start(folder) as kubeconfig:
-        address = _in_thread(lambda: asyncio.run(read_address(kubeconfig)))
         crds = (*fleet_crds(), *(foreign_crds() if request.param == "embedded" else _published_crds()))
-        _in_thread(lambda: asyncio.run(_install(address, crds)))
-        yield ApiServer(name=request.param, address=address, kubeconfig=kubeconfig)
-
-
-@pytest.fixture
-async def client(api_server: ApiServer) -> AsyncIterator[KubeClient]:
-    # Tests write faster than a controller should.
-    settings = ClientSettings(queries_per_second=1000, burst=2000)
-    async with KubeClient(api_server.address, settings) as opened:
-        yield opened
+        _in_thread(lambda: asyncio.run(_install(kubeconfig, crds)))
+        yield ApiServer(name=request.param, kubeconfig=kubeconfig)
 
 
 @pytest.fixture
@@ -70,10 +59,24 @@ def kubeconfig(api_server: ApiServer) -> Path:
 
 
 @pytest.fixture
+async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
+    # Tests write faster than a controller should.
+    settings = ClientSettings(queries_per_second=1000, burst=2000)
+    async with await connect(kubeconfig, settings=settings) as opened:
+        yield opened
+
+
+@pytest.fixture
 async def namespace(client: KubeClient) -> str:
     name = f"test-{uuid4().hex[:10]}"
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name
+
+
+@pytest.fixture
+async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
+    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
+        yield running
 
 
 @contextmanager
@@ -111,29 +114,13 @@ def _embedded(folder: Path) -> Iterator[Path]:
 
 def _published_crds() -> list[Json]:
     """Return KubeRay's and the Gateway API's own CRDs, so that what we write is checked by what others enforce."""
-    files = [*kuberay_crds(default_cache(), progress=print), *gateway_api_crds(default_cache(), progress=print)]
-    # KubeRay's are 3 MB of YAML: 10 s by the loader in Python.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return [yaml.load(file.read_text(encoding="utf-8"), Loader=loader) for file in files]  # noqa: S506 - both are safe
+    cache = default_cache()
+    return read_definitions([*kuberay_crds(cache, progress=print), *gateway_api_crds(cache, progress=print)])
 
 
-async def _install(address: KubeAddress, crds: tuple[ReadOnlyJson, ...]) -> None:
-    async with KubeClient(address) as client:
-        for crd in crds:
-            with suppress(AlreadyExists):
-                await client.create(CRDS, crd)
-        async with asyncio.timeout(_START_LIMIT_SECONDS):
-            for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, HTTP_ROUTES):
-                while not await _is_served(client, resource):
-                    await asyncio.sleep(0.05)
-
-
-async def _is_served(client: KubeClient, resource: ResourceType) -> bool:
-    try:
-        await client.list(resource)
-    except NotFound:
-        return False
-    return True
+async def _install(kubeconfig: Path, crds: Sequence[Json]) -> None:
+    async with await connect(kubeconfig) as client:
+        await install(client, crds, _START_LIMIT_SECONDS)
 
 
 def _in_thread(work: Callable[[], T]) -> T:

@@ -24,6 +24,7 @@ from rayfleet.manifest.crds import fleet_crds
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, CRDS, FLEETS, SERVICES, ResourceType
+from rayfleet.testing.waiting import until
 
 _LIMIT_SECONDS = 30
 
@@ -101,9 +102,7 @@ async def test_a_kill_between_writes_loses_none_that_was_answered(tmp_path: Path
 
     async with server(tmp_path) as first, client_of(tmp_path) as client:
         writing = asyncio.ensure_future(write(client))
-        async with asyncio.timeout(_LIMIT_SECONDS):
-            while len(answered) < 100:
-                await asyncio.sleep(0.001)
+        await until(lambda: len(answered), "100 writes", _LIMIT_SECONDS, holds=lambda count: count >= 100, every=0.001)
         await first.end(signal.SIGKILL)
         with pytest.raises(Exception, match="does not answer"):
             await writing

@@ -10,7 +10,8 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.testing.faults import FlakyClient, Loss, MortalClient
-from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import until
 
 LIVES = 200
 Goal = Callable[[], Awaitable[bool]]
@@ -26,7 +27,7 @@ async def live_until(world_client: KubeClient, world: FleetWorld, loss: Loss, go
         async with MortalClient(world_client.address, writes=survives, loss=loss) as mortal:
             lived = FleetWorld(world_client, world.namespace, controller_client=mortal)
             async with lived.controlled():
-                if await wait(partial(_ended, mortal, goal), limit_seconds=20) == "goal":
+                if await until(partial(_ended, mortal, goal), "the goal or death", 20) == "goal":
                     return life
     raise AssertionError(f"not reached in {LIVES} lives")
 
@@ -79,11 +80,11 @@ async def test_storms_of_every_fault_double_and_leak_nothing(client: KubeClient,
         world = FleetWorld(client, namespace, controller_client=flaky)
         async with world.running():
             await client.create(FLEETS, fleet_manifest(namespace, replicas=3, strategy=rolling))
-            await wait(lambda: world.is_complete(3), limit_seconds=60)
+            await world.until_complete(3, limit=60)
             await world.patch(_new_image())
-            await wait(lambda: world.is_complete(3), limit_seconds=60)
+            await world.until_complete(3, limit=60)
             await world.patch({"spec": {"replicas": 1}})
-            await wait(lambda: world.is_complete(1), limit_seconds=60)
+            await world.until_complete(1, limit=60)
     assert flaky.faults >= 10
     assert sorted((await world.sizes()).values()) == [0, 1]
     assert len(await world.names(SERVICES)) == len(await world.names(HTTP_ROUTES)) == 1
@@ -96,7 +97,7 @@ async def test_a_world_whose_part_ends_says_so_at_once(client: KubeClient, names
     async def run_it() -> None:
         async with world.running():
             await client.create(FLEETS, fleet_manifest(namespace))
-            await wait(lambda: world.is_complete(2), limit_seconds=60)
+            await world.until_complete(2, limit=60)
 
     world = FleetWorld(client, namespace)
     world.simulator.is_ready = fails

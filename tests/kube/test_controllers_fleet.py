@@ -10,7 +10,8 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
-from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
+from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import until
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def new_image(image: str) -> Json:
 
 async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetWorld) -> None:
     made = await world.client.create(FLEETS, fleet_manifest(world.namespace))
-    await wait(lambda: world.is_complete(2))
-    assert (await wait(lambda: world.condition("Available")))["status"] == "True"
+    await world.until_complete(2)
+    assert (await until(lambda: world.condition("Available"), "condition Available", LIMIT_SECONDS))["status"] == "True"
     progressing = await world.condition("Progressing")
     assert (progressing["status"], progressing["reason"]) == ("True", "NewReplicaSetAvailable")
     assert await world.names(SERVICES) == ["model"]
@@ -36,39 +37,39 @@ async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetW
     (replica_set,) = await world.objects(REPLICA_SETS)
     for child in (replica_set, *await world.objects(SERVICES), *await world.objects(HTTP_ROUTES)):
         assert [each["uid"] for each in child["metadata"]["ownerReferences"]] == [made["metadata"]["uid"]]
-    events = await wait(lambda: _reasons(world))
+    events = await until(lambda: _reasons(world), "an Event about the fleet", LIMIT_SECONDS)
     assert "ScalingReplicaSet" in events
 
 
 async def test_a_finished_fleet_is_not_written_again(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace))
-    await wait(lambda: world.is_complete(2))
-    await wait(lambda: _has_reason(world, "NewReplicaSetAvailable"))
+    await world.until_complete(2)
+    await until(lambda: _has_reason(world, "NewReplicaSetAvailable"), "Progressing says it is done", LIMIT_SECONDS)
     before = await _versions(world)
     key = ObjectKey(namespace=world.namespace, name="model")
     await world.client.patch(FLEETS, key, {"metadata": {"annotations": {"look": "again"}}})
     # The pass that the annotation causes copies it to the replica set, as a Deployment does; then there is rest.
-    await wait(lambda: _rests(world))
+    await until(lambda: _rests(world), "nothing is written for a while", LIMIT_SECONDS)
     after = await _versions(world)
     assert {name for name in before if before[name] != after[name]} <= {"model", *await world.names(REPLICA_SETS)}
 
 
 async def test_it_scales_up_and_down(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=1))
-    await wait(lambda: world.is_complete(1))
+    await world.until_complete(1)
     await world.client.patch(
         FLEETS, ObjectKey(namespace=world.namespace, name="model"), {"spec": {"replicas": 4}}, subresource="scale"
     )
-    await wait(lambda: world.is_complete(4))
+    await world.until_complete(4)
     await world.patch({"spec": {"replicas": 2}})
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     assert len(await world.objects(REPLICA_SETS)) == 1
 
 
 async def test_a_new_template_rolls_within_its_bounds(world: FleetWorld) -> None:
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=3, strategy=rolling))
-    await wait(lambda: world.is_complete(3))
+    await world.until_complete(3)
     seen: list[tuple[int, int]] = []
 
     async def observe() -> None:
@@ -82,7 +83,7 @@ async def test_a_new_template_rolls_within_its_bounds(world: FleetWorld) -> None
     observing = asyncio.ensure_future(observe())
     try:
         await world.patch(new_image("rayproject/ray:2.61.0"))
-        await wait(lambda: world.is_complete(3), limit_seconds=60)
+        await world.until_complete(3, limit=60)
     finally:
         observing.cancel()
     assert max(active for active, _ in seen) <= 4
@@ -100,49 +101,49 @@ async def test_a_new_template_rolls_within_its_bounds(world: FleetWorld) -> None
 async def test_a_rollout_that_does_not_get_ready_keeps_the_old_ones(world: FleetWorld) -> None:
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=2, strategy=rolling))
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     old = set(await world.names(RAY_CLUSTERS))
     world.simulator.is_ready = lambda name: name in old
     await world.patch({**new_image("broken")})
-    await wait(lambda: world.shows(replicas=3, updatedReplicas=1, readyReplicas=2, availableReplicas=2))
+    await world.until_shows(replicas=3, updatedReplicas=1, readyReplicas=2, availableReplicas=2)
     assert old <= set(await world.names(RAY_CLUSTERS))
     await world.patch(new_image("rayproject/ray:2.60.0"))
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     assert set(await world.names(RAY_CLUSTERS)) == old
 
 
 async def test_recreate_has_never_two_generations_at_once(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace, strategy={"type": "Recreate"}))
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     old = set(await world.names(RAY_CLUSTERS))
     world.simulator.may_finish = lambda name: name not in old
     await world.patch(new_image("rayproject/ray:2.61.0"))
-    await wait(lambda: world.shows(replicas=0, terminatingReplicas=2))
+    await world.until_shows(replicas=0, terminatingReplicas=2)
     assert set(await world.names(RAY_CLUSTERS)) == old
     world.simulator.may_finish = lambda _name: True
     world.simulator.poke()
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     assert not old & set(await world.names(RAY_CLUSTERS))
 
 
 @pytest.mark.parametrize("propagation", [Propagation.BACKGROUND, Propagation.FOREGROUND])
 async def test_a_deleted_fleet_leaves_nothing(world: FleetWorld, propagation: Propagation) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace))
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     key = ObjectKey(namespace=world.namespace, name="model")
     await world.client.delete(FLEETS, key, propagation=propagation)
-    await wait(lambda: _is_empty(world))
+    await until(lambda: _children(world), "nothing is left", LIMIT_SECONDS, holds=lambda names: not names)
 
 
 async def test_a_service_that_somebody_deletes_or_changes_comes_back(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace))
-    await wait(lambda: world.is_complete(2))
+    await world.until_complete(2)
     (service,) = await world.objects(SERVICES)
     key = ObjectKey(namespace=world.namespace, name="model")
     await world.client.delete(SERVICES, key)
-    await wait(lambda: _has_other_uid(world, service["metadata"]["uid"]))
+    await until(lambda: _has_other_uid(world, service["metadata"]["uid"]), "a new Service", LIMIT_SECONDS)
     await world.client.patch(SERVICES, key, {"spec": {"selector": {"stolen": "yes", "ray.io/node-type": "worker"}}})
-    await wait(lambda: _selects_heads(world))
+    await until(lambda: _selects_heads(world), "the Service selects heads again", LIMIT_SECONDS)
 
 
 async def test_an_invalid_fleet_makes_nothing_and_says_where(world: FleetWorld) -> None:
@@ -150,10 +151,12 @@ async def test_an_invalid_fleet_makes_nothing_and_says_where(world: FleetWorld) 
     manifest = fleet_manifest(world.namespace)
     manifest["spec"] = {"replicas": 2, "serving": serving}
     await world.client.create(FLEETS, manifest)
-    invalid = await wait(lambda: world.condition("Invalid"))
+    invalid = await until(lambda: world.condition("Invalid"), "condition Invalid", LIMIT_SECONDS)
     assert invalid["status"] == "True"
     assert "spec.serving.engine" in invalid["message"]
-    await wait(lambda: _has_event(world, "InvalidSpec"))
+    await until(
+        lambda: _reasons(world), "an Event InvalidSpec", LIMIT_SECONDS, holds=lambda reasons: "InvalidSpec" in reasons
+    )
     for kind in (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES):
         assert await world.names(kind) == []
     (event,) = [each for each in await world.objects(EVENTS) if each["reason"] == "InvalidSpec"]
@@ -163,10 +166,10 @@ async def test_an_invalid_fleet_makes_nothing_and_says_where(world: FleetWorld) 
 async def test_two_fleets_of_one_namespace_do_not_meddle(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace, "one", replicas=1))
     await world.client.create(FLEETS, fleet_manifest(world.namespace, "two", replicas=2))
-    await wait(lambda: world.shows("one", readyReplicas=1, replicas=1))
-    await wait(lambda: world.shows("two", readyReplicas=2, replicas=2))
+    await world.until_shows("one", readyReplicas=1, replicas=1)
+    await world.until_shows("two", readyReplicas=2, replicas=2)
     await world.patch({"spec": {"replicas": 0}}, "one")
-    await wait(lambda: world.shows("one", readyReplicas=0, replicas=0, terminatingReplicas=0))
+    await world.until_shows("one", readyReplicas=0, replicas=0, terminatingReplicas=0)
     assert await world.shows("two", readyReplicas=2, replicas=2)
     assert len(await world.names(RAY_CLUSTERS)) == 2
 
@@ -189,10 +192,6 @@ async def _has_reason(world: FleetWorld, reason: str) -> bool:
     return bool((await world.condition("Progressing")).get("reason") == reason)
 
 
-async def _has_event(world: FleetWorld, reason: str) -> bool:
-    return reason in await _reasons(world)
-
-
 async def _versions(world: FleetWorld) -> dict[str, str]:
     kinds = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
     found = [each["metadata"] for kind in kinds for each in await world.objects(kind)]
@@ -206,9 +205,9 @@ async def _rests(world: FleetWorld) -> bool:
     return before == await _versions(world)
 
 
-async def _is_empty(world: FleetWorld) -> bool:
+async def _children(world: FleetWorld) -> list[str]:
     kinds = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
-    return not any([await world.names(kind) for kind in kinds])
+    return [f"{kind.kind} {name}" for kind in kinds for name in await world.names(kind)]
 
 
 async def _has_other_uid(world: FleetWorld, uid: str) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.resources import FLEETS, LEASES
-from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest, wait
+from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import until
 
 PROGRAM = """
 import asyncio, logging, sys
@@ -55,21 +56,18 @@ async def test_the_second_process_takes_over_when_the_first_is_asked_to_end(
         leases = await world.objects(LEASES)
         return str(leases[0]["spec"]["holderIdentity"]) if leases else ""
 
-    async def is_held_by(identity: str) -> bool:
-        return await holder() == identity
-
     async with world.simulated(), controller(kubeconfig, namespace, "one") as first:
         await client.create(FLEETS, fleet_manifest(namespace, replicas=1))
-        await wait(lambda: world.is_complete(1))
+        await world.until_complete(1)
         assert await holder() == "one"
         async with controller(kubeconfig, namespace, "two") as second:
             first.send_signal(signal.SIGTERM)
             code, said = await ended(first)
             assert code == 0, said
             assert "Traceback" not in said
-            await wait(lambda: is_held_by("two"))
+            await until(holder, "the second leads", LIMIT_SECONDS, holds=lambda name: name == "two")
             await world.patch({"spec": {"replicas": 2}})
-            await wait(lambda: world.is_complete(2))
+            await world.until_complete(2)
             second.send_signal(signal.SIGINT)
             code, said = await ended(second)
             assert code == 0, said

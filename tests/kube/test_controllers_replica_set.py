@@ -1,9 +1,8 @@
 """The replica set controller towards both API servers; KubeRay's status is simulated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -11,12 +10,15 @@ from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watc
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.watches import Reflectors
-from rayfleet.model.json import Json
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.owners import controller_uid
 from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
+from rayfleet.testing.waiting import until
+
+LIMIT_SECONDS = 30.0
 
 
 def template(accelerators: int = 0) -> Json:
@@ -44,13 +46,6 @@ def replica_set(namespace: str, replicas: int, accelerators: int = 0) -> Json:
             "template": template(accelerators),
         },
     }
-
-
-async def until(claim: Callable[[], Any], seconds: float = 30) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (found := await claim()):
-            await asyncio.sleep(0.02)
-        return found
 
 
 class World:
@@ -88,9 +83,11 @@ class World:
         is_new = status.get("observedGeneration") == found["metadata"]["generation"]
         return status if is_new else {}
 
-    async def counts(self, **expected: int) -> bool:
-        status = await self.status()
-        return bool(status) and all(status.get(name) == count for name, count in expected.items())
+    async def until_counts(self, **expected: int) -> None:
+        def holds(status: ReadOnlyJson) -> bool:
+            return bool(status) and all(status.get(name) == count for name, count in expected.items())
+
+        await until(self.status, f"a status with {expected}", LIMIT_SECONDS, holds=holds)
 
 
 @pytest.fixture
@@ -101,12 +98,12 @@ async def world(client: KubeClient, namespace: str) -> AsyncIterator[World]:
 
 async def test_it_grows_and_shrinks_and_says_so(world: World) -> None:
     made = await world.client.create(REPLICA_SETS, replica_set(world.namespace, 3))
-    await until(lambda: world.counts(replicas=3, readyReplicas=3, availableReplicas=3, fullyLabeledReplicas=3))
+    await world.until_counts(replicas=3, readyReplicas=3, availableReplicas=3, fullyLabeledReplicas=3)
     clusters = await world.ray_clusters()
     assert {controller_uid(each) for each in clusters} == {made["metadata"]["uid"]}
     assert len(clusters) == 3
     await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 1}}, subresource="")
-    await until(lambda: world.counts(replicas=1, readyReplicas=1, terminatingReplicas=0))
+    await world.until_counts(replicas=1, readyReplicas=1, terminatingReplicas=0)
     assert len(await world.ray_clusters()) == 1
     events = {each["reason"] for each in (await world.client.list(EVENTS, world.namespace)).items}
     assert {"SuccessfulCreate", "SuccessfulDelete"} <= events
@@ -114,44 +111,51 @@ async def test_it_grows_and_shrinks_and_says_so(world: World) -> None:
 
 async def test_a_satisfied_replica_set_is_not_written_again(world: World) -> None:
     await world.client.create(REPLICA_SETS, replica_set(world.namespace, 2))
-    await until(lambda: world.counts(readyReplicas=2))
+    await world.until_counts(readyReplicas=2)
     version = (await world.client.get(REPLICA_SETS, world.key.name, world.namespace))["metadata"]["resourceVersion"]
     passes = world.controller.passes
     world.controller.queue.add(world.key)
-    await until(lambda: _is(world.controller.passes > passes and world.controller.queue.is_idle))
+    await until(
+        lambda: world.controller.passes > passes and world.controller.queue.is_idle, "one more pass", LIMIT_SECONDS
+    )
     found = await world.client.get(REPLICA_SETS, world.key.name, world.namespace)
     assert found["metadata"]["resourceVersion"] == version
 
 
 async def test_a_broken_cluster_stays_in_the_books(world: World) -> None:
     await world.client.create(REPLICA_SETS, replica_set(world.namespace, 2))
-    await until(lambda: world.counts(readyReplicas=2))
+    await world.until_counts(readyReplicas=2)
     before = {each["metadata"]["uid"] for each in await world.ray_clusters()}
     broken = (await world.ray_clusters())[0]["metadata"]["name"]
     world.simulator.is_ready = lambda name: name != broken
     world.simulator.poke()
-    await until(lambda: world.counts(replicas=2, readyReplicas=1, availableReplicas=1))
+    await world.until_counts(replicas=2, readyReplicas=1, availableReplicas=1)
     assert {each["metadata"]["uid"] for each in await world.ray_clusters()} == before
 
 
 async def test_a_terminating_cluster_with_accelerators_keeps_its_place(world: World) -> None:
     await world.client.create(REPLICA_SETS, replica_set(world.namespace, 1, accelerators=1))
-    await until(lambda: world.counts(readyReplicas=1))
+    await world.until_counts(readyReplicas=1)
     world.simulator.may_finish = lambda _name: False
     old = (await world.ray_clusters())[0]["metadata"]
     await world.client.delete(RAY_CLUSTERS, ObjectKey(namespace=world.namespace, name=old["name"]), uid=old["uid"])
     # KubeRay has a finalizer of its own only with GCS fault tolerance: here the object is gone at once, as its pods
     # are.
-    await until(lambda: _replaced(world, old["uid"]))
-    current = (await world.ray_clusters())[0]["metadata"]
+    clusters = await until(
+        world.ray_clusters,
+        "a successor",
+        LIMIT_SECONDS,
+        holds=lambda clusters: [each["metadata"]["uid"] for each in clusters] not in ([], [old["uid"]]),
+    )
+    current = clusters[0]["metadata"]
     await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})
-    await until(lambda: world.counts(replicas=0, terminatingReplicas=1))
+    await world.until_counts(replicas=0, terminatingReplicas=1)
     await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 1}})
-    await until(lambda: world.counts(replicas=0, terminatingReplicas=1))
+    await world.until_counts(replicas=0, terminatingReplicas=1)
     assert [each["metadata"]["uid"] for each in await world.ray_clusters()] == [current["uid"]]
     world.simulator.may_finish = is_always
     world.simulator.poke()
-    await until(lambda: world.counts(replicas=1, readyReplicas=1, terminatingReplicas=0))
+    await world.until_counts(replicas=1, readyReplicas=1, terminatingReplicas=0)
 
 
 async def test_another_ones_object_is_never_counted_nor_deleted(world: World) -> None:
@@ -159,15 +163,7 @@ async def test_another_ones_object_is_never_counted_nor_deleted(world: World) ->
     stranger = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": meta, "spec": template()["spec"]}
     await world.client.create(RAY_CLUSTERS, stranger)
     await world.client.create(REPLICA_SETS, replica_set(world.namespace, 1))
-    await until(lambda: world.counts(replicas=1, readyReplicas=1))
+    await world.until_counts(replicas=1, readyReplicas=1)
     await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})
-    await until(lambda: world.counts(replicas=0, terminatingReplicas=0))
+    await world.until_counts(replicas=0, terminatingReplicas=0)
     assert [each["metadata"]["name"] for each in await world.ray_clusters()] == ["stranger"]
-
-
-async def _is(claim: bool) -> bool:
-    return claim
-
-
-async def _replaced(world: World, uid: str) -> bool:
-    return [each["metadata"]["uid"] for each in await world.ray_clusters()] not in ([], [uid])

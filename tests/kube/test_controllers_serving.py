@@ -9,7 +9,7 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS
 from rayfleet.plugin import registry
-from rayfleet.testing.fleet_world import FleetWorld, wait
+from rayfleet.testing.fleet_world import FleetWorld
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -25,7 +25,7 @@ async def test_an_example_becomes_ray_clusters_that_kuberay_takes(
     world = FleetWorld(client, namespace, engines=registry.load().engines)
     async with world.running():
         await client.create(FLEETS, fleet)
-        await wait(lambda: world.is_complete(1, name))
+        await world.until_complete(1, name)
     (ray_cluster,) = await world.objects(RAY_CLUSTERS)
     containers = ray_cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
     assert [each["name"] for each in containers] == ["ray-head", "rayfleet-sidecar"]

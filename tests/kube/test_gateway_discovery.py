@@ -3,23 +3,20 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
 import pytest
-import yaml
 from aiohttp.test_utils import unused_port
 
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import read_address
-from rayfleet.kube.errors import NotFound
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import (
-    CRDS,
     ENDPOINT_SLICES,
     HTTP_ROUTES,
     NAMESPACES,
@@ -27,7 +24,9 @@ from rayfleet.model.resources import (
     SERVICES,
     ResourceType,
 )
+from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries, gateway_api_crds
+from rayfleet.testing.waiting import until
 from rayfleet_gateway.discovery import Discovery
 from rayfleet_gateway.routes import Endpoint, RouteTable
 
@@ -104,10 +103,10 @@ def addresses(table: RouteTable, model: str) -> set[str] | None:
     return {each.address.rsplit(".", 1)[1] for each in found}
 
 
-async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not claim():
-            await asyncio.sleep(0.01)
+async def until_routed(discovery: Discovery, model: str, expected: set[str] | None) -> None:
+    await until(
+        lambda: addresses(discovery.table, model) == expected, f"the addresses of {model}: {expected}", LIMIT_SECONDS
+    )
 
 
 @pytest.fixture
@@ -119,7 +118,7 @@ async def test_the_table_follows_routes_services_and_slices(client: KubeClient, 
     async with discovering(client) as discovery:
 
         async def shows(expected: set[str] | None) -> None:
-            await until(lambda: addresses(discovery.table, model) == expected)
+            await until_routed(discovery, model, expected)
 
         await client.create(HTTP_ROUTES, route(namespace, model))
         await shows(set())
@@ -151,9 +150,9 @@ async def test_a_backend_in_another_namespace_serves_while_it_is_granted(
     async with discovering(client) as discovery:
         assert addresses(discovery.table, model) == set()
         await client.create(REFERENCE_GRANTS, grant(namespace, other))
-        await until(lambda: addresses(discovery.table, model) == {"1"})
+        await until_routed(discovery, model, {"1"})
         await client.delete(REFERENCE_GRANTS, ObjectKey(namespace=namespace, name="routes"))
-        await until(lambda: addresses(discovery.table, model) == set())
+        await until_routed(discovery, model, set())
 
 
 async def test_the_process_serves_models_and_stops_on_a_signal(
@@ -165,8 +164,7 @@ async def test_the_process_serves_models_and_stops_on_a_signal(
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(LIMIT_SECONDS), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            while await _status(session, "/readyz") != 200:
-                await asyncio.sleep(0.05)
+            await until(lambda: _status(session, "/readyz"), "ready", holds=lambda status: status == 200)
             listed = json.loads(await (await session.get("/v1/models")).read())
             assert model in {each["id"] for each in listed["data"]}
             answer = await session.post("/v1/completions", json={"model": model, "prompt": "x"})
@@ -201,11 +199,11 @@ async def test_the_last_table_serves_while_the_api_server_is_away_and_is_renewed
         running = await asyncio.to_thread(server.start)
         settings = ClientSettings(queries_per_second=1000, burst=2000)
         async with KubeClient(await read_address(running.kubeconfig), settings) as client:
-            await _install_gateway_api(client)
+            await install(client, await asyncio.to_thread(_gateway_api), LIMIT_SECONDS)
             for resource, made in _chain(model):
                 await client.create(resource, made)
             async with discovering(client) as discovery:
-                await until(lambda: addresses(discovery.table, model) == {"1"})
+                await until_routed(discovery, model, {"1"})
                 await asyncio.to_thread(server.stop)
                 table = discovery.table
                 await asyncio.sleep(1)  # longer than the first attempts to watch again: time is what is tested
@@ -213,7 +211,7 @@ async def test_the_last_table_serves_while_the_api_server_is_away_and_is_renewed
                 await asyncio.to_thread(server.start)
                 key = ObjectKey(namespace="default", name="heads-1")
                 await client.patch(ENDPOINT_SLICES, key, {"endpoints": endpoint_slice("default", a2=True)["endpoints"]})
-                await until(lambda: addresses(discovery.table, model) == {"2"})
+                await until_routed(discovery, model, {"2"})
     finally:
         await asyncio.to_thread(server.close)
 
@@ -226,21 +224,9 @@ def _chain(model: str) -> list[tuple[ResourceType, Json]]:
     ]
 
 
-async def _install_gateway_api(client: KubeClient) -> None:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for file in gateway_api_crds(default_cache(), progress=print):
-        if any(kind in file.name for kind in ("httproutes", "referencegrants")):
-            crd = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe
-            await client.create(CRDS, crd)
-    async with asyncio.timeout(LIMIT_SECONDS):
-        for resource in (HTTP_ROUTES, REFERENCE_GRANTS):
-            while not await _is_served(client, resource):
-                await asyncio.sleep(0.05)
-
-
-async def _is_served(client: KubeClient, resource: ResourceType) -> bool:
-    try:
-        await client.list(resource)
-    except NotFound:
-        return False
-    return True
+def _gateway_api() -> list[Json]:
+    """Return the definitions that a gateway reads; the first call fetches them."""
+    files = gateway_api_crds(default_cache(), progress=print)
+    return read_definitions(
+        file for file in files if any(kind in file.name for kind in ("httproutes", "referencegrants"))
+    )

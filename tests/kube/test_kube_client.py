@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
@@ -23,17 +23,12 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import label
+from rayfleet.testing.waiting import until
 
 
 def config_map(namespace: str, name: str, **labels: str) -> Json:
     meta = {"name": name, "namespace": namespace, "labels": labels}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "1"}}
-
-
-async def eventually(claim: Callable[[], Any], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not claim():
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -167,12 +162,12 @@ async def test_a_reflector_shows_what_the_server_has(client: KubeClient, namespa
         assert [each["metadata"]["name"] for each in reflector.store.list()] == ["before"]
         assert "managedFields" not in reflector.store.list()[0]["metadata"]
         await client.create(CONFIG_MAPS, config_map(namespace, "after", team="b"))
-        await eventually(lambda: len(reflector.store) == 2)
+        await until(lambda: len(reflector.store), "both are there", 20, holds=lambda count: count == 2)
         stored = await client.patch(CONFIG_MAPS, key, {"metadata": {"labels": {"team": "b"}}})
-        await eventually(lambda: reflector.has_seen(stored["metadata"]["resourceVersion"]))
+        await until(lambda: reflector.has_seen(stored["metadata"]["resourceVersion"]), "the change is seen", 20)
         assert [label(each, "team") for each in reflector.store.list()] == ["b", "b"]
         await client.delete(CONFIG_MAPS, key)
-        await eventually(lambda: reflector.store.get(key) is None)
+        await until(lambda: reflector.store.get(key) is None, "the deletion is seen", 20)
     assert heard == [(False, True), (False, True), (True, True), (True, False)]
 
 
@@ -194,12 +189,12 @@ async def test_one_leader_at_a_time_and_the_next_follows_at_once(client: KubeCli
         await elector.lead(work)
 
     async with running(lead("a")) as (first,):
-        await eventually(lambda: leading == ["a"])
+        await until(lambda: leading, "the first leads", 20, holds=lambda names: names == ["a"])
         async with running(lead("b")) as (second,):
             await asyncio.wait({second}, timeout=0.5)
             assert leading == ["a"]
             release["a"].set()
-            await eventually(lambda: leading == ["b"], seconds=5)
+            await until(lambda: leading, "the second leads", 5, holds=lambda names: names == ["b"])
             await first
             release["b"].set()
             await second

@@ -1,9 +1,7 @@
 """Pods become processes and end to the last one, against both API servers."""
 
-import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 
@@ -15,21 +13,14 @@ from rayfleet.testing.nodes import (
     IMAGE,
     NodeProcess,
     container_processes,
-    eventually,
     exists,
     first_status,
     is_ready,
-    node_process,
     pod_conditions,
     run_pod,
     shell_pod,
 )
-
-
-@pytest.fixture
-async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
-        yield running
+from rayfleet.testing.waiting import until
 
 
 async def test_a_pod_is_bound_and_becomes_a_ready_process(
@@ -53,9 +44,7 @@ async def test_a_bound_pod_starts_fast(client: KubeClient, namespace: str, node:
         mark = tmp_path / f"began-{number}"
         began = monotonic()
         await run_pod(client, shell_pod(namespace, f"fast-{number}", f"touch {mark}; sleep 60"), node)
-        async with asyncio.timeout(10):
-            while not mark.exists():
-                await asyncio.sleep(0.001)
+        await until(mark.exists, "the container has begun", 10, every=0.001)
         best = min(best, monotonic() - began)
     assert best < 0.5  # 15 ms where it was measured
 
@@ -81,9 +70,7 @@ async def test_daemons_with_sessions_and_clean_environments_are_ended(
     )
     watched = await run_pod(client, shell_pod(namespace, "daemon", script), node)
     await watched.until(lambda now: is_ready(now) and (tmp_path / "pid").exists())
-    async with asyncio.timeout(5):
-        while not (text := (tmp_path / "pid").read_text().strip()):
-            await asyncio.sleep(0.01)
+    text = await until(lambda: (tmp_path / "pid").read_text().strip(), "the daemon's pid is written", 5)
     assert Path(f"/proc/{text}").exists()
     await client.delete(PODS, watched.key)
     await watched.gone()
@@ -99,11 +86,7 @@ async def test_orphans_of_a_crashed_first_process_are_ended(
     found = await watched.until(lambda now: now["status"]["phase"] == "Failed")
     assert first_status(found)["state"]["terminated"]["exitCode"] == 137
     orphan = int((tmp_path / "pid").read_text())
-
-    async def is_gone() -> bool:
-        return not Path(f"/proc/{orphan}").exists()
-
-    await eventually(is_gone, 5)
+    await until(lambda: not Path(f"/proc/{orphan}").exists(), "the orphan is ended", 5)
 
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(
@@ -126,11 +109,7 @@ async def test_a_forced_deletion_ends_the_processes_too(client: KubeClient, name
     watched = await run_pod(client, shell_pod(namespace, "forced", "trap '' TERM; while :; do sleep 0.1; done"), node)
     found = await watched.until(is_ready)
     await client.delete(PODS, watched.key, grace_period_seconds=0)
-
-    async def is_gone() -> bool:
-        return not container_processes(found)
-
-    await eventually(is_gone)
+    await until(lambda: container_processes(found), "the processes are ended", holds=lambda left: not left)
 
 
 async def test_a_killed_container_restarts_at_once_then_backs_off(
@@ -149,7 +128,8 @@ async def test_a_killed_container_restarts_at_once_then_backs_off(
     found = await watched.until(lambda now: "waiting" in first_status(now)["state"])
     assert first_status(found)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert pod_conditions(found)["Ready"] == "False"
-    await eventually(lambda: has_event(client, namespace, "BackOff", "back-off 10 s restarting container main"))
+    message = "back-off 10 s restarting container main"
+    await until(lambda: has_event(client, namespace, "BackOff", message), "an Event tells of the back-off")
     await client.delete(PODS, watched.key)  # a back-off does not hold up the end
     await watched.gone(5)
 
@@ -215,11 +195,7 @@ async def test_environment_comes_from_fields_secrets_and_config_maps(
     await client.create(CONFIG_MAPS, config)
     await client.create(SECRETS, secret)
     found = await watched.until(is_ready)
-
-    async def is_written() -> bool:
-        return "URL=" in node.logs(found)
-
-    await eventually(is_written)
+    await until(lambda: node.logs(found), "the environment is in the log", holds=lambda log: "URL=" in log)
     lines = node.logs(found).splitlines()
     address = found["status"]["podIP"]
     assert {"TOKEN=hidden", "P_A=1", "P_B=2", f"URL=http://{address}:8000/$(MISSING)/$(POD_IP)"} <= set(lines)

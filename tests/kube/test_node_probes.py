@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from time import time
-
-import pytest
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.meta import ObjectKey
@@ -14,21 +11,14 @@ from rayfleet.model.resources import LEASES, NODES, PODS
 from rayfleet.testing.nodes import (
     SERVE,
     NodeProcess,
-    eventually,
     exists,
     first_status,
     is_ready,
-    node_process,
     pod_conditions,
     run_pod,
     shell_pod,
 )
-
-
-@pytest.fixture
-async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
-        yield running
+from rayfleet.testing.waiting import until
 
 
 async def test_readiness_follows_its_probe_within_moments(
@@ -133,4 +123,4 @@ async def test_the_node_is_registered_with_its_lease(client: KubeClient, node: N
     assert found["status"]["capacity"]["nvidia.com/gpu"] == "2"
     assert {each["type"]: each["status"] for each in found["status"]["conditions"]}["Ready"] == "True"
     lease = ObjectKey(namespace="kube-node-lease", name=node.name)
-    await eventually(lambda: exists(client, LEASES, lease))
+    await until(lambda: exists(client, LEASES, lease), "the node's Lease")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from rayfleet.model.resources import PODS
 from rayfleet.testing.nodes import (
     NodeProcess,
     container_processes,
-    eventually,
     first_status,
     is_ready,
     node_process,
@@ -25,12 +23,7 @@ from rayfleet.testing.nodes import (
     shell_pod,
 )
 from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries
-
-
-@pytest.fixture
-async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
-        yield running
+from rayfleet.testing.waiting import until
 
 
 async def test_a_killed_node_takes_its_pods_back(client: KubeClient, namespace: str, node: NodeProcess) -> None:
@@ -79,11 +72,7 @@ async def test_processes_of_pods_that_are_gone_are_ended_at_the_next_start(
     await client.delete(PODS, watched.key, grace_period_seconds=0)
     assert container_processes(before)
     await node.start()
-
-    async def is_gone() -> bool:
-        return not container_processes(before)
-
-    await eventually(is_gone)
+    await until(lambda: container_processes(before), "the processes are ended", holds=lambda left: not left)
 
 
 async def test_sigterm_ends_the_containers_unless_told_to_leave_them(
@@ -137,11 +126,7 @@ async def test_an_api_server_that_is_away_stops_no_container_and_hears_the_news_
             await asyncio.to_thread(owner.stop)
             for pid in container_processes(before):
                 os.kill(pid, signal.SIGKILL)
-
-            async def runs_again() -> bool:
-                return (state / "pods").exists() and "begun" in node.logs(before).rpartition("begun")[0]
-
-            await eventually(runs_again)
+            await until(lambda: node.logs(before), "it runs again", holds=lambda log: log.count("begun") >= 2)
             assert container_processes(before)
             await asyncio.to_thread(owner.start)
             found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now), 60)

@@ -4,13 +4,14 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 
+from rayfleet.testing.definitions import read_definitions
 from rayfleet.testing.realkube import (
     KUBERNETES_VERSION,
     Binaries,
@@ -23,6 +24,7 @@ from rayfleet.testing.realkube import (
     kuberay_crds,
     real_kube_apiserver,
 )
+from rayfleet.testing.waiting import until
 
 pytestmark = [
     pytest.mark.realkube,
@@ -52,18 +54,13 @@ async def _create(session: aiohttp.ClientSession, path: str, body: dict[str, Any
 
 
 async def _create_crds(session: aiohttp.ClientSession, files: Sequence[Path]) -> None:
-    for file in files:  # the loader in C: 20,000 lines take the other one six seconds
-        crd = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    for crd in read_definitions(files):
         await _create(session, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
 
 
-async def _wait_served(session: aiohttp.ClientSession, path: str) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            async with session.get(path) as answer:
-                if answer.status == 200:
-                    return
-            await asyncio.sleep(0.05)
+async def _status(session: aiohttp.ClientSession, path: str) -> int:
+    async with session.get(path) as answer:
+        return answer.status
 
 
 def _running(process_ids: Sequence[int]) -> list[int]:
@@ -130,7 +127,7 @@ async def test_it_serves_the_crds_of_gateway_api_and_kuberay_as_they_are_publish
             "/apis/gateway.networking.k8s.io/v1/referencegrants",
             "/apis/ray.io/v1/rayclusters",
         ):
-            await _wait_served(session, path)
+            await until(partial(_status, session, path), f"{path} is served", 30, holds=lambda status: status == 200)
 
 
 def test_the_real_kubectl_takes_its_kubeconfig(binaries: Binaries, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from rayfleet.kube.watching import WatchEventType
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import key_of
-from rayfleet.testing.nodes import eventually
-from rayfleet.testing.stand_ins import pods_of, put_pod_status, ray_cluster, running_stand_ins, status_of
+from rayfleet.testing.stand_ins import put_pod_status, ray_cluster, running_stand_ins, until_pods, until_status
+from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 30.0
 
@@ -34,15 +34,6 @@ async def controllers(kubeconfig: Path, log: Path) -> AsyncIterator[asyncio.subp
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-async def until_complete(client: KubeClient, cluster: ReadOnlyJson, workers: int) -> dict[str, list[Json]]:
-    async def look() -> dict[str, list[Json]] | None:
-        found = await pods_of(client, cluster)
-        return found if (len(found["head"]), len(found["worker"])) == (1, workers) else None
-
-    found: dict[str, list[Json]] = await eventually(look, LIMIT_SECONDS)
-    return found
 
 
 async def made_since(client: KubeClient, namespace: str, version: str, upto: ReadOnlyJson) -> list[str]:
@@ -74,14 +65,11 @@ async def test_a_storm_of_changes_makes_no_pod_twice(client: KubeClient, namespa
                 annotations = {"metadata": {"annotations": {"turn": str(turn)}}}
                 await client.patch(RAY_CLUSTERS, key_of(cluster), annotations)
         for cluster in clusters:
-            pods = await until_complete(client, cluster, 2)
+            pods = await until_pods(client, cluster, 1, 2, limit=LIMIT_SECONDS)
             for pod in (*pods["head"], *pods["worker"]):
                 await put_pod_status(client, pod, address="10.77.0.2")
-
-        async def are_ready() -> bool:
-            return all([(await status_of(client, cluster)).get("state") == "ready" for cluster in clusters])
-
-        await eventually(are_ready, LIMIT_SECONDS)
+        for cluster in clusters:
+            await until_status(client, cluster, lambda status: status.get("state") == "ready", limit=LIMIT_SECONDS)
     end = await client.create(PODS, marker(namespace))
     assert len(await made_since(client, namespace, version, end)) == 5 * 3
 
@@ -93,21 +81,21 @@ async def test_a_killed_process_goes_on_where_it_was(
     log = tmp_path / "controllers.log"
     async with controllers(kubeconfig, log) as process:
         cluster = await client.create(RAY_CLUSTERS, ray_cluster(namespace, "one", workers=2))
-        await until_complete(client, cluster, 2)
+        await until_pods(client, cluster, 1, 2, limit=LIMIT_SECONDS)
         process.kill()
         await process.wait()
     async with controllers(kubeconfig, log) as process:
-        pods = await until_complete(client, cluster, 2)
+        pods = await until_pods(client, cluster, 1, 2, limit=LIMIT_SECONDS)
         for pod in (*pods["head"], *pods["worker"]):
             await put_pod_status(client, pod, address="10.77.0.2")
 
-        async def has_slice() -> bool:
-            found = await client.list(
+        async def endpoints() -> list[int]:
+            slices = await client.list(
                 ENDPOINT_SLICES, namespace, label_selector="kubernetes.io/service-name=one-head-svc"
             )
-            return [len(each.get("endpoints") or ()) for each in found.items] == [1]
+            return [len(each.get("endpoints") or ()) for each in slices.items]
 
-        await eventually(has_slice, LIMIT_SECONDS)
+        await until(endpoints, "one slice with one endpoint", LIMIT_SECONDS, holds=lambda counts: counts == [1])
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await process.wait() == 0, log.read_text()
@@ -127,7 +115,7 @@ async def test_a_server_that_is_not_there_is_waited_for_and_then_named(tmp_path:
 async def test_a_process_that_still_waits_for_its_server_ends_at_sigterm(tmp_path: Path) -> None:
     kubeconfig, log = kubeconfig_of_nobody(tmp_path), tmp_path / "log"
     async with controllers(kubeconfig, log) as process:
-        await eventually(lambda: catches_sigterm(process.pid), LIMIT_SECONDS)
+        await until(lambda: catches_sigterm(process.pid), "a handler for SIGTERM", LIMIT_SECONDS)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(5):
             assert await process.wait() == 0, log.read_text()
@@ -142,7 +130,7 @@ def kubeconfig_of_nobody(folder: Path) -> Path:
     return kubeconfig
 
 
-async def catches_sigterm(process_id: int) -> bool:
+def catches_sigterm(process_id: int) -> bool:
     """Whether the process has a handler for SIGTERM, so that its loop runs."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{process_id}/status").read_text().splitlines())
     return bool(int(fields["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1)

@@ -1,19 +1,16 @@
 """The KubeRay stand-in towards an API server; the node is played by the test. Rules: KubeRay 1.6."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import NotFound
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import EVENTS, PODS, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.owners import controller_uid
-from rayfleet.testing.nodes import eventually
+from rayfleet.testing.nodes import until_gone
 from rayfleet.testing.stand_ins import (
     condition,
     pods_of,
@@ -22,7 +19,10 @@ from rayfleet.testing.stand_ins import (
     ray_cluster,
     running_stand_ins,
     status_of,
+    until_pods,
+    until_status,
 )
+from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 20.0
 
@@ -33,28 +33,16 @@ async def stand_ins(client: KubeClient) -> AsyncIterator[None]:
         yield
 
 
-async def until_pods(client: KubeClient, cluster: ReadOnlyJson, heads: int, workers: int) -> dict[str, list[Json]]:
-    async def claim() -> dict[str, list[Json]] | None:
-        found = await pods_of(client, cluster)
-        return found if (len(found["head"]), len(found["worker"])) == (heads, workers) else None
+async def until_replaced(client: KubeClient, cluster: ReadOnlyJson, role: str, uid: str) -> None:
+    """Wait for another pod than that of ``uid``, alone in its role."""
 
-    result: dict[str, list[Json]] = await eventually(claim, LIMIT_SECONDS)
-    return result
+    async def uids() -> list[str]:
+        return [pod["metadata"]["uid"] for pod in (await pods_of(client, cluster))[role]]
 
+    def is_another(uids: list[str]) -> bool:
+        return len(uids) == 1 and uids != [uid]
 
-async def until_status(client: KubeClient, cluster: ReadOnlyJson, claim: Callable[[ReadOnlyJson], Any]) -> Json:
-    last: Json = {}
-
-    async def look() -> bool:
-        nonlocal last
-        last = await status_of(client, cluster)
-        return bool(claim(last))
-
-    try:
-        await eventually(look, LIMIT_SECONDS)
-    except TimeoutError:
-        raise AssertionError(f"not reached: {last}") from None
-    return last
+    await until(uids, f"another {role} than {uid}", LIMIT_SECONDS, holds=is_another)
 
 
 async def made_ready(client: KubeClient, cluster: ReadOnlyJson, workers: int = 1) -> dict[str, list[Json]]:
@@ -84,12 +72,11 @@ async def test_a_successor_of_the_same_name_waits_for_its_own_token(client: Kube
     second = await client.create(RAY_CLUSTERS, ray_cluster(namespace, "again", authOptions={"mode": "token"}))
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
 
-    async def pods_of_second() -> list[Json] | None:
-        found = (await client.list(PODS, namespace)).items
-        mine = [pod for pod in found if controller_uid(pod) == second["metadata"]["uid"]]
-        return mine if len(mine) == 2 else None
+    async def pods_of_second() -> list[Json]:
+        pods = (await client.list(PODS, namespace)).items
+        return [pod for pod in pods if controller_uid(pod) == second["metadata"]["uid"]]
 
-    pods: list[Json] = await eventually(pods_of_second, LIMIT_SECONDS)
+    pods = await until(pods_of_second, "both pods", LIMIT_SECONDS, holds=lambda pods: len(pods) == 2)
     token = await client.get(SECRETS, second["metadata"]["name"], namespace)
     assert controller_uid(token) == second["metadata"]["uid"]
     assert all(int(token["metadata"]["resourceVersion"]) < int(pod["metadata"]["resourceVersion"]) for pod in pods)
@@ -149,12 +136,7 @@ async def test_a_failed_worker_is_deleted_and_made_again(client: KubeClient, nam
     pods = await made_ready(client, cluster)
     old = pods["worker"][0]["metadata"]["uid"]
     await put_pod_phase(client, pods["worker"][0], "Failed")
-
-    async def replaced() -> bool:
-        workers = (await pods_of(client, cluster))["worker"]
-        return [pod["metadata"]["uid"] != old for pod in workers] == [True]
-
-    await eventually(replaced, LIMIT_SECONDS)
+    await until_replaced(client, cluster, "worker", old)
     assert (await pods_of(client, cluster))["head"][0]["metadata"]["uid"] == pods["head"][0]["metadata"]["uid"]
 
 
@@ -163,12 +145,7 @@ async def test_a_lost_head_is_made_again_and_workers_are_left_alone(client: Kube
     pods = await made_ready(client, cluster)
     await client.delete(PODS, key_of(pods["head"][0]), grace_period_seconds=0)
     await until_status(client, cluster, lambda found: condition(found, "HeadPodReady")[0] == "False")
-
-    async def replaced() -> bool:
-        heads = (await pods_of(client, cluster))["head"]
-        return bool(heads) and heads[0]["metadata"]["uid"] != pods["head"][0]["metadata"]["uid"]
-
-    await eventually(replaced, LIMIT_SECONDS)
+    await until_replaced(client, cluster, "head", pods["head"][0]["metadata"]["uid"])
     workers = (await pods_of(client, cluster))["worker"]
     assert [pod["metadata"]["uid"] for pod in workers] == [pods["worker"][0]["metadata"]["uid"]]
 
@@ -183,12 +160,7 @@ async def test_a_terminating_worker_has_no_replacement_until_it_is_gone(client: 
     await until_status(client, cluster, lambda found: found["head"]["podIP"] == "127.77.0.77")
     assert len((await pods_of(client, cluster))["worker"]) == 1
     await client.patch(PODS, key_of(worker), {"metadata": {"finalizers": None}})
-
-    async def replaced() -> bool:
-        workers = (await pods_of(client, cluster))["worker"]
-        return [pod["metadata"]["uid"] != worker["metadata"]["uid"] for pod in workers] == [True]
-
-    await eventually(replaced, LIMIT_SECONDS)
+    await until_replaced(client, cluster, "worker", worker["metadata"]["uid"])
 
 
 async def test_scaling_clamps_and_keeps_the_head(client: KubeClient, namespace: str) -> None:
@@ -208,11 +180,12 @@ async def test_named_workers_go_and_are_replaced(client: KubeClient, namespace: 
     group = {**cluster["spec"]["workerGroupSpecs"][0], "scaleStrategy": {"workersToDelete": [name]}}
     await change(client, cluster, {"workerGroupSpecs": [group]})
 
-    async def replaced() -> bool:
-        names = [pod["metadata"]["name"] for pod in (await pods_of(client, cluster))["worker"]]
-        return name not in names and len(names) == 2
+    async def names() -> list[str]:
+        return [pod["metadata"]["name"] for pod in (await pods_of(client, cluster))["worker"]]
 
-    await eventually(replaced, LIMIT_SECONDS)
+    await until(
+        names, f"two others than {name}", LIMIT_SECONDS, holds=lambda names: len(names) == 2 and name not in names
+    )
 
 
 async def test_suspend_deletes_all_pods_and_resume_makes_new_ones(client: KubeClient, namespace: str) -> None:
@@ -242,11 +215,9 @@ async def test_an_invalid_spec_gets_an_event_and_silence(client: KubeClient, nam
     manifest = ray_cluster(namespace, "wrong")
     manifest["spec"]["workerGroupSpecs"][0] |= {"minReplicas": 5, "maxReplicas": 2}
     cluster = await client.create(RAY_CLUSTERS, manifest)
-
-    async def told() -> list[str]:
-        return await event_messages(client, cluster, "InvalidRayClusterSpec")
-
-    messages = await eventually(told, LIMIT_SECONDS)
+    messages = await until(
+        lambda: event_messages(client, cluster, "InvalidRayClusterSpec"), "an Event names the fault", LIMIT_SECONDS
+    )
     assert "minReplicas 5 greater than maxReplicas 2" in messages[0]
     assert await pods_of(client, cluster) == {"head": [], "worker": []}
     assert not await status_of(client, cluster)
@@ -294,7 +265,7 @@ async def test_replicas_of_several_hosts_live_and_die_whole(client: KubeClient, 
         indices = sorted(each["ray.io/worker-group-replica-index"] for each in labels)
         return names[0] not in here and indices == ["0", "0", "1", "1"]
 
-    await eventually(rebuilt, LIMIT_SECONDS)
+    await until(rebuilt, "the whole replica is another one", LIMIT_SECONDS)
 
 
 async def test_foreground_deletion_waits_for_the_pods(client: KubeClient, namespace: str) -> None:
@@ -306,14 +277,5 @@ async def test_foreground_deletion_waits_for_the_pods(client: KubeClient, namesp
     await until_pods(client, cluster, 0, 1)
     assert "deletionTimestamp" in (await client.get(RAY_CLUSTERS, "leaving", namespace))["metadata"]
     await client.patch(PODS, key_of(held), {"metadata": {"finalizers": None}})
-    key = ObjectKey(namespace=namespace, name="leaving")
-
-    async def is_gone() -> bool:
-        try:
-            await client.get(RAY_CLUSTERS, key.name, key.namespace)
-        except NotFound:
-            return True
-        return False
-
-    await eventually(is_gone, LIMIT_SECONDS)
+    await until_gone(client, RAY_CLUSTERS, key_of(cluster), limit=LIMIT_SECONDS)
     assert await pods_of(client, cluster) == {"head": [], "worker": []}

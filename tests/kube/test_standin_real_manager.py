@@ -6,14 +6,10 @@ What they ask of ours, the real one does.
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
-from rayfleet.kube.client import ClientSettings, KubeClient
-from rayfleet.kube.config import connect
-from rayfleet.model.resources import NAMESPACES
 from rayfleet.testing.realkube import (
     default_cache,
     ensure_binaries,
@@ -53,17 +49,9 @@ async def managed_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> AsyncI
 
 
 @pytest.fixture
-async def client(managed_kubeconfig: Path) -> AsyncIterator[KubeClient]:
-    settings = ClientSettings(queries_per_second=1000, burst=2000)
-    async with await connect(managed_kubeconfig, settings=settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def namespace(client: KubeClient) -> str:
-    name = f"test-{uuid4().hex[:10]}"
-    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    return name
+def kubeconfig(managed_kubeconfig: Path) -> Path:
+    """The server of ``client`` and ``namespace``."""
+    return managed_kubeconfig
 
 
 class TestRealGarbageCollector(GarbageCollectorSuite):

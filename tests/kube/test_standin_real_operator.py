@@ -9,8 +9,8 @@ node in the same way. What differs on purpose stands in ``known_difference``.
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import fleet_crds, foreign_crds
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import CRDS, EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
+from rayfleet.model.resources import EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
-from rayfleet.testing.nodes import eventually
+from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.realkube import (
     default_cache,
     ensure_binaries,
@@ -34,7 +34,7 @@ from rayfleet.testing.realkube import (
     kuberay_crds,
     real_kube_apiserver,
 )
-from rayfleet.testing.stand_ins import condition, pods_of, put_pod_status, running_stand_ins, status_of
+from rayfleet.testing.stand_ins import condition, put_pod_status, running_stand_ins, until_pods, until_status
 
 pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
 
@@ -109,7 +109,10 @@ async def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[S
     async with real_kube_apiserver(binaries, folder) as server:
         settings = ClientSettings(queries_per_second=1000, burst=2000)
         async with await connect(server.kubeconfig, settings=settings) as client:
-            await install_crds(client)
+            # The stand-ins watch our kinds and the Gateway API's too.
+            ours_and_others = [crd for crd in (*fleet_crds(), *foreign_crds()) if crd["spec"]["group"] != "ray.io"]
+            published = read_definitions(kuberay_crds(default_cache(), progress=print))
+            await install(client, [*published, *ours_and_others], LIMIT_SECONDS)
             async with running_operator(operator, server.kubeconfig, folder):
                 theirs = await all_told(client, "by-kuberay")
             async with running_stand_ins(client):
@@ -134,27 +137,6 @@ async def running_operator(program: Path, kubeconfig: Path, folder: Path) -> Asy
             await process.wait()
 
 
-async def install_crds(client: KubeClient) -> None:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for file in kuberay_crds(default_cache(), progress=print):
-        crd = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe
-        await client.create(CRDS, crd)
-    for crd in (*fleet_crds(), *foreign_crds()):  # the stand-ins watch these kinds too
-        if crd["spec"]["group"] != "ray.io":
-            await client.create(CRDS, crd)
-
-    async def are_served() -> bool:
-        found = await client.list(CRDS)
-        return all(
-            any(
-                each["type"] == "Established" and each["status"] == "True" for each in crd["status"]["conditions"] or ()
-            )
-            for crd in found.items
-        )
-
-    await eventually(are_served, LIMIT_SECONDS)
-
-
 async def all_told(client: KubeClient, namespace: str) -> dict[str, Story]:
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     return {name: await told(client, namespace, name) for name in NAMES}
@@ -171,9 +153,9 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
     statuses: dict[str, Json] = {}
 
     async def note(stage: str, claim: Callable[[ReadOnlyJson], Any]) -> None:
-        statuses[stage] = await until_status(client, cluster, claim)
+        statuses[stage] = await until_status(client, cluster, claim, limit=LIMIT_SECONDS)
 
-    pods = await until_pods(client, cluster, 1, count)
+    pods = await until_pods(client, cluster, 1, count, limit=LIMIT_SECONDS)
     await note("made", lambda found: found.get("head", {}).get("podName"))
     objects = {
         **{f"head {number}": pod for number, pod in enumerate(pods["head"])},
@@ -196,7 +178,7 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
     await client.patch(RAY_CLUSTERS, key_of(cluster), {"spec": {"suspend": True}})
     await note("suspended", lambda found: found.get("state") == "suspended" and not found["head"].get("podName"))
     await client.patch(RAY_CLUSTERS, key_of(cluster), {"spec": {"suspend": False}})
-    await until_pods(client, cluster, 1, count)
+    await until_pods(client, cluster, 1, count, limit=LIMIT_SECONDS)
     await note(
         "resumed",
         lambda found: found.get("head", {}).get("podName") and condition(found, "RayClusterSuspended")[0] == "False",
@@ -217,33 +199,6 @@ def seat(pod: ReadOnlyJson) -> tuple[str, str]:
 async def events_of(client: KubeClient, cluster: ReadOnlyJson) -> list[Json]:
     found = await client.list(EVENTS, cluster["metadata"]["namespace"])
     return [each for each in found.items if each["involvedObject"].get("uid") == cluster["metadata"]["uid"]]
-
-
-async def until_pods(client: KubeClient, cluster: ReadOnlyJson, heads: int, workers: int) -> dict[str, list[Json]]:
-    async def look() -> dict[str, list[Json]] | None:
-        found = await pods_of(client, cluster)
-        return found if (len(found["head"]), len(found["worker"])) == (heads, workers) else None
-
-    pods: dict[str, list[Json]] = await reached(look, lambda: f"{heads} heads and {workers} workers")
-    return pods
-
-
-async def until_status(client: KubeClient, cluster: ReadOnlyJson, claim: Callable[[ReadOnlyJson], Any]) -> Json:
-    last: Json = {}
-
-    async def look() -> Json | None:
-        nonlocal last
-        last = await status_of(client, cluster)
-        return last if claim(last) else None
-
-    status: Json = await reached(look, lambda: str(last))
-    return status
-
-
-async def reached(look: Callable[[], Awaitable[Any]], said: Callable[[], str]) -> Any:
-    with suppress(TimeoutError):
-        return await eventually(look, LIMIT_SECONDS)
-    raise AssertionError(f"not reached: {said()}")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,14 +1,13 @@
 """Both controllers and the simulated KubeRay on one API server: for tests of fleets, here and in other projects.
 
-``FleetWorld(client, namespace).running()`` runs them; its questions ask the API server, never the controllers. ``wait``
-waits for a claim with a limit.
+``FleetWorld(client, namespace).running()`` runs them; its questions ask the API server, never the controllers.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Self, TypeVar
+from typing import Self
 
 from rayfleet.controllers.run import WATCHED, controller_parts
 from rayfleet.kube.client import KubeClient
@@ -22,20 +21,12 @@ from rayfleet.plugin.contracts import Engine
 from rayfleet.reconciling.assembly import Shared, assembled
 from rayfleet.reconciling.runtime import RuntimeSettings
 from rayfleet.testing.ray_clusters import RayClusterSimulator
+from rayfleet.testing.waiting import until
 
-Found = TypeVar("Found")
-_POLL_SECONDS = 0.02
+LIMIT_SECONDS = 30.0
 # A storm of faults can fail the same key or watch ten times in a row; with the back-off of a year's work, a test would
 # wait minutes.
 _LONGEST_BACKOFF = timedelta(milliseconds=500)
-
-
-async def wait(claim: Callable[[], Awaitable[Found]], limit_seconds: float = 30) -> Found:
-    """Return the first truthy answer of ``claim``. Raises TimeoutError."""
-    async with asyncio.timeout(limit_seconds):
-        while not (found := await claim()):
-            await asyncio.sleep(_POLL_SECONDS)
-        return found
 
 
 def fleet_manifest(namespace: str, name: str = "model", *, replicas: int = 2, **spec: object) -> Json:
@@ -140,6 +131,14 @@ class FleetWorld:
         fields = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
         is_shown = await self.shows(name, terminatingReplicas=0, **dict.fromkeys(fields, replicas))
         return is_shown and len(await self.objects(RAY_CLUSTERS)) == replicas
+
+    async def until_complete(self, replicas: int, name: str = "model", limit: float = LIMIT_SECONDS) -> None:
+        """Return when a rollout is over, as ``is_complete`` has it. Raises NotInTime."""
+        await until(lambda: self.is_complete(replicas, name), f"{name} complete with {replicas}", limit)
+
+    async def until_shows(self, name: str = "model", **counts: int) -> None:
+        """Return when a fleet's newest status has these counts. Raises NotInTime."""
+        await until(lambda: self.shows(name, **counts), f"{name} shows {counts}", LIMIT_SECONDS)
 
     async def patch(self, patch: ReadOnlyJson, name: str = "model") -> None:
         """Merge into a fleet."""

@@ -9,12 +9,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rayfleet.local.node.processes import STATE_MARK, marked_processes
 from rayfleet.local.node.settings import node_folders
@@ -22,7 +20,6 @@ from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.testing.realkube import default_cache, ensure_kubectl
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +99,3 @@ class Machine:
             "slots": [path.name for path in slots],
             "notes": [str(path) for path in folders.pods.glob("*/ray-temp")],
         }
-
-
-def wait_until(look: Callable[[], T | None], what: str, limit: float = 60) -> T:
-    """Return the first thing that ``look`` finds. Raises AssertionError after ``limit`` seconds."""
-    deadline = time.monotonic() + limit
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {limit:.0f} s: {what}"
-        time.sleep(0.1)

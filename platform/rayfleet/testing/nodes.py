@@ -1,10 +1,10 @@
-"""A node as its own process, and pods looked at until they are as wanted: for tests against any API server."""
+"""A node as its own process, and pods that are waited for: for tests against any API server."""
 
 import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,16 @@ from uuid import uuid4
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
 from rayfleet.local.node.cleanup import cleanup
-from rayfleet.local.node.folders import pod_folder
 from rayfleet.local.node.processes import marked_processes
-from rayfleet.local.node.views import container_mark
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import NODES, PODS, ResourceType
-from rayfleet.objects import pods
-from rayfleet.objects.conditions import conditions_of
-from rayfleet.objects.meta import key_of, name_of, namespace_of, uid_of
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 IMAGE = "rayfleet.local/host"
 # A first process that ends at SIGTERM, with a word in the log.
 SERVE = "trap 'echo bye; exit 0' TERM; echo begun; while :; do sleep 0.1; done"
-LOOK_SECONDS = 0.02
 END_LIMIT_SECONDS = 20.0
-LIMIT_SECONDS = 60.0  # a machine that runs tests is busy
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,43 +52,40 @@ class NodeProcess:
         async with asyncio.timeout(END_LIMIT_SECONDS):
             return await self.process.wait()
 
-    def logs(self, pod: ReadOnlyJson, container: str = "main") -> str:
+    def logs(self, pod: Json, container: str = "main") -> str:
         """Return what a container has written, all its runs."""
-        folder = self.state / "pods" / pod_folder(namespace_of(pod), name_of(pod), uid_of(pod)) / container
+        meta = pod["metadata"]
+        folder = self.state / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
         return "".join(path.read_text(errors="replace") for path in sorted(folder.glob("*.log")))
 
 
 @dataclass(slots=True)
 class WatchedPod:
-    """One pod, looked at until it is as wanted."""
+    """One pod, looked at until a claim holds."""
 
     client: KubeClient
     key: ObjectKey
-    last: Json | None = None
 
     async def until(self, claim: Callable[[Json], Any], seconds: float = LIMIT_SECONDS) -> Json:
         """Return the pod as soon as the claim holds; a field that is not there yet makes it false.
 
-        Raises AssertionError.
+        Raises NotInTime, with the pod as it was last.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    self.last = await self.client.get(PODS, self.key.name, self.key.namespace)
-                    with contextlib.suppress(KeyError, IndexError):
-                        if claim(self.last):
-                            return self.last
-                    await asyncio.sleep(LOOK_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"not reached: {self.last}") from None
+
+        def holds(pod: Json) -> bool:
+            try:
+                return bool(claim(pod))
+            except (KeyError, IndexError):
+                return False
+
+        async def look() -> Json:
+            return await self.client.get(PODS, self.key.name, self.key.namespace)
+
+        return await until(look, f"pod {self.key} as claimed", seconds, holds=holds)
 
     async def gone(self, seconds: float = LIMIT_SECONDS) -> None:
-        """Return when the pod's object is gone. Raises TimeoutError."""
-
-        async def is_gone() -> bool:
-            return not await exists(self.client, PODS, self.key)
-
-        await eventually(is_gone, seconds)
+        """Return when the pod's object is gone. Raises NotInTime."""
+        await until_gone(self.client, PODS, self.key, limit=seconds)
 
 
 @asynccontextmanager
@@ -106,7 +97,7 @@ async def node_process(
     key = ObjectKey(namespace="", name=node.name)
     await node.start()
     try:
-        await eventually(lambda: _is_registered(client, node.name))
+        await until(lambda: _is_registered(client, node.name), f"node {node.name} is registered")
         yield node
     finally:
         if node.process is not None and node.process.returncode is None:
@@ -132,12 +123,15 @@ async def exists(client: KubeClient, resource: ResourceType, key: ObjectKey) -> 
     return True
 
 
-async def eventually(claim: Callable[[], Awaitable[Any]], seconds: float = LIMIT_SECONDS) -> Any:
-    """Return the claim's value as soon as it is true. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not (found := await claim()):
-            await asyncio.sleep(LOOK_SECONDS)
-    return found
+async def until_gone(
+    client: KubeClient, resource: ResourceType, *keys: ObjectKey, limit: float = LIMIT_SECONDS
+) -> None:
+    """Return when none of the objects is there any more. Raises NotInTime, with those that still were."""
+
+    async def remaining() -> list[str]:
+        return [str(key) for key in keys if await exists(client, resource, key)]
+
+    await until(remaining, f"{resource.plural} are gone", limit, holds=lambda names: not names)
 
 
 async def run_pod(client: KubeClient, manifest: Json, node: NodeProcess | None = None) -> WatchedPod:
@@ -145,7 +139,7 @@ async def run_pod(client: KubeClient, manifest: Json, node: NodeProcess | None =
     if node is not None:
         manifest["spec"]["nodeName"] = node.name
     made = await client.create(PODS, manifest)
-    return WatchedPod(client, key_of(made))
+    return WatchedPod(client, ObjectKey(namespace=made["metadata"]["namespace"], name=made["metadata"]["name"]))
 
 
 def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Json:
@@ -159,22 +153,22 @@ def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Js
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole}
 
 
-def pod_conditions(pod: ReadOnlyJson) -> dict[str, str]:
+def pod_conditions(pod: Json) -> dict[str, str]:
     """Return the status of each condition."""
-    return {each["type"]: each["status"] for each in conditions_of(pod)}
+    return {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
 
 
-def is_ready(pod: ReadOnlyJson) -> bool:
+def is_ready(pod: Json) -> bool:
     """Whether a pod's condition Ready is True."""
-    return pods.is_ready(pod)
+    return pod_conditions(pod).get("Ready") == "True"
 
 
-def first_status(pod: ReadOnlyJson) -> Json:
+def first_status(pod: Json) -> Json:
     """Return the status of a pod's first container."""
     status: Json = pod["status"]["containerStatuses"][0]
     return status
 
 
-def container_processes(pod: ReadOnlyJson, container: str = "main") -> list[int]:
+def container_processes(pod: Json, container: str = "main") -> list[int]:
     """Return the pids of a container's living processes."""
-    return marked_processes(container_mark(uid_of(pod), container))
+    return marked_processes(f"{pod['metadata']['uid']}/{container}")

@@ -4,7 +4,7 @@ Pod status.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -14,7 +14,9 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.times import encode_time
+from rayfleet.testing.waiting import until
 
+LIMIT_SECONDS = 20.0
 _MARK = "rayfleet.local/test"
 
 
@@ -61,6 +63,27 @@ async def status_of(client: KubeClient, cluster: ReadOnlyJson) -> Json:
     key = key_of(cluster)
     status: Json = (await client.get(RAY_CLUSTERS, key.name, key.namespace)).get("status") or {}
     return status
+
+
+async def until_pods(
+    client: KubeClient, cluster: ReadOnlyJson, heads: int, workers: int, *, limit: float = LIMIT_SECONDS
+) -> dict[str, list[Json]]:
+    """Return ``pods_of`` as soon as there are so many of each. Raises NotInTime."""
+
+    def are_all_there(pods: dict[str, list[Json]]) -> bool:
+        return (len(pods["head"]), len(pods["worker"])) == (heads, workers)
+
+    what = f"{heads} heads and {workers} workers of {key_of(cluster)}"
+    return await until(lambda: pods_of(client, cluster), what, limit, holds=are_all_there)
+
+
+async def until_status(
+    client: KubeClient, cluster: ReadOnlyJson, claim: Callable[[ReadOnlyJson], object], *, limit: float = LIMIT_SECONDS
+) -> Json:
+    """Return a Ray cluster's status as soon as the claim holds. Raises NotInTime, with the last status."""
+    return await until(
+        lambda: status_of(client, cluster), f"the status of {key_of(cluster)} as claimed", limit, holds=claim
+    )
 
 
 def condition(status: ReadOnlyJson, kind: str) -> tuple[str, str]:

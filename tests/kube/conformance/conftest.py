@@ -1,6 +1,5 @@
 """One suite, two servers: what is asserted here holds for the embedded API server and for the real kube-apiserver."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +9,7 @@ import pytest
 from rayfleet.kube.config import read_address
 from rayfleet.model.json import Json
 from rayfleet.testing.raw_api import RawApi
+from rayfleet.testing.waiting import until
 
 GROUP = "conformance.rayfleet.dev"
 _WIDGET_SCHEMA: Json = {
@@ -129,9 +129,12 @@ async def widgets(api: RawApi, ns: str) -> str:
     """The path of a namespace's widgets, served."""
     path = f"/apis/{GROUP}/v1/namespaces/{ns}/widgets"
     await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", widget_definition())
-    async with asyncio.timeout(20):
-        while (await api.post(path, _widget("probe"), dryRun="All")).status != 201:
-            await asyncio.sleep(0.05)
+    await until(
+        lambda: api.post(path, _widget("probe"), dryRun="All"),
+        "widgets can be created",
+        20,
+        holds=lambda answer: answer.status == 201,
+    )
     return path
 
 

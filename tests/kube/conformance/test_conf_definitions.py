@@ -1,13 +1,15 @@
 """The life of a definition: names, conditions, versions, deletion."""
 
-import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.testing.raw_api import RawApi
+from rayfleet.testing.raw_api import Answer, RawApi
+from rayfleet.testing.waiting import until
 
+LIMIT_SECONDS = 20.0
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -29,20 +31,34 @@ def definition(group: str, **spec: Any) -> Json:
     }
 
 
+def conditions_of(definition: ReadOnlyJson) -> dict[str, str]:
+    """Return the status of each condition; empty when there is none yet."""
+    return {each["type"]: each["status"] for each in definition["status"].get("conditions") or ()}
+
+
+async def until_definition(api: RawApi, name: str, what: str, holds: Callable[[ReadOnlyJson], object]) -> Json:
+    async def look() -> Json:
+        definition: Json = (await api.get(f"{DEFINITIONS}/{name}")).json
+        return definition
+
+    return await until(look, f"{name} {what}", LIMIT_SECONDS, holds=holds)
+
+
 async def established(api: RawApi, name: str) -> Json:
-    async with asyncio.timeout(20):
-        while True:
-            found: Json = (await api.get(f"{DEFINITIONS}/{name}")).json
-            conditions = {each["type"]: each["status"] for each in found["status"].get("conditions") or ()}
-            if conditions.get("Established") == "True":
-                return found
-            await asyncio.sleep(0.05)
+    return await until_definition(
+        api, name, "is established", lambda definition: conditions_of(definition).get("Established") == "True"
+    )
 
 
 async def answers(api: RawApi, path: str, status: int) -> None:
-    async with asyncio.timeout(20):
-        while (await api.get(path)).status != status:
-            await asyncio.sleep(0.05)
+    await until(lambda: api.get(path), f"{path}: {status}", LIMIT_SECONDS, holds=lambda answer: answer.status == status)
+
+
+async def created(api: RawApi, path: str, thing: ReadOnlyJson) -> Answer:
+    """Create an object of a kind that is new: an established definition is served a moment later."""
+    return await until(
+        lambda: api.post(path, thing), f"{path}: created", LIMIT_SECONDS, holds=lambda answer: answer.status == 201
+    )
 
 
 async def test_a_definition_gets_names_and_conditions(api: RawApi, ns: str) -> None:
@@ -70,9 +86,7 @@ async def test_a_definition_goes_with_its_objects(api: RawApi, ns: str) -> None:
     await established(api, name)
     await answers(api, path, 200)
     thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
-    async with asyncio.timeout(20):
-        while (await api.post(path, thing)).status != 201:
-            await asyncio.sleep(0.05)
+    await created(api, path, thing)
     answer = await api.delete(f"{DEFINITIONS}/{name}")
     assert answer.json["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
     await answers(api, f"{DEFINITIONS}/{name}", 404)
@@ -91,16 +105,15 @@ async def test_an_object_with_a_finalizer_holds_its_definition(api: RawApi, ns: 
     await answers(api, path, 200)
     meta = {"name": "t", "finalizers": ["x.io/a"]}
     thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": meta}
-    async with asyncio.timeout(20):
-        while (await api.post(path, thing)).status != 201:
-            await asyncio.sleep(0.05)
+    await created(api, path, thing)
     await api.delete(f"{DEFINITIONS}/{name}")
-    async with asyncio.timeout(20):
-        while "deletionTimestamp" not in (await api.get(f"{path}/t")).json["metadata"]:
-            await asyncio.sleep(0.05)
-    found = (await api.get(f"{DEFINITIONS}/{name}")).json
-    conditions = {each["type"]: each["status"] for each in found["status"]["conditions"]}
-    assert conditions["Terminating"] == "True"
+    await until(
+        lambda: api.get(f"{path}/t"),
+        "the object is marked for deletion",
+        LIMIT_SECONDS,
+        holds=lambda answer: "deletionTimestamp" in answer.json["metadata"],
+    )
+    assert conditions_of((await api.get(f"{DEFINITIONS}/{name}")).json)["Terminating"] == "True"
     late = await api.post(path, {**thing, "metadata": {"name": "late"}})
     assert (late.status, late.reason) == (403, "Forbidden")
     await api.patch(f"{path}/t", {"metadata": {"finalizers": None}})
@@ -164,15 +177,10 @@ async def test_a_kind_that_is_taken_is_not_accepted(api: RawApi, ns: str) -> Non
         DEFINITIONS, definition(f"{ns}.io", names={"plural": "others", "kind": "Thing", "singular": "other"})
     )
     name = f"others.{ns}.io"
-    async with asyncio.timeout(20):
-        while True:
-            found = (await api.get(f"{DEFINITIONS}/{name}")).json
-            conditions = {each["type"]: each for each in found["status"].get("conditions") or ()}
-            if "NamesAccepted" in conditions:
-                break
-            await asyncio.sleep(0.05)
-    assert conditions["NamesAccepted"]["status"] == "False"
-    assert conditions["Established"]["status"] == "False"
+    judged = await until_definition(
+        api, name, "has its names judged", lambda definition: "NamesAccepted" in conditions_of(definition)
+    )
+    assert conditions_of(judged) == {"NamesAccepted": "False", "Established": "False"}
     await api.delete(f"{DEFINITIONS}/{name}")
     await api.delete(f"{DEFINITIONS}/things.{ns}.io")
 
@@ -184,9 +192,7 @@ async def test_versions_show_the_same_objects(api: RawApi, ns: str) -> None:
     old, new = (f"/apis/{ns}.io/{each}/namespaces/{ns}/things" for each in ("v1", "v2"))
     await answers(api, new, 200)
     thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
-    async with asyncio.timeout(20):
-        while (await api.post(old, thing)).status != 201:
-            await asyncio.sleep(0.05)
+    await created(api, old, thing)
     assert (await api.get(f"{new}/t")).json["apiVersion"] == f"{ns}.io/v2"
     assert (await api.get(new)).json["items"][0]["apiVersion"] == f"{ns}.io/v2"
     changed = await api.patch(f"{new}/t", {"metadata": {"labels": {"a": "b"}}})
@@ -201,9 +207,7 @@ async def test_a_cluster_wide_kind_has_no_namespace(api: RawApi, ns: str) -> Non
     await established(api, name)
     await answers(api, path, 200)
     thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}}
-    async with asyncio.timeout(20):
-        while (await api.post(path, thing)).status != 201:
-            await asyncio.sleep(0.05)
+    await created(api, path, thing)
     assert "namespace" not in (await api.get(f"{path}/t")).json["metadata"]
     assert (await api.get(f"/apis/{ns}.io/v1/namespaces/{ns}/things")).status == 404
     await api.delete(f"{DEFINITIONS}/{name}")
@@ -216,9 +220,7 @@ async def test_without_a_status_subresource_status_is_a_field(api: RawApi, ns: s
     await established(api, name)
     await answers(api, path, 200)
     thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "t"}, "status": {"a": 1}, "top": 1}
-    async with asyncio.timeout(20):
-        while (made := await api.post(path, thing)).status != 201:
-            await asyncio.sleep(0.05)
+    made = await created(api, path, thing)
     assert (made.json["status"], made.json["top"]) == ({"a": 1}, 1)
     changed = (await api.patch(f"{path}/t", {"status": {"a": 2}})).json
     assert (changed["status"], changed["metadata"]["generation"]) == ({"a": 2}, 2)

@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
+from rayfleet.testing.waiting import until
 from rayfleet_gateway.testing import GatewayServer, endpoint_of, table_for
 
 pytestmark = pytest.mark.timeout(20)
@@ -159,9 +160,7 @@ async def test_a_time_out_is_not_asked_again(stage: OpenStage) -> None:
 async def test_a_client_that_gives_up_ends_the_generation(stage: OpenStage) -> None:
     on = await stage(fault=Fault.HANGS)
     asked = asyncio.create_task(on.client.completions.create(model="smollm2", prompt=PROMPT))
-    while not on.engine.running:
-        await asyncio.sleep(0.01)
+    await until(lambda: on.engine.running, "the engine is at work")
     asked.cancel()
-    while on.engine.running:
-        await asyncio.sleep(0.01)
+    await until(lambda: not on.engine.running, "the engine has stopped")
     assert on.engine.aborted == 1

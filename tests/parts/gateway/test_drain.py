@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
+from rayfleet.testing.waiting import until
 from rayfleet_gateway.app import ENDED, make_app
 from rayfleet_gateway.routes import RouteTable
 from rayfleet_gateway.serving import make_runner
@@ -43,8 +44,7 @@ async def test_a_live_stream_completes_and_new_connections_are_refused(
     port, runner = gateway.port, gateway.runner
     stopping = asyncio.create_task(gateway.close())
     assert runner is not None
-    while runner.sites:
-        await asyncio.sleep(0)
+    await until(lambda: not runner.sites, "nobody listens any more", every=0)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     assert (await response.read()).endswith(b"data: [DONE]\n\n")
@@ -66,8 +66,7 @@ async def test_a_stream_that_is_not_done_at_the_limit_ends_with_an_error(
     await stopping
     assert gateway.counted() == {("m", "200", "cut"): 1}
     assert gateway.in_flight() == 0
-    while engine.running:
-        await asyncio.sleep(0.01)
+    await until(lambda: not engine.running, "the engine has stopped")
     assert engine.aborted == 1
 
 
@@ -78,8 +77,7 @@ async def test_a_request_without_an_answer_at_the_limit_is_a_503(
     gateway = _gateway(engine, drain_seconds=0.2)
     client: TestClient[Any, Any] = await aiohttp_client(gateway)
     asked = asyncio.create_task(client.request("POST", "/v1/completions", json=BODY))
-    while not engine.running:
-        await asyncio.sleep(0.01)
+    await until(lambda: engine.running, "the engine is at work")
     await gateway.close()
     response = await asked
     assert (response.status, (await response.json())["error"]["code"]) == (503, "gateway_stopping")

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 from yarl import URL
 
+from rayfleet.testing.waiting import until
 from rayfleet_gateway.headers import forwarded_headers, joined_headers
 from rayfleet_gateway.routes import Endpoint
 from rayfleet_gateway.settings import GatewaySettings
@@ -210,9 +211,7 @@ async def test_a_client_that_goes_away_takes_its_upstream_with_it(bench: OpenBen
         await began.wait()
         response.close()
         await gone.wait()
-        while not gateway.counted():
-            await asyncio.sleep(0.01)
-    assert gateway.counted() == {("m", "200", "client_gone"): 1}
+    assert await until(gateway.counted, "the request is counted", 10) == {("m", "200", "client_gone"): 1}
 
 
 async def test_a_client_that_goes_away_before_the_answer_takes_its_upstream_with_it(bench: OpenBench) -> None:
@@ -232,9 +231,7 @@ async def test_a_client_that_goes_away_before_the_answer_takes_its_upstream_with
         await began.wait()
         asked.cancel()
         await gone.wait()
-        while not gateway.counted():
-            await asyncio.sleep(0.01)
-    assert gateway.counted() == {("m", "0", "client_gone"): 1}
+    assert await until(gateway.counted, "the request is counted", 10) == {("m", "0", "client_gone"): 1}
 
 
 async def test_an_engines_own_error_passes_as_it_is(bench: OpenBench) -> None:

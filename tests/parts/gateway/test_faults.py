@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
+from rayfleet.testing.waiting import until
 from rayfleet_gateway.events import EventWatch
 from rayfleet_gateway.routes import Endpoint
 from rayfleet_gateway.settings import GatewaySettings
@@ -318,8 +319,7 @@ async def test_in_flight_is_zero_after_any_mix_of_faults() -> None:
                 pass
 
         await asyncio.gather(*(one(chance.choice([0.02, 0.1, 5])) for _ in range(100)))
-        while gateway.handler.connections:
-            await asyncio.sleep(0.01)
+        await until(lambda: gateway.handler.connections, "no connection is left", holds=lambda left: not left)
         assert not gateway.forwarder._in_flight
         assert not gateway.forwarder._running
         results = {result for _, _, result in gateway.counted()}

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from rayfleet.testing.waiting import until
 from rayfleet_llamacpp.membership import RayNode, Reason, Slot, SlotState, Verdict
 from rayfleet_llamacpp.proxy import NODE_HEADER, Proxy
 
@@ -156,8 +157,7 @@ async def test_a_client_that_leaves_closes_the_stream_behind(site: Site) -> None
     answer.close()
     async with asyncio.timeout(5):
         await cancelled.wait()
-        while site.proxy.running_requests:
-            await asyncio.sleep(0)
+    await until(lambda: not site.proxy.running_requests, "no request runs", 5, every=0)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rayfleet.local.node.settings import node_folders
 from rayfleet.local.node.shared_memory import remove_orphaned_segments
 from rayfleet.local.node.slots import FIRST_PORT, SLOTS, Slot, Slots
 from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.testing.waiting import until
 
 NOW = datetime.now(UTC)
 
@@ -126,7 +127,7 @@ async def test_a_process_of_an_earlier_node_ends_with_an_unknown_code(tmp_path: 
 async def test_a_first_process_with_a_handler_gets_sigterm_alone(tmp_path: Path) -> None:
     script = "bash -c 'trap \"echo child\" TERM; touch ready; sleep 0.5' & trap 'wait; echo first; exit 0' TERM; wait"
     process = Children().start(command(tmp_path, script))
-    await file_appears(tmp_path / "ready")
+    await until((tmp_path / "ready").exists, "it is ready", 10)
     await process.terminate(asyncio.get_running_loop().time() + 10)
     assert (tmp_path / "c" / "0.log").read_text() == "first\n"
     await process.wait()
@@ -135,7 +136,7 @@ async def test_a_first_process_with_a_handler_gets_sigterm_alone(tmp_path: Path)
 async def test_a_shell_without_a_handler_passes_sigterm_to_its_engine(tmp_path: Path) -> None:
     script = "bash -c 'trap \"echo drained; exit\" TERM; touch ready; while :; do sleep 0.05; done'; echo never"
     process = Children().start(command(tmp_path, script))
-    await file_appears(tmp_path / "ready")
+    await until((tmp_path / "ready").exists, "it is ready", 10)
     await process.terminate(asyncio.get_running_loop().time() + 10)
     lines = (tmp_path / "c" / "0.log").read_text().splitlines()
     assert "drained" in lines
@@ -147,16 +148,10 @@ async def test_a_mark_finds_daemons_in_sessions_of_their_own(tmp_path: Path) -> 
     mark = f"{tmp_path.name}/c"
     script = "setsid bash -c 'touch ready; sleep 60' & wait"
     process = Children().start(command(tmp_path, script, **{MARK: mark}))
-    await file_appears(tmp_path / "ready")
+    await until((tmp_path / "ready").exists, "it is ready", 10)
     assert await end_marked(mark) >= 2
     assert await process.wait() == -9
     assert await end_marked(mark) == 0
-
-
-async def file_appears(path: Path) -> None:
-    async with asyncio.timeout(10):
-        while not path.exists():
-            await asyncio.sleep(0.01)
 
 
 def test_state_files_survive_and_tell_the_living(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rayfleet.testing.realkube import Binaries, RealKubeServer, ServerStartError, real_kube_apiserver
+from rayfleet.testing.waiting import until
 
 _SHORT = timedelta(seconds=2)
 _RUN_FOREVER = (
@@ -97,8 +98,9 @@ async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> No
 
     async with asyncio.timeout(30):
         task = asyncio.create_task(use())
-        while not ((work / "kube-apiserver.pid").exists() and (work / "etcd.pid").exists()):
-            await asyncio.sleep(0.01)
+        await until(
+            lambda: (work / "kube-apiserver.pid").exists() and (work / "etcd.pid").exists(), "both programs run", 30
+        )
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
+from rayfleet.testing.waiting import until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import Clock, system_clock
 from rayfleet_sidecar.readiness import ReadinessRules
@@ -64,12 +65,6 @@ async def ready_state(client: Client, is_expected: Callable[[int, dict[str, Any]
 
 def _reason(reason: str) -> Callable[[int, dict[str, Any]], bool]:
     return lambda status, content: (status == 200) == (reason == "Ready") and content["reason"] == reason
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not is_so():
-            await asyncio.sleep(0)
 
 
 async def test_ready_comes_after_one_token_and_says_so(engine: FakeEngine, sidecar: OpenSidecar) -> None:
@@ -177,7 +172,7 @@ async def test_a_refusal_after_being_ready_is_held_however_often_the_engine_is_l
     await ready_state(client, _reason("Warming"))
     clock.advance(1.499)
     tenth_look = engine.health_checks + 11  # the first of eleven may have begun before time passed
-    await until(lambda: engine.health_checks >= tenth_look)
+    await until(lambda: engine.health_checks >= tenth_look, "ten looks", LIMIT_SECONDS, every=0)
     assert (await client.get("/ready")).status == 503
     assert engine.requests == 1
     clock.advance(0.001)
@@ -191,10 +186,10 @@ async def test_a_token_asked_for_before_a_fault_proves_nothing_after_it(
     engine.fault = Fault.HANGS
     client = await sidecar()
     await ready_state(client, _reason("Warming"))
-    await until(lambda: engine.requests == 1)
+    await until(lambda: engine.requests == 1, "a token is asked for", LIMIT_SECONDS, every=0)
     engine.fault = Fault.UNWELL
     await ready_state(client, _reason("EngineLoading"))
-    await until(lambda: engine.aborted == 1)
+    await until(lambda: engine.aborted == 1, "the question is dropped", LIMIT_SECONDS, every=0)
     engine.fault = Fault.NONE
     await ready_state(client, _reason("Ready"))
     assert engine.requests == 2

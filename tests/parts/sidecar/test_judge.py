@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from rayfleet.testing.waiting import until
 from rayfleet_sidecar.judge import Judge
 from rayfleet_sidecar.readiness import STALLED, Answer, Observation, Reason
 from rayfleet_sidecar.settings import SidecarSettings
@@ -76,21 +77,29 @@ async def start(engine: OwnEngine, clock: HandClock) -> AsyncIterator[Start]:
     assert engine.dropped + engine.ended == engine.asked  # no question outlives its judge
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not is_so():
-            await asyncio.sleep(0)
+async def until_ready(judge: Judge) -> None:
+    await until(judge.verdict, "the judge says ready", LIMIT_SECONDS, holds=lambda verdict: verdict.is_ready, every=0)
+
+
+async def until_reason(judge: Judge, reason: Reason) -> None:
+    await until(
+        lambda: judge.judgement,
+        f"{reason} is the reason",
+        LIMIT_SECONDS,
+        holds=lambda now: now.reason is reason,
+        every=0,
+    )
 
 
 async def looked(engine: OwnEngine, times: int = 3) -> None:
     """Wait until that many looks have begun and all of them but the newest have ended."""
     last = engine.looks + times
-    await until(lambda: engine.looks >= last)
+    await until(lambda: engine.looks >= last, "enough looks", LIMIT_SECONDS, every=0)
 
 
 async def test_an_engine_that_is_well_is_asked_once_and_is_ready(engine: OwnEngine, start: Start) -> None:
     judge = start()
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     await looked(engine)
     assert engine.asked == 1
     assert (judge.generations, judge.transitions) == ({"ok": 1, "failed": 0}, 2)
@@ -98,26 +107,26 @@ async def test_an_engine_that_is_well_is_asked_once_and_is_ready(engine: OwnEngi
 
 async def test_a_refusal_is_held_until_its_time_is_over(engine: OwnEngine, start: Start, clock: HandClock) -> None:
     judge = start()
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     engine.observation = UNWELL
-    await until(lambda: judge.judgement.reason is Reason.ENGINE_FAILING)
+    await until_reason(judge, Reason.ENGINE_FAILING)
     engine.observation = WELL
     clock.advance(1.499)
     await looked(engine)
     assert (judge.judgement.reason, engine.asked) == (Reason.WARMING, 1)
     clock.advance(0.001)
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     assert engine.asked == 2
 
 
 async def test_a_question_to_an_engine_that_became_unwell_is_dropped(engine: OwnEngine, start: Start) -> None:
     engine.failure = None
     judge = start()
-    await until(lambda: engine.asked == 1)
+    await until(lambda: engine.asked == 1, "a token is asked for", LIMIT_SECONDS, every=0)
     engine.observation = UNWELL
-    await until(lambda: engine.dropped == 1)
+    await until(lambda: engine.dropped == 1, "the question is dropped", LIMIT_SECONDS, every=0)
     engine.failure, engine.observation = "", WELL
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     assert (engine.asked, judge.generations) == (2, {"ok": 1, "failed": 0})
 
 
@@ -126,12 +135,12 @@ async def test_a_failed_token_is_asked_for_again_after_a_pause(
 ) -> None:
     engine.failure = "status 500"
     judge = start()
-    await until(lambda: judge.judgement.reason is Reason.GENERATION_FAILED)
+    await until_reason(judge, Reason.GENERATION_FAILED)
     engine.failure = ""
     await looked(engine)
     assert engine.asked == 1
     clock.advance(1)
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     assert judge.generations == {"ok": 1, "failed": 1}
 
 
@@ -139,14 +148,14 @@ async def test_a_judge_that_fails_unexpectedly_is_stale_and_recovers(
     engine: OwnEngine, start: Start, clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     judge = start()
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     engine.look_error = RuntimeError("a bug")
-    await until(lambda: judge.errors > 1)
+    await until(lambda: judge.errors > 1, "looks fail", LIMIT_SECONDS, every=0)
     assert judge.verdict().is_ready  # the last word counts for a while
     clock.advance(2.001)
     assert (judge.verdict().is_ready, judge.verdict().reason) == (False, STALLED)
     engine.look_error = None
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
     assert "judging failed" in caplog.text
 
 
@@ -155,16 +164,18 @@ async def test_an_unexpected_error_about_a_token_is_counted_told_and_got_over(
 ) -> None:
     engine.token_error = RuntimeError("a bug")
     judge = start()
-    await until(lambda: judge.judgement.reason is Reason.GENERATION_FAILED)
+    await until_reason(judge, Reason.GENERATION_FAILED)
     assert "RuntimeError in the sidecar" in judge.judgement.message
     assert judge.errors == 1
     assert "a bug" in caplog.text
     engine.token_error = None
     clock.advance(1)
-    await until(lambda: judge.verdict().is_ready)
+    await until_ready(judge)
 
 
 async def test_a_judge_that_ends_leaves_no_question_behind(engine: OwnEngine, start: Start) -> None:
     engine.failure = None
     start()
-    await until(lambda: engine.asked == 1)  # the fixture ends the judge, and counts
+    await until(
+        lambda: engine.asked == 1, "a token is asked for", LIMIT_SECONDS, every=0
+    )  # the fixture ends the judge, and counts

@@ -5,7 +5,7 @@ The node is played by the test.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rayfleet.kube.client import KubeClient
@@ -13,8 +13,8 @@ from rayfleet.kube.errors import AlreadyExists
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from rayfleet.objects.meta import key_of
-from rayfleet.testing.nodes import eventually
 from rayfleet.testing.stand_ins import put_pod_status
+from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 20.0
 ADDRESS = "10.77.0.2"  # the real server refuses loopback addresses in slices, the embedded one must take them
@@ -114,12 +114,9 @@ class EndpointSliceSuite:
 
         await _until_slice(client, namespace, "web", is_of_the_second)
         await client.delete(SERVICES, key_of(second))
-
-        async def is_gone() -> bool:
-            found = await client.list(ENDPOINT_SLICES, namespace, label_selector="kubernetes.io/service-name=web")
-            return not found.items
-
-        await eventually(is_gone, LIMIT_SECONDS)
+        await until(
+            lambda: _slices(client, namespace, "web"), "the slice is gone", LIMIT_SECONDS, holds=lambda left: not left
+        )
 
     async def test_a_slice_that_somebody_spoils_is_mended(self, client: KubeClient, namespace: str) -> None:
         """A slice is what the pods say, whatever is written into it."""
@@ -145,19 +142,23 @@ def _pod(namespace: str, name: str, app: str) -> Json:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
-async def _made_pod(client: KubeClient, manifest: ReadOnlyJson) -> Json:
+async def _made_pod(client: KubeClient, manifest: Json) -> Json:
     with contextlib.suppress(AlreadyExists):
         await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
     return await client.create(PODS, manifest)
 
 
 async def _until_slice(client: KubeClient, namespace: str, name: str, claim: Callable[[ReadOnlyJson], Any]) -> Json:
-    async def look() -> Json | None:
-        found = await client.list(ENDPOINT_SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")
-        return found.items[0] if len(found.items) == 1 and claim(found.items[0]) else None
+    def is_one_as_claimed(slices: Sequence[Json]) -> bool:
+        return len(slices) == 1 and bool(claim(slices[0]))
 
-    result: Json = await eventually(look, LIMIT_SECONDS)
-    return result
+    what = f"one slice of Service {name}, as claimed"
+    (only,) = await until(lambda: _slices(client, namespace, name), what, LIMIT_SECONDS, holds=is_one_as_claimed)
+    return only
+
+
+async def _slices(client: KubeClient, namespace: str, name: str) -> Sequence[Json]:
+    return (await client.list(ENDPOINT_SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")).items
 
 
 def _ready_addresses(found: ReadOnlyJson) -> list[str]:

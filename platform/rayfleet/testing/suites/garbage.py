@@ -10,7 +10,8 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
-from rayfleet.testing.nodes import eventually, exists
+from rayfleet.testing.nodes import exists, until_gone
+from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 20.0
 
@@ -53,7 +54,7 @@ class GarbageCollectorSuite:
             found = await client.get(CONFIG_MAPS, "leaf", namespace)
             return "deletionTimestamp" in found["metadata"]
 
-        await eventually(is_leaf_marked, LIMIT_SECONDS)
+        await until(is_leaf_marked, "the leaf is marked for deletion", LIMIT_SECONDS)
         assert await exists(client, CONFIG_MAPS, key_of(top))
         assert await exists(client, CONFIG_MAPS, key_of(middle))
         await _hold(client, leaf, is_held=False)
@@ -79,11 +80,12 @@ class GarbageCollectorSuite:
         await client.delete(CONFIG_MAPS, key_of(one), propagation=Propagation.FOREGROUND)
         await _until_gone(client, one)
 
-        async def has_one_owner() -> bool:
-            found = await client.get(CONFIG_MAPS, "leaf", namespace)
-            return [each["uid"] for each in found["metadata"]["ownerReferences"]] == [two["metadata"]["uid"]]
+        async def owners() -> list[str]:
+            stored = await client.get(CONFIG_MAPS, "leaf", namespace)
+            return [reference["uid"] for reference in stored["metadata"]["ownerReferences"]]
 
-        await eventually(has_one_owner, LIMIT_SECONDS)
+        remaining = [two["metadata"]["uid"]]
+        await until(owners, "the second owner alone", LIMIT_SECONDS, holds=lambda uids: uids == remaining)
         await client.delete(CONFIG_MAPS, key_of(two))
         await _until_gone(client, leaf)
 
@@ -115,19 +117,11 @@ class GarbageCollectorSuite:
         key = key_of({"metadata": {"name": name}})
         await client.delete(NAMESPACES, key)
 
-        async def is_nearly_empty() -> bool:
-            return not any(
-                [await exists(client, kind, key_of({"metadata": meta})) for kind in (SECRETS, LEASES, SERVICES)]
-            )
-
-        await eventually(is_nearly_empty, LIMIT_SECONDS)
+        for kind in (SECRETS, LEASES, SERVICES):
+            await until_gone(client, kind, key_of({"metadata": meta}), limit=LIMIT_SECONDS)
         assert await exists(client, NAMESPACES, key)
         await _hold(client, held, is_held=False)
-
-        async def is_gone() -> bool:
-            return not await exists(client, NAMESPACES, key)
-
-        await eventually(is_gone, LIMIT_SECONDS)
+        await until_gone(client, NAMESPACES, key, limit=LIMIT_SECONDS)
 
 
 def _config_map(namespace: str, name: str, *owners: ReadOnlyJson, blocks: bool = True) -> Json:
@@ -146,10 +140,7 @@ def _config_map(namespace: str, name: str, *owners: ReadOnlyJson, blocks: bool =
 
 
 async def _until_gone(client: KubeClient, *manifests: ReadOnlyJson) -> None:
-    async def are_gone() -> bool:
-        return not any([await exists(client, CONFIG_MAPS, key_of(each)) for each in manifests])
-
-    await eventually(are_gone, LIMIT_SECONDS)
+    await until_gone(client, CONFIG_MAPS, *map(key_of, manifests), limit=LIMIT_SECONDS)
 
 
 async def _hold(client: KubeClient, manifest: ReadOnlyJson, *, is_held: bool) -> None:
