@@ -170,7 +170,7 @@ def test_kubectl_applies_diffs_and_patches(fleet: Machine) -> None:
     fleet.kubectl("patch", FLEET, "--type=json", "-p", '[{"op": "remove", "path": "/spec/progressDeadlineSeconds"}]')
     fleet.kubectl("patch", FLEET, "--type=merge", "-p", '{"metadata": {"annotations": {"note": "here"}}}')
     assert fleet.get(FLEET)["metadata"]["annotations"]["note"] == "here"
-    assert fleet.kubectl("diff", "-f", "-", stdin=MANIFEST.read_text()) is not None
+    assert fleet.kubectl("diff", "-f", "-", stdin=MANIFEST.read_text()) == ""
 
 
 def test_the_openai_package_works(fleet: Machine) -> None:

@@ -104,8 +104,22 @@ def test_a_fleet_is_decoded_or_refused_and_never_crashes(raw: ReadOnlyJson) -> N
     again = decode_fleet(encode_fleet(fleet))
     assert (again.spec, again.meta.name, again.meta.labels) == (fleet.spec, fleet.meta.name, fleet.meta.labels)
     if fleet.spec.template is not None:
-        assert template_identity(fleet.spec.template) == template_identity(fleet.spec.template)
-        assert accelerators(fleet.spec.template.spec) >= 0
+        assert again.spec.template is not None
+        assert template_identity(again.spec.template) == template_identity(fleet.spec.template)
+        accelerators(fleet.spec.template.spec)  # must not crash either
+
+
+@given(
+    amount=json_values | st.from_regex(r"-?[0-9]{1,3}(\.[0-9])?(m|k|Ki|e3)?", fullmatch=True),
+    replicas=json_values,
+    hosts=json_values,
+)
+def test_accelerators_are_a_whole_number_of_at_least_none(amount: Any, replicas: Any, hosts: Any) -> None:
+    container = {"name": "ray", "resources": {"limits": {"nvidia.com/gpu": amount}}}
+    group = {"template": {"spec": {"containers": [container]}}}
+    workers = {**group, "replicas": replicas, "numOfHosts": hosts}
+    counted = accelerators({"headGroupSpec": group, "workerGroupSpecs": [workers]})
+    assert (type(counted), counted >= 0) == (int, True)
 
 
 @settings(max_examples=200, deadline=None)

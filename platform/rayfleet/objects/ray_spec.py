@@ -110,7 +110,8 @@ def asked_resources(container: ReadOnlyJson) -> Json:
 
 
 def _pod_accelerators(group: ReadOnlyJson) -> int:
-    return sum(whole_amount(amount) for container in containers(group) for amount in _accelerator_amounts(container))
+    amounts = [amount for container in containers(group) for amount in _accelerator_amounts(container)]
+    return sum(max(0, whole_amount(amount)) for amount in amounts)  # no server takes a negative one
 
 
 def _accelerator_amounts(container: ReadOnlyJson) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from rayfleet.testing.waiting import until
 from rayfleet_sidecar.judge import Judge
-from rayfleet_sidecar.readiness import STALLED, Answer, Observation, Reason
+from rayfleet_sidecar.readiness import STALLED, Answer, Judgement, Observation, Reason
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
@@ -82,13 +82,10 @@ async def until_ready(judge: Judge) -> None:
 
 
 async def until_reason(judge: Judge, reason: Reason) -> None:
-    await until(
-        lambda: judge.judgement,
-        f"{reason} is the reason",
-        LIMIT_SECONDS,
-        holds=lambda now: now.reason is reason,
-        every=0,
-    )
+    def holds(judgement: Judgement) -> bool:
+        return judgement.reason is reason
+
+    await until(lambda: judge.judgement, f"the reason {reason}", LIMIT_SECONDS, holds=holds, every=0)
 
 
 async def looked(engine: OwnEngine, times: int = 3) -> None:
@@ -176,6 +173,5 @@ async def test_an_unexpected_error_about_a_token_is_counted_told_and_got_over(
 async def test_a_judge_that_ends_leaves_no_question_behind(engine: OwnEngine, start: Start) -> None:
     engine.failure = None
     start()
-    await until(
-        lambda: engine.asked == 1, "a token is asked for", LIMIT_SECONDS, every=0
-    )  # the fixture ends the judge, and counts
+    # The fixture ends the judge, and counts.
+    await until(lambda: engine.asked == 1, "a token is asked for", LIMIT_SECONDS, every=0)
