@@ -51,8 +51,9 @@ async def wait_for_api_server(kubeconfig: Path, log_path: Path, deaths: Callable
         async with asyncio.timeout(READY_LIMIT.total_seconds()):
             while True:
                 if deaths() >= DEATHS_THAT_TELL:
+                    end = await asyncio.to_thread(log_tail, log_path)
                     raise EnvironmentProblem(
-                        "the embedded API server does not start; the end of its log:\n" + log_tail(log_path),
+                        f"the embedded API server does not start; the end of its log:\n{end}",
                         way_out=f"The whole log is {log_path}.",
                     )
                 if kubeconfig.exists():
@@ -65,9 +66,10 @@ async def wait_for_api_server(kubeconfig: Path, log_path: Path, deaths: Callable
                         return client
                 await asyncio.sleep(0.05)
     except TimeoutError:
+        end = await asyncio.to_thread(log_tail, log_path)
         raise EnvironmentProblem(
-            f"the embedded API server did not answer within {READY_LIMIT.total_seconds():.0f} s; the end of its log:\n"
-            + log_tail(log_path),
+            f"the embedded API server did not answer within {READY_LIMIT.total_seconds():.0f} s; "
+            f"the end of its log:\n{end}",
             way_out=f"The whole log is {log_path}.",
         ) from None
 

@@ -55,7 +55,7 @@ async def watch_fleet(client: KubeClient, key: ObjectKey, pods_folder: Path, lim
             yield Sight(progress=progress, engine_message=message)
             trouble_since = (trouble_since or loop.time()) if progress.troubles else None
             if trouble_since is not None and loop.time() - trouble_since > TROUBLE_LIMIT.total_seconds():
-                raise _hopeless(key, progress.troubles, pods.items, pods_folder)
+                raise await asyncio.to_thread(_hopeless, key, progress.troubles, pods.items, pods_folder)
             if loop.time() > deadline:
                 raise EnvironmentProblem(
                     f"fleet {key} is not ready after {limit.total_seconds():.0f} s: "

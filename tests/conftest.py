@@ -1,0 +1,49 @@
+"""For every test: a call of our own code that blocks a running event loop fails it, and suites show their assertions.
+
+``blockbuster`` wraps what blocks (sleep, files, sockets, SQLite, locks, input) and raises BlockingError when one of our
+packages makes such a call and a loop runs in the thread; tests themselves and the test kit may block. Processes that a
+test starts are not watched. What may block all the same stands below, with the reason.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+pytest.register_assert_rewrite("rayfleet.testing.suites")
+
+OURS = ["rayfleet", "rayfleet_gateway", "rayfleet_sidecar", "rayfleet_llamacpp", "rayfleet_models", "rayfleet_vllm"]
+MAY_BLOCK: tuple[tuple[str, set[str]], ...] = (
+    # Lines of a log go to stderr at once: a queue before it would lose the last ones of a process that dies.
+    ("logging/__init__.py", {"handle"}),
+    # argparse looks for a translation of its texts, once.
+    ("gettext.py", {"find"}),
+    # The kernel answers from memory; a thread would cost more.
+    ("rayfleet/local/proc.py", {"start_ticks", "parents", "process_ids"}),
+    ("rayfleet/local/node/processes.py", {"process_environment", "_catches"}),
+    # A folder and a log for a new process, and the moment until it has become the program: some milliseconds by fork.
+    ("rayfleet/local/node/processes.py", {"start"}),
+    # The node's own notes, some hundred bytes each: the next step may be taken only when the last one is written down.
+    ("rayfleet/local/node/container_state.py", {"write_state", "read_state", "forget_state"}),
+    # Whether folders are there, and making one: a stat costs less than a thread.
+    ("rayfleet/local/node/configuring.py", {"configured"}),
+    # One connection, one writer, 0.1 ms a transaction; the order of writes is the order of versions.
+    ("rayfleet/local/apiserver/storage/storage.py", {"write", "remove", "_transaction"}),
+    # Once, while a process is composed: nothing else runs in its loop yet.
+    ("rayfleet/local/apiserver/server.py", {"running_server"}),
+    ("rayfleet/local/apiserver/kinds/schemas.py", {"load_schemas"}),
+    ("rayfleet/plugin/registry.py", {"load"}),
+    # The official package's loader reads the file for itself, for users with an exec plugin or an auth provider.
+    ("rayfleet/kube/config.py", {"_borrowed_address"}),
+    # A file of the package itself, kept from then on.
+    ("rayfleet_vllm/scripts.py", {"_observer_text"}),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blocked_loops_fail() -> Iterator[None]:
+    with blockbuster_ctx(OURS, excluded_modules=["rayfleet.testing"]) as detector:
+        for function in detector.functions.values():
+            for file, functions in MAY_BLOCK:
+                function.can_block_in(file, functions)
+        yield
