@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.local.kuberay.pods import build_head_pod, build_worker_pod
 from rayfleet.local.kuberay.services import build_head_service
+from rayfleet.local.node.folders import NodeFolders
 from rayfleet.local.node.pod_note import read_note
 from rayfleet.local.node.processes import process_environment
 from rayfleet.local.node.settings import node_folders
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import Json
 from rayfleet.model.resources import PODS, SECRETS, SERVICES
 from rayfleet.testing.nodes import (
     NodeProcess,
@@ -36,7 +38,12 @@ from rayfleet.testing.nodes import (
 from rayfleet.testing.realkube import default_cache, ensure_binaries, real_kube_apiserver
 from rayfleet.testing.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.realkube, pytest.mark.timeout(280)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.realkube,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(280),
+]
 
 NAMESPACE = "default"
 ASK = (
@@ -92,22 +99,6 @@ class RayPods:
         return await until(self.alive, f"both nodes of {self.name}", seconds, holds=lambda nodes: len(nodes) == 2)
 
 
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[KubeClient]:
-    binaries = ensure_binaries(default_cache(), progress=print)
-    async with real_kube_apiserver(binaries, tmp_path / "api") as server, await connect(server.kubeconfig) as opened:
-        (tmp_path / "kubeconfig").symlink_to(server.kubeconfig)
-        yield opened
-
-
-@pytest.fixture
-async def node(client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    state = tmp_path / "state"
-    state.mkdir()
-    async with node_process(client, tmp_path / "kubeconfig", state) as running:
-        yield running
-
-
 def ray_cluster(name: str) -> Json:
     def template(port: int) -> Json:
         probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
@@ -154,13 +145,13 @@ async def start(client: KubeClient, name: str, *, worker_first: bool = False) ->
     return RayPods(name, await run_pod(client, head), await run_pod(client, worker))
 
 
-def _named(pod: ReadOnlyJson, name: str) -> Json:
+def _named(pod: Json, name: str) -> Json:
     """Return a pod with a name; no owner, because no RayCluster is in the API server to own it."""
     meta = {key: value for key, value in pod["metadata"].items() if key not in {"generateName", "ownerReferences"}}
     return {**pod, "metadata": {**meta, "name": name}}
 
 
-def _waits_for_service(pod: ReadOnlyJson) -> bool:
+def _waits_for_service(pod: Json) -> bool:
     state: Any = pod["status"]["initContainerStatuses"][0]["state"]
     return bool(state["waiting"]["reason"] == "WaitingForService")
 
@@ -176,54 +167,123 @@ def listening_ports() -> set[int]:
     return {int(fields[1].rpartition(":")[2], 16) for fields in lines if fields[3] == "0A"}
 
 
-async def test_two_clusters_side_by_side_join_survive_kills_and_leave_nothing(
-    client: KubeClient, node: NodeProcess
-) -> None:
-    folders = node_folders(node.state)
-    segments_before = shared_memory()
-    one = await start(client, "one", worker_first=True)
-    other = await start(client, "other")
-    (head, worker), (other_head, other_worker) = await one.ready(), await other.ready()
-    addresses = [each["status"]["podIP"] for each in (head, worker, other_head, other_worker)]
-    assert len(set(addresses)) == 4
-    assert await one.joined() == sorted(addresses[:2])
-    assert await other.joined() == sorted(addresses[2:])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Two Ray clusters on one node; the facts are those of the moment when both had joined."""
 
-    # The whole worker dies: the same pod starts it again, and it joins again.
+    client: KubeClient
+    node: NodeProcess
+    one: RayPods
+    other: RayPods
+    pods: tuple[Json, ...]  # head and worker of the one, of the other
+    gcs_ports: frozenset[int]
+    segments_before: frozenset[str]
+
+    @property
+    def folders(self) -> NodeFolders:
+        return node_folders(self.node.state)
+
+    @property
+    def watched(self) -> tuple[WatchedPod, ...]:
+        return (self.one.head, self.one.worker, self.other.head, self.other.worker)
+
+    def addresses(self) -> list[str]:
+        return [pod["status"]["podIP"] for pod in self.pods]
+
+    def temporary_folders(self) -> set[Path]:
+        notes = [read_note(folder) for folder in self.folders.pods.iterdir()]
+        return {self.folders.ray_temp(note.ray_cluster) for note in notes if note is not None}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """Both clusters, started side by side; the worker of the one before its head."""
+    binaries = await asyncio.to_thread(ensure_binaries, default_cache(), progress=print)
+    folder, state = tmp_path_factory.mktemp("api"), tmp_path_factory.mktemp("state")
+    segments_before = frozenset(shared_memory())
+    async with (
+        real_kube_apiserver(binaries, folder) as server,
+        await connect(server.kubeconfig) as client,
+        node_process(client, server.kubeconfig, state) as node,
+    ):
+        one = await start(client, "one", worker_first=True)
+        other = await start(client, "other")
+        pods = (*await one.ready(), *await other.ready())
+        environments = [await each.environment() for each in (one, other)]
+        ports = frozenset(int(each["RAY_ADDRESS"].rpartition(":")[2]) for each in environments)
+        yield Scene(
+            client=client,
+            node=node,
+            one=one,
+            other=other,
+            pods=pods,
+            gcs_ports=ports,
+            segments_before=segments_before,
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def left_scene(scene: Scene) -> tuple[Scene, set[Path]]:
+    """The scene after its pods were deleted, and the temporary folders that it had."""
+    temporary = await asyncio.to_thread(scene.temporary_folders)
+    for watched in scene.watched:
+        await scene.client.delete(PODS, watched.key)
+    for watched in scene.watched:
+        await watched.gone(30)
+    return scene, temporary
+
+
+async def test_each_pod_has_an_address_of_its_own(scene: Scene) -> None:
+    assert len(set(scene.addresses())) == 4
+
+
+async def test_each_cluster_joins_its_own_nodes_alone(scene: Scene) -> None:
+    assert await scene.one.joined() == sorted(scene.addresses()[:2])
+    assert await scene.other.joined() == sorted(scene.addresses()[2:])
+
+
+async def test_a_worker_that_dies_whole_is_started_in_the_same_pod_and_joins_again(scene: Scene) -> None:
+    worker = scene.pods[1]
     for pid in container_processes(worker, "ray"):
         os.kill(pid, signal.SIGKILL)
-    again = await one.worker.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now), 60)
+    again = await scene.one.worker.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now), 60)
     assert again["metadata"]["uid"] == worker["metadata"]["uid"]
-    assert await one.joined() == sorted(addresses[:2])
+    assert await scene.one.joined() == sorted(scene.addresses()[:2])
 
-    # The node dies and takes back what runs.
-    kept = container_processes(other_head, "ray")
-    await node.end(signal.SIGKILL)
-    await node.start()
-    assert await other.joined() == sorted(addresses[2:])
-    found = await other.head.until(is_ready)
-    assert first_status(found)["restartCount"] == 0
-    assert set(kept) <= set(container_processes(found, "ray"))
 
-    ports = [
-        int(address.rpartition(":")[2])
-        for address in [(await each.environment())["RAY_ADDRESS"] for each in (one, other)]
-    ]
-    assert set(ports) <= listening_ports()
-    notes = [read_note(folder) for folder in folders.pods.iterdir()]
-    temporary = {folders.ray_temp(note.ray_cluster) for note in notes if note is not None}
+async def test_a_node_that_dies_takes_back_what_runs(scene: Scene) -> None:
+    head = scene.pods[2]
+    kept = container_processes(head, "ray")
+    await scene.node.end(signal.SIGKILL)
+    await scene.node.start()
+    assert await scene.other.joined() == sorted(scene.addresses()[2:])
+    current = await scene.other.head.until(is_ready)
+    assert first_status(current)["restartCount"] == 0
+    assert set(kept) <= set(container_processes(current, "ray"))
+
+
+async def test_while_they_live_they_have_ports_and_temporary_folders_of_their_own(scene: Scene) -> None:
+    assert len(scene.gcs_ports) == 2
+    assert scene.gcs_ports <= listening_ports()
+    temporary = await asyncio.to_thread(scene.temporary_folders)
     assert len(temporary) == 2
-    assert all(each.exists() for each in temporary)
-    pods = (one.head, one.worker, other.head, other.worker)
-    for watched in pods:
-        await client.delete(PODS, watched.key)
-    for watched in pods:
-        await watched.gone(30)
-    for each in (head, worker, other_head, other_worker):
-        assert container_processes(each, "ray") == []
-    assert not set(ports) & listening_ports()
-    assert shared_memory() <= segments_before
-    assert not list(folders.pods.glob("*/pod.json"))
-    assert not [each for each in temporary if each.exists()]
-    uids = {each["metadata"]["uid"] for each in (head, worker, other_head, other_worker)}
-    assert not [slot for slot in folders.slots.glob("[0-9]*") if json.loads(slot.read_text())[1] in uids]
+    assert all(folder.exists() for folder in temporary)
+
+
+async def test_deleted_pods_leave_no_process_and_no_port(left_scene: tuple[Scene, set[Path]]) -> None:
+    scene, _ = left_scene
+    assert [container_processes(pod, "ray") for pod in scene.pods] == [[], [], [], []]
+    assert not scene.gcs_ports & listening_ports()
+
+
+async def test_deleted_pods_leave_no_shared_memory(left_scene: tuple[Scene, set[Path]]) -> None:
+    scene, _ = left_scene
+    assert shared_memory() <= scene.segments_before
+
+
+async def test_deleted_pods_leave_no_note_no_folder_and_no_slot(left_scene: tuple[Scene, set[Path]]) -> None:
+    scene, temporary = left_scene
+    assert not list(scene.folders.pods.glob("*/pod.json"))
+    assert [folder for folder in temporary if folder.exists()] == []
+    uids = {pod["metadata"]["uid"] for pod in scene.pods}
+    assert [slot for slot in scene.folders.slots.glob("[0-9]*") if json.loads(slot.read_text())[1] in uids] == []

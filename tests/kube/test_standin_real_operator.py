@@ -9,7 +9,7 @@ node in the same way. What differs on purpose stands in ``known_difference``.
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from rayfleet.manifest.crds import fleet_crds, foreign_crds
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
+from rayfleet.objects.owners import controller_uid
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.realkube import (
     default_cache,
@@ -157,16 +158,7 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
 
     pods = await until_pods(client, cluster, 1, count, limit=LIMIT_SECONDS)
     await note("made", lambda found: found.get("head", {}).get("podName"))
-    objects = {
-        **{f"head {number}": pod for number, pod in enumerate(pods["head"])},
-        **{f"worker {number}": pod for number, pod in enumerate(sorted(pods["worker"], key=seat))},
-        **{
-            f"{kind.kind} {each['metadata']['name']}": each
-            for kind in (SERVICES, SECRETS)
-            for each in (await client.list(kind, namespace)).items
-            if each["metadata"].get("ownerReferences", [{}])[0].get("uid") == cluster["metadata"]["uid"]
-        },
-    }
+    objects = await objects_of(client, cluster, pods)
     for number, pod in enumerate([*pods["head"], *pods["worker"]]):
         await put_pod_status(client, pod, address=f"10.77.0.{number + 2}")
     await note("ready", lambda found: found.get("state") == "ready" and found.get("readyWorkerReplicas") == count)
@@ -189,6 +181,20 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
         statuses={key: lasting(without_namespace(each, namespace)) for key, each in statuses.items()},
         reasons=frozenset(reasons),
     )
+
+
+async def objects_of(client: KubeClient, cluster: ReadOnlyJson, pods: Mapping[str, Sequence[Json]]) -> dict[str, Json]:
+    """Return a cluster's pods, Services and Secrets, each by a name that does not change from time to time."""
+    meta = cluster["metadata"]
+    owned = {
+        f"{kind.kind} {each['metadata']['name']}": each
+        for kind in (SERVICES, SECRETS)
+        for each in (await client.list(kind, meta["namespace"])).items
+        if controller_uid(each) == meta["uid"]
+    }
+    heads = {f"head {number}": pod for number, pod in enumerate(pods["head"])}
+    workers = {f"worker {number}": pod for number, pod in enumerate(sorted(pods["worker"], key=seat))}
+    return {**heads, **workers, **owned}
 
 
 def seat(pod: ReadOnlyJson) -> tuple[str, str]:

@@ -40,7 +40,7 @@ async def test_work_that_ends_ends_the_wait_with_its_error() -> None:
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:
-    task = asyncio.ensure_future(until_stopped(asyncio.Event().wait()))  # type: ignore[arg-type]  # the value is not used
+    task = asyncio.ensure_future(until_stopped(asyncio.Event().wait()))  # type: ignore[arg-type]  # its value is unused
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -184,7 +184,8 @@ class Reflector:
 
     def _backoff_seconds(self) -> float:
         backoff = Backoff(first=self._settings.first_backoff, longest=self._settings.longest_backoff)
-        return backoff.delay(self.failures_in_a_row).total_seconds() * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        return backoff.delay(self.failures_in_a_row).total_seconds() * jitter
 
 
 def _same_version(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:
