@@ -24,14 +24,14 @@ from rayfleet.local.node.folders import NodeFolders
 from rayfleet.local.node.pod_note import read_note
 from rayfleet.local.node.processes import process_environment
 from rayfleet.local.node.settings import node_folders
-from rayfleet.model.json import Json
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, SECRETS, SERVICES
+from rayfleet.objects.pods import is_ready
 from rayfleet.testing.nodes import (
     NodeProcess,
     WatchedPod,
     container_processes,
     first_status,
-    is_ready,
     node_process,
     run_pod,
 )
@@ -145,13 +145,13 @@ async def start(client: KubeClient, name: str, *, worker_first: bool = False) ->
     return RayPods(name, await run_pod(client, head), await run_pod(client, worker))
 
 
-def _named(pod: Json, name: str) -> Json:
+def _named(pod: ReadOnlyJson, name: str) -> Json:
     """Return a pod with a name; no owner, because no RayCluster is in the API server to own it."""
     meta = {key: value for key, value in pod["metadata"].items() if key not in {"generateName", "ownerReferences"}}
     return {**pod, "metadata": {**meta, "name": name}}
 
 
-def _waits_for_service(pod: Json) -> bool:
+def _waits_for_service(pod: ReadOnlyJson) -> bool:
     state: Any = pod["status"]["initContainerStatuses"][0]["state"]
     return bool(state["waiting"]["reason"] == "WaitingForService")
 

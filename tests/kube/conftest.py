@@ -19,7 +19,7 @@ import pytest
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import fleet_crds, foreign_crds
-from rayfleet.model.json import Json
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import NAMESPACES
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.nodes import NodeProcess, node_process
@@ -118,7 +118,7 @@ def _published_crds() -> list[Json]:
     return read_definitions([*kuberay_crds(cache, progress=print), *gateway_api_crds(cache, progress=print)])
 
 
-async def _install(kubeconfig: Path, crds: Sequence[Json]) -> None:
+async def _install(kubeconfig: Path, crds: Sequence[ReadOnlyJson]) -> None:
     async with await connect(kubeconfig) as client:
         await install(client, crds, _START_LIMIT_SECONDS)
 

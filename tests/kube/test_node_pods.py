@@ -9,13 +9,13 @@ import pytest
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS
+from rayfleet.objects.pods import is_ready
 from rayfleet.testing.nodes import (
     IMAGE,
     NodeProcess,
     container_processes,
     exists,
     first_status,
-    is_ready,
     pod_conditions,
     run_pod,
     shell_pod,

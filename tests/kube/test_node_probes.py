@@ -8,12 +8,12 @@ from time import time
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import LEASES, NODES, PODS
+from rayfleet.objects.pods import is_ready
 from rayfleet.testing.nodes import (
     SERVE,
     NodeProcess,
     exists,
     first_status,
-    is_ready,
     pod_conditions,
     run_pod,
     shell_pod,

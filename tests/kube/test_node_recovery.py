@@ -13,11 +13,11 @@ from rayfleet.kube.config import connect
 from rayfleet.local.node.cleanup import cleanup
 from rayfleet.local.node.processes import MARK, STATE_MARK, marked_processes
 from rayfleet.model.resources import PODS
+from rayfleet.objects.pods import is_ready
 from rayfleet.testing.nodes import (
     NodeProcess,
     container_processes,
     first_status,
-    is_ready,
     node_process,
     run_pod,
     shell_pod,

@@ -19,7 +19,7 @@ def read_definitions(files: Iterable[Path]) -> list[Json]:
     return [yaml.load(file.read_text(encoding="utf-8"), Loader=loader) for file in files]  # noqa: S506 - both are safe
 
 
-async def install(client: KubeClient, definitions: Iterable[Json], limit: float = LIMIT_SECONDS) -> None:
+async def install(client: KubeClient, definitions: Iterable[ReadOnlyJson], limit: float = LIMIT_SECONDS) -> None:
     """Create what is not there yet, and return when every kind is served. Raises NotInTime."""
     paths = []
     for definition in definitions:

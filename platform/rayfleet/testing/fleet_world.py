@@ -17,6 +17,9 @@ from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.objects.conditions import condition_of
+from rayfleet.objects.meta import generation_of, name_of
+from rayfleet.objects.parts import part
 from rayfleet.plugin.contracts import Engine
 from rayfleet.reconciling.assembly import Shared, assembled
 from rayfleet.reconciling.runtime import RuntimeSettings
@@ -104,27 +107,25 @@ class FleetWorld:
 
     async def names(self, resource: ResourceType) -> list[str]:
         """Return the names of ``objects``, sorted."""
-        return sorted(each["metadata"]["name"] for each in await self.objects(resource))
+        return sorted(map(name_of, await self.objects(resource)))
 
     async def sizes(self) -> dict[str, int]:
         """Return ``spec.replicas`` of each replica set."""
-        return {each["metadata"]["name"]: each["spec"]["replicas"] for each in await self.objects(REPLICA_SETS)}
+        return {name_of(each): each["spec"]["replicas"] for each in await self.objects(REPLICA_SETS)}
 
     async def status(self, name: str = "model") -> Json:
         """Return a fleet's status if it is about its newest generation, else nothing."""
         fleet = await self.client.get(FLEETS, name, self.namespace)
-        status: Json = fleet.get("status") or {}
-        return status if status.get("observedGeneration") == fleet["metadata"]["generation"] else {}
+        status = part(fleet, "status")
+        return status if status.get("observedGeneration") == generation_of(fleet) else {}
 
     async def condition(self, kind: str, name: str = "model") -> Json:
         """Return a condition of a fleet, empty when it has none."""
-        conditions = {each["type"]: each for each in (await self.status(name)).get("conditions") or ()}
-        return dict(conditions.get(kind, {}))
+        return condition_of({"status": await self.status(name)}, kind)
 
     async def shows(self, name: str = "model", **counts: int) -> bool:
         """Whether a fleet's newest status has these counts."""
-        status = await self.status(name)
-        return bool(status) and all(status.get(field, 0) == count for field, count in counts.items())
+        return _has_counts(await self.status(name), counts)
 
     async def is_complete(self, replicas: int, name: str = "model") -> bool:
         """Whether a rollout to ``replicas`` is over: all new, all available, nothing left over, nothing going."""
@@ -138,11 +139,20 @@ class FleetWorld:
 
     async def until_shows(self, name: str = "model", **counts: int) -> None:
         """Return when a fleet's newest status has these counts. Raises NotInTime."""
-        await until(lambda: self.shows(name, **counts), f"{name} shows {counts}", LIMIT_SECONDS)
+        await until(
+            lambda: self.status(name),
+            f"{name} shows {counts}",
+            LIMIT_SECONDS,
+            holds=lambda status: _has_counts(status, counts),
+        )
 
     async def patch(self, patch: ReadOnlyJson, name: str = "model") -> None:
         """Merge into a fleet."""
         await self.client.patch(FLEETS, ObjectKey(namespace=self.namespace, name=name), patch)
+
+
+def _has_counts(status: ReadOnlyJson, counts: Mapping[str, int]) -> bool:
+    return bool(status) and all(status.get(field, 0) == count for field, count in counts.items())
 
 
 @asynccontextmanager

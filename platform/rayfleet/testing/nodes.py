@@ -14,10 +14,16 @@ from uuid import uuid4
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
 from rayfleet.local.node.cleanup import cleanup
+from rayfleet.local.node.folders import pod_folder
 from rayfleet.local.node.processes import marked_processes
-from rayfleet.model.json import Json
+from rayfleet.local.node.views import container_mark
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import NODES, PODS, ResourceType
+from rayfleet.objects.conditions import conditions_of
+from rayfleet.objects.meta import key_of, name_of, namespace_of, uid_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.pods import container_statuses
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 IMAGE = "rayfleet.local/host"
@@ -52,10 +58,9 @@ class NodeProcess:
         async with asyncio.timeout(END_LIMIT_SECONDS):
             return await self.process.wait()
 
-    def logs(self, pod: Json, container: str = "main") -> str:
+    def logs(self, pod: ReadOnlyJson, container: str = "main") -> str:
         """Return what a container has written, all its runs."""
-        meta = pod["metadata"]
-        folder = self.state / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
+        folder = self.state / "pods" / pod_folder(namespace_of(pod), name_of(pod), uid_of(pod)) / container
         return "".join(path.read_text(errors="replace") for path in sorted(folder.glob("*.log")))
 
 
@@ -109,7 +114,7 @@ async def node_process(
 
 async def _is_registered(client: KubeClient, name: str) -> bool:
     try:
-        return bool((await client.get(NODES, name)).get("status", {}).get("capacity"))
+        return bool(part(await client.get(NODES, name), "status", "capacity"))
     except NotFound:
         return False
 
@@ -134,12 +139,10 @@ async def until_gone(
     await until(remaining, f"{resource.plural} are gone", limit, holds=lambda names: not names)
 
 
-async def run_pod(client: KubeClient, manifest: Json, node: NodeProcess | None = None) -> WatchedPod:
+async def run_pod(client: KubeClient, manifest: ReadOnlyJson, node: NodeProcess | None = None) -> WatchedPod:
     """Create a pod, bound to ``node`` or left to be scheduled."""
-    if node is not None:
-        manifest["spec"]["nodeName"] = node.name
-    made = await client.create(PODS, manifest)
-    return WatchedPod(client, ObjectKey(namespace=made["metadata"]["namespace"], name=made["metadata"]["name"]))
+    bound = {"spec": {**manifest["spec"], "nodeName": node.name}} if node is not None else {}
+    return WatchedPod(client, key_of(await client.create(PODS, {**manifest, **bound})))
 
 
 def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Json:
@@ -153,22 +156,16 @@ def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Js
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole}
 
 
-def pod_conditions(pod: Json) -> dict[str, str]:
+def pod_conditions(pod: ReadOnlyJson) -> dict[str, str]:
     """Return the status of each condition."""
-    return {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return {condition["type"]: condition["status"] for condition in conditions_of(pod)}
 
 
-def is_ready(pod: Json) -> bool:
-    """Whether a pod's condition Ready is True."""
-    return pod_conditions(pod).get("Ready") == "True"
+def first_status(pod: ReadOnlyJson) -> Json:
+    """Return the status of a pod's first container. Raises IndexError before there is one."""
+    return container_statuses(pod)[0]
 
 
-def first_status(pod: Json) -> Json:
-    """Return the status of a pod's first container."""
-    status: Json = pod["status"]["containerStatuses"][0]
-    return status
-
-
-def container_processes(pod: Json, container: str = "main") -> list[int]:
+def container_processes(pod: ReadOnlyJson, container: str = "main") -> list[int]:
     """Return the pids of a container's living processes."""
-    return marked_processes(f"{pod['metadata']['uid']}/{container}")
+    return marked_processes(container_mark(uid_of(pod), container))

@@ -1,7 +1,4 @@
-"""The stand-ins for KubeRay and the controller manager beside a test, and a kubelet reduced to what they look at.
-
-Pod status.
-"""
+"""The stand-ins for KubeRay and the controller manager beside a test, and a kubelet reduced to the status of pods."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +9,11 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.local.manager import run_stand_ins
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.conditions import condition_of
+from rayfleet.objects.labels import HEAD_NODE_TYPE, RAY_CLUSTER_LABEL, WORKER_NODE_TYPE
+from rayfleet.objects.meta import created_at, key_of, name_of, namespace_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.pods import is_head, is_worker
 from rayfleet.objects.times import encode_time
 from rayfleet.testing.waiting import until
 
@@ -50,19 +51,19 @@ async def put_pod_phase(client: KubeClient, pod: ReadOnlyJson, phase: str) -> Js
 
 async def pods_of(client: KubeClient, cluster: ReadOnlyJson) -> dict[str, list[Json]]:
     """Return a Ray cluster's pods by node type, oldest first, terminating ones among them."""
-    meta = cluster["metadata"]
-    listed = await client.list(PODS, meta["namespace"], label_selector=f"ray.io/cluster={meta['name']}")
-    pods: dict[str, list[Json]] = {"head": [], "worker": []}
-    for pod in sorted(listed.items, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])):
-        pods[pod["metadata"]["labels"]["ray.io/node-type"]].append(pod)
-    return pods
+    selector = f"{RAY_CLUSTER_LABEL}={name_of(cluster)}"
+    listed = await client.list(PODS, namespace_of(cluster), label_selector=selector)
+    oldest_first = sorted(listed.items, key=lambda pod: (created_at(pod), name_of(pod)))
+    return {
+        HEAD_NODE_TYPE: [pod for pod in oldest_first if is_head(pod)],
+        WORKER_NODE_TYPE: [pod for pod in oldest_first if is_worker(pod)],
+    }
 
 
 async def status_of(client: KubeClient, cluster: ReadOnlyJson) -> Json:
     """Return a Ray cluster's status, empty when there is none."""
     key = key_of(cluster)
-    status: Json = (await client.get(RAY_CLUSTERS, key.name, key.namespace)).get("status") or {}
-    return status
+    return part(await client.get(RAY_CLUSTERS, key.name, key.namespace), "status")
 
 
 async def until_pods(
@@ -71,7 +72,7 @@ async def until_pods(
     """Return ``pods_of`` as soon as there are so many of each. Raises NotInTime."""
 
     def are_all_there(pods: dict[str, list[Json]]) -> bool:
-        return (len(pods["head"]), len(pods["worker"])) == (heads, workers)
+        return [len(pods[role]) for role in (HEAD_NODE_TYPE, WORKER_NODE_TYPE)] == [heads, workers]
 
     what = f"{heads} heads and {workers} workers of {key_of(cluster)}"
     return await until(lambda: pods_of(client, cluster), what, limit, holds=are_all_there)
@@ -88,8 +89,8 @@ async def until_status(
 
 def condition(status: ReadOnlyJson, kind: str) -> tuple[str, str]:
     """Return status and reason of a condition; empty when it is not there."""
-    conditions = {entry["type"]: (entry["status"], entry["reason"]) for entry in status.get("conditions") or ()}
-    return conditions.get(kind, ("", ""))
+    entry = condition_of({"status": status}, kind)
+    return entry.get("status", ""), entry.get("reason", "")
 
 
 def ray_cluster(namespace: str, name: str, *, workers: int = 1, **spec: object) -> Json:

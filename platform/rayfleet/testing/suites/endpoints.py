@@ -12,7 +12,9 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import key_of, labels_of, name_of, uid_of
+from rayfleet.objects.owners import is_controlled_by
+from rayfleet.objects.services import ready_addresses
 from rayfleet.testing.stand_ins import put_pod_status
 from rayfleet.testing.waiting import until
 
@@ -28,13 +30,13 @@ class EndpointSliceSuite:
     async def test_a_pods_readiness_is_in_the_slice_at_once(self, client: KubeClient, namespace: str) -> None:
         """Readiness moves addresses in and out, promptly."""
         await client.create(SERVICES, _service(namespace, "web"))
-        await _until_slice(client, namespace, "web", _is_without_ready)
+        await _until_slice(client, namespace, "web", _has_none_ready)
         made = await _made_pod(client, _pod(namespace, "one", "web"))
         delays = []
         for is_ready in (True, False, True, False):
             began = time.monotonic()
             await put_pod_status(client, made, address=ADDRESS, is_ready=is_ready)
-            await _until_slice(client, namespace, "web", _ready_addresses if is_ready else _is_without_ready)
+            await _until_slice(client, namespace, "web", _has_ready if is_ready else _has_none_ready)
             delays.append(time.monotonic() - began)
         assert min(delays) < PROMPT_SECONDS
 
@@ -49,23 +51,23 @@ class EndpointSliceSuite:
         manifest["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 8123}]
         made = await _made_pod(client, manifest)
         await put_pod_status(client, made, address=ADDRESS, is_ready=False)
-        found = await _until_slice(client, namespace, "web", _ready_addresses)
-        target = {"kind": "Pod", "namespace": namespace, "name": "one", "uid": made["metadata"]["uid"]}
+        current = await _until_slice(client, namespace, "web", _has_ready)
+        target = {"kind": "Pod", "namespace": namespace, "name": "one", "uid": uid_of(made)}
         conditions = {"ready": True, "serving": False, "terminating": False}
-        assert found["endpoints"] == [
+        assert current["endpoints"] == [
             {"addresses": [ADDRESS], "conditions": conditions, "targetRef": target, "nodeName": NODE}
         ]
-        assert found["ports"] == [{"name": "serve", "port": 8123, "protocol": "TCP", "appProtocol": "http"}]
-        assert found["addressType"] == "IPv4"
-        assert found["metadata"]["labels"] == {
+        assert current["ports"] == [{"name": "serve", "port": 8123, "protocol": "TCP", "appProtocol": "http"}]
+        assert current["addressType"] == "IPv4"
+        assert labels_of(current) == {
             "team": "a",
             "kubernetes.io/service-name": "web",
             "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
             "service.kubernetes.io/headless": "",
         }
-        owner = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": service["metadata"]["uid"]}
-        assert found["metadata"]["ownerReferences"] == [{**owner, "controller": True, "blockOwnerDeletion": True}]
-        assert found["metadata"]["name"].startswith("web-")
+        owner = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": uid_of(service)}
+        assert current["metadata"]["ownerReferences"] == [{**owner, "controller": True, "blockOwnerDeletion": True}]
+        assert name_of(current).startswith("web-")
 
     async def test_a_terminating_pod_is_not_ready_but_still_there(self, client: KubeClient, namespace: str) -> None:
         """Terminating pods serve what they have, and get nothing new."""
@@ -74,13 +76,13 @@ class EndpointSliceSuite:
         manifest["metadata"]["finalizers"] = ["rayfleet.test/hold"]
         made = await _made_pod(client, manifest)
         await put_pod_status(client, made, address=ADDRESS)
-        await _until_slice(client, namespace, "web", _ready_addresses)
+        await _until_slice(client, namespace, "web", _has_ready)
         await client.delete(PODS, key_of(made), grace_period_seconds=0)
-        found = await _until_slice(client, namespace, "web", _is_without_ready)
-        said = found["endpoints"][0]["conditions"]
-        assert (said["serving"], said["terminating"]) == (True, True)
+        current = await _until_slice(client, namespace, "web", _has_none_ready)
+        conditions = current["endpoints"][0]["conditions"]
+        assert (conditions["serving"], conditions["terminating"]) == (True, True)
         await client.patch(PODS, key_of(made), {"metadata": {"finalizers": None}})
-        await _until_slice(client, namespace, "web", lambda found: not found.get("endpoints"))
+        await _until_slice(client, namespace, "web", lambda current: not current.get("endpoints"))
 
     async def test_a_pod_moves_with_its_labels_and_a_service_with_its_selector(
         self, client: KubeClient, namespace: str
@@ -90,13 +92,13 @@ class EndpointSliceSuite:
         await client.create(SERVICES, _service(namespace, "green"))
         made = await _made_pod(client, _pod(namespace, "one", "blue"))
         await put_pod_status(client, made, address=ADDRESS)
-        await _until_slice(client, namespace, "blue", _ready_addresses)
+        await _until_slice(client, namespace, "blue", _has_ready)
         await client.patch(PODS, key_of(made), {"metadata": {"labels": {"app": "green"}}})
-        await _until_slice(client, namespace, "green", _ready_addresses)
-        await _until_slice(client, namespace, "blue", _is_without_ready)
+        await _until_slice(client, namespace, "green", _has_ready)
+        await _until_slice(client, namespace, "blue", _has_none_ready)
         key = key_of(_service(namespace, "blue"))
         await client.patch(SERVICES, key, {"spec": {"selector": {"app": "green"}}})
-        await _until_slice(client, namespace, "blue", _ready_addresses)
+        await _until_slice(client, namespace, "blue", _has_ready)
 
     async def test_a_slice_goes_with_its_service_and_comes_back_with_it(
         self, client: KubeClient, namespace: str
@@ -105,14 +107,11 @@ class EndpointSliceSuite:
         made = await _made_pod(client, _pod(namespace, "one", "web"))
         await put_pod_status(client, made, address=ADDRESS)
         first = await client.create(SERVICES, _service(namespace, "web"))
-        await _until_slice(client, namespace, "web", _ready_addresses)
+        await _until_slice(client, namespace, "web", _has_ready)
         await client.delete(SERVICES, key_of(first))
         second = await client.create(SERVICES, _service(namespace, "web"))
 
-        def is_of_the_second(found: ReadOnlyJson) -> bool:
-            return bool(found["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"])
-
-        await _until_slice(client, namespace, "web", is_of_the_second)
+        await _until_slice(client, namespace, "web", lambda current: is_controlled_by(current, uid_of(second)))
         await client.delete(SERVICES, key_of(second))
         await until(
             lambda: _slices(client, namespace, "web"), "the slice is gone", LIMIT_SECONDS, holds=lambda left: not left
@@ -123,11 +122,11 @@ class EndpointSliceSuite:
         await client.create(SERVICES, _service(namespace, "web"))
         made = await _made_pod(client, _pod(namespace, "one", "web"))
         await put_pod_status(client, made, address=ADDRESS)
-        found = await _until_slice(client, namespace, "web", _ready_addresses)
-        await client.patch(ENDPOINT_SLICES, key_of(found), {"endpoints": []})
-        await _until_slice(client, namespace, "web", _ready_addresses)
-        await client.delete(ENDPOINT_SLICES, key_of(found))
-        await _until_slice(client, namespace, "web", _ready_addresses)
+        current = await _until_slice(client, namespace, "web", _has_ready)
+        await client.patch(ENDPOINT_SLICES, key_of(current), {"endpoints": []})
+        await _until_slice(client, namespace, "web", _has_ready)
+        await client.delete(ENDPOINT_SLICES, key_of(current))
+        await _until_slice(client, namespace, "web", _has_ready)
 
 
 def _service(namespace: str, name: str) -> Json:
@@ -142,7 +141,7 @@ def _pod(namespace: str, name: str, app: str) -> Json:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
-async def _made_pod(client: KubeClient, manifest: Json) -> Json:
+async def _made_pod(client: KubeClient, manifest: ReadOnlyJson) -> Json:
     with contextlib.suppress(AlreadyExists):
         await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
     return await client.create(PODS, manifest)
@@ -161,9 +160,9 @@ async def _slices(client: KubeClient, namespace: str, name: str) -> Sequence[Jso
     return (await client.list(ENDPOINT_SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")).items
 
 
-def _ready_addresses(found: ReadOnlyJson) -> list[str]:
-    return [each["addresses"][0] for each in found.get("endpoints") or () if each["conditions"]["ready"]]
+def _has_ready(endpoint_slice: ReadOnlyJson) -> bool:
+    return any(ready_addresses(endpoint_slice))
 
 
-def _is_without_ready(found: ReadOnlyJson) -> bool:
-    return not _ready_addresses(found)
+def _has_none_ready(endpoint_slice: ReadOnlyJson) -> bool:
+    return not _has_ready(endpoint_slice)

@@ -9,7 +9,8 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import is_terminating, key_of, name_of, uid_of
+from rayfleet.objects.owners import owners_of
 from rayfleet.testing.nodes import exists, until_gone
 from rayfleet.testing.waiting import until
 
@@ -51,8 +52,7 @@ class GarbageCollectorSuite:
         await client.delete(CONFIG_MAPS, key_of(top), propagation=Propagation.FOREGROUND)
 
         async def is_leaf_marked() -> bool:
-            found = await client.get(CONFIG_MAPS, "leaf", namespace)
-            return "deletionTimestamp" in found["metadata"]
+            return is_terminating(await client.get(CONFIG_MAPS, "leaf", namespace))
 
         await until(is_leaf_marked, "the leaf is marked for deletion", LIMIT_SECONDS)
         assert await exists(client, CONFIG_MAPS, key_of(top))
@@ -69,7 +69,7 @@ class GarbageCollectorSuite:
         leaf = await client.create(CONFIG_MAPS, _config_map(namespace, "leaf", top))
         await client.delete(CONFIG_MAPS, key_of(top), propagation=Propagation.ORPHAN)
         await _until_gone(client, top)
-        assert not (await client.get(CONFIG_MAPS, "leaf", namespace))["metadata"].get("ownerReferences")
+        assert owners_of(await client.get(CONFIG_MAPS, "leaf", namespace)) == ()
         assert await exists(client, CONFIG_MAPS, key_of(leaf))
 
     async def test_a_second_owner_keeps_a_dependent(self, client: KubeClient, namespace: str) -> None:
@@ -81,11 +81,9 @@ class GarbageCollectorSuite:
         await _until_gone(client, one)
 
         async def owners() -> list[str]:
-            stored = await client.get(CONFIG_MAPS, "leaf", namespace)
-            return [reference["uid"] for reference in stored["metadata"]["ownerReferences"]]
+            return [owner.uid for owner in owners_of(await client.get(CONFIG_MAPS, "leaf", namespace))]
 
-        remaining = [two["metadata"]["uid"]]
-        await until(owners, "the second owner alone", LIMIT_SECONDS, holds=lambda uids: uids == remaining)
+        await until(owners, "the second owner alone", LIMIT_SECONDS, holds=lambda uids: uids == [uid_of(two)])
         await client.delete(CONFIG_MAPS, key_of(two))
         await _until_gone(client, leaf)
 
@@ -129,8 +127,8 @@ def _config_map(namespace: str, name: str, *owners: ReadOnlyJson, blocks: bool =
         {
             "apiVersion": "v1",
             "kind": each["kind"],
-            "name": each["metadata"]["name"],
-            "uid": each["metadata"]["uid"],
+            "name": name_of(each),
+            "uid": uid_of(each),
             "blockOwnerDeletion": blocks,
         }
         for each in owners
