@@ -1,13 +1,11 @@
-"""CustomResourceDefinitions: our two kinds, and small open ones of KubeRay and the Gateway API. Pure but for ``main``.
+"""CustomResourceDefinitions: our two kinds, and small open ones of KubeRay and the Gateway API. Pure.
 
 Ours are made from ``schema``; each stays far under the 256 KiB that ``kubectl apply`` can note in an annotation. The
-foreign ones are for the embedded API server only: on Kubernetes, KubeRay and the Gateway API bring their own. ``python
--m rayfleet.manifest.crds FOLDER`` writes all of them as YAML.
+foreign ones are for the embedded API server only: on Kubernetes, KubeRay and the Gateway API bring their own. The files
+in ``rayfleet/deploy/crds`` are written by ``make golden``.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import yaml
 
@@ -241,16 +239,3 @@ def _names(resource: ResourceType, short_names: list[str] | None, categories: li
     if categories:
         names["categories"] = categories
     return names
-
-
-def main(arguments: list[str]) -> None:
-    """Write each CRD into the folder named, or all of them to standard output."""
-    if not arguments:
-        sys.stdout.write("---\n".join(crd_yaml(crd) for crd in all_crds()))
-        return
-    for crd in all_crds():
-        (Path(arguments[0]) / crd_file_name(crd)).write_text(crd_yaml(crd), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
