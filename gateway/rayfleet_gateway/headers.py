@@ -1,4 +1,4 @@
-"""Which headers go on, and which end at the gateway (RFC 9110, 7.6.1: hop by hop). Pure."""
+"""Which headers go on, and which end at the gateway (RFC 9110, 7.6.1: hop by hop). Pure but for a new request id."""
 
 import re
 import uuid

@@ -1,15 +1,79 @@
-"""The traps of the layout: top-level folders are source roots, not packages."""
+"""What every file keeps to: the traps of the layout, sizes, who reads the environment, and where facts are read.
+
+The top-level folders are source roots, not packages. The numbers are style.md's; each exception has its reason beside
+it.
+"""
 
 import ast
-import platform
-import subprocess
-import sys
+import re
+import sysconfig
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE_ROOTS = ("platform", "gateway", "runtime_sidecar", "plugins")
+FOLDERS = (*SOURCE_ROOTS, "tests", "examples")
+MOST_LINES, MOST_COLUMNS, MOST_FUNCTION_LINES = 400, 120, 40
+
+# By file and name, with what makes them longer: wiring may be, nothing is.
+LONG_FUNCTIONS: dict[str, str] = {}
+# Beside settings.py, which may; what each does with it.
+ENVIRONMENT_READERS = {
+    "rayfleet/plugin/cache.py": "$RAYFLEET_CACHE",
+    "rayfleet/plugin/disabled.py": "$RAYFLEET_DISABLE_PLUGINS",
+    "rayfleet/testing/machine.py": "hands its own to commands under test",
+    "rayfleet/testing/vllm_cpu/shim/vllm_ray_cpu/__init__.py": "runs inside vLLM, which asks it what it is",
+    "rayfleet_llamacpp/driver.py": "hands its own to decode_options",
+    "rayfleet_vllm/observer.py": "runs as one file in an image without rayfleet",
+}
+# Who takes times, quantities or owners apart beside rayfleet.objects.
+FACT_PARSERS = {
+    "rayfleet/local/apiserver/grammar/formats.py": "whether a text is a date, for schemas that ask",
+    "rayfleet/local/apiserver/grammar/names.py": "what the server says of wrong owners",
+    "rayfleet/local/apiserver/writes/writing.py": "a write that does not speak of owners keeps them",
+    "rayfleet/local/endpoints/plan.py": "the owner of a slice that it has just made itself",
+    "rayfleet/local/kuberay/start_command.py": "adds up amounts that rayfleet.objects has read",
+    "rayfleet/local/node/container_state.py": "a file of its own",
+    "rayfleet/local/node/pod_note.py": "a file of its own",
+}
+LOOPS_AND_PROCESSES = frozenset({"asyncio", "aiohttp", "socket", "subprocess", "threading", "multiprocessing"})
+# What a module that calls itself pure does not import; pathlib and http name things too (a path, a status).
+EFFECTS = LOOPS_AND_PROCESSES | {"logging", "os", "random", "secrets", "shutil", "sqlite3", "tempfile", "time", "uuid"}
+# Readings of an object by a literal key (``pod["metadata"]``, ``spec.get("replicas")``), by package. Rooms that know
+# objects from inside have as many as they need; elsewhere facts come from rayfleet.objects, and the numbers only fall.
+ROOMS_OF_OBJECTS = frozenset(
+    {
+        "rayfleet.objects",
+        "rayfleet.manifest",
+        "rayfleet.local.apiserver",
+        "rayfleet.local.kuberay",
+        "rayfleet_llamacpp",
+        "rayfleet_models",
+        "rayfleet_vllm",
+    }
+)
+KEY_READS = {
+    "rayfleet.cli": 44,
+    "rayfleet.controllers": 1,
+    "rayfleet.kube": 77,
+    "rayfleet.local.endpoints": 43,
+    "rayfleet.local.garbage": 12,
+    "rayfleet.local.node": 138,
+    "rayfleet.local.supervisor": 9,
+    "rayfleet.local.up": 22,
+    "rayfleet.planning": 12,
+    "rayfleet.plugin": 2,
+    "rayfleet.reconciling": 5,
+    "rayfleet.testing": 71,
+    "rayfleet_gateway": 33,
+    "rayfleet_sidecar": 8,
+}
 
 
 @pytest.mark.parametrize("root", SOURCE_ROOTS)
@@ -18,41 +82,143 @@ def test_a_source_root_holds_no_module_of_its_own(root: str) -> None:
 
 
 def test_the_standard_library_keeps_its_platform_module() -> None:
-    code = "import platform; print(platform.__file__)"
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-    )
-    assert Path(found.stdout.strip()).name == "platform.py"
-    assert platform.python_version()
+    """As an interpreter that is started in the repository's root would find it."""
+    found = PathFinder.find_spec("platform", [str(ROOT), sysconfig.get_path("stdlib")])
+    assert found is not None
+    assert found.origin is not None, "platform/ hides the standard library's module"
+    assert Path(found.origin).name == "platform.py"
 
 
 def test_nothing_is_imported_by_the_name_of_a_source_root() -> None:
     wrong = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in _python_files()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        f"{name}:{node.lineno}"
+        for name, tree in trees(*FOLDERS)
+        for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in _imported(node)
-        if name.split(".")[0] in {"gateway", "runtime_sidecar", "plugins"} or name.startswith("platform.")
+        for module in imported(node)
+        if module.split(".")[0] in {"gateway", "runtime_sidecar", "plugins"} or module.startswith("platform.")
     ]
     assert wrong == []
 
 
-def test_files_keep_to_their_size() -> None:
-    too_long = [
-        f"{path.relative_to(ROOT)}: {lines} lines"
-        for path in _python_files()
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+def test_files_and_lines_keep_to_their_size() -> None:
+    lines = {name: (ROOT / name).read_text(encoding="utf-8").splitlines() for name, _ in trees(*FOLDERS)}
+    assert [f"{name}: {len(text)} lines" for name, text in lines.items() if len(text) > MOST_LINES] == []
+    long = [
+        f"{name}:{number}"
+        for name, text in lines.items()
+        for number, line in enumerate(text, 1)
+        if len(line) > MOST_COLUMNS
     ]
-    assert too_long == []
+    assert long == []
 
 
-def _python_files() -> list[Path]:
-    folders = (*SOURCE_ROOTS, "tests", "examples")
-    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+def test_functions_keep_to_their_size() -> None:
+    long = {
+        f"{without_root(name)}:{node.name}"
+        for name, tree in trees(*FOLDERS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > MOST_FUNCTION_LINES
+    }
+    assert long == set(LONG_FUNCTIONS)
 
 
-def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+def test_every_module_says_what_it_is() -> None:
+    assert [name for name, tree in trees(*FOLDERS) if not ast.get_docstring(tree)] == []
+
+
+def test_the_environment_is_read_in_settings() -> None:
+    readers = {
+        without_root(name)
+        for name, tree in trees(*SOURCE_ROOTS)
+        if Path(name).name != "settings.py" and any(reads_environment(node) for node in ast.walk(tree))
+    }
+    assert readers == set(ENVIRONMENT_READERS)
+
+
+def test_a_unit_test_needs_no_loop_no_socket_and_no_process() -> None:
+    """Such a test belongs to tests/parts."""
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees("tests/unit")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef)
+        or (isinstance(node, ast.Import | ast.ImportFrom) and roots_of(node) & LOOPS_AND_PROCESSES)
+    ]
+    assert wrong == []
+
+
+def test_a_module_that_calls_itself_pure_is() -> None:
+    wrong = [
+        f"{name}:{node.lineno}: {', '.join(sorted(effects))}"
+        for name, tree in trees(*SOURCE_ROOTS)
+        if re.search(r"\bPure\b(?! but)", ast.get_docstring(tree) or "")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and (effects := roots_of(node) & EFFECTS)
+    ]
+    assert wrong == []
+
+
+def test_a_json_alias_is_defined_once() -> None:
+    """Json is ours to change, ReadOnlyJson is read; a third name would mean one of the two, or neither."""
+    aliases = [
+        f"{without_root(name)}: {ast.unparse(target)}"
+        for name, tree in trees(*FOLDERS)
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and is_any_mapping(node.value)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    ]
+    assert aliases == ["rayfleet/model/json.py: Json", "rayfleet/model/json.py: ReadOnlyJson"]
+
+
+def test_times_quantities_and_owners_are_parsed_in_one_place() -> None:
+    parsers = {
+        without_root(name)
+        for name, tree in trees(*SOURCE_ROOTS)
+        if package_of(name) not in {"rayfleet.objects", "rayfleet.testing"}
+        and any(parses_a_fact(node) for node in ast.walk(tree))
+    }
+    assert parsers == set(FACT_PARSERS)
+
+
+def test_facts_of_objects_are_read_in_their_rooms() -> None:
+    reads: Counter[str] = Counter()
+    for name, tree in trees(*SOURCE_ROOTS):
+        reads[package_of(name)] += sum(1 for node in ast.walk(tree) if reads_a_literal_key(node))
+    differences = [
+        f"{package} fell to {count}: write it down"
+        if count < KEY_READS.get(package, 0)
+        else f"{package} rose from {KEY_READS.get(package, 0)} to {count}: read the fact through rayfleet.objects"
+        for package, count in sorted((reads + Counter(dict.fromkeys(KEY_READS, 0))).items())
+        if package not in ROOMS_OF_OBJECTS and count != KEY_READS.get(package, 0)
+    ]
+    assert differences == []
+
+
+def test_a_part_of_the_product_is_named_wherever_parts_are() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    parts = {Path(package).name for package in project["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    assert set(project["importlinter"]["root_packages"]) == parts
+    apart, core = project["importlinter"]["contracts"][0]["layers"]
+    assert {*apart.split(" | "), core} == parts
+    assert {path.name for root in SOURCE_ROOTS for path in (ROOT / root).iterdir() if path.is_dir()} == parts
+
+
+def trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    """Yield name (from the root) and syntax tree of each Python file."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = str(path.relative_to(ROOT))
+            yield name, parsed(name)
+
+
+@cache
+def parsed(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"))
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> Sequence[str]:
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names]
@@ -60,3 +226,68 @@ def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
             return [module]
         case _:
             return []
+
+
+def roots_of(node: ast.Import | ast.ImportFrom) -> set[str]:
+    return {module.split(".")[0] for module in imported(node)}
+
+
+def without_root(name: str) -> str:
+    """Return a file's name as an import would have it; that of a test or an example as it is."""
+    root, _, rest = name.partition("/")
+    return rest if root in SOURCE_ROOTS else name
+
+
+def package_of(name: str) -> str:
+    """Return the package whose readings are counted together: two levels of rayfleet, three of rayfleet.local."""
+    folders = Path(without_root(name)).parent.parts
+    return ".".join(folders[: 3 if folders[:2] == ("rayfleet", "local") else 2 if folders[0] == "rayfleet" else 1])
+
+
+def reads_environment(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name(id="os"), attr="environ" | "environb" | "getenv"):
+            return True
+        case ast.ImportFrom(module="os", names=names):
+            return any(alias.name in {"environ", "environb", "getenv"} for alias in names)
+        case _:
+            return False
+
+
+def reads_a_literal_key(node: ast.AST) -> bool:
+    match node:
+        case ast.Subscript(value=ast.Name(id=name)) if name[0].isupper():
+            return False  # a type, with another one in quotes
+        case ast.Subscript(slice=ast.Constant(value=str()), ctx=ast.Load()):
+            return True
+        case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str()), *_]):
+            return True
+        case _:
+            return False
+
+
+def parses_a_fact(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(attr="strftime" | "strptime" | "fromisoformat"):
+            return True
+        case ast.ImportFrom(module="fractions" | "decimal"):
+            return True
+        case ast.Subscript(slice=ast.Constant(value="ownerReferences"), ctx=ast.Load()):
+            return True
+        case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value="ownerReferences"), *_]):
+            return True
+        case _:
+            return False
+
+
+def is_any_mapping(node: ast.AST | None) -> bool:
+    """Whether an expression is ``dict[str, Any]`` or ``Mapping[str, Any]``, by whatever name Any and Mapping come."""
+    match node:
+        case ast.Subscript(value=kind, slice=ast.Tuple(elts=[ast.Name(id="str"), value])):
+            return last_name(kind) in {"dict", "Dict", "Mapping", "MutableMapping"} and last_name(value) == "Any"
+        case _:
+            return False
+
+
+def last_name(node: ast.AST) -> str:
+    return ast.unparse(node).rpartition(".")[2]

@@ -65,7 +65,7 @@ class Told:
     def __init__(self) -> None:
         self.words: list[str] = []
 
-    def record(self, about: Json, *, reason: str, message: str, type: object) -> None:  # noqa: A002 - the recorder's word
+    def record(self, about: Json, *, reason: str, message: str, type: object) -> None:  # noqa: A002 - its word
         assert about is not None
         assert type is not None
         self.words.append(f"{reason}: {message}")
