@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from rayfleet.local.node.pod_lifecycle import container_policy
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, Children, ContainerCommand, end_marked, marked_processes
 from rayfleet.local.node.views import ContainerView, Ended, Running, Waiting
+from rayfleet.testing.waiting import until
 
 SLEEP = "trap 'echo bye >> said; exit 0' TERM; echo begun >> said; while :; do sleep 0.05; done"
 LIMIT_SECONDS = 20
@@ -36,7 +37,6 @@ class World:
     mark: str = field(default_factory=lambda: f"{uuid4()}/main")
     children: Children = field(default_factory=Children)
     notices: list[Notice] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
     lacks: list[CannotConfigure] = field(default_factory=list)
 
     def container(self, script: str = SLEEP, *, restart: str = "Always", **raw: Any) -> Container:
@@ -49,7 +49,7 @@ class World:
             mark=self.mark,
             children=self.children,
             configure=lambda run: self.configured(whole["command"], run),
-            on_change=self.changed.set,
+            on_change=lambda: None,
             notify=self.notices.append,
         )
         running = running_state(self.folder)
@@ -77,13 +77,11 @@ class World:
         path = self.folder / "said"
         return path.read_text().split() if path.exists() else []
 
-    async def until(self, claim: Callable[[], bool]) -> None:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            while not claim():
-                self.changed.clear()
-                waiting = asyncio.create_task(self.changed.wait())
-                await asyncio.wait({waiting}, timeout=0.02)
-                waiting.cancel()
+    async def until_said(self, word: str) -> None:
+        await until(self.said, f"{word} is said", LIMIT_SECONDS, holds=lambda words: word in words)
+
+    async def until_noticed(self) -> None:
+        await until(lambda: self.notices, "a notice", LIMIT_SECONDS)
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ async def test_a_life_from_the_start_to_an_end_that_was_asked_for(world: World) 
     container = world.container()
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
-        await world.until(lambda: "begun" in world.said())
+        await world.until_said("begun")
         assert running_state(world.folder) is not None
         container.take(within(10))
     assert world.said() == ["begun", "bye"]
@@ -116,7 +114,12 @@ async def test_an_end_during_a_back_off_waits_for_nothing(world: World) -> None:
     container = world.container("exit 3")
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
-        await world.until(lambda: isinstance(container.view.state, Waiting) and container.view.restart_count == 1)
+        await until(
+            lambda: container.view,
+            "it waits for its second run",
+            LIMIT_SECONDS,
+            holds=lambda view: isinstance(view.state, Waiting) and view.restart_count == 1,
+        )
         container.take(within(30))
     assert [notice.reason for notice in world.notices] == ["Started", "Started", "BackOff"]
 
@@ -126,15 +129,15 @@ async def test_what_is_lacking_is_looked_for_again_and_an_end_meanwhile_starts_n
     container = world.container()
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
-        await world.until(lambda: bool(world.notices))
+        await world.until_noticed()
         world.lacks.clear()
-        await world.until(lambda: "begun" in world.said())
+        await world.until_said("begun")
         container.take(within(10))
     other = World(folder=world.folder / "other", session=world.session, lacks=[CannotConfigure("no secret")])
     container = other.container()
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
-        await other.until(lambda: bool(other.notices))
+        await other.until_noticed()
         container.take(within(10))
         other.lacks.clear()
     assert other.said() == []
@@ -146,9 +149,9 @@ async def test_an_end_that_comes_sooner_cuts_the_hook_and_leaves_sigterm_the_res
     began = monotonic()
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
-        await world.until(lambda: "begun" in world.said())
+        await world.until_said("begun")
         container.take(within(60))
-        await world.until(lambda: "hooked" in world.said())
+        await world.until_said("hooked")
         container.take(within(5))
     assert world.said() == ["begun", "hooked", "bye"]
     assert monotonic() - began < LIMIT_SECONDS
@@ -159,7 +162,7 @@ async def test_an_end_that_comes_sooner_kills_what_ignores_sigterm(world: World)
     container = world.container("trap '' TERM; echo begun >> said; while :; do sleep 0.05; done")
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
-        await world.until(lambda: "begun" in world.said())
+        await world.until_said("begun")
         container.take(within(60))
         await asyncio.sleep(0)
         container.take(within(0.2))
@@ -170,7 +173,7 @@ async def test_an_end_that_comes_sooner_kills_what_ignores_sigterm(world: World)
 async def test_a_container_that_is_left_running_is_taken_back(world: World) -> None:
     first = world.container()
     running = asyncio.create_task(first.run())
-    await world.until(lambda: "begun" in world.said())
+    await world.until_said("begun")
     running.cancel()
     await asyncio.wait({running})
     assert marked_processes(world.mark)

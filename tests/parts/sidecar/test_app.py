@@ -1,6 +1,5 @@
 """The sidecar beside an engine that has faults (rayfleet_sidecar)."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Protocol
@@ -55,12 +54,15 @@ def sidecar(engine: FakeEngine, aiohttp_client: AiohttpClient) -> OpenSidecar:
 
 async def ready_state(client: Client, is_expected: Callable[[int, dict[str, Any]], bool]) -> dict[str, Any]:
     """Return ``/ready``'s answer once it is as expected."""
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while True:
-            response = await client.get("/ready")
-            content = await response.json()
-            if is_expected(response.status, content):
-                return dict(content)
+
+    async def look() -> tuple[int, dict[str, Any]]:
+        response = await client.get("/ready")
+        return response.status, await response.json()
+
+    _, content = await until(
+        look, "/ready as expected", LIMIT_SECONDS, holds=lambda answer: is_expected(*answer), every=0
+    )
+    return content
 
 
 def _reason(reason: str) -> Callable[[int, dict[str, Any]], bool]:
