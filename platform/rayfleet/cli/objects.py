@@ -161,15 +161,17 @@ def check_fleets(documents: Iterable[ReadOnlyJson]) -> None:
     from rayfleet.manifest.fleet import decode_fleet
     from rayfleet.manifest.replica_set import decode_replica_set
     from rayfleet.plugin.checks import checked_engine
-    from rayfleet.plugin.disabled import disabled_plugins
     from rayfleet.plugin.registry import load
+    from rayfleet.plugin.settings import read_plugin_settings
 
     for document in documents:
         if document.get("kind") == FLEETS.kind:
             fleet = decode_fleet(document)
             if fleet.spec.serving is not None:
                 checked_engine(
-                    load(disabled=disabled_plugins()), f"RayClusterFleet {fleet.meta.name}", fleet.spec.serving
+                    load(disabled=read_plugin_settings().disabled),
+                    f"RayClusterFleet {fleet.meta.name}",
+                    fleet.spec.serving,
                 )
         elif document.get("kind") == REPLICA_SETS.kind:
             decode_replica_set(document)

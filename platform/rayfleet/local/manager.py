@@ -24,7 +24,7 @@ from rayfleet.local.kuberay.controller import ray_cluster_steps, ray_cluster_wat
 from rayfleet.logs import configure_logging
 from rayfleet.model.resources import NAMESPACES
 from rayfleet.plugin import registry
-from rayfleet.plugin.disabled import disabled_plugins
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.process import exit_code, until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
 
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _work(kubeconfig: Path) -> None:
-    engines = registry.load(disabled=disabled_plugins()).engines
+    engines = registry.load(disabled=read_plugin_settings().disabled).engines
     settings = ControllerSettings(kubeconfig=kubeconfig)
     # On one machine nobody else needs the API server's patience.
     limits = ClientSettings(queries_per_second=1000, burst=2000)

@@ -1,10 +1,7 @@
-"""How model references and the cache's place are read."""
-
-from pathlib import Path
+"""How model references are read."""
 
 import pytest
 
-from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.reference import ModelReference, split_reference
 
 
@@ -24,16 +21,3 @@ from rayfleet.plugin.reference import ModelReference, split_reference
 )
 def test_a_reference_is_scheme_and_rest(text: str, scheme: str, rest: str) -> None:
     assert split_reference(text) == ModelReference(scheme=scheme, rest=rest)
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({"RAYFLEET_CACHE": "/big/cache"}, Path("/big/cache")),
-        ({"RAYFLEET_CACHE": ""}, Path.home() / ".cache/rayfleet"),
-        ({}, Path.home() / ".cache/rayfleet"),
-        ({"RAYFLEET_CACHE": "here"}, Path.cwd() / "here"),
-    ],
-)
-def test_the_cache_folder_is_absolute(environment: dict[str, str], expected: Path) -> None:
-    assert cache_folder(environment) == expected

@@ -21,8 +21,8 @@ from rayfleet.local.node.slots import Slots
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.resources import PODS
-from rayfleet.plugin.cache import cache_folder
 from rayfleet.plugin.registry import load
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.process import exit_code, stop_event
 
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run(settings: NodeSettings) -> None:
-    stop = stop_event()
+    stop, plugins = stop_event(), read_plugin_settings()
     async with (
         await connect(settings.kubeconfig) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session,
@@ -50,8 +50,8 @@ async def _run(settings: NodeSettings) -> None:
             folders=settings.folders,
             slots=Slots(settings.folders),
             session=session,
-            environments=load().local_environments,
-            cache=cache_folder(),
+            environments=load(disabled=plugins.disabled).local_environments,
+            cache=plugins.cache,
             own_bin=Path(sys.executable).parent,
             variables=own_variables(),
             resolve=directory.resolve,

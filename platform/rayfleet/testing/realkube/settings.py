@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rayfleet.plugin.cache import cache_folder
+from rayfleet.plugin.settings import read_plugin_settings
 
 
 def default_cache() -> Path:
     """Return the folder for what is built or downloaded once: ``$RAYFLEET_CACHE``, else ``~/.cache/rayfleet``."""
-    return cache_folder()
+    return read_plugin_settings().cache
 
 
 def kubebuilder_assets() -> Path | None:

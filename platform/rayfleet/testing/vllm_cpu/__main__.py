@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 from rayfleet.model.errors import RayfleetError
-from rayfleet.plugin.cache import cache_folder
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.testing.vllm_cpu.install import ensure_environment
 
 
 def main() -> int:
     """Carry out the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rayfleet.testing.vllm_cpu", description=__doc__)
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="default: %(default)s")
+    parser.add_argument("--cache", type=Path, default=read_plugin_settings().cache, help="default: %(default)s")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="make the environment unless it is there, and print where it is")
     arguments = parser.parse_args()
