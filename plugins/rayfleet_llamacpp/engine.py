@@ -1,11 +1,10 @@
-"""The engine as data: what it can do, how it is started, what its metrics are called. Pure.
+"""The engine as data: what it can do, how it is started. Pure.
 
 llama.cpp's server holds a whole model on one node, so the nodes of a replica work in data parallel: a driver on the
 head starts one server per Ray node, as Ray actors, and spreads requests over them.
 """
 
 import shlex
-from collections.abc import Mapping
 from types import MappingProxyType
 
 from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
@@ -19,18 +18,6 @@ from rayfleet_llamacpp.scripts import head_script, worker_script
 IMAGE = "rayfleet/llamacpp"
 PORT = 8000
 RAY_VERSION = "2.60.0"
-
-# Names as in the page of xllamacpp 2026.10.11549; there are no histograms, no labels and no KV cache usage in it.
-_METRIC_NAMES = MappingProxyType(
-    {
-        "running": "llamacpp:requests_processing",
-        "waiting": "llamacpp:requests_deferred",
-        "prompt_tokens": "llamacpp:prompt_tokens_total",
-        "generation_tokens": "llamacpp:tokens_predicted_total",
-        "cached_prompt_tokens": "llamacpp:prompt_tokens_cached_total",
-    }
-)
-
 
 # A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray
 # lets
@@ -93,7 +80,3 @@ class LlamaCpp:
             worker=NodeLaunch(script=worker_script(), environment=environment, ray_start_params=ray_start),
             probe=EngineProbe(port=PORT),
         )
-
-    def metric_names(self) -> Mapping[str, str]:
-        """Return the names on the driver's page, which are llama.cpp's own; see Engine."""
-        return _METRIC_NAMES

@@ -1,4 +1,4 @@
-"""The engine as data: what it can do, how it is started, what its metrics are called. Pure.
+"""The engine as data: what it can do, how it is started. Pure.
 
 vLLM splits one model over the nodes. The head joins Ray, waits for all nodes and starts ``vllm serve``, which places
 one rank per accelerator by a placement group; workers only run Ray. A lost rank ends the engine (vLLM 0.32.0), and with
@@ -23,21 +23,6 @@ from rayfleet_vllm.scripts import RAY_VERSION, Launch, Limits, head_script, work
 IMAGE = "vllm/vllm-openai:v0.14.0"
 PORT = 8000
 NODES_PORT = 8081
-
-# Names as in the page of vLLM 0.32.0. Histograms by the name that their `_bucket`, `_sum` and `_count` begin with.
-_METRIC_NAMES = MappingProxyType(
-    {
-        "running": "vllm:num_requests_running",
-        "waiting": "vllm:num_requests_waiting",
-        "kv_cache_usage": "vllm:kv_cache_usage_perc",
-        "prompt_tokens": "vllm:prompt_tokens_total",
-        "generation_tokens": "vllm:generation_tokens_total",
-        "cached_prompt_tokens": "vllm:prompt_tokens_cached_total",
-        "preemptions": "vllm:num_preemptions_total",
-        "time_to_first_token": "vllm:time_to_first_token_seconds",
-        "inter_token_latency": "vllm:inter_token_latency_seconds",
-    }
-)
 
 # When a head starts anew, raylets of its former life must end soon, so that their pods join the new one: Ray's default
 # is 60 s.
@@ -105,10 +90,6 @@ class Vllm:
             ),
             probe=EngineProbe(port=PORT, nodes_port=NODES_PORT),
         )
-
-    def metric_names(self) -> Mapping[str, str]:
-        """Return vLLM's names; see Engine."""
-        return _METRIC_NAMES
 
 
 def _engine_arguments(serving: Serving) -> tuple[str, ...]:

@@ -38,9 +38,6 @@ class WrittenEngine:
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         return self._plan
 
-    def metric_names(self) -> Mapping[str, str]:
-        return {}
-
 
 def load(name: str) -> tuple[Fleet, WrittenEngine]:
     raw_fleet, raw_plan = yaml.safe_load_all((FOLDER / f"{name}.in.yaml").read_text(encoding="utf-8"))

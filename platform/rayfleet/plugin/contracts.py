@@ -1,6 +1,6 @@
 """What a plugin's contributions must be able to do; held by the type checker."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -33,10 +33,6 @@ class Engine(Protocol):
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return how head and workers are started; ``problems`` was empty."""
-        ...
-
-    def metric_names(self) -> Mapping[str, str]:
-        """Return the engine's metric name for each canonical one (``running``, ``waiting``, ``kv_cache_usage``)."""
         ...
 
 

@@ -147,7 +147,7 @@ def _named(contributed: Iterable[tuple[str, _T]], kind: str, name_of: Callable[[
 
 
 def _checked_engine(plugin: str, item: object) -> Engine:
-    _check_shape(plugin, item, "engine", "name", ("problems", "launch_plan", "metric_names"))
+    _check_shape(plugin, item, "engine", "name", ("problems", "launch_plan"))
     engine: Engine = item  # type: ignore[assignment] # the shape was checked; Protocols cannot be narrowed to here
     return engine
 

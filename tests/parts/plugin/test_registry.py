@@ -29,9 +29,6 @@ class Engine:
     def launch_plan(self, serving: Any) -> Any:
         raise NotImplementedError
 
-    def metric_names(self) -> dict[str, str]:
-        return {}
-
 
 class EnginePlugin:
     def __init__(self, answer: Callable[[], Any]) -> None:
@@ -118,7 +115,7 @@ def test_two_plugins_of_one_name_are_refused() -> None:
         (_engine_plugin(Engine), "contributed the class Engine as engine; an object is wanted"),
         (_engine_plugin(Engine("Toy!")), "whose name is 'Toy!'; lower-case letters"),
         (_engine_plugin(Engine(3)), "whose name is 3"),
-        (_engine_plugin(SimpleNamespace(name="toy", problems=len)), "without launch_plan(), metric_names()"),
+        (_engine_plugin(SimpleNamespace(name="toy", problems=len)), "without launch_plan()"),
         (EnvironmentPlugin(), "a local environment without name or images"),
         (Misspelt(), "implements a hook that does not exist: unknown hook 'rayfleet_enginess'"),
         (WrongArguments(), "cannot be registered"),

