@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,22 +158,23 @@ def read_manifests(files: Iterable[str]) -> list[Json]:
 
 
 def check_fleets(documents: Iterable[ReadOnlyJson]) -> None:
-    """Raise the ManifestError or PluginError of the first fleet or replica set that cannot be accepted."""
+    """Raise the ManifestError of the first fleet or replica set that cannot be accepted.
+
+    PluginError for a plugin that is broken.
+    """
     from rayfleet.manifest.fleet import decode_fleet
     from rayfleet.manifest.replica_set import decode_replica_set
-    from rayfleet.plugin.checks import checked_engine
+    from rayfleet.plugin.checks import check_serving
     from rayfleet.plugin.registry import load
     from rayfleet.plugin.settings import read_plugin_settings
 
+    loaded = cache(lambda: load(disabled=read_plugin_settings().disabled))  # only for a fleet that needs an engine
     for document in documents:
         if document.get("kind") == FLEETS.kind:
             fleet = decode_fleet(document)
             if fleet.spec.serving is not None:
-                checked_engine(
-                    load(disabled=read_plugin_settings().disabled),
-                    f"RayClusterFleet {fleet.meta.name}",
-                    fleet.spec.serving,
-                )
+                plugins = loaded()
+                check_serving(fleet, fleet.spec.serving, plugins.engines, plugins.model_sources)
         elif document.get("kind") == REPLICA_SETS.kind:
             decode_replica_set(document)
 

@@ -49,7 +49,7 @@ class LaunchPlan:
 class LocalEnvironment:
     """Where the commands of an image are found when the node runs pods as plain processes.
 
-    ``images`` are matched exactly or as ``name:`` prefixes. ``cache_folder`` is the folder under ``$RAYFLEET_CACHE``
+    ``images`` are names, which stand for every tag and digest of theirs too. ``cache_folder`` is the folder under ``$RAYFLEET_CACHE``
     that holds a virtual environment, empty for the one that runs the node. ``way_out`` tells how to make it (``run
     `make engines```).
     """
@@ -59,3 +59,7 @@ class LocalEnvironment:
     cache_folder: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     way_out: str = ""
+
+    def stands_for(self, image: str) -> bool:
+        """Return whether ``image`` (``name``, ``name:tag`` or ``name@digest``) is one of these."""
+        return any(image == name or image.startswith((f"{name}:", f"{name}@")) for name in self.images)

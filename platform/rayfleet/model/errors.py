@@ -47,11 +47,11 @@ class FieldError:
 class ManifestError(RayfleetError):
     """A manifest that cannot be accepted; ``errors`` in the order of the document, never empty."""
 
-    def __init__(self, subject: str, errors: Sequence[FieldError]) -> None:
+    def __init__(self, subject: str, errors: Sequence[FieldError], *, way_out: str = "") -> None:
         self.subject = subject
         self.errors = tuple(errors)
         lines = "".join(f"\n  {error}" for error in self.errors)
-        super().__init__(f"{subject} is invalid:{lines}")
+        super().__init__(f"{subject} is invalid:{lines}", way_out=way_out)
 
 
 class PluginError(RayfleetError):

@@ -10,17 +10,15 @@ import re
 from collections.abc import Mapping
 
 from rayfleet import __version__
-from rayfleet.manifest.checking import did_you_mean, shown
 from rayfleet.manifest.fleet import serving_labels
 from rayfleet.model.engine import LaunchPlan, NodeLaunch
-from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
-from rayfleet.model.resources import FLEETS
 from rayfleet.model.serving import NodeResources, Serving
 from rayfleet.objects.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
+from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
 
 GCS_PORT = 6379
@@ -58,16 +56,7 @@ def fleet_template(fleet: Fleet, engines: Mapping[str, Engine]) -> RayClusterTem
         return fleet.spec.template
     serving = fleet.spec.serving
     assert serving is not None, "a decoded fleet has a template or a serving part"
-    subject = f"{FLEETS.kind} {fleet.meta.key}"
-    engine = engines.get(serving.engine)
-    if engine is None:
-        known = ", ".join(sorted(engines)) or "none"
-        nearest = did_you_mean(serving.engine, list(engines))
-        message = f"{shown(serving.engine)} is no engine here{nearest}; there are: {known}"
-        raise ManifestError(subject, [FieldError(path="spec.serving.engine", message=message)])
-    problems = engine.problems(serving)
-    if problems:
-        raise ManifestError(subject, problems)
+    engine = checked_engine(fleet, serving, engines)
     return render_template(serving, engine.launch_plan(serving), fleet.meta)
 
 

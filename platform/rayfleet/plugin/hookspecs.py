@@ -1,4 +1,11 @@
-"""The hooks. Called once, while a process is composed; what they return is checked, frozen, and then used directly."""
+"""The hooks.
+
+Each is called once in every process that loads plugins, while that process is composed: ``rayfleet apply``, ``up``,
+``model fetch`` and ``controller``, the controllers and the node of a single machine, and llama.cpp's driver with its
+actors. What comes back is checked, frozen and then used directly; a hook is never called again, so what it returned is
+never read anew. Plugins are asked in the order of their names. The first exception of a hook, and the first result that
+is not as described, ends the process with a PluginError that names the plugin.
+"""
 
 from collections.abc import Sequence
 
@@ -16,26 +23,41 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def rayfleet_engines() -> Sequence[Engine]:
     """Contribute engines; ``spec.serving.engine`` names one.
 
-    Names are unique among all plugins: a second one is a PluginError that names both. Order does not matter.
+    Called: once in each process that loads plugins. The engines are asked by ``apply`` and ``up`` before a fleet is
+    sent, and by the controllers in every pass over a fleet with ``spec.serving``.
+    Raises: nothing; an exception ends the process. Names are unique among all plugins: a second engine of a name ends
+    it with an error that names both.
+    Owner: the registry owns the engines for the life of the process; the plugin does not change them any more.
 
-    :return: New engine objects; the registry owns them from then on.
+    :return: New engine objects; may be empty.
     """
     raise NotImplementedError
 
 
 @hookspec
 def rayfleet_model_sources() -> Sequence[ModelSource]:
-    """Contribute model sources, by the scheme before the colon of ``spec.serving.model``; unique among all plugins.
+    """Contribute model sources, by the scheme before the colon of ``spec.serving.model``.
 
-    :return: New model sources; they are called in worker threads.
+    Called: once in each process that loads plugins. The sources fetch in worker threads of ``rayfleet up`` and
+    ``model fetch`` and of the nodes that load a model, several processes at once.
+    Raises: nothing; an exception ends the process. Schemes are unique among all plugins, as engines are.
+    Owner: the registry owns the sources for the life of the process.
+
+    :return: New model sources; may be empty.
     """
     raise NotImplementedError
 
 
 @hookspec
 def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
-    """Contribute environments that stand for container images on a single machine; names are unique.
+    """Contribute environments that stand for container images on a single machine.
 
-    :return: Values; the node looks an image up in them when a pod starts.
+    Called: once in each process that loads plugins. The node looks an image up in them when a pod starts, and ``up``
+    when it decides which models are fetched beforehand.
+    Raises: nothing; an exception ends the process. Names are unique among all plugins, as engines are; of two that
+    stand for the same image the first by plugin name is taken.
+    Owner: values; nobody changes them.
+
+    :return: Values; may be empty.
     """
     raise NotImplementedError

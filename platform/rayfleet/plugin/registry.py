@@ -5,42 +5,30 @@ imported, raises in a hook or returns something else than its contract is a Plug
 on without it. Plugins are found by the entry point group ``rayfleet.plugins`` (one module or object each).
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any
 
 import pluggy
 
+from rayfleet.manifest.checking import did_you_mean
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.model.errors import PluginError
 from rayfleet.plugin import hookspecs
-from rayfleet.plugin.contracts import Engine, ModelSource
+from rayfleet.plugin.contracts import ABSENT_PLUGIN, ENTRY_POINT_GROUP, Engine, ModelSource
+from rayfleet.plugin.contributions import CONTRIBUTIONS, Contribution, contribution_problem, type_words
 from rayfleet.plugin.reference import split_reference
-
-ENTRY_POINT_GROUP = "rayfleet.plugins"
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.+]*[a-z0-9])?")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """What all plugins contribute; read-only."""
+    """What all plugins contribute, by name; read-only, in order of the plugins' names."""
 
     engines: Mapping[str, Engine]
     model_sources: Mapping[str, ModelSource]
-    local_environments: tuple[LocalEnvironment, ...]
-
-    def engine(self, name: str) -> Engine:
-        """Return the engine of that name; PluginError naming the known ones when there is none."""
-        return _known(self.engines, name, "engine")
-
-    def model_source(self, scheme: str) -> ModelSource:
-        """Return the model source of that scheme; PluginError naming the known ones when there is none."""
-        return _known(self.model_sources, scheme, "model source")
+    local_environments: Mapping[str, LocalEnvironment]
 
     def source_of(self, reference: str) -> tuple[ModelSource, str] | None:
         """Return who brings a model, and what to ask it for; ``None`` for a name that only the engine understands.
@@ -48,7 +36,16 @@ class Registry:
         A scheme that no plugin contributes is a PluginError.
         """
         parts = split_reference(reference)
-        return (self.model_source(parts.scheme), parts.rest) if parts.scheme else None
+        if not parts.scheme:
+            return None
+        source = self.model_sources.get(parts.scheme)
+        if source is None:
+            known = sorted(self.model_sources)
+            raise PluginError(
+                f"no plugin contributes the model source {parts.scheme!r}{did_you_mean(parts.scheme, known)}",
+                way_out=f"Known: {', '.join(known) or 'none'}. {ABSENT_PLUGIN}",
+            )
+        return source, parts.rest
 
 
 def load(*, disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None) -> Registry:
@@ -70,7 +67,7 @@ def load(*, disabled: Iterable[str] = (), extra: Mapping[str, object] | None = N
     except pluggy.PluginValidationError as error:
         name = manager.get_name(error.plugin) or str(error.plugin)
         raise _broken(name, f"implements a hook that does not exist: {error}") from error
-    return _frozen(manager)
+    return Registry(**{row.field: MappingProxyType(_by_name(row, manager)) for row in CONTRIBUTIONS})
 
 
 def _imported(point: EntryPoint) -> object:
@@ -78,7 +75,7 @@ def _imported(point: EntryPoint) -> object:
         return point.load()
     except Exception as error:
         owner = f" of package {point.dist.name} {point.dist.version}" if point.dist else ""
-        raise _broken(point.name, f"({point.value}{owner}) cannot be imported: {_told(error)}") from error
+        raise _broken(point.name, f"({point.value}{owner}) cannot be imported: {_error_words(error)}") from error
 
 
 def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
@@ -93,108 +90,39 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
         raise _broken(name, f"cannot be registered: {error}") from error
 
 
-def _frozen(manager: pluggy.PluginManager) -> Registry:
-    hook = manager.hook
-    engines = _named(_contributed(hook.rayfleet_engines, _checked_engine), "engine", lambda engine: engine.name)
-    sources = _named(
-        _contributed(hook.rayfleet_model_sources, _checked_source), "model source", lambda source: source.scheme
-    )
-    environments = _named(
-        _contributed(hook.rayfleet_local_environments, _checked_environment),
-        "local environment",
-        lambda environment: environment.name,
-    )
-    return Registry(
-        engines=MappingProxyType(engines),
-        model_sources=MappingProxyType(sources),
-        local_environments=tuple(environments.values()),
-    )
+def _by_name(row: Contribution, manager: pluggy.PluginManager) -> dict[str, Any]:
+    by_name: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for plugin, item in _contributed(getattr(manager.hook, row.hook)):
+        problem = contribution_problem(row, item)
+        if problem:
+            raise _broken(plugin, problem)
+        name = getattr(item, row.key)
+        if name in by_name:
+            raise PluginError(
+                f"plugins {owners[name]!r} and {plugin!r} both contribute the {row.noun} {name!r}",
+                way_out=f"Uninstall one, or leave one out with RAYFLEET_DISABLE_PLUGINS={plugin}.",
+            )
+        by_name[name], owners[name] = item, plugin
+    return by_name
 
 
-def _contributed(hook: pluggy.HookCaller, checked: Callable[[str, object], _T]) -> list[tuple[str, _T]]:
-    """Return (plugin name, contribution) in order of registration.
+def _contributed(hook: pluggy.HookCaller) -> Iterator[tuple[str, object]]:
+    """Yield (plugin name, contribution), in order of the plugins' names.
 
     Implementations are called one by one and not through the hook caller, so that an error can be laid at one door.
     """
-    found: list[tuple[str, _T]] = []
-    implementations = sorted(hook.get_hookimpls(), key=lambda implementation: implementation.plugin_name)
-    for implementation in implementations:
+    for implementation in sorted(hook.get_hookimpls(), key=lambda implementation: implementation.plugin_name):
         name = implementation.plugin_name
         if implementation.wrapper or implementation.hookwrapper:
             raise _broken(name, f"wraps {hook.name}; these hooks take contributions only")
         try:
             result = implementation.function()
         except Exception as error:
-            raise _broken(name, f"failed in {hook.name}: {_told(error)}") from error
+            raise _broken(name, f"failed in {hook.name}: {_error_words(error)}") from error
         if not isinstance(result, Sequence) or isinstance(result, str | bytes):
-            raise _broken(name, f"returned {_told_type(result)} from {hook.name}; a list or tuple is wanted")
-        found.extend((name, checked(name, item)) for item in result)
-    return found
-
-
-def _named(contributed: Iterable[tuple[str, _T]], kind: str, name_of: Callable[[_T], str]) -> dict[str, _T]:
-    named: dict[str, _T] = {}
-    owners: dict[str, str] = {}
-    for plugin, item in contributed:
-        name = name_of(item)
-        if name in named:
-            raise PluginError(
-                f"plugins {owners[name]!r} and {plugin!r} both contribute the {kind} {name!r}",
-                way_out=f"Uninstall one, or leave one out with RAYFLEET_DISABLE_PLUGINS={plugin}.",
-            )
-        named[name], owners[name] = item, plugin
-    return named
-
-
-def _checked_engine(plugin: str, item: object) -> Engine:
-    _check_shape(plugin, item, "engine", "name", ("problems", "launch_plan"))
-    engine: Engine = item  # type: ignore[assignment] # the shape was checked; Protocols cannot be narrowed to here
-    return engine
-
-
-def _checked_source(plugin: str, item: object) -> ModelSource:
-    _check_shape(plugin, item, "model source", "scheme", ("fetch",))
-    source: ModelSource = item  # type: ignore[assignment] # the shape was checked
-    return source
-
-
-def _checked_environment(plugin: str, item: object) -> LocalEnvironment:
-    if not isinstance(item, LocalEnvironment):
-        raise _broken(plugin, f"contributed {_told_type(item)} where a LocalEnvironment is wanted")
-    if not item.name or not item.images:
-        raise _broken(plugin, f"contributed a local environment without name or images: {item!r}")
-    return item
-
-
-def _check_shape(plugin: str, item: object, kind: str, name_attribute: str, methods: Sequence[str]) -> None:
-    if isinstance(item, type):
-        raise _broken(plugin, f"contributed the class {item.__qualname__} as {kind}; an object is wanted")
-    name = getattr(item, name_attribute, None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _broken(
-            plugin,
-            f"contributed the {kind} {_told_type(item)} whose {name_attribute} is {name!r}; "
-            "lower-case letters, digits and dashes are wanted",
-        )
-    absent = [method for method in methods if not callable(getattr(item, method, None))]
-    if absent:
-        raise _broken(plugin, f"contributed the {kind} {name!r} without {', '.join(f'{m}()' for m in absent)}")
-
-
-def _known(items: Mapping[str, _T], name: str, kind: str) -> _T:
-    try:
-        return items[name]
-    except KeyError:
-        pass
-    import difflib
-
-    near = difflib.get_close_matches(name, items, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    raise PluginError(
-        f"no plugin contributes the {kind} {name!r}{guess}",
-        way_out=f"Known: {', '.join(sorted(items)) or 'none'}. Others come with a package that has an entry point "
-        f"in {ENTRY_POINT_GROUP}; RAYFLEET_DISABLE_PLUGINS may be hiding one.",
-    )
+            raise _broken(name, f"returned {type_words(result)} from {hook.name}; a list or tuple is wanted")
+        yield from ((name, item) for item in result)
 
 
 def _broken(plugin: str, what: str) -> PluginError:
@@ -204,9 +132,5 @@ def _broken(plugin: str, what: str) -> PluginError:
     )
 
 
-def _told(error: BaseException) -> str:
+def _error_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _told_type(value: object) -> str:
-    return f"a {type(value).__name__}"

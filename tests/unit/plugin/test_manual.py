@@ -44,7 +44,7 @@ def test_the_manual_names_every_hook_with_its_signature_and_no_other() -> None:
 
 
 def test_the_example_engine_is_usable() -> None:
-    engine = _loaded().engine("echo")
+    engine = _loaded().engines["echo"]
     serving = Serving(engine="echo", model="m", served_model_name="m")
     assert engine.problems(serving) == ()
     assert isinstance(engine.launch_plan(serving), LaunchPlan)
@@ -53,9 +53,9 @@ def test_the_example_engine_is_usable() -> None:
 
 
 def test_the_example_model_source_is_usable(tmp_path: Path) -> None:
-    found = _loaded().source_of("zoo:tiny")
-    assert found is not None
-    source, rest = found
+    source_and_rest = _loaded().source_of("zoo:tiny")
+    assert source_and_rest is not None
+    source, rest = source_and_rest
     with pytest.raises(EnvironmentProblem, match="zoo:tiny"):
         source.fetch(rest, ModelFormat.GGUF, tmp_path, lambda _: None)
     (tmp_path / "zoo").mkdir()
@@ -64,4 +64,4 @@ def test_the_example_model_source_is_usable(tmp_path: Path) -> None:
 
 
 def test_the_example_environment_is_usable() -> None:
-    assert [environment.name for environment in _loaded().local_environments] == ["echo"]
+    assert list(_loaded().local_environments) == ["echo"]

@@ -50,7 +50,7 @@ async def _run(settings: NodeSettings) -> None:
             folders=settings.folders,
             slots=Slots(settings.folders),
             session=session,
-            environments=load(disabled=plugins.disabled).local_environments,
+            environments=tuple(load(disabled=plugins.disabled).local_environments.values()),
             cache=plugins.cache,
             own_bin=Path(sys.executable).parent,
             variables=own_variables(),

@@ -8,6 +8,7 @@ from rayfleet.model.engine import LocalEnvironment
 
 # The environment that runs the node itself stands for our own images.
 HOST_IMAGES = ("rayfleet/sidecar", "rayfleet.local/host")
+_HOST = LocalEnvironment(name="host", images=HOST_IMAGES)
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Where packages and models come from, and whom to trust for it: pods that fetch a model need it as the person who
 # started them does.
@@ -29,11 +30,9 @@ class ImageNotFound(CannotConfigure):
 
 def environment_of(image: str, environments: Sequence[LocalEnvironment]) -> LocalEnvironment:
     """Return the environment of an image (``name`` or ``name:tag``). Raises ImageNotFound, naming the known ones."""
-    for environment in environments:
-        if any(image == known or image.startswith((f"{known}:", f"{known}@")) for known in environment.images):
+    for environment in (*environments, _HOST):
+        if environment.stands_for(image):
             return environment
-    if any(image == known or image.startswith(f"{known}:") for known in HOST_IMAGES):
-        return LocalEnvironment(name="host", images=HOST_IMAGES)
     known_images = sorted({*HOST_IMAGES, *(each for environment in environments for each in environment.images)})
     raise ImageNotFound(
         f"image {image!r} has no environment on this machine; known: {', '.join(known_images)}. "

@@ -27,16 +27,17 @@ def models_to_fetch(registry: Registry, fleets: Iterable[ReadOnlyJson]) -> tuple
         serving = decode_fleet(raw).spec.serving
         if serving is None or registry.source_of(serving.model) is None:
             continue
-        engine = registry.engine(serving.engine)
+        engine = registry.engines.get(serving.engine)
+        if engine is None or engine.model_format is None or engine.problems(serving):
+            continue  # a fleet that cannot be served says so in its status
         image = serving.image or engine.launch_plan(serving).image
-        if engine.model_format is not None and _is_this_environment(registry, image):
+        if _is_this_environment(registry, image):
             models[ModelToFetch(reference=serving.model, form=engine.model_format)] = None
     return tuple(models)
 
 
 def _is_this_environment(registry: Registry, image: str) -> bool:
     return any(
-        not environment.cache_folder
-        and any(image == known or image.startswith(f"{known}:") for known in environment.images)
-        for environment in registry.local_environments
+        not environment.cache_folder and environment.stands_for(image)
+        for environment in registry.local_environments.values()
     )
