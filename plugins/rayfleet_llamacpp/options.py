@@ -3,13 +3,18 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NoReturn
 
-from rayfleet.model.errors import SettingsError
+from rayfleet.model.errors import FieldError, SettingsError
+from rayfleet.plugin.arguments import OF_THE_PLAN, PATH, drain_problems, flag_problems
 from rayfleet.plugin.settings import read_plugin_settings
 
-# What the launch plan sets itself; `spec.serving.arguments` must not set it again.
-_OF_THE_PLAN = frozenset({"--model", "--served-model-name", "--nodes", "--host", "--port"})
+# What the launch plan sets itself; `spec.serving.args` must not set it again.
+_REFUSED = MappingProxyType(
+    dict.fromkeys(("--model", "--served-model-name", "--nodes", "--host", "--port"), OF_THE_PLAN)
+)
+_REQUIRED = ("--model", "m", "--served-model-name", "m", "--nodes", "1", "--host", "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,19 +62,20 @@ def decode_options(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     )
 
 
-def argument_problem(arguments: Sequence[str]) -> str:
-    """Return what is wrong with the engine arguments of a manifest, in words; empty when nothing is."""
-    for argument in arguments:
-        if argument.partition("=")[0] in _OF_THE_PLAN:
-            return f"{argument.partition('=')[0]} is set by rayfleet from the other fields of spec.serving"
-        if argument in {"-h", "--help"}:
-            return f"{argument} would end the engine at once"
-    required = ("--model", "m", "--served-model-name", "m", "--nodes", "1", "--host", "127.0.0.1")
+def argument_problems(arguments: Sequence[str]) -> tuple[FieldError, ...]:
+    """Return what is wrong with the engine arguments of a manifest."""
+    refused = tuple(flag_problems(arguments, _REFUSED))
+    if refused:
+        return refused
     try:
-        _parser().parse_args([*required, *arguments])
+        return tuple(drain_problems("--drain-seconds", drain_seconds(arguments)))
     except SettingsError as error:
-        return error.message
-    return ""
+        return (FieldError(path=PATH, message=error.message),)
+
+
+def drain_seconds(arguments: Sequence[str]) -> float:
+    """Return how long the driver finishes requests after SIGTERM; SettingsError when it would refuse the arguments."""
+    return float(_parser().parse_args([*_REQUIRED, *arguments]).drain_seconds)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -9,50 +9,43 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from types import MappingProxyType
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
+from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
+from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems
 from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.frame import RAY_VERSION, head_launch, worker_launch
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
-from rayfleet_vllm.scripts import RAY_VERSION, Launch, Limits, head_script, worker_script
+from rayfleet_vllm.launch import NODES_PORT, PORT, launch_frame
 
 # The stock images of 2026 ship no Ray any more, and the head script says so and ends: this default wants one that was
-# built
-# `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in
+# built `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in
 # `spec.serving.image`.
 IMAGE = "vllm/vllm-openai:v0.14.0"
-PORT = 8000
-NODES_PORT = 8081
 
-# When a head starts anew, raylets of its former life must end soon, so that their pods join the new one: Ray's default
-# is 60 s.
-_ENVIRONMENT = MappingProxyType(
+_DRAIN_FLAG = "--shutdown-timeout"
+_REFUSED = MappingProxyType(
     {
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
-        "RAY_raylet_liveness_self_check_interval_ms": "3000",
+        **dict.fromkeys(
+            (
+                "--model",
+                "--served-model-name",
+                "--host",
+                "--port",
+                "--distributed-executor-backend",
+                "--tensor-parallel-size",
+                "-tp",
+                "--pipeline-parallel-size",
+                "-pp",
+            ),
+            OF_THE_PLAN,
+        ),
+        **dict.fromkeys(
+            ("--data-parallel-size", "-dp", "--nnodes", "-n", "--node-rank", "-r", "--headless"),
+            "is not for a replica on Ray: use nodes, parallelism and spec.replicas",
+        ),
     }
 )
-
-# What the launch plan sets itself; vLLM takes `_` for `-` in flags.
-_OF_THE_PLAN = frozenset(
-    {
-        "--model",
-        "--served-model-name",
-        "--host",
-        "--port",
-        "--distributed-executor-backend",
-        "--tensor-parallel-size",
-        "-tp",
-        "--pipeline-parallel-size",
-        "-pp",
-    }
-)
-_OTHER_WAYS_TO_SPREAD = frozenset({"--data-parallel-size", "-dp", "--nnodes", "-n", "--node-rank", "-r", "--headless"})
-
-# After the drain of --shutdown-timeout (vLLM's default: none) it ends within this time, or hangs.
-_END_SECONDS = 10
-# A pod is killed 60 s after it was told to end; the head waits for its gateways first, and Ray wants some seconds too.
-_MOST_DRAIN_SECONDS = 40
 
 
 class Vllm:
@@ -64,42 +57,24 @@ class Vllm:
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         """Return what vLLM on Ray cannot do of ``serving``; see Engine."""
-        return (*_parallelism_problems(serving), *_model_problems(serving), *_argument_problems(serving))
+        return (
+            *_parallelism_problems(serving),
+            *_model_problems(serving),
+            *flag_problems(serving.arguments, _REFUSED),
+            *drain_problems(_DRAIN_FLAG, _drain_seconds(serving.arguments)),
+        )
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return how head and workers are started; see Engine."""
-        reference = split_reference(serving.model)
-        launch = Launch(
-            # A path is the engine's to read as it stands; only other schemes have to be brought.
-            model=reference.rest if reference.scheme == PATH_SCHEME else serving.model,
-            is_fetched=reference.scheme not in {"", PATH_SCHEME},
-            nodes=serving.nodes,
-            port=PORT,
-            nodes_port=NODES_PORT,
-            arguments=_engine_arguments(serving),
-        )
-        limits = Limits(stop=(_drain_seconds(serving.arguments) or 0) + _END_SECONDS)
-        environment = {**_ENVIRONMENT, **serving.environment}
+        frame = launch_frame(serving, _drain_seconds(serving.arguments))
         ray_start = _ray_start_params(serving)
         return LaunchPlan(
-            image=serving.image or IMAGE,
-            ray_version=serving.ray_version or RAY_VERSION,
-            head=NodeLaunch(script=head_script(launch, limits), environment=environment, ray_start_params=ray_start),
-            worker=NodeLaunch(
-                script=worker_script(launch, limits), environment=environment, ray_start_params=ray_start
-            ),
+            image=IMAGE,
+            ray_version=RAY_VERSION,
+            head=head_launch(frame, ray_start),
+            worker=worker_launch(frame, ray_start),
             probe=EngineProbe(port=PORT, nodes_port=NODES_PORT),
         )
-
-
-def _engine_arguments(serving: Serving) -> tuple[str, ...]:
-    return (
-        *("--served-model-name", serving.served_model_name),
-        *("--distributed-executor-backend", "ray"),
-        *("--tensor-parallel-size", str(serving.parallelism.tensor)),
-        *("--pipeline-parallel-size", str(serving.parallelism.pipeline)),
-        *serving.arguments,
-    )
 
 
 def _ray_start_params(serving: Serving) -> Mapping[str, str]:
@@ -142,34 +117,12 @@ def _model_problems(serving: Serving) -> Iterator[FieldError]:
         )
 
 
-def _argument_problems(serving: Serving) -> Iterator[FieldError]:
-    for index, argument in enumerate(serving.arguments):
-        flag = argument.partition("=")[0]
-        flag = flag.replace("_", "-") if flag.startswith("--") else flag
-        message = ""
-        if flag in _OF_THE_PLAN:
-            message = f"{flag} is set by rayfleet from the other fields of spec.serving"
-        elif flag in _OTHER_WAYS_TO_SPREAD:
-            message = f"{flag} is not for a replica on Ray: use nodes, parallelism and spec.replicas"
-        elif flag in {"-h", "--help"}:
-            message = f"{flag} would end the engine at once"
-        if message:
-            yield FieldError(path=f"spec.serving.args[{index}]", message=message)
-    drain = _drain_seconds(serving.arguments)
-    if drain is not None and drain > _MOST_DRAIN_SECONDS:
-        yield FieldError(
-            path="spec.serving.args",
-            message=f"--shutdown-timeout {drain} is more than {_MOST_DRAIN_SECONDS}, "
-            "and the pod would be killed before it ends",
-        )
-
-
-def _drain_seconds(arguments: tuple[str, ...]) -> int | None:
-    """Return the last ``--shutdown-timeout``, whole seconds; None when there is none that can be read."""
-    found = None
+def _drain_seconds(arguments: tuple[str, ...]) -> int:
+    """Return the last ``--shutdown-timeout``, whole seconds; vLLM's default, 0, when there is none that can be read."""
+    seconds = 0
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         flag, is_joined, joined = argument.partition("=")
         value = joined if is_joined else following
-        if flag.replace("_", "-") == "--shutdown-timeout" and value.isdecimal():
-            found = int(value)
-    return found
+        if flag.replace("_", "-") == _DRAIN_FLAG and value.isdecimal():
+            seconds = int(value)
+    return seconds

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.serving import Serving
-from rayfleet.planning.render import fleet_template
+from rayfleet.planning.render import fleet_template, render_template
 from rayfleet.plugin.contracts import Engine, ModelFormat
 
 FOLDER = Path(__file__).parent / "render"
@@ -101,6 +102,22 @@ def test_what_an_engine_cannot_do_is_the_manifest_s_error() -> None:
     with pytest.raises(ManifestError) as caught:
         fleet_template(fleet, engines)
     assert caught.value.errors == (problem,)
+
+
+def test_what_the_manifest_names_wins_over_the_engines_choice() -> None:
+    fleet, engine = load("llamacpp-two-nodes")
+    own = {"MODEL": "mine", "OWN": "1"}
+    serving = replace(serving_of(fleet), image="example/mine:2", ray_version="2.40.0", environment=own)
+    plan = engine.launch_plan(serving)
+    worker = replace(plan.worker, environment={"MODEL": "the engine's", "KEPT": "1"})
+    spec = render_template(serving, replace(plan, worker=worker), fleet.meta).spec
+    assert spec["rayVersion"] == "2.40.0"
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        ray = group["template"]["spec"]["containers"][0]
+        assert ray["image"] == "example/mine:2"
+        values = {entry["name"]: entry.get("value") for entry in ray["env"]}
+        assert (values["MODEL"], values["OWN"]) == ("mine", "1")
+    assert values["KEPT"] == "1"
 
 
 def test_a_port_of_its_own_is_noted_for_the_service() -> None:

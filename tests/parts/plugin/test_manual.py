@@ -1,8 +1,12 @@
 """plugins/README.md shows every hook with its exact arguments, and its examples work."""
 
+import dataclasses
+import importlib
 import inspect
 import re
+import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +16,14 @@ from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.serving import Serving
 from rayfleet.plugin import hookspecs
 from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.frame import Frame
 from rayfleet.plugin.registry import Registry, load
+from rayfleet.testing.suites.engine import EngineSuite
 
 MANUAL = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("rayfleet_")}
 PLUGINS = ("llamacpp", "vllm", "models")
+CHECKS = [name for name in dir(EngineSuite) if name.startswith("test_")]
 
 
 def _signature(name: str) -> str:
@@ -26,21 +33,50 @@ def _signature(name: str) -> str:
     return f"{name}({arguments}) -> {returned}"
 
 
-def _example(name: str) -> types.ModuleType:
-    section = MANUAL.split(f"### `{name}(")[1].split("\n## ")[0].split("\n### ")[0]
-    code = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
-    assert len(code) == 1
-    module = types.ModuleType(f"example_{name}")
-    exec(compile(code[0], f"plugins/README.md:{name}", "exec"), vars(module))  # noqa: S102 - our own manual
+def _section(name: str) -> str:
+    return MANUAL.split(f"### `{name}(")[1].split("\n## ")[0].split("\n### ")[0]
+
+
+def _codes(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", _section(name), flags=re.DOTALL)
+
+
+def _module(name: str, code: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    exec(compile(code, f"plugins/README.md:{name}", "exec"), vars(module))  # noqa: S102 - our own manual
     return module
 
 
 def _loaded() -> Registry:
-    return load(disabled=PLUGINS, extra={name: _example(name) for name in HOOKS})
+    return load(disabled=PLUGINS, extra={name: _module(name, _codes(name)[0]) for name in HOOKS})
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineSuite]:
+    """Yield the example's suite for the example's engine, which is a file as a plugin is."""
+    engine, test = _codes("rayfleet_engines")
+    (tmp_path / "echo_plugin.py").write_text(engine, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    made: EngineSuite = vars(_module("test_echo", test))["TestEcho"]()
+    yield made
+    sys.modules.pop("echo_plugin", None)
 
 
 def test_the_manual_names_every_hook_with_its_signature_and_no_other() -> None:
     assert re.findall(r"### `(rayfleet_.*)`", MANUAL) == [_signature(name) for name in HOOKS]
+
+
+def test_every_hook_says_when_it_is_called_what_may_be_raised_and_who_owns_the_result() -> None:
+    for name, hook in HOOKS.items():
+        words = re.findall(r"^ *(Called|Raises|Owner|:return): ", inspect.getdoc(hook) or "", flags=re.MULTILINE)
+        assert words == ["Called", "Raises", "Owner", ":return"], name
+
+
+def test_the_manual_names_every_field_of_a_frame_and_no_other() -> None:
+    table = _section("rayfleet_engines").split("| field of `Frame` |")[1].split("\n\n")[0]
+    fields = {field.name for field in dataclasses.fields(Frame)}
+    assert sorted(re.findall(r"^\| `(\w+)` ", table, flags=re.MULTILINE)) == sorted(fields)
 
 
 def test_the_example_engine_is_usable() -> None:
@@ -50,6 +86,12 @@ def test_the_example_engine_is_usable() -> None:
     assert isinstance(engine.launch_plan(serving), LaunchPlan)
     two = Serving(engine="echo", model="m", served_model_name="m", nodes=2)
     assert [str(problem) for problem in engine.problems(two)] == ["spec.serving.nodes: echo works on one node, not 2"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_example_engine_keeps_its_promises(suite: EngineSuite, check: str, tmp_path: Path) -> None:
+    method = getattr(suite, check)
+    method(tmp_path) if "tmp_path" in method.__annotations__ else method()
 
 
 def test_the_example_model_source_is_usable(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""What a manifest may not hand to an engine's command, whatever the engine. Pure.
+
+Every word of ``spec.serving.args`` goes to the engine as it stands, so a flag that the launch plan sets too would win
+over it or lose to it unseen. Such a flag is refused with its field.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from rayfleet.model.errors import FieldError
+
+PATH = "spec.serving.args"
+OF_THE_PLAN = "is set by rayfleet from the other fields of spec.serving"
+# A pod is killed 60 s after it was told to end; the head waits for gateways first, and Ray wants some seconds too.
+MOST_DRAIN_SECONDS = 40
+
+_ENDS_AT_ONCE = MappingProxyType(dict.fromkeys(("-h", "--help"), "would end the engine at once"))
+
+
+def flag_problems(arguments: Sequence[str], refused: Mapping[str, str]) -> Iterator[FieldError]:
+    """Yield a problem for each argument that is a flag of ``refused``, which says why, or asks for help, in order.
+
+    ``--flag=value`` is the flag too, and ``_`` counts as ``-`` in long flags: Python's engines take both.
+    """
+    reasons = {**_ENDS_AT_ONCE, **refused}
+    for index, argument in enumerate(arguments):
+        flag = argument.partition("=")[0]
+        flag = flag.replace("_", "-") if flag.startswith("--") else flag
+        if flag in reasons:
+            yield FieldError(path=f"{PATH}[{index}]", message=f"{flag} {reasons[flag]}")
+
+
+def drain_problems(flag: str, seconds: float) -> Iterator[FieldError]:
+    """Yield a problem when the drain that ``flag`` asks for would outlive the pod."""
+    if seconds > MOST_DRAIN_SECONDS:
+        message = f"{flag} {seconds:g} is more than {MOST_DRAIN_SECONDS}, and the pod would be killed before it ends"
+        yield FieldError(path=PATH, message=message)

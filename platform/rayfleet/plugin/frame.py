@@ -1,0 +1,266 @@
+"""The bash texts that start the nodes of a replica, the same for every engine on Ray. Pure.
+
+An engine gives its command, its limits and its environment (:class:`Frame`). What is hard to get right is here:
+
+- The head runs Ray, the engine's companions and the engine. The end of any of them ends the rest and the script, so
+  that the container is started anew. With the engine's own status when it was the engine; an engine that ends well
+  without being asked to has failed.
+- SIGTERM goes to the head's engine alone, which may drain; what does not end in time is killed with all that descends
+  from it. Only then Ray is ended: SIGTERM, 3 s, SIGKILL (Ray drains for up to 30 s, for nothing: the engine is gone).
+- A worker brings the model, if it has to be brought, then runs Ray and watches its head's port for its whole life:
+  ``ray start --address`` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. Gone for
+  the limit, the script ends, and the container's restart finds the head's new address.
+- SIGTERM is heard at every step, no step waits without a limit, and a script that was asked to end ends with 0.
+
+The texts run as the first process of a container, where a signal without a trap is not heard at all, in stock images:
+bash 5, coreutils, sed. Nothing in them is Kubernetes' to replace (``$$``, ``$(NAME)``), and no line of prose speaks of
+Ray's own commands, which the node of a single machine rewrites. Tried with Ray 2.60.0.
+"""
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from rayfleet.model.engine import NodeLaunch
+
+RAY_VERSION = "2.60.0"
+
+# After its drain an engine ends within this time, or hangs.
+END_SECONDS = 10
+HEAD_SECONDS = 60
+
+# A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray
+# lets 60 s pass in both cases: the head stays away, and another one answers in its place.
+_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+        "RAY_raylet_liveness_self_check_interval_ms": "3000",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What an engine gives to its scripts; commands are shell text, with every foreign word quoted.
+
+    ``command`` is the engine on the head, one command that becomes its process. ``before`` are lines that run first in
+    that process; each that may fail says ``|| exit 1``. ``companions`` run beside Ray on the head, by what a person
+    calls them (``observer of Ray's nodes``). ``definitions`` are assignments for all of these.
+    ``bring`` is a command that brings the model to a node and prints where it is: every worker runs it before it joins,
+    and the head before the engine, whose ``command`` and ``before`` find what it printed in ``$model``.
+    ``programs`` have to be in the image besides ``ray``; ``way_out`` tells what to do about an image that lacks one.
+    ``drain_seconds`` is how long the engine may go on after SIGTERM, ``head_seconds`` how long a worker bears the
+    closed port of its head; both whole or fractions of seconds.
+    """
+
+    command: str
+    programs: tuple[str, ...]
+    way_out: str
+    before: str = ""
+    companions: Mapping[str, str] = field(default_factory=dict)
+    definitions: str = ""
+    bring: str = ""
+    drain_seconds: float = 0
+    head_seconds: int = HEAD_SECONDS
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def head_launch(frame: Frame, ray_start_params: Mapping[str, str]) -> NodeLaunch:
+    """Return how the head is started; ``ray_start_params`` as in NodeLaunch."""
+    return NodeLaunch(
+        script=_head_script(frame),
+        environment={**_ENVIRONMENT, **frame.environment},
+        ray_start_params=ray_start_params,
+    )
+
+
+def worker_launch(frame: Frame, ray_start_params: Mapping[str, str]) -> NodeLaunch:
+    """Return how a worker is started; ``ray_start_params`` as in NodeLaunch."""
+    return NodeLaunch(
+        script=_worker_script(frame),
+        environment={**_ENVIRONMENT, **frame.environment},
+        ray_start_params=ray_start_params,
+    )
+
+
+# Bash 5.2 cannot wait for one of several processes without missing some: `wait -n` passes over a job that ended before
+# another was started, a signal in the moment before it waits is not heard until it has waited, and a wait after one
+# that a signal ended may never return (all three seen under load). So the scripts look ten times a second, at a cost of
+# 0.2% of a core. `rest` is a pause that needs no process.
+#
+# `trees` prints living processes and all that descend from them. Orphans of one that died are not found any more: hence
+# `family`, which is what descended from those that were told to end, as it was then.
+_START = r"""set -u
+say() { echo "rayfleet: $*" >&2; }
+for program in $programs; do
+  command -v "$program" >/dev/null && continue
+  say "this image has no '$program'. $way_out"
+  exit 1
+done
+stop=0
+trap 'stop=1' TERM INT
+exec {idle}<> <(:)
+rest() { IFS= read -r -t 0.1 -u "$idle" _; }
+lives() { kill -0 "$1" 2>/dev/null; }
+all_live() {
+  local process
+  for process in "$@"; do lives "$process" || return 1; done
+}
+none_lives() {
+  local process
+  for process in "$@"; do lives "$process" && return 1; done
+  return 0
+}
+tree() {
+  local child
+  echo "$1"
+  for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do tree "$child"; done
+}
+trees() {
+  local process
+  for process in "$@"; do lives "$process" && tree "$process"; done
+}
+start_timer() {
+  sleep "$1" &
+  timer=$!
+  disown "$timer" 2>/dev/null
+}
+family=
+finish() {
+  family="$family $(trees "$@")"
+  kill -TERM "$@" 2>/dev/null
+  start_timer 3
+  until none_lives "$@" || ! lives "$timer"; do rest; done
+  kill -KILL "$timer" $family $(trees "$@") 2>/dev/null
+}
+"""
+
+# - A head that is started again on a machine where its former workers still run is refused by Ray ("already running")
+#   as long as the file of its former life names the same address.
+# - An engine may hang for ever after SIGTERM, as vLLM 0.32.0 with a stream open ("Waiting for connections to close"):
+#   hence the timer.
+# - A process that was forked this very moment may lose a SIGTERM. As long as the engine is this script yet, it has
+#   nothing to finish either: SIGKILL.
+_HEAD = r"""is_this_script() {
+  local its own
+  mapfile -d '' -t its 2>/dev/null </proc/"$1"/cmdline
+  mapfile -d '' -t own </proc/self/cmdline
+  [ "${its[*]}" = "${own[*]}" ]
+}
+end_engine() {
+  family=$(trees "$engine")
+  if is_this_script "$engine"; then kill -KILL $family; else kill -TERM "$engine"; fi 2>/dev/null
+  start_timer "$end_limit"
+}
+temp=$(sed -n 's/.*--temp-dir[= ]\([^ ]*\).*/\1/p' <<<"$KUBERAY_GEN_RAY_START_CMD")
+[ -z "$temp" ] || rm -f "$temp/ray_current_cluster"
+eval "exec $KUBERAY_GEN_RAY_START_CMD" &
+ray=$!
+beside=()
+for index in "${!companions[@]}"; do
+  "companion_$index" &
+  beside+=("$!")
+done
+serve &
+engine=$!
+timer=
+while all_live "$ray" "$engine" "${beside[@]}" $timer; do
+  [ "$stop" = 0 ] || [ -n "$timer" ] || end_engine
+  rest
+done
+status=1
+all_live $timer || { say "the engine did not end within $end_limit s; killing it"; kill -KILL $(trees "$engine"); }
+lives "$engine" || { wait "$engine"; status=$?; say "the engine ended ($status)"; }
+for index in "${!companions[@]}"; do
+  lives "${beside[$index]}" || { say "the ${companions[$index]} ended; ending the engine"; status=1; }
+done
+lives "$ray" || { say "Ray ended; ending the engine"; status=1; }
+finish "$ray" "$engine" "${beside[@]}" $timer
+[ "$stop" = 0 ] || exit 0
+[ "$status" != 0 ] || status=1
+exit "$status"
+"""
+
+# The model has to be there before the node joins: the head starts its engine when all nodes have.
+_BRINGING = r"""bring >/dev/null &
+bringing=$!
+while lives "$bringing" && [ "$stop" = 0 ]; do rest; done
+[ "$stop" = 0 ] || { finish "$bringing"; exit 0; }
+wait "$bringing" || { say "the model could not be brought here"; exit 1; }
+"""
+
+_WORKER = r"""head=${RAY_ADDRESS%:*} port=${RAY_ADDRESS##*:}
+eval "exec $KUBERAY_GEN_RAY_START_CMD" &
+ray=$!
+silent=0
+while lives "$ray" && [ "$stop" = 0 ]; do
+  if timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$head" "$port" 2>/dev/null; then
+    silent=0
+  else
+    silent=$((silent + 2))
+    if [ "$silent" -ge "$head_limit" ]; then
+      say "no Ray head at $RAY_ADDRESS for $head_limit s; ending this node so that it is started anew"
+      break
+    fi
+  fi
+  start_timer 2
+  while all_live "$ray" "$timer" && [ "$stop" = 0 ]; do rest; done
+  kill -KILL "$timer" 2>/dev/null
+done
+finish "$ray"
+[ "$stop" = 0 ] || exit 0
+exit 1
+"""
+
+
+def _head_script(frame: Frame) -> str:
+    companions = list(frame.companions.items())
+    # Spaces: Kubernetes would look for a variable called "bring".
+    return "".join(
+        (
+            _image_needs(frame),
+            f"end_limit={math.ceil(frame.drain_seconds) + END_SECONDS}\n",
+            _lines(frame.definitions),
+            _bring_function(frame),
+            _function("serve", "model=$( bring ) || exit 1" if frame.bring else "", frame.before, frame.command),
+            f"companions=({' '.join(shlex.quote(name) for name, _ in companions)})\n",
+            *(_function(f"companion_{index}", command) for index, (_, command) in enumerate(companions)),
+            _START,
+            _HEAD,
+        )
+    )
+
+
+def _worker_script(frame: Frame) -> str:
+    return "".join(
+        (
+            _image_needs(frame),
+            f"head_limit={frame.head_seconds}\n",
+            _bring_function(frame),
+            _START,
+            _BRINGING if frame.bring else "",
+            _WORKER,
+        )
+    )
+
+
+def _image_needs(frame: Frame) -> str:
+    programs = " ".join(("ray", *frame.programs))
+    return f"programs={shlex.quote(programs)}\nway_out={shlex.quote(frame.way_out)}\n"
+
+
+def _bring_function(frame: Frame) -> str:
+    return _function("bring", frame.bring) if frame.bring else ""
+
+
+def _function(name: str, *texts: str) -> str:
+    """Return a shell function that runs all texts but the last, and then becomes the last, which is one command."""
+    *first, command = texts
+    return f"{name}() {{\n{''.join(map(_lines, first))}exec {command}\n}}\n"
+
+
+def _lines(text: str) -> str:
+    """Return ``text`` with a newline at its end, unless it is empty."""
+    return text if not text or text.endswith("\n") else f"{text}\n"

@@ -1,0 +1,155 @@
+"""The engine that a suite is about, and ways to ask it and to run it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rayfleet.manifest.serving import encode_serving
+from rayfleet.model.engine import LaunchPlan, NodeLaunch
+from rayfleet.model.fleet import RayClusterTemplate
+from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.serving import Serving
+from rayfleet.planning.render import render_template
+from rayfleet.plugin.contracts import Engine
+from rayfleet.testing.launching import LIMIT_SECONDS, NO_HEAD, Image, Running, real
+
+STAYS = f"exec {real('sleep')} 60"
+# Hears no SIGTERM, and has a child that hears none: an engine that hangs, or Ray's daemons while they drain.
+DEAF = f"trap '' TERM; {real('sleep')} 60 & touch deaf; {real('sleep')} 60"
+_NOTES_ITS_WORDS = r"""printf '%s\0' "$@" >engine.words; touch engine.noted"""
+_ASKS_ANEW = """\
+import json, sys
+before = set(sys.modules)
+from importlib import import_module
+plugin = import_module(sys.argv[1])
+engine = {engine.name: engine for engine in plugin.rayfleet_engines()}[sys.argv[2]]
+imported = sorted(set(sys.modules) - before)
+from rayfleet.manifest.serving import decode_serving
+serving = decode_serving(json.load(sys.stdin), default_name="")
+answers = [repr(engine.problems(serving)), repr(engine.launch_plan(serving))]
+print(json.dumps({"imported": imported, "answers": answers}))
+"""
+
+
+class TestedEngine:
+    """What a subclass says.
+
+    ``plugin`` is the module that contributes the engine ``name``, and ``program`` the program that is the engine, on
+    the head. ``programs`` are the other programs of its image that its scripts need besides ``ray``, as bash texts, run
+    in a folder of the test. ``arguments`` are some of ``spec.serving.args`` that it takes. ``drain_flag`` is the flag
+    by which it is told for how many seconds it may finish requests, None when it has none. ``node_counts`` are numbers
+    of nodes that it can use, and ``limit_seconds`` bounds each wait.
+    """
+
+    plugin: ModuleType
+    name: str
+    program: str
+    arguments: tuple[str, ...]
+    drain_flag: str | None
+    programs: Mapping[str, str] = {}
+    node_counts: tuple[int, ...] = (1, 2)
+    limit_seconds: float = LIMIT_SECONDS
+
+    def serving(self, nodes: int) -> Serving:
+        """Return what the engine can do on that many nodes, with neither arguments nor environment."""
+        raise NotImplementedError
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, as the plugin's hook gives it."""
+        engines: Sequence[Engine] = self.plugin.rayfleet_engines()
+        return next(engine for engine in engines if engine.name == self.name)
+
+    @property
+    def most(self) -> Serving:
+        """What the engine can do on the most of its nodes."""
+        return self.serving(max(self.node_counts))
+
+    def plans(self) -> Iterator[LaunchPlan]:
+        """Yield the launch plan for each number of nodes."""
+        for nodes in self.node_counts:
+            yield self.engine.launch_plan(self.serving(nodes))
+
+    def launches(self) -> Iterator[NodeLaunch]:
+        """Yield how head and worker are started, for each number of nodes."""
+        for plan in self.plans():
+            yield from (plan.head, plan.worker)
+
+    def rendered(self, serving: Serving) -> RayClusterTemplate:
+        """Return the template of a replica."""
+        return render_template(serving, self.engine.launch_plan(serving), ObjectMeta(name="tested"))
+
+    def asked_anew(self, serving: Serving, seed: str) -> Mapping[str, Any]:
+        """Return what a process of its own says: ``answers`` of the engine as text, modules ``imported`` for it.
+
+        ``seed`` is that of Python's hashes, on which the order of sets depends.
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", _ASKS_ANEW, self.plugin.__name__, self.name],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
+            input=json.dumps(encode_serving(serving)),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        report: Mapping[str, Any] = json.loads(done.stdout)
+        return report
+
+    def image(self, folder: Path, engine: str = STAYS, ray: str = STAYS) -> Image:
+        """Return an image whose engine notes its words, then does as ``engine`` says; as ``ray`` does Ray."""
+        image = Image(folder=folder, limit_seconds=self.limit_seconds)
+        for name, text in self.programs.items():
+            image.add(name, text)
+        image.add("ray", f"touch ray.started\n{ray}")
+        image.add(self.program, f"{_NOTES_ITS_WORDS}\n{engine}")
+        return image
+
+    def head(
+        self, image: Image, serving: Serving | None = None, ray_start: str = "ray start"
+    ) -> AbstractContextManager[Running]:
+        """Run the head's script of a serving, that of the most nodes unless another is given."""
+        return image.running(self.engine.launch_plan(serving or self.most).head, ray_start=ray_start)
+
+    def worker(self, image: Image, head: str = NO_HEAD) -> AbstractContextManager[Running]:
+        """Run the script of a worker whose head has that address."""
+        return image.running(self.engine.launch_plan(self.most).worker, head=head)
+
+    def words(self, serving: Serving, folder: Path) -> list[str]:
+        """Return the words after the engine's program, as they come to it."""
+        image = self.image(folder)
+        with self.head(image, serving):
+            image.wait_for("engine.noted")
+            return image.wait_for("engine.words").split("\0")[:-1]
+
+    def killed_after(self, serving: Serving, folder: Path) -> float:
+        """Return the seconds from SIGTERM to SIGKILL of an engine, and a child of it, that hear no SIGTERM."""
+        image = self.image(folder, engine=DEAF)
+        no_waiting(image)
+        with self.head(image, serving) as script:
+            image.wait_for("deaf")
+            script.terminate()
+            assert script.ended().status == 0
+        return max(slept(image))
+
+
+def no_waiting(image: Image) -> None:
+    """Let waiting take next to no time in the scripts, and note what ``sleep`` was asked for; see ``slept``.
+
+    Bash takes functions from the environment: the pauses of the frame, which start no process, are ``read -t 0.1``.
+    """
+    image.add("sleep", f'echo "$1" >>sleeps; exec {real("sleep")} 0.001')
+    image.variables["BASH_FUNC_read%%"] = '() { builtin read "${@/#0.1/0.002}"; }'
+
+
+def slept(image: Image) -> list[float]:
+    """Return how long ``sleep`` was asked to wait since ``no_waiting``, in seconds, in order."""
+    path = image.folder / "sleeps"
+    return [float(line) for line in path.read_text(encoding="utf-8").split()] if path.exists() else []

@@ -1,0 +1,172 @@
+"""What the frame does with each thing that an engine may give it; what it does for every engine is in the suite."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rayfleet.model.engine import NodeLaunch
+from rayfleet.plugin.frame import END_SECONDS, HEAD_SECONDS, Frame, head_launch, worker_launch
+from rayfleet.testing.launching import Image, real
+from rayfleet.testing.suites.engine.tested import DEAF, no_waiting, slept
+
+SLEEP = real("sleep")
+STAYS = f"exec {SLEEP} 60"
+NOTES = 'echo "$*" >$0.words; touch $0.started'
+FRAME = Frame(command="engine", programs=("engine",), way_out="Take another.")
+BESIDE = replace(FRAME, companions={"first": 'first "$word"', "second one": "second"}, definitions="word='a word'")
+
+BRINGS = replace(FRAME, bring="bring some-model", command='engine "$model"')
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    made = Image(folder=tmp_path)
+    for name in ("ray", "engine", "first", "second"):
+        made.add(name, f"{NOTES}; {STAYS}")
+    made.add("bring", f"{NOTES}; echo /cache/the-model")
+    return made
+
+
+def words(image: Image, program: str) -> str:
+    image.wait_for(f"bin/{program}.started")
+    return image.wait_for(f"bin/{program}.words").strip()
+
+
+def is_started(image: Image, program: str) -> bool:
+    return (image.folder / "bin" / f"{program}.started").exists()
+
+
+def test_what_runs_before_the_engine_runs_in_its_process(image: Image) -> None:
+    image.add("engine", f'echo "$BASHPID $WORD $*" >engine.words; touch bin/engine.started; {STAYS}')
+    frame = replace(FRAME, before="export WORD=early\necho $BASHPID >before.pid", command="engine one two")
+    with image.running(head_launch(frame, {})):
+        image.wait_for("bin/engine.started")
+    assert image.wait_for("engine.words").split() == [image.wait_for("before.pid").strip(), "early", "one", "two"]
+
+
+def test_an_engine_whose_preparation_fails_is_not_started(image: Image) -> None:
+    with image.running(head_launch(replace(FRAME, before="false || exit 7"), {})) as script:
+        assert script.ended().status == 7
+    assert not is_started(image, "engine")
+
+
+def test_a_head_ends_at_sigterm_while_it_prepares_with_all_that_it_began(image: Image) -> None:
+    with image.running(head_launch(replace(FRAME, before=f"touch preparing; {SLEEP} 60"), {})) as script:
+        image.wait_for("preparing")
+        script.terminate()
+        assert script.ended().status == 0
+    assert not is_started(image, "engine")
+
+
+def test_companions_run_beside_the_engine_and_know_the_definitions(image: Image) -> None:
+    with image.running(head_launch(BESIDE, {})) as script:
+        assert words(image, "first") == "a word"
+        assert words(image, "second") == ""
+        words(image, "engine")
+        script.terminate()
+        assert script.ended().status == 0
+
+
+@pytest.mark.parametrize(("program", "name"), [("first", "first"), ("second", "second one")])
+def test_a_head_ends_with_any_of_its_companions(image: Image, program: str, name: str) -> None:
+    image.add(program, f"until [ -e bin/engine.started ]; do {SLEEP} 0.02; done")
+    with image.running(head_launch(BESIDE, {})) as script:
+        ended = script.ended()
+    assert ended.status == 1
+    assert f"the {name} ended; ending the engine" in ended.output
+
+
+def test_a_companion_that_hangs_does_not_outlive_the_head(image: Image) -> None:
+    image.add("first", DEAF)
+    image.add("engine", f"until [ -e deaf ]; do {SLEEP} 0.02; done; exit 4")
+    no_waiting(image)
+    with image.running(head_launch(BESIDE, {})) as script:
+        assert script.ended().status == 4
+
+
+def test_a_model_is_brought_before_the_engine_starts(image: Image) -> None:
+    with image.running(head_launch(BRINGS, {})):
+        assert words(image, "engine") == "/cache/the-model"
+    assert words(image, "bring") == "some-model"
+
+
+def test_a_worker_has_the_model_before_it_joins(image: Image) -> None:
+    image.add("bring", f"[ -e bin/ray.started ] || touch early; {NOTES}")
+    with image.running(worker_launch(BRINGS, {})) as script:
+        words(image, "ray")
+        assert is_started(image, "bring")
+        assert (image.folder / "early").exists()
+        script.terminate()
+        assert script.ended().status == 0
+
+
+def test_without_the_model_nothing_starts(image: Image) -> None:
+    image.add("bring", "exit 3")
+    with image.running(head_launch(BRINGS, {})) as script:
+        assert script.ended().status == 1
+    assert not is_started(image, "engine")
+    (image.folder / "bin" / "ray.started").unlink(missing_ok=True)
+    with image.running(worker_launch(BRINGS, {})) as script:
+        ended = script.ended()
+    assert ended.status == 1
+    assert "the model could not be brought here" in ended.output
+    assert not is_started(image, "ray")
+
+
+@pytest.mark.parametrize("launch", [head_launch(BRINGS, {}), worker_launch(BRINGS, {})], ids=["head", "worker"])
+def test_sigterm_is_heard_while_a_model_is_brought(image: Image, launch: NodeLaunch) -> None:
+    image.add("bring", f"{NOTES}; {SLEEP} 60")
+    with image.running(launch) as script:
+        words(image, "bring")
+        script.terminate()
+        assert script.ended().status == 0
+    assert not is_started(image, "engine")
+
+
+@pytest.mark.parametrize(("drain", "limit"), [(0, END_SECONDS), (0.5, END_SECONDS + 1), (30, END_SECONDS + 30)])
+def test_an_engine_is_killed_when_it_outlives_its_drain(image: Image, drain: float, limit: float) -> None:
+    image.add("engine", DEAF)
+    no_waiting(image)
+    with image.running(head_launch(replace(FRAME, drain_seconds=drain), {})) as script:
+        image.wait_for("deaf")
+        script.terminate()
+        ended = script.ended()
+    assert ended.status == 0
+    assert f"the engine did not end within {limit} s; killing it" in ended.output
+    assert limit in slept(image)
+
+
+@pytest.mark.parametrize("limit", [4, HEAD_SECONDS])
+def test_a_worker_bears_a_dead_head_for_its_limit(image: Image, limit: int) -> None:
+    no_waiting(image)
+    with image.running(worker_launch(replace(FRAME, head_seconds=limit), {})) as script:
+        ended = script.ended()
+    assert f"no Ray head at 127.0.0.1:1 for {limit} s" in ended.output
+    assert slept(image).count(2) == limit // 2 - 1
+
+
+def test_a_program_that_the_image_lacks_is_named_with_the_way_out(image: Image) -> None:
+    image.take("engine")
+    with image.running(head_launch(FRAME, {})) as script:
+        assert script.ended().output == "rayfleet: this image has no 'engine'. Take another.\n"
+
+
+@pytest.mark.parametrize("frame", [FRAME, BESIDE, BRINGS], ids=["bare", "beside", "brings"])
+def test_every_script_is_bash_that_kubernetes_leaves_as_it_is(frame: Frame) -> None:
+    for launch in (head_launch(frame, {}), worker_launch(frame, {})):
+        subprocess.run(["/bin/bash", "-n", "-c", launch.script], check=True, timeout=10)
+        assert re.findall(r"\$\$|\$\(\w+\)", launch.script) == []
+
+
+def test_an_engine_adds_to_the_environment_that_all_have() -> None:
+    frame = replace(FRAME, environment={"OWN": "1", "RAY_gcs_rpc_server_reconnect_timeout_s": "20"})
+    for launch in (head_launch(frame, {"num-gpus": "1"}), worker_launch(frame, {"num-gpus": "1"})):
+        assert launch.environment == {
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
+            "RAY_raylet_liveness_self_check_interval_ms": "3000",
+            "OWN": "1",
+        }
+        assert launch.ray_start_params == {"num-gpus": "1"}
