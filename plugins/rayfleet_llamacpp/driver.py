@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError, SettingsError
-from rayfleet_llamacpp.cluster import RayCluster
+from rayfleet_llamacpp.connection import RayConnection
 from rayfleet_llamacpp.models import fetch_gguf
 from rayfleet_llamacpp.options import Options, decode_options
 from rayfleet_llamacpp.proxy import Proxy
@@ -67,8 +67,8 @@ async def serve(options: Options) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         proxy = Proxy(options.served_model_name, session)
-        cluster = RayCluster(options.ray_address, options.host)
-        replica = Replica(options, cluster, session, on_lost=proxy.keep_counts)
+        connection = RayConnection(options.ray_address, options.host)
+        replica = Replica(options, connection, session, on_lost=proxy.keep_counts)
         proxy.replica = replica
         application = web.Application(client_max_size=_BODY_LIMIT_BYTES)
         application.add_routes(proxy.routes())
@@ -78,7 +78,7 @@ async def serve(options: Options) -> None:
         try:
             await _listen(runner, options)
             await _live(options, replica, proxy, stop)
-            await _leave(cluster)
+            await _leave(connection)
         finally:
             await runner.cleanup()
 
@@ -138,10 +138,10 @@ async def _drain(options: Options, replica: Replica, proxy: Proxy) -> None:
     log.info("drained; %d requests cut", proxy.running_requests)
 
 
-async def _leave(cluster: RayCluster) -> None:
+async def _leave(connection: RayConnection) -> None:
     try:
         async with asyncio.timeout(_LEAVE_SECONDS):
-            await asyncio.to_thread(cluster.leave)
+            await asyncio.to_thread(connection.leave)
     except TimeoutError:
         log.warning("Ray did not let go within %.0f s", _LEAVE_SECONDS)
 

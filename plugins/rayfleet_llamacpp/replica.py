@@ -10,7 +10,7 @@ import aiohttp
 
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet_llamacpp.actor import ServerSettings
-from rayfleet_llamacpp.cluster import RayCluster, Server
+from rayfleet_llamacpp.connection import RayConnection, Server
 from rayfleet_llamacpp.membership import (
     Observation,
     RayNode,
@@ -49,12 +49,12 @@ class Replica:
     def __init__(
         self,
         options: Options,
-        cluster: RayCluster,
+        connection: RayConnection,
         session: aiohttp.ClientSession,
         on_lost: Callable[[Slot], None],
     ) -> None:
         self._options = options
-        self._cluster = cluster
+        self._connection = connection
         self._session = session
         self._on_lost = on_lost
         self._held = [_Held(Slot(index=index)) for index in range(options.nodes)]
@@ -71,7 +71,7 @@ class Replica:
     @property
     def nodes(self) -> tuple[RayNode, ...]:
         """Ray's own view."""
-        return self._cluster.nodes
+        return self._connection.nodes
 
     def verdict(self) -> Verdict:
         """Return whether the engine is healthy now."""
@@ -79,8 +79,8 @@ class Replica:
             Observation(
                 expected_nodes=self._options.nodes,
                 is_connected=self._is_connected,
-                ray_silence_seconds=self._cluster.silence_seconds,
-                nodes=self._cluster.nodes,
+                ray_silence_seconds=self._connection.silence_seconds,
+                nodes=self._connection.nodes,
                 slots=self.slots,
                 is_draining=self.is_draining,
             )
@@ -91,9 +91,9 @@ class Replica:
         limit = self._options.node_wait_seconds
         try:
             async with asyncio.timeout(limit):
-                await self._cluster.connect()
+                await self._connection.connect()
                 await self._enough_nodes()
-                await self._cluster.reserve(self._options.nodes)
+                await self._connection.reserve(self._options.nodes)
         except TimeoutError as error:
             raise EnvironmentProblem(
                 f"within {limit:.0f} s only {len(alive_addresses(self.nodes))} of {self._options.nodes} Ray nodes with "
@@ -118,10 +118,10 @@ class Replica:
             self._is_connected = bool(self.nodes)
             if alive >= self._options.nodes:
                 return
-            await self._cluster.changed()
+            await self._connection.changed()
 
     async def _watch_ray(self) -> None:
-        while self._cluster.silence_seconds < _RAY_GONE_SECONDS:
+        while self._connection.silence_seconds < _RAY_GONE_SECONDS:
             await asyncio.sleep(_POLL_SECONDS)
         raise RayGone(
             f"Ray's head service at {self._options.ray_address} is silent for {_RAY_GONE_SECONDS:.0f} s",
@@ -166,7 +166,7 @@ class Replica:
                 neighbours=neighbours(self.nodes, node.address),
                 disabled_plugins=self._options.disabled_plugins,
             )
-            held.server = await self._cluster.start_server(index, settings)
+            held.server = await self._connection.start_server(index, settings)
         running = held.server.running
         held.slot = held.slot.moved(SlotState.SERVING, node=node.address, url=running.url, pid=running.pid)
         self._tell(f"server {index} serves at {running.url} (pid {running.pid}, {running.threads} threads)")
@@ -176,7 +176,7 @@ class Replica:
     async def _bundle_node(self, index: int) -> RayNode:
         """Return where a bundle is, waiting while Ray moves it away from a dead node."""
         while True:
-            node = await asyncio.to_thread(self._cluster.bundle_node, index)
+            node = await asyncio.to_thread(self._connection.bundle_node, index)
             if node is not None:
                 return node
             await asyncio.sleep(_POLL_SECONDS)
@@ -218,7 +218,7 @@ class Replica:
 
     async def _node_death(self, address: str) -> str:
         while address in alive_addresses(self.nodes):
-            await self._cluster.changed()
+            await self._connection.changed()
         return f"Ray says that node {address} is dead"
 
     def _lose(self, held: _Held, cause: str) -> None:

