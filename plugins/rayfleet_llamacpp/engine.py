@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
+from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
@@ -16,7 +17,6 @@ from rayfleet.plugin.reference import split_reference
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
 
 IMAGE = "rayfleet/llamacpp"
-PORT = 8000
 
 
 class LlamaCpp:
@@ -45,14 +45,14 @@ class LlamaCpp:
             ray_version=RAY_VERSION,
             head=head_launch(frame, ray_start),
             worker=worker_launch(frame, ray_start),
-            probe=EngineProbe(port=PORT),
+            probe=EngineProbe(port=ENGINE_PORT),
         )
 
 
 def _driver_command(serving: Serving) -> str:
     flags = ("--model", serving.model, "--served-model-name", serving.served_model_name, "--nodes", str(serving.nodes))
     driver = shlex.join(("python", "-m", "rayfleet_llamacpp.driver", *flags))
-    return f'{driver} --host "$POD_IP" --port {PORT} {shlex.join(serving.arguments)}'.rstrip()
+    return f'{driver} --host "$POD_IP" --port {ENGINE_PORT} {shlex.join(serving.arguments)}'.rstrip()
 
 
 def _parallelism_problems(serving: Serving) -> Iterator[FieldError]:

@@ -8,11 +8,11 @@ import shlex
 from functools import cache
 from importlib.resources import files
 
+from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 
-PORT = 8000
 NODES_PORT = 8081
 
 _NODES_SECONDS = 600
@@ -27,7 +27,7 @@ def launch_frame(serving: Serving, drain_seconds: float) -> Frame:
     observer = 'python3 -c "$observer_text"'
     shown_model = '"$model"' if is_brought else model
     return Frame(
-        command=f'vllm serve {shown_model} --host "$POD_IP" --port {PORT} {shlex.join(_arguments(serving))}',
+        command=f'vllm serve {shown_model} --host "$POD_IP" --port {ENGINE_PORT} {shlex.join(_arguments(serving))}',
         before=f'{observer} wait "$POD_IP" {NODES_PORT} {serving.nodes} {_NODES_SECONDS} || exit 1',
         companions={"observer of Ray's nodes": f'{observer} serve "$POD_IP" {NODES_PORT}'},
         definitions=f"observer_text={shlex.quote(_observer_text())}",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rayfleet.model.ports import ENGINE_PORT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLaunch:
@@ -28,7 +30,7 @@ class EngineProbe:
     of its own (``nodes_port``), 0 for the engine's.
     """
 
-    port: int = 8000
+    port: int = ENGINE_PORT
     health_path: str = "/health"
     metrics_path: str = "/metrics"
     nodes_path: str = "/nodes"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from rayfleet.manifest.ray_template import ray_template_errors
+from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
 from rayfleet.plugin.registry import load
 from rayfleet.testing.suites.engine.tested import TestedEngine
@@ -62,10 +63,10 @@ class AnswerChecks(TestedEngine):
 
     def test_its_ports_are_its_own(self) -> None:
         """Ray's daemons, the sidecar and the engine share one address."""
-        head = self.rendered(self.most).spec["headGroupSpec"]
+        head = head_group(self.rendered(self.most).spec)
         probe = self.engine.launch_plan(self.most).probe
         ports = [
-            *(port["containerPort"] for each in head["template"]["spec"]["containers"] for port in each["ports"]),
+            *(port["containerPort"] for each in containers(head) for port in each["ports"]),
             int(head["rayStartParams"]["node-manager-port"]),
             *([probe.nodes_port] if probe.nodes_port not in {0, probe.port} else []),
         ]
