@@ -25,8 +25,6 @@ MOST_LINES, MOST_COLUMNS, MOST_FUNCTION_LINES = 400, 120, 40
 LONG_FUNCTIONS: dict[str, str] = {}
 # Beside settings.py, which may; what each does with it.
 ENVIRONMENT_READERS = {
-    "rayfleet/plugin/cache.py": "$RAYFLEET_CACHE",
-    "rayfleet/plugin/disabled.py": "$RAYFLEET_DISABLE_PLUGINS",
     "rayfleet/testing/machine.py": "hands its own to commands under test",
     "rayfleet/testing/vllm_cpu/shim/vllm_ray_cpu/__init__.py": "runs inside vLLM, which asks it what it is",
     "rayfleet_llamacpp/driver.py": "hands its own to decode_options",

@@ -24,6 +24,7 @@ from rayfleet.plugin.contracts import Engine
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380
 METRICS_PORT = 8090  # Ray's default, 8080, is the sidecar's
+RAY_PORTS: Mapping[str, int] = {"gcs-server": GCS_PORT, "client": 10001, "dashboard": 8265, "metrics": METRICS_PORT}
 SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
 WORKER_GROUP = "workers"
 _TOKEN_RAY_VERSION = (2, 52)
@@ -32,9 +33,9 @@ _TOKEN_RAY_VERSION = (2, 52)
 # waits until gateways
 # have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head, so they wait for its
 # engine to end.
-_LAME_DUCK_SECONDS = 2
-_GRACE_SECONDS = 60
-_HEAD_PRE_STOP = f"sleep {_LAME_DUCK_SECONDS}"
+LAME_DUCK_SECONDS = 2
+GRACE_SECONDS = 60
+_HEAD_PRE_STOP = f"sleep {LAME_DUCK_SECONDS}"
 _WORKER_PRE_STOP = 'while timeout 1 bash -c "exec 3<>/dev/tcp/$FQ_RAY_IP/{port}" 2>/dev/null; do sleep 0.2; done'
 
 _RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
@@ -94,18 +95,12 @@ def _start_params(launch: NodeLaunch) -> Json:
 
 
 def _pod_template(serving: Serving, containers: list[ReadOnlyJson]) -> Json:
-    spec: Json = {"terminationGracePeriodSeconds": _GRACE_SECONDS, "containers": containers}
+    spec: Json = {"terminationGracePeriodSeconds": GRACE_SECONDS, "containers": containers}
     return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": spec}
 
 
 def _head_container(serving: Serving, plan: LaunchPlan) -> Json:
-    ports = {
-        "gcs-server": GCS_PORT,
-        "client": 10001,
-        "dashboard": 8265,
-        "metrics": METRICS_PORT,
-        "serve": plan.probe.port,
-    }
+    ports = {**RAY_PORTS, "serve": plan.probe.port}
     environment = {**_RAY_ENVIRONMENT, **_HEAD_ENVIRONMENT, **plan.head.environment, **serving.environment}
     return {
         **_ray_container("ray-head", serving, plan, plan.head.script),

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+_CACHE = "RAYFLEET_CACHE"
+_DISABLED = "RAYFLEET_DISABLE_PLUGINS"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSettings:
@@ -24,8 +27,8 @@ def read_plugin_settings(environment: Mapping[str, str] | None = None) -> Plugin
     by commas.
     """
     variables = os.environ if environment is None else environment
-    cache = Path(variables.get("RAYFLEET_CACHE") or "~/.cache/rayfleet")
-    names = variables.get("RAYFLEET_DISABLE_PLUGINS", "").split(",")
+    cache = Path(variables.get(_CACHE) or "~/.cache/rayfleet")
+    names = variables.get(_DISABLED, "").split(",")
     return PluginSettings(
         cache=cache.expanduser().absolute(), disabled=tuple(name.strip() for name in names if name.strip())
     )

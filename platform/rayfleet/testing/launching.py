@@ -10,13 +10,13 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rayfleet.model.engine import NodeLaunch
+from rayfleet.testing.waiting import wait_until
 
 POD_IP = "127.79.9.9"
 NO_HEAD = "127.0.0.1:1"
@@ -60,7 +60,9 @@ class Running:
                 f"the script did not end within {self.limit_seconds:.0f} s: {self._written()}"
             ) from None
         limit = min(_GROUP_SECONDS, self.limit_seconds)
-        wait_until(lambda: not group_lines(self.process.pid), "nothing outlives the script", limit)
+        wait_until(
+            lambda: group_lines(self.process.pid), "nothing outlives it", limit, holds=lambda left: not left, every=0.01
+        )
         return Ended(status=status, output=self._written())
 
     def _written(self) -> str:
@@ -117,7 +119,7 @@ class Image:
     def wait_for(self, name: str) -> str:
         """Return the text of a file in the folder as soon as it is there. Raises AssertionError after the limit."""
         path = self.folder / name
-        wait_until(path.exists, f"{name} appears", self.limit_seconds)
+        wait_until(path.exists, f"{name} appears", self.limit_seconds, every=0.01)
         return path.read_text(encoding="utf-8")
 
     def _environment(self, node: NodeLaunch, head: str, ray_start: str) -> dict[str, str]:
@@ -160,11 +162,3 @@ def group_lines(group: int) -> list[str]:
         if int(its_group) == group and state != "Z":
             lines.append(line)
     return lines
-
-
-def wait_until(claim: Callable[[], bool], what: str, limit_seconds: float = LIMIT_SECONDS) -> None:
-    """Return as soon as the claim holds. Raises AssertionError after the limit."""
-    deadline = time.monotonic() + limit_seconds
-    while not claim():
-        assert time.monotonic() < deadline, f"not within {limit_seconds:.0f} s: {what}"
-        time.sleep(0.01)

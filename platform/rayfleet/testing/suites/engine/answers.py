@@ -7,7 +7,8 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from rayfleet.manifest.ray_template import ray_template_errors
-from rayfleet.objects.ray_spec import containers, head_group
+from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.planning.render import NODE_MANAGER_PORT, RAY_PORTS
 from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
 from rayfleet.plugin.registry import load
 from rayfleet.testing.suites.engine.tested import TestedEngine
@@ -40,13 +41,13 @@ class AnswerChecks(TestedEngine):
 
     def test_its_answers_follow_from_the_serving_alone(self) -> None:
         """Two processes agree: a plan that varies would replace every replica again and again."""
-        first, second = (self.asked_anew(self.most, seed)["answers"] for seed in ("1", "2"))
+        first, second = (self.asked_anew(self.most, seed).answers for seed in ("1", "2"))
         assert first == second
 
     def test_it_is_imported_without_its_engine(self) -> None:
         """Every process loads every plugin: the standard library, rayfleet and the plugin itself have to do."""
         own = {"rayfleet", "pluggy", self.plugin.__name__.partition(".")[0], *sys.stdlib_module_names}
-        imported = self.asked_anew(self.most, "1")["imported"]
+        imported = self.asked_anew(self.most, "1").imported
         assert [name for name in imported if name.partition(".")[0] not in own or name == "asyncio"] == []
 
     def test_its_image_and_its_ray_are_named(self) -> None:
@@ -63,15 +64,10 @@ class AnswerChecks(TestedEngine):
 
     def test_its_ports_are_its_own(self) -> None:
         """Ray's daemons, the sidecar and the engine share one address."""
-        head = head_group(self.rendered(self.most).spec)
-        probe = self.engine.launch_plan(self.most).probe
-        ports = [
-            *(port["containerPort"] for each in containers(head) for port in each["ports"]),
-            int(head["rayStartParams"]["node-manager-port"]),
-            *([probe.nodes_port] if probe.nodes_port not in {0, probe.port} else []),
-        ]
-        assert sorted(set(ports)) == sorted(ports)
-        assert all(0 < port < 65536 for port in ports), ports
+        for plan in self.plans():
+            ports = {plan.probe.port, plan.probe.nodes_port or plan.probe.port}
+            assert ports & {*RAY_PORTS.values(), NODE_MANAGER_PORT, SIDECAR_PORT} == set()
+            assert all(0 < port < 65536 for port in ports), ports
 
     def test_its_ray_cluster_is_accepted(self) -> None:
         """As if a person had written it."""

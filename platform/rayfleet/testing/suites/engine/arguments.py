@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from rayfleet.objects.ray_spec import head_group, pod_spec
+from rayfleet.planning.render import GRACE_SECONDS, LAME_DUCK_SECONDS
 from rayfleet.testing.launching import POD_IP
 from rayfleet.testing.suites.engine.tested import TestedEngine
 
@@ -63,9 +63,6 @@ class ArgumentChecks(TestedEngine):
             refused = [problems for drain in drains if (problems := self.engine.problems(drain))]
             assert all(problem.path.startswith(_PATH) for problems in refused for problem in problems)
             longest = next(drain for drain in reversed(drains) if not self.engine.problems(drain))
-        pod = pod_spec(head_group(self.rendered(longest).spec))
-        (pre_stop,) = (each["lifecycle"]["preStop"] for each in pod["containers"] if "lifecycle" in each)
-        seconds_before = float(pre_stop["exec"]["command"][-1].removeprefix("sleep "))
         killed_after = self.killed_after(longest, tmp_path)
         assert killed_after > float(longest.arguments[-1] if longest.arguments else 0)
-        assert seconds_before + killed_after + _RAY_SECONDS <= pod["terminationGracePeriodSeconds"]
+        assert LAME_DUCK_SECONDS + killed_after + _RAY_SECONDS <= GRACE_SECONDS

@@ -3,8 +3,9 @@
 import socket
 from pathlib import Path
 
-from rayfleet.testing.launching import real, wait_until
+from rayfleet.testing.launching import real
 from rayfleet.testing.suites.engine.tested import DEAF, TestedEngine, no_waiting, slept
+from rayfleet.testing.waiting import wait_until
 
 _FOR_EVER = f"while :; do {real('sleep')} 0.02; done"
 _BORNE_SECONDS = 120  # more than any worker bears a dead head

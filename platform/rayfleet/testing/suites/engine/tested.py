@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from rayfleet.manifest.serving import encode_serving
 from rayfleet.model.engine import LaunchPlan, NodeLaunch
@@ -35,6 +35,14 @@ serving = decode_serving(json.load(sys.stdin), default_name="")
 answers = [repr(engine.problems(serving)), repr(engine.launch_plan(serving))]
 print(json.dumps({"imported": imported, "answers": answers}))
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedAnew:
+    """What a new process was told: the engine's ``answers`` as text, and the modules ``imported`` for the plugin."""
+
+    answers: list[str]
+    imported: list[str]
 
 
 class TestedEngine:
@@ -85,14 +93,14 @@ class TestedEngine:
         """Return the template of a replica."""
         return render_template(serving, self.engine.launch_plan(serving), ObjectMeta(name="tested"))
 
-    def asked_anew(self, serving: Serving, seed: str) -> Mapping[str, Any]:
-        """Return what a process of its own says: ``answers`` of the engine as text, modules ``imported`` for it.
+    def asked_anew(self, serving: Serving, seed: str) -> AskedAnew:
+        """Return what the engine says in a process of its own.
 
         ``seed`` is that of Python's hashes, on which the order of sets depends.
         """
         done = subprocess.run(
             [sys.executable, "-c", _ASKS_ANEW, self.plugin.__name__, self.name],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
+            env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
             input=json.dumps(encode_serving(serving)),
             capture_output=True,
             text=True,
@@ -100,8 +108,7 @@ class TestedEngine:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        report: Mapping[str, Any] = json.loads(done.stdout)
-        return report
+        return AskedAnew(**json.loads(done.stdout))
 
     def image(self, folder: Path, engine: str = STAYS, ray: str = STAYS) -> Image:
         """Return an image whose engine notes its words, then does as ``engine`` says; as ``ray`` does Ray."""
