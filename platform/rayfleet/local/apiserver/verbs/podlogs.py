@@ -54,7 +54,7 @@ class PodLogs:
         if pod is None:
             raise not_found(call.kind.group, call.kind.plural, call.path.name)
         options = decode_log_options(call.query)
-        path = log_file(self._folder, pod.object, options)
+        path = await asyncio.to_thread(log_file, self._folder, pod.object, options)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         ended = asyncio.Event()
         watcher = asyncio.ensure_future(self._watch_end(call, pod, options, ended))
@@ -114,25 +114,33 @@ def log_file(folder: Path | None, pod: ReadOnlyJson, options: LogOptions) -> Pat
 async def log_chunks(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
     """Yield the log's bytes; with ``follows`` until ``ended`` is set.
 
-    A file that is rotated is followed into its successor.
+    A file that is rotated is followed into its successor. Files are read in threads: a log may be long, and its disk
+    slow.
     """
     left = options.limit_bytes
-    position = _tail_start(path, options.tail_lines)
-    inode = path.stat().st_ino
+    position = await asyncio.to_thread(_tail_start, path, options.tail_lines)
+    inode = (await asyncio.to_thread(path.stat)).st_ino
     while True:
         is_ended = ended.is_set()  # looked at before the read, so that what was written before the end is not missed
-        with path.open("rb") as file:
+        with await asyncio.to_thread(path.open, "rb") as file:
             file.seek(position)
-            while chunk := file.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)):
+            while chunk := await asyncio.to_thread(
+                file.read, _CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)
+            ):
                 position += len(chunk)
                 left = None if left is None else left - len(chunk)
                 yield chunk
-        if not options.follows or left == 0 or is_ended or not path.exists():
+        if not options.follows or left == 0 or is_ended or not await asyncio.to_thread(path.exists):
             return
         await _wait(ended)
-        state = path.stat()
+        state = await asyncio.to_thread(path.stat)
         if state.st_ino != inode or state.st_size < position:
             inode, position = state.st_ino, 0
+
+
+def _size_of_next(left: int | None) -> int:
+    """Return how many bytes to read at once, with ``left`` of a limit (None: no limit)."""
+    return _CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)
 
 
 def _is_over(pod: Stored, options: LogOptions) -> bool:
