@@ -20,6 +20,7 @@ _SCALES = {suffix: Fraction(1000) ** (place - _ONE) for place, suffix in enumera
     suffix: Fraction(1024) ** place for place, suffix in enumerate(_BINARY_SUFFIXES)
 }
 _NANO, _MILLI = Fraction(1, 10**9), Fraction(1, 1000)
+_LONGEST_EXPONENT = 3  # digits; beyond any amount, and the exact number of a few more takes minutes to work out
 _NUMBER = r"(?:[0-9]+[.]?[0-9]*|[.][0-9]+)"
 _SUFFIX = r"[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+"
 _FORM = re.compile(f"([+-]?{_NUMBER})({_SUFFIX})?")
@@ -54,6 +55,8 @@ class Quantity:
             return cls(number * _SCALES[suffix], Notation.BINARY)
         if suffix in _SCALES:
             return cls(number * _SCALES[suffix], Notation.DECIMAL)
+        if len(suffix[1:].lstrip("+-0")) > _LONGEST_EXPONENT:
+            raise ValueError(f"{text!r} is too large or too small for a quantity")
         return cls(number * Fraction(10) ** int(suffix[1:]), Notation.EXPONENT)
 
     @classmethod

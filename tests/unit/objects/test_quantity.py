@@ -56,6 +56,15 @@ def test_what_is_no_quantity_is_told(text: str) -> None:
         Quantity.parse(text)
 
 
+@pytest.mark.parametrize("text", ["1e1000000000", "1e-1000000000", "1E+0001000"])
+def test_an_exponent_that_would_take_for_ever_is_refused_and_counts_as_nothing(text: str) -> None:
+    """A fleet's template is open: one such amount must not stop the loop that all controllers share."""
+    with pytest.raises(ValueError, match="too large or too small"):
+        Quantity.parse(text)
+    assert whole_amount(text) == 0
+    assert canonical_quantity("1e+0000000000000006") == "1e6"
+
+
 @pytest.mark.parametrize(
     ("terms", "total"),
     [
