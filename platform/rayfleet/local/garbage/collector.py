@@ -104,11 +104,12 @@ class _Look:
         namespace = node.key.namespace if reference.resource.is_namespaced else ""
         asked = (reference.uid, namespace)
         if asked not in self._owners:
-            self._owners[asked] = None
+            there: Node | None = None
             with contextlib.suppress(NotFound):
                 owner = await self._client.get(reference.resource, reference.name, namespace or None)
                 if uid_of(owner) == reference.uid:
-                    self._owners[asked] = node_of(reference.resource, owner)
+                    there = node_of(reference.resource, owner)
+            self._owners[asked] = there  # only an answer is remembered: no answer is not "gone"
         return self._owners[asked]
 
     async def _in_namespace(self, namespace: str) -> tuple[Node, ...]:

@@ -4,6 +4,7 @@ Source: Kubernetes v1.36 pkg/controller/namespace/deletion. What there is in a n
 nothing of a kind that is unknown here stays behind.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import NotFound
+from rayfleet.kube.errors import ApiError, NotFound
 from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import NAMESPACES, ResourceType
@@ -22,17 +23,24 @@ from rayfleet.planning.writes import Delete, Replace, ref_of
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, primary
 
+log = logging.getLogger(__name__)
+
 LOOK_AGAIN = timedelta(milliseconds=300)
+RETRY = timedelta(seconds=1)
 FINALIZER = "kubernetes"
 _NEEDED_VERBS = frozenset({"list", "delete"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedNamespace:
-    """A namespace, as the server has it now, and (if it is to go) all that is in it."""
+    """A namespace, as the server has it now, and (if it is to go) all that is in it.
+
+    ``is_incomplete``: some kinds could not be listed, so there may be more.
+    """
 
     namespace: ReadOnlyJson
     content: tuple[tuple[ResourceType, ReadOnlyJson], ...] = ()
+    is_incomplete: bool = False
 
 
 def plan_namespace(observed: ObservedNamespace, _now: datetime) -> StatelessPlan:
@@ -40,10 +48,11 @@ def plan_namespace(observed: ObservedNamespace, _now: datetime) -> StatelessPlan
     namespace = observed.namespace
     if not is_terminating(namespace):
         return StatelessPlan(status=None)
-    if observed.content:
+    if observed.content or observed.is_incomplete:
         going = [(kind, raw) for kind, raw in observed.content if not is_terminating(raw)]
         deletions = tuple(Delete(resource=kind, ref=ref_of(raw)) for kind, raw in going)
-        return StatelessPlan(actions=deletions, status=None, requeue_after=LOOK_AGAIN, is_ordered=False)
+        again = RETRY if observed.is_incomplete else LOOK_AGAIN
+        return StatelessPlan(actions=deletions, status=None, requeue_after=again, is_ordered=False)
     finalizers = part(namespace, "spec").get("finalizers") or []
     if FINALIZER not in finalizers:
         return StatelessPlan(status=None)
@@ -60,8 +69,9 @@ def namespace_steps(client: KubeClient, reflectors: Reflectors) -> Steps[Observe
         if not is_terminating(about):
             return ObservedNamespace(namespace=about)
         name = name_of(about)
-        content = [(kind, raw) for kind in await _kinds(client) for raw in (await client.list(kind, name)).items]
-        return ObservedNamespace(namespace=await client.get(NAMESPACES, name), content=tuple(content))
+        content, is_incomplete = await _content(client, name)
+        namespace = await client.get(NAMESPACES, name)
+        return ObservedNamespace(namespace=namespace, content=content, is_incomplete=is_incomplete)
 
     return Steps(find=reflectors.store(NAMESPACES).get, observe=observe, plan=plan_namespace)
 
@@ -69,6 +79,20 @@ def namespace_steps(client: KubeClient, reflectors: Reflectors) -> Steps[Observe
 def namespace_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     """Return what wakes a namespace: itself."""
     return (primary(reflectors[NAMESPACES]),)
+
+
+async def _content(client: KubeClient, namespace: str) -> tuple[tuple[tuple[ResourceType, ReadOnlyJson], ...], bool]:
+    """Return all that is in a namespace, and whether some kinds could not be listed: one keeps no other there."""
+    content: list[tuple[ResourceType, ReadOnlyJson]] = []
+    is_incomplete = False
+    for kind in await _kinds(client):
+        try:
+            content += [(kind, raw) for raw in (await client.list(kind, namespace)).items]
+        except ApiError as error:
+            is_incomplete = True
+            facts = {"namespace": namespace, "resource": kind.plural, "error": error.message}
+            log.warning("not listed, asking again", extra=facts)
+    return tuple(content), is_incomplete
 
 
 async def _kinds(client: KubeClient) -> Sequence[ResourceType]:
