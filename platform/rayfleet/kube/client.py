@@ -173,13 +173,18 @@ class KubeClient:
         key: ObjectKey,
         *,
         uid: str = "",
+        resource_version: str = "",
         propagation: Propagation = Propagation.BACKGROUND,
         grace_period_seconds: int | None = None,
     ) -> None:
-        """Ask for an object's deletion. Raises NotFound when absent, Conflict when ``uid`` is given and another's."""
+        """Ask for an object's deletion. Raises NotFound when absent.
+
+        Conflict when ``uid`` or ``resource_version`` is given and another's.
+        """
         options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation.value}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        if asked := {name: value for name, value in preconditions.items() if value}:
+            options["preconditions"] = asked
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
         path = object_path(resource, key.name, key.namespace)

@@ -15,7 +15,7 @@ from rayfleet.kube.requests import PatchForm
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
-from rayfleet.objects.meta import is_terminating, key_of, uid_of
+from rayfleet.objects.meta import is_terminating, key_of, name_of, uid_of
 from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.writes import (
     STATUS,
@@ -134,6 +134,8 @@ async def _create(client: KubeClient, resource: ResourceType, manifest: ReadOnly
     try:
         stored = await client.create(resource, manifest)
     except AlreadyExists as error:
+        if not name_of(manifest):
+            raise Conflict(error.message, code=error.code, reason=error.reason) from error  # the server's own choice
         key = key_of(manifest)
         stored = await client.get(resource, key.name, key.namespace)
         note(wrote(resource, stored))
@@ -170,14 +172,16 @@ async def _merge(client: KubeClient, action: Merge, note: Note) -> None:
 
 async def _delete(client: KubeClient, action: Delete, note: Note) -> None:
     """Delete exactly the object that was seen; that it is gone, or another's now, is success."""
-    ref = action.ref
+    ref, version = action.ref, action.ref.resource_version
     try:
-        await client.delete(action.resource, ref.key, uid=ref.uid, propagation=action.propagation)
+        await client.delete(
+            action.resource, ref.key, uid=ref.uid, resource_version=version, propagation=action.propagation
+        )
     except NotFound:
         pass
     except Conflict:
         if await _is_still_there(client, action.resource, ref):
-            raise  # not our precondition: a webhook, or a storm; noting a deletion would wait for it for ever
+            raise  # it changed, a webhook, or a storm; noting a deletion would wait for it for ever
     note(AskedDeletion(resource=action.resource, key=ref.key, uid=ref.uid))
 
 

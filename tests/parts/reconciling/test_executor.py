@@ -67,6 +67,13 @@ async def test_a_create_of_what_we_have_is_success() -> None:
     await carried_out(server, CREATE)
 
 
+async def test_a_name_that_the_server_chose_and_that_was_taken_is_a_conflict() -> None:
+    server = Server(POST=lambda: status_answer(409, "AlreadyExists"))
+    nameless = {"metadata": {"generateName": "a-", "namespace": "n"}}
+    with pytest.raises(Conflict):
+        await carried_out(server, replace(CREATE, manifests=(nameless,)))
+
+
 async def test_a_create_of_anothers_name_is_a_conflict() -> None:
     server = Server(POST=lambda: status_answer(409, "AlreadyExists"), GET=lambda: json_answer(ray_cluster("a", "b")))
     with pytest.raises(NameTaken):
@@ -89,8 +96,14 @@ def with_uid(uid: str, **meta: str) -> web.Response:
 async def test_a_delete_of_what_is_gone_or_anothers_is_success(code: int, found: Answer) -> None:
     server = Server(DELETE=lambda: status_answer(code), GET=found)
     await carried_out(server, DELETE)
-    assert server.bodies[0]["preconditions"] == {"uid": "u1"}
+    assert server.bodies[0]["preconditions"] == {"uid": "u1", "resourceVersion": "5"}
     assert server.bodies[0]["propagationPolicy"] == "Foreground"
+
+
+async def test_a_delete_of_any_version_names_the_uid_alone() -> None:
+    server = Server(DELETE=lambda: status_answer(404))
+    await carried_out(server, replace(DELETE, ref=replace(REF, resource_version="")))
+    assert server.bodies[0]["preconditions"] == {"uid": "u1"}
 
 
 async def test_a_conflict_of_a_delete_that_leaves_the_object_is_tried_again() -> None:

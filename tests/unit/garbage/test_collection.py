@@ -56,10 +56,12 @@ def collect(current: Json) -> Collect:
     return Collect(node=node_of(PODS, current), propagation=Propagation.BACKGROUND)
 
 
-def test_what_no_owner_keeps_is_deleted_by_uid() -> None:
+def test_what_no_owner_keeps_is_deleted_as_it_was_seen() -> None:
+    """By its version too: it may be adopted between the question and the deletion."""
     [action] = written(collect(pod("gone")), pod("gone"))
     assert isinstance(action, Delete)
-    assert (action.ref.uid, action.propagation) == ("u", Propagation.BACKGROUND)
+    assert (action.ref.uid, action.ref.resource_version) == ("u", "5")
+    assert action.propagation == Propagation.BACKGROUND
 
 
 @pytest.mark.parametrize("there", [owner("a"), owner("a", is_deleting=True)], ids=["alive", "marked, not waiting"])

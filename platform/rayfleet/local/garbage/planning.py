@@ -159,7 +159,8 @@ def _write(facts: Facts) -> Action | None:
         case Collect(node=node, propagation=propagation):
             if not _is_kept_by_nobody(facts):
                 return None
-            return Delete(resource=node.resource, ref=ref_of(facts.current), propagation=propagation)
+            ref = ref_of(facts.current, at_this_version=True)  # it may be adopted while the others are asked about
+            return Delete(resource=node.resource, ref=ref, propagation=propagation)
         case Release(node=node, finalizer=finalizer):
             waits_for = blocks if finalizer == FOREGROUND else refers_to
             if any(waits_for(each, node.uid) for each in facts.neighbours):
@@ -168,7 +169,7 @@ def _write(facts: Facts) -> Action | None:
         case DropOwners(uids=uids, dangling=dangling):
             lost = {uid for uid in uids if uid not in dangling or uid not in facts.owners}
             references = owner_entries(facts.current)
-            return _edited(facts, "ownerReferences", [entry for entry in references if entry["uid"] not in lost])
+            return _edited(facts, "ownerReferences", [entry for entry in references if entry.get("uid") not in lost])
         case Unblock():
             references = [{**entry, "blockOwnerDeletion": False} for entry in owner_entries(facts.current)]
             return _edited(facts, "ownerReferences", references)
