@@ -16,9 +16,14 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def stop_event() -> asyncio.Event:
     """Return an event that SIGTERM and SIGINT set; they have no other effect from now on."""
     stop = asyncio.Event()
+    heed_signals(stop)
+    return stop
+
+
+def heed_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM and SIGINT set ``stop`` and do nothing else; again, when a library has put its own in their place."""
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 async def until_stopped(work: Awaitable[None]) -> None:
@@ -27,8 +32,9 @@ async def until_stopped(work: Awaitable[None]) -> None:
     heard: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
+        if not heard:  # a second signal does not cut the clean-up that the first began
+            task.cancel()
         heard.append(number)
-        task.cancel()
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rayfleet_llamacpp.actor import LlamaServer, Running, ServerSettings
@@ -22,11 +23,12 @@ _NAMESPACE = "rayfleet"
 
 
 class RayConnection:
-    """A connection to one Ray cluster, as a driver of it."""
+    """A connection to one Ray cluster, as a driver of it; ``on_joined`` is called in the loop when it is one."""
 
-    def __init__(self, address: str, host: str) -> None:
+    def __init__(self, address: str, host: str, on_joined: Callable[[], None]) -> None:
         self._address = address
         self._host = host
+        self._on_joined = on_joined
         self._ray: Any = None
         self._group: Any = None
         self._nodes: tuple[RayNode, ...] = ()
@@ -58,6 +60,7 @@ class RayConnection:
                 log.info("Ray is not ready yet: %s", error)
                 await asyncio.sleep(0.2)
         log.info("joined Ray at %s in %.2f s", self._address, time.monotonic() - began)
+        self._on_joined()
         loop = asyncio.get_running_loop()
         # Not a pool thread: the call hangs while the head service is gone, and must not hold up the end of the process.
         threading.Thread(target=self._watch, args=(loop,), name="ray-nodes", daemon=True).start()

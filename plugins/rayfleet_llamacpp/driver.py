@@ -7,7 +7,6 @@ head service is gone; all but the first let the container restart.
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError, SettingsError
+from rayfleet.process import heed_signals, stop_event
 from rayfleet_llamacpp.connection import RayConnection
 from rayfleet_llamacpp.models import fetch_gguf
 from rayfleet_llamacpp.options import Options, decode_options
@@ -60,14 +60,12 @@ def _run_to_end(options: Options) -> None:
 
 async def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises what ends the replica (a RayfleetError)."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         proxy = Proxy(options.served_model_name, session)
-        connection = RayConnection(options.ray_address, options.host)
+        # Ray's own handler of SIGTERM aborts the process 3 s later, however long requests may still take.
+        connection = RayConnection(options.ray_address, options.host, on_joined=lambda: heed_signals(stop))
         replica = Replica(options, connection, session, on_lost=proxy.keep_counts)
         proxy.replica = replica
         application = web.Application(client_max_size=_BODY_LIMIT_BYTES)

@@ -252,6 +252,7 @@ async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -
             assert (refused.status, (await refused.json())["error"]["code"]) == (503, "draining")
         rest = await answer.content.read()
     assert rest.rstrip().endswith(b"data: [DONE]")
+    assert "*** SIGTERM received" not in cluster.logs(), "Ray's handler would abort the drain after 3 s"
     head = cluster.groups.pop(HEAD)
     assert await asyncio.to_thread(head.wait, 30) == 0, cluster.logs()
     cluster.groups[WORKER].terminate()

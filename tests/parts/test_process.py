@@ -81,3 +81,43 @@ def test_a_process_ends_with_its_clean_up_done() -> None:
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=30
     )
     assert ended.stdout == "clean\n"
+
+
+def test_signals_are_heeded_again_after_a_library_took_them() -> None:
+    """Ray puts a handler of its own in place when a driver joins; it aborts the process 3 s after SIGTERM."""
+    script = """
+        import asyncio, ctypes, signal
+        from rayfleet.process import heed_signals, stop_event
+
+        async def work():
+            stop = stop_event()
+            ctypes.CDLL(None).signal(signal.SIGTERM, 0)  # behind Python's back: the default, which kills
+            heed_signals(stop)
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(stop.wait(), 10)
+            print("heeded")
+
+        asyncio.run(work())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert ended.stdout == "heeded\n"
+
+
+async def test_a_second_signal_does_not_cut_the_clean_up() -> None:
+    steps: list[str] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(signal.raise_signal, signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            steps.append("cleaned up")
+
+    async with asyncio.timeout(10):
+        await until_stopped(work())
+    assert steps == ["cleaned up"]
