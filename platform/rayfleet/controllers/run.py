@@ -23,7 +23,7 @@ from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_
 from rayfleet.plugin import registry
 from rayfleet.plugin.contracts import Engine
 from rayfleet.process import until_stopped
-from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
+from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
 from rayfleet.reconciling.runtime import RuntimeSettings
 
 WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
@@ -110,11 +110,7 @@ async def _work(
     reflectors = Reflectors(client, WATCHED, settings.namespace)
     recorder = EventRecorder(client, COMPONENT)
     shared = Shared(client=client, reflectors=reflectors, recorder=recorder, may_act=may_act, settings=settings.runtime)
-    async with asyncio.TaskGroup() as tasks:
-        for controller in assembled(controller_parts(reflectors, engines), shared):
-            tasks.create_task(controller.run(), name=controller.name)
-        tasks.create_task(recorder.run(), name="events")
-        tasks.create_task(reflectors.run(), name="reflectors")
+    await run_together(controller_parts(reflectors, engines), shared)
 
 
 def controller_parts(reflectors: Reflectors, engines: Mapping[str, Engine]) -> tuple[ControllerPart, ...]:

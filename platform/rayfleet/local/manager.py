@@ -26,7 +26,7 @@ from rayfleet.model.resources import NAMESPACES
 from rayfleet.plugin import registry
 from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.process import exit_code, until_stopped
-from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
+from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
 
 
 async def run_stand_ins(client: KubeClient) -> None:
@@ -34,11 +34,7 @@ async def run_stand_ins(client: KubeClient) -> None:
     reflectors = Reflectors(client, (*COLLECTED, NAMESPACES))
     recorder = EventRecorder(client, "kuberay-stand-in")
     shared = Shared(client=client, reflectors=reflectors, recorder=recorder)
-    async with asyncio.TaskGroup() as group:
-        for controller in assembled(stand_ins(client, reflectors), shared):
-            group.create_task(controller.run(), name=controller.name)
-        group.create_task(recorder.run(), name="events")
-        group.create_task(reflectors.run(), name="reflectors")
+    await run_together(stand_ins(client, reflectors), shared)
 
 
 def stand_ins(client: KubeClient, reflectors: Reflectors) -> tuple[ControllerPart, ...]:

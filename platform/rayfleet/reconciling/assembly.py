@@ -1,5 +1,6 @@
 """Puts controllers together: one line for each says what it reads and decides (``Steps``) and what wakes it."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,16 @@ class Shared:
     recorder: EventRecorder
     may_act: Callable[[], bool] = lambda: True
     settings: RuntimeSettings = field(default_factory=RuntimeSettings)
+
+
+async def run_together(parts: Iterable[ControllerPart], shared: Shared) -> None:
+    """Run controllers, their reflectors and their recorder until cancelled; the first that fails ends them all."""
+    controllers = assembled(parts, shared)  # before the reflectors run: they hear the first lists
+    async with asyncio.TaskGroup() as tasks:
+        for controller in controllers:
+            tasks.create_task(controller.run(), name=controller.name)
+        tasks.create_task(shared.recorder.run(), name="events")
+        tasks.create_task(shared.reflectors.run(), name="reflectors")
 
 
 def assembled(parts: Iterable[ControllerPart], shared: Shared) -> tuple[Controller, ...]:

@@ -21,7 +21,7 @@ from rayfleet.objects.conditions import condition_of
 from rayfleet.objects.meta import generation_of, name_of
 from rayfleet.objects.parts import part
 from rayfleet.plugin.contracts import Engine
-from rayfleet.reconciling.assembly import Shared, assembled
+from rayfleet.reconciling.assembly import Shared, run_together
 from rayfleet.reconciling.runtime import RuntimeSettings
 from rayfleet.testing.ray_clusters import RayClusterSimulator
 from rayfleet.testing.waiting import until
@@ -97,8 +97,8 @@ class FleetWorld:
             recorder=recorder,
             settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF),
         )
-        controllers = assembled(controller_parts(reflectors, self._engines), shared)
-        async with _background([reflectors.run, recorder.run, *(controller.run for controller in controllers)]):
+        parts = controller_parts(reflectors, self._engines)
+        async with _background([lambda: run_together(parts, shared)]):
             yield
 
     async def objects(self, resource: ResourceType) -> Sequence[Json]:
