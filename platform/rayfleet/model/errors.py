@@ -68,7 +68,7 @@ class EnvironmentProblem(RayfleetError):
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     """Return the single errors of a group of groups, in order."""
-    found: list[BaseException] = []
+    errors: list[BaseException] = []
     for error in group.exceptions:
-        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+        errors += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return errors

@@ -231,8 +231,8 @@ def _build_failure(program: _Program, code: int, log: Path) -> RealKubeError:
     )
 
 
-def _no_space(found: str) -> RealKubeError:
+def _no_space(problem: str) -> RealKubeError:
     return RealKubeError(
-        f"no space to build the real Kubernetes: {found}",
+        f"no space to build the real Kubernetes: {problem}",
         way_out="A first build takes some 4 GB: RAYFLEET_CACHE, GOMODCACHE, GOCACHE and TMPDIR say where.",
     )

