@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayfleet.manifest.documents import load_documents
-from rayfleet.manifest.fleet import decode_fleet, encode_fleet
+from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.fleet.identity import template_identity
+from rayfleet.testing.manifests import encode_fleet
 
 BASE: Json = {
     "apiVersion": "orchestration.aibrix.ai/v1alpha1",

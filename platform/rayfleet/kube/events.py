@@ -110,12 +110,6 @@ class EventRecorder:
                 await self._write(note)
             except ApiError as error:
                 log.warning("event not written", extra={"reason": note.reason, "error": error.message})
-            finally:
-                self._queue.task_done()
-
-    async def flushed(self) -> None:
-        """Wait until everything recorded so far is written."""
-        await self._queue.join()
 
     def _budget(self, note: _Note) -> _Budget:
         subject = repr(note.reference)

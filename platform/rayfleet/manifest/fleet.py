@@ -14,13 +14,11 @@ from rayfleet.manifest.schema import (
     ROLLING_ONLY_MESSAGE,
     SELECTOR_NEEDED_MESSAGE,
 )
-from rayfleet.manifest.serving import decode_serving, encode_serving, serving_errors
+from rayfleet.manifest.serving import decode_serving, serving_errors
 from rayfleet.manifest.structural import with_defaults
 from rayfleet.manifest.template import (
     decode_selector,
     decode_template,
-    encode_selector,
-    encode_template,
     selector_errors,
     template_errors,
 )
@@ -41,7 +39,7 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
 from rayfleet.objects.labels import FLEET_LABEL, MODEL_LABEL
-from rayfleet.objects.meta import decode_meta, encode_meta
+from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import mapping
 
 _SCALING_COUNTS = (
@@ -69,27 +67,6 @@ def decode_fleet(raw: ReadOnlyJson) -> Fleet:
         spec=_decode_spec(with_defaults(raw["spec"], FLEET_SPEC), meta),
         status=decode_fleet_status(raw.get("status")),
     )
-
-
-def encode_fleet(fleet: Fleet) -> Json:
-    """Return the manifest of the fleet, without status."""
-    spec = fleet.spec
-    encoded: Json = {"replicas": spec.replicas, "selector": encode_selector(spec.selector)}
-    if spec.template is not None:
-        encoded["template"] = encode_template(spec.template)
-    if spec.serving is not None:
-        encoded["serving"] = encode_serving(spec.serving)
-    encoded["strategy"] = _encode_strategy(spec.strategy)
-    encoded["minReadySeconds"] = spec.min_ready_seconds
-    encoded["revisionHistoryLimit"] = spec.revision_history_limit
-    encoded["paused"] = spec.paused
-    encoded["progressDeadlineSeconds"] = spec.progress_deadline_seconds
-    return {
-        "apiVersion": FLEETS.api_version,
-        "kind": FLEETS.kind,
-        "metadata": encode_meta(fleet.meta),
-        "spec": encoded,
-    }
 
 
 def decode_fleet_status(raw: object) -> FleetStatus:
@@ -208,14 +185,6 @@ def _decode_strategy(raw: ReadOnlyJson) -> Strategy:
         max_surge=_decode_bound(rolling.get("maxSurge")),
         max_unavailable=_decode_bound(rolling.get("maxUnavailable")),
     )
-
-
-def _encode_strategy(strategy: Strategy) -> Json:
-    bounds = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
-    given = {
-        name: bound if isinstance(bound, int) else str(bound) for name, bound in bounds.items() if bound is not None
-    }
-    return {"type": strategy.type.value, **({"rollingUpdate": given} if given else {})}
 
 
 def _decode_bound(raw: int | str | None) -> CountOrPercent | None:

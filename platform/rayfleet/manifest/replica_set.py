@@ -7,8 +7,6 @@ from rayfleet.manifest.structural import with_defaults
 from rayfleet.manifest.template import (
     decode_selector,
     decode_template,
-    encode_selector,
-    encode_template,
     selector_errors,
     template_errors,
 )
@@ -17,7 +15,7 @@ from rayfleet.model.fleet import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, S
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import REPLICA_SETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
-from rayfleet.objects.meta import decode_meta, encode_meta
+from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import mapping
 from rayfleet.objects.times import decode_time, encode_micro_time
 
@@ -47,22 +45,6 @@ def decode_replica_set(raw: ReadOnlyJson) -> ReplicaSet:
         spec=_decode_spec(with_defaults(raw["spec"], REPLICA_SET_SPEC)),
         status=decode_replica_set_status(raw.get("status")),
     )
-
-
-def encode_replica_set(replica_set: ReplicaSet) -> Json:
-    """Return the manifest of the replica set, without status."""
-    spec = replica_set.spec
-    return {
-        "apiVersion": REPLICA_SETS.api_version,
-        "kind": REPLICA_SETS.kind,
-        "metadata": encode_meta(replica_set.meta),
-        "spec": {
-            "replicas": spec.replicas,
-            "minReadySeconds": spec.min_ready_seconds,
-            "selector": encode_selector(spec.selector),
-            "template": encode_template(spec.template),
-        },
-    }
 
 
 def decode_replica_set_status(raw: object) -> ReplicaSetStatus:

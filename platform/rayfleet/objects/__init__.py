@@ -5,7 +5,7 @@ ready, how many workers it asks for. Whoever needs one asks here, so that two pa
 
 =============== =======================================================================================================
 ``parts``       what of foreign JSON has the right type; the rest counts as absent
-``meta``        keys, names, UIDs, labels, annotations, deletion; from and to ``ObjectMeta``
+``meta``        keys, names, UIDs, labels, annotations, deletion; as ``ObjectMeta``
 ``owners``      who controls an object; the reference that a child carries
 ``conditions``  conditions as values and in JSON; transition times that move only with the status
 ``labels``      the label and annotation names

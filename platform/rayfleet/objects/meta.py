@@ -1,4 +1,4 @@
-"""``metadata``: keys, names, labels, deletion; from and to ``ObjectMeta``. Pure.
+"""``metadata``: keys, names, labels, deletion; as ``ObjectMeta``. Pure.
 
 Reading is lenient: an API server gave the object, so its metadata has the right types; what is missing is empty.
 """
@@ -6,7 +6,7 @@ Reading is lenient: an API server gave the object, so its metadata has the right
 from collections.abc import Mapping
 from datetime import datetime
 
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey, ObjectMeta
 from rayfleet.objects.owners import controller_uid
 from rayfleet.objects.parts import mapping
@@ -94,13 +94,3 @@ def decode_meta(raw: ReadOnlyJson) -> ObjectMeta:
         created_at=created_at(raw),
         deleted_at=decode_time(meta.get("deletionTimestamp")),
     )
-
-
-def encode_meta(meta: ObjectMeta) -> Json:
-    """Return what a user may write of ``metadata``."""
-    encoded: Json = {"name": meta.name, "namespace": meta.namespace}
-    if meta.labels:
-        encoded["labels"] = dict(meta.labels)
-    if meta.annotations:
-        encoded["annotations"] = dict(meta.annotations)
-    return encoded

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from rayfleet.manifest.fleet import decode_fleet, encode_fleet
+from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Percent, Selector, StrategyType
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.testing.manifests import encode_fleet
 
 
 def pod() -> Json:

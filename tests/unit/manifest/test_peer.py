@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from rayfleet.manifest.documents import load_documents
-from rayfleet.manifest.fleet import decode_fleet, encode_fleet
-from rayfleet.manifest.replica_set import decode_replica_set, encode_replica_set
+from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.fleet import Percent
 from rayfleet.model.json import Json
+from rayfleet.testing.manifests import encode_fleet, encode_replica_set
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "manifests"
 FILES = (
