@@ -74,6 +74,11 @@ class Quantity:
         """The amount rounded up, as ``Quantity.Value`` and a ``resourceFieldRef`` give it."""
         return math.ceil(self.amount)
 
+    @property
+    def number(self) -> int | float:
+        """The amount as a JSON number."""
+        return self.whole if self.amount.denominator == 1 else float(self.amount)
+
     def in_milli_units(self) -> "Quantity":
         """Return the amount rounded up to a thousandth, as the defaults of every list of resources round it."""
         return Quantity(math.ceil(self.amount / _MILLI) * _MILLI, self.notation)

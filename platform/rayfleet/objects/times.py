@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 
 def decode_time(text: object) -> datetime | None:
     """Return the time in UTC, None when it is absent or unreadable: a foreign object's time is never worth an error."""
-    if not isinstance(text, str):
-        return None
     try:
-        moment = datetime.fromisoformat(text)
+        return read_time(text) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def read_time(text: str) -> datetime:
+    """Return the time in UTC, which a text without a zone means. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -11,6 +11,7 @@ from rayfleet.local.endpoints.slices import endpoint_slice, is_same_slice
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES
 from rayfleet.objects.meta import is_terminating, labels_of
+from rayfleet.objects.owners import owner_entries
 from rayfleet.planning.plan import StatelessPlan
 from rayfleet.planning.writes import Action, Create, Merge, Verb, permissions, ref_of
 
@@ -40,10 +41,9 @@ def plan_slice(observed: ObservedService, _now: datetime) -> StatelessPlan:
 def _write(current: ReadOnlyJson | None, desired: Json) -> Action:
     if current is None:
         return Create(resource=ENDPOINT_SLICES, manifest=desired)
-    meta = desired["metadata"]
-    labels = {**dict.fromkeys(labels_of(current)), **meta["labels"]}  # null takes a label off
+    labels = {**dict.fromkeys(labels_of(current)), **labels_of(desired)}  # null takes a label off
     patch = {
-        "metadata": {"labels": labels, "ownerReferences": meta["ownerReferences"]},
+        "metadata": {"labels": labels, "ownerReferences": owner_entries(desired)},
         "endpoints": desired["endpoints"],
         "ports": desired["ports"],
     }

@@ -6,7 +6,6 @@ Pure. Source: KubeRay ray-operator/controllers/ray/common/pod.go (1.6).
 import json
 import re
 from collections.abc import Mapping
-from fractions import Fraction
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.quantity import Quantity
@@ -83,29 +82,29 @@ def _accelerator_flag(params: Mapping[str, str], limits: ReadOnlyJson) -> dict[s
         return {}
     for name, quantity in sorted(limits.items()):
         if name in _ACCELERATORS and Quantity.parse(quantity).amount:
-            return {"resources": _quoted({**custom, _ACCELERATORS[name]: Quantity.parse(quantity).amount})}
+            return {"resources": _quoted({**custom, _ACCELERATORS[name]: Quantity.parse(quantity).number})}
     return {}
 
 
 def _group_resource_flags(resources: ReadOnlyJson) -> dict[str, str]:
     """Return the flags of a group's own ``resources``; what is no quantity is skipped."""
     flags: dict[str, str] = {}
-    custom: dict[str, Fraction] = {}
+    custom: dict[str, int | float] = {}
     for name, quantity in resources.items():
         try:
-            value = Quantity.parse(quantity).amount
+            amount = Quantity.parse(quantity)
         except ValueError:
             continue
         known = {"cpu": "num-cpus", "memory": "memory"}.get(name.lower())
         if known is None and is_gpu(name.lower()):
             known = "num-gpus"
         if known is None:
-            custom[name] = value
+            custom[name] = amount.number
         else:
-            flags[known] = str(Quantity.parse(quantity).whole)
+            flags[known] = str(amount.whole)
     return flags | ({"resources": _quoted(custom)} if custom else {})
 
 
-def _quoted(resources: Mapping[str, float | Fraction]) -> str:
+def _quoted(resources: Mapping[str, float]) -> str:
     numbers = {name: int(value) if value == int(value) else float(value) for name, value in resources.items()}
     return f"'{json.dumps(numbers, separators=(',', ':'), sort_keys=True)}'"

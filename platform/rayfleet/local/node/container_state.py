@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rayfleet.local.node.processes import ContainerProcess, Started
+from rayfleet.objects.times import encode_micro_time, read_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ def write_state(folder: Path, state: ContainerState) -> None:
         "pid": state.process.pid,
         "start_ticks": state.process.start_ticks,
         "restart_count": state.restart_count,
-        "started_at": state.started_at.isoformat(),
+        "started_at": encode_micro_time(state.started_at),
     }
     temporary = folder / "state.new"
     temporary.write_text(json.dumps(content), encoding="utf-8")
@@ -38,7 +39,7 @@ def read_state(folder: Path) -> ContainerState | None:
         return ContainerState(
             process=Started(pid=raw["pid"], start_ticks=raw["start_ticks"]),
             restart_count=raw["restart_count"],
-            started_at=datetime.fromisoformat(raw["started_at"]),
+            started_at=read_time(raw["started_at"]),
         )
     except (OSError, ValueError, KeyError):
         return None

@@ -10,6 +10,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.labels import RAY_CLUSTER_LABEL
 from rayfleet.objects.meta import label, namespace_of, uid_of
 from rayfleet.objects.owners import controller_uid
+from rayfleet.objects.times import encode_micro_time, read_time
 
 _FILE = "pod.json"
 
@@ -36,7 +37,7 @@ def write_note(folder: Path, note: PodNote) -> None:
     """Write the note, once: the first start of a pod stays its start."""
     folder.mkdir(parents=True, exist_ok=True)
     if read_note(folder) is None:
-        content = {"ray_cluster": note.ray_cluster, "started_at": note.started_at.isoformat()}
+        content = {"ray_cluster": note.ray_cluster, "started_at": encode_micro_time(note.started_at)}
         (folder / _FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -44,7 +45,7 @@ def read_note(folder: Path) -> PodNote | None:
     """Return the note, None when there is none."""
     try:
         raw = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        return PodNote(ray_cluster=raw["ray_cluster"], started_at=datetime.fromisoformat(raw["started_at"]))
+        return PodNote(ray_cluster=raw["ray_cluster"], started_at=read_time(raw["started_at"]))
     except (OSError, ValueError, KeyError):
         return None
 
