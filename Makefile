@@ -47,6 +47,7 @@ check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, golden, property: un
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tests/unit/test_layout.py
 	@$(FAST_TESTS)
 
 unit: $(VENV)/dev-ok ## The fast tests alone

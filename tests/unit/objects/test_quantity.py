@@ -121,3 +121,8 @@ def test_the_schema_lets_through_what_an_api_server_takes(text: str) -> None:
 @pytest.mark.parametrize("text", ["-1", "two", "8gi", "", "1e", "."])
 def test_the_schema_refuses_what_nobody_can_ask_for(text: str) -> None:
     assert not re.search(QUANTITY_PATTERN, text)
+
+
+@pytest.mark.parametrize(("text", "number"), [("2", 2), ("1500m", 1.5), ("1Ki", 1024), ("1e20", 10**20)])
+def test_a_number_for_json_is_whole_where_the_amount_is(text: str, number: float) -> None:
+    assert (Quantity.parse(text).number, type(Quantity.parse(text).number)) == (number, type(number))
