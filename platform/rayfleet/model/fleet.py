@@ -39,7 +39,7 @@ CountOrPercent = int | Percent
 class Strategy:
     """Rollout strategy; surge and unavailable count whole Ray clusters and hold for ``RollingUpdate`` only.
 
-    None is what the manifest does not say: 25% each, or what fits the accelerators (``planning.bounds`` decides).
+    None is what the manifest does not say: 25% each, or what fits the accelerators (``planning.fleet.bounds`` decides).
     """
 
     type: StrategyType = StrategyType.ROLLING_UPDATE

@@ -30,9 +30,8 @@ WORKER_GROUP = "workers"
 _TOKEN_RAY_VERSION = (2, 52)
 
 # How a replica that is to go finishes its requests. Its head leaves the Service the moment it is deleted; the head
-# waits until gateways
-# have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head, so they wait for its
-# engine to end.
+# waits until gateways have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head,
+# so they wait for its engine to end.
 LAME_DUCK_SECONDS = 2
 GRACE_SECONDS = 60
 _HEAD_PRE_STOP = f"sleep {LAME_DUCK_SECONDS}"
@@ -156,8 +155,7 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> Json:
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word
-        # is always
-        # there at once, so three seconds without one are a dead sidecar and not a busy machine.
+        # is always there at once, so three seconds without one are a dead sidecar and not a busy machine.
         "readinessProbe": {
             "httpGet": {"path": "/ready", "port": SIDECAR_PORT},
             "periodSeconds": 1,

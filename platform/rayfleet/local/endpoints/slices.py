@@ -29,9 +29,8 @@ def slice_name(service: str) -> str:
 def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> Json | None:
     """Return the slice for a Service and the pods of its namespace.
 
-    None for a Service without a selector or of another name.
-
-    Pods without an address, and those that have run to their end, are not in it.
+    None for a Service without a selector, or one that only names another host (``ExternalName``). Pods without an
+    address, and those that have run to their end, are not in it.
     """
     spec, meta = service["spec"], service["metadata"]
     selector = spec.get("selector")
