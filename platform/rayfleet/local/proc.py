@@ -1,8 +1,41 @@
-"""Facts about processes from ``/proc``. Source: proc_pid_stat(5)."""
+"""Facts about processes from ``/proc``, and a signal to exactly one of them. Source: proc_pid_stat(5).
+
+A process is identified by pid *and* start time (``/proc/PID/stat``, field 22): a pid alone may belong to somebody else
+by then.
+"""
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIdentity:
+    """A process that cannot be mistaken for a later one; ``start_ticks`` is clock ticks since boot."""
+
+    pid: int
+    start_ticks: int
+
+    def is_alive(self) -> bool:
+        """Whether exactly this process still runs (a zombie does not)."""
+        return start_ticks(self.pid) == self.start_ticks
+
+
+def identity_of(pid: int) -> ProcessIdentity:
+    """Return the identity of a process that was just started; start 0 (never alive) when it has ended already."""
+    return ProcessIdentity(pid=pid, start_ticks=start_ticks(pid) or 0)
+
+
+def signal_process(identity: ProcessIdentity, number: int) -> bool:
+    """Send a signal to exactly this process; whether it was alive to get it."""
+    if not identity.is_alive():
+        return False
+    try:
+        os.kill(identity.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def start_ticks(pid: int) -> int | None:

@@ -117,9 +117,9 @@ def test_a_program_that_is_absent_is_an_os_error(tmp_path: Path) -> None:
 
 async def test_a_process_of_an_earlier_node_ends_with_an_unknown_code(tmp_path: Path) -> None:
     own = Children().start(command(tmp_path, "sleep 60"))
-    taken = ContainerProcess(own.started)
+    taken = ContainerProcess(own.identity)
     assert taken.is_alive
-    os.kill(own.started.pid, signal.SIGKILL)
+    os.kill(own.identity.pid, signal.SIGKILL)
     assert await taken.wait() is None
     assert await own.wait() == -9
 
@@ -156,12 +156,12 @@ async def test_a_mark_finds_daemons_in_sessions_of_their_own(tmp_path: Path) -> 
 
 def test_state_files_survive_and_tell_the_living(tmp_path: Path) -> None:
     started = Children().start(command(tmp_path, "sleep 60"))
-    write_state(tmp_path, ContainerState(process=started.started, restart_count=2, started_at=NOW))
+    write_state(tmp_path, ContainerState(process=started.identity, restart_count=2, started_at=NOW))
     found = running_state(tmp_path)
     assert found == read_state(tmp_path)
     assert found is not None
     assert found.restart_count == 2
-    os.kill(started.started.pid, signal.SIGKILL)
+    os.kill(started.identity.pid, signal.SIGKILL)
     assert asyncio.run(started.wait()) == -9
     assert running_state(tmp_path) is None
     (tmp_path / "state.json").write_text("{")
@@ -199,7 +199,7 @@ def test_processes_of_pods_that_are_gone_are_ended_and_others_are_not(folders: N
         name = pod_folder("n", uid, uid)
         write_note(folders.pods / name, PodNote(ray_cluster="", started_at=NOW))
         write_state(
-            folders.container(name, "c"), ContainerState(process=process.started, restart_count=0, started_at=NOW)
+            folders.container(name, "c"), ContainerState(process=process.identity, restart_count=0, started_at=NOW)
         )
         return process
 

@@ -8,18 +8,10 @@ from pathlib import Path
 import pytest
 
 from rayfleet.local.folders import cluster_folders
-from rayfleet.local.proc import start_ticks
+from rayfleet.local.proc import ProcessIdentity, identity_of, signal_process, start_ticks
 from rayfleet.local.supervisor.child import RESTART_BACKOFF
 from rayfleet.local.supervisor.commands import child_specs
-from rayfleet.local.supervisor.record import (
-    ProcessIdentity,
-    ProcessRecord,
-    Record,
-    identity_of,
-    read_record,
-    signal_process,
-    write_record,
-)
+from rayfleet.local.supervisor.record import ProcessRecord, Record, read_record, write_record
 from rayfleet.local.supervisor.settings import SupervisorSettings, read_settings, write_settings
 from rayfleet.model.errors import SettingsError
 

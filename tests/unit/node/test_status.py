@@ -10,10 +10,10 @@ from rayfleet.local.node.container_state import ContainerState
 from rayfleet.local.node.lifecycle import BACK_OFF, ContainerPolicy, Rest, Start, next_step
 from rayfleet.local.node.pod_status import pod_status
 from rayfleet.local.node.probes import ProbeKind, ProbeState, after_result, probe_specs
-from rayfleet.local.node.processes import Started
 from rayfleet.local.node.recalling import recalled_pod, recalled_view, status_entry
 from rayfleet.local.node.restarts import ends_in_a_row, is_restarted, restart_backoff
 from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
+from rayfleet.local.proc import ProcessIdentity
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 T1 = T0 + timedelta(seconds=30)
@@ -147,7 +147,7 @@ def test_probe_defaults_are_those_of_kubernetes() -> None:
 
 
 RAW = {"name": "a", "image": "i"}
-STILL = ContainerState(process=Started(pid=7, start_ticks=1), restart_count=2, started_at=T0)
+STILL = ContainerState(process=ProcessIdentity(pid=7, start_ticks=1), restart_count=2, started_at=T0)
 
 
 def recalled(

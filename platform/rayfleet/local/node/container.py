@@ -102,7 +102,7 @@ class Container:
     async def run(self) -> None:
         """Do what is to be done until there is nothing more; cancelled, the container's processes live on."""
         if self._process is not None:
-            log.info("took a container back", extra={"container": self.view.name, "pid": self._process.started.pid})
+            log.info("took a container back", extra={"container": self.view.name, "pid": self._process.identity.pid})
             self._probing = asyncio.create_task(self._probe_again())
         try:
             while not isinstance(step := self._step(), Rest):
@@ -176,7 +176,7 @@ class Container:
             self.take(NotStarted(message=f"{configured.command.words[0]}: {error.strerror or error}"), now)
             return
         self._process = process
-        write_state(self._context.folder, ContainerState(process=process.started, restart_count=run, started_at=now))
+        write_state(self._context.folder, ContainerState(process=process.identity, restart_count=run, started_at=now))
         self.take(Started(container_id=container_id(self._context.mark, run)), now)
         self._probing = asyncio.create_task(self._probe(configured.target))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from rayfleet.local.node.processes import ContainerProcess, Started
+from rayfleet.local.proc import ProcessIdentity
 from rayfleet.objects.times import encode_micro_time, read_time
 
 
@@ -13,7 +13,7 @@ from rayfleet.objects.times import encode_micro_time, read_time
 class ContainerState:
     """A running container: its first process, which run it is, and when it began."""
 
-    process: Started
+    process: ProcessIdentity
     restart_count: int
     started_at: datetime
 
@@ -37,7 +37,7 @@ def read_state(folder: Path) -> ContainerState | None:
     try:
         raw = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         return ContainerState(
-            process=Started(pid=raw["pid"], start_ticks=raw["start_ticks"]),
+            process=ProcessIdentity(pid=raw["pid"], start_ticks=raw["start_ticks"]),
             restart_count=raw["restart_count"],
             started_at=read_time(raw["started_at"]),
         )
@@ -48,7 +48,7 @@ def read_state(folder: Path) -> ContainerState | None:
 def running_state(folder: Path) -> ContainerState | None:
     """Return the state of a container whose first process still runs, None when it does not."""
     state = read_state(folder)
-    return state if state is not None and ContainerProcess(state.process).is_alive else None
+    return state if state is not None and state.process.is_alive() else None
 
 
 def forget_state(folder: Path) -> None:

@@ -4,8 +4,7 @@ Ray's daemons start sessions of their own, so a process group does not hold a co
 
 - Every process inherits the mark ``RAYFLEET_CONTAINER_ID`` in its environment, which ``/proc/*/environ`` shows.
 - A container's first process is a *child subreaper* (prctl(2)): as the first process of a pid namespace it becomes the
-  parent of every
-  orphan of the container, so all that runs descends from it while it lives.
+  parent of every orphan of the container, so all that runs descends from it while it lives.
 - The node is a subreaper too: when a first process has died, what it leaves falls to the node (``end_orphans``).
 
 Ends are noticed through pidfds (pidfd_open(2)), which work for processes of an earlier node too.
@@ -22,21 +21,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rayfleet.local.proc import parents, process_ids, start_ticks
+from rayfleet.local.proc import ProcessIdentity, identity_of, parents, process_ids, start_ticks
 
 MARK = "RAYFLEET_CONTAINER_ID"
 STATE_MARK = "RAYFLEET_STATE"
 KILL_LIMIT_SECONDS = 5.0
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """A container's first process. ``start_ticks`` with the pid cannot be mistaken for another process."""
-
-    pid: int
-    start_ticks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +67,7 @@ class Children:
                 preexec_fn=become_subreaper,  # noqa: PLW1509 - one system call, bound at import: no lock is taken
             )
         self._known.add(child.pid)
-        return ContainerProcess(Started(pid=child.pid, start_ticks=start_ticks(child.pid) or 0), child, self._known)
+        return ContainerProcess(identity_of(child.pid), child, self._known)
 
     async def end_orphans(self) -> int:
         """Kill and reap what dead containers left to this node; return how many there were."""
@@ -100,21 +91,21 @@ class ContainerProcess:
     """The first process of a container; ``wait`` returns its exit code, or None when an earlier node started it."""
 
     def __init__(
-        self, started: Started, child: "subprocess.Popen[bytes] | None" = None, known: "set[int] | None" = None
+        self, identity: ProcessIdentity, child: "subprocess.Popen[bytes] | None" = None, known: "set[int] | None" = None
     ) -> None:
-        self.started = started
+        self.identity = identity
         self._child = child
         self._known = known
 
     @property
     def is_alive(self) -> bool:
         """Whether it runs; neither a zombie nor another process of the same number counts."""
-        return start_ticks(self.started.pid) == self.started.start_ticks
+        return self.identity.is_alive()
 
     async def wait(self) -> int | None:
         """Wait for the end; -N means signal N."""
         try:
-            descriptor = os.pidfd_open(self.started.pid)
+            descriptor = os.pidfd_open(self.identity.pid)
         except ProcessLookupError:
             return self._code()
         loop = asyncio.get_running_loop()
@@ -139,27 +130,27 @@ class ContainerProcess:
         """
         if not self.is_alive:
             return
-        is_alone = _catches(self.started.pid, signal.SIGTERM)
+        is_alone = _catches(self.identity.pid, signal.SIGTERM)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            (os.kill if is_alone else os.killpg)(self.started.pid, signal.SIGTERM)
+            (os.kill if is_alone else os.killpg)(self.identity.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self.wait()
-                while not is_alone and _has_group(self.started.pid):
+                while not is_alone and _has_group(self.identity.pid):
                     await asyncio.sleep(0.02)
 
     def kill_group(self) -> None:
         """Send SIGKILL to the process group of the first process."""
         if self.is_alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.started.pid, signal.SIGKILL)
+                os.killpg(self.identity.pid, signal.SIGKILL)
 
     def _code(self) -> int | None:
         if self._child is None:
             return None
         code = self._child.wait(timeout=KILL_LIMIT_SECONDS)
         if self._known is not None:
-            self._known.discard(self.started.pid)
+            self._known.discard(self.identity.pid)
         return code
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from rayfleet.local.supervisor.record import ProcessIdentity, ProcessRecord, identity_of
+from rayfleet.local.proc import ProcessIdentity, identity_of
+from rayfleet.local.supervisor.record import ProcessRecord
 from rayfleet.local.supervisor.settings import child_environment
 from rayfleet.objects.backoff import Backoff
 

@@ -1,28 +1,11 @@
-"""What the supervisor writes down, so that a later one can find what an earlier one left.
-
-A process is identified by pid *and* start time (``/proc/PID/stat``, field 22): a pid alone may belong to somebody else
-by then.
-"""
+"""What the supervisor writes down, so that a later one can find what an earlier one left."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from rayfleet.local.proc import start_ticks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessIdentity:
-    """A process that cannot be mistaken for a later one; ``start_ticks`` is clock ticks since boot."""
-
-    pid: int
-    start_ticks: int
-
-    def is_alive(self) -> bool:
-        """Whether exactly this process still runs (a zombie does not)."""
-        return start_ticks(self.pid) == self.start_ticks
+from rayfleet.local.proc import ProcessIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +31,6 @@ class Record:
     def gateway_url(self) -> str:
         """Where requests go."""
         return f"http://{self.gateway_host}:{self.gateway_port}"
-
-
-def identity_of(pid: int) -> ProcessIdentity:
-    """Return the identity of a process that was just started; start 0 (never alive) when it has ended already."""
-    return ProcessIdentity(pid=pid, start_ticks=start_ticks(pid) or 0)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -82,14 +60,3 @@ def read_record(path: Path) -> Record | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def signal_process(identity: ProcessIdentity, number: int) -> bool:
-    """Send a signal to exactly this process; whether it was alive to get it."""
-    if not identity.is_alive():
-        return False
-    try:
-        os.kill(identity.pid, number)
-    except ProcessLookupError:
-        return False
-    return True

@@ -18,10 +18,11 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, NotFound
 from rayfleet.local.folders import ClusterFolders
 from rayfleet.local.node.cleanup import cleanup
+from rayfleet.local.proc import identity_of
 from rayfleet.local.supervisor.bootstrap import bootstrap, wait_for_api_server
 from rayfleet.local.supervisor.child import Child
 from rayfleet.local.supervisor.commands import child_specs
-from rayfleet.local.supervisor.record import Record, identity_of, write_record
+from rayfleet.local.supervisor.record import Record, write_record
 from rayfleet.local.supervisor.settings import SupervisorSettings
 from rayfleet.local.supervisor.takeover import end_leftovers
 from rayfleet.model.errors import EnvironmentProblem

@@ -10,7 +10,8 @@ import signal
 from collections.abc import Collection
 from pathlib import Path
 
-from rayfleet.local.supervisor.record import ProcessIdentity, read_record, signal_process
+from rayfleet.local.proc import ProcessIdentity, signal_process
+from rayfleet.local.supervisor.record import read_record
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from rayfleet.local.folders import ClusterFolders
 from rayfleet.local.node.cleanup import cleanup
+from rayfleet.local.proc import ProcessIdentity, identity_of, signal_process
 from rayfleet.local.supervisor.bootstrap import log_tail
-from rayfleet.local.supervisor.record import ProcessIdentity, Record, identity_of, read_record, signal_process
+from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.local.supervisor.settings import SupervisorSettings, write_settings
 from rayfleet.local.supervisor.takeover import end_leftovers
 from rayfleet.model.errors import EnvironmentProblem
