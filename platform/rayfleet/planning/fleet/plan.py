@@ -26,7 +26,7 @@ from rayfleet.planning.fleet.conditions import (
     with_replica_failure,
 )
 from rayfleet.planning.fleet.model_name import model_name
-from rayfleet.planning.fleet.rollout import Step, rollout_step
+from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
 from rayfleet.planning.fleet.view import View, total_size, view_of
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
@@ -50,7 +50,7 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     fleet = observed.fleet
     view = view_of(observed, now)
     acts = fleet.meta.deleted_at is None and observed.failure is None
-    step = rollout_step(view) if acts else Step(collision_count=fleet.status.collision_count)
+    step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
     traffic = plan_traffic(observed) if acts else Traffic()
     status = _status(observed, view, step, traffic, now)
     waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_complete(view, status)))
@@ -84,7 +84,7 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
     )
 
 
-def _status(observed: ObservedFleet, view: View, step: Step, traffic: Traffic, now: datetime) -> FleetStatus:
+def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Traffic, now: datetime) -> FleetStatus:
     fleet = observed.fleet
     counted = _counts(view, step)
     conditions = without_condition(fleet.status.conditions, INVALID)
@@ -99,7 +99,7 @@ def _status(observed: ObservedFleet, view: View, step: Step, traffic: Traffic, n
     return replace(status, phase=phase(view, status))
 
 
-def _counts(view: View, step: Step) -> FleetStatus:
+def _counts(view: View, step: RolloutStep) -> FleetStatus:
     fleet, members = view.fleet, view.members
     available = sum(member.available for member in members)
     ready = sum(member.ready for member in members)

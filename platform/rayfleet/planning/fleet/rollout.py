@@ -26,7 +26,7 @@ _SCALING = "ScalingReplicaSet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class RolloutStep:
     """What a pass does to replica sets.
 
     ``created`` names a new one; ``collision_count`` is the status's from now on.
@@ -37,7 +37,7 @@ class Step:
     collision_count: int | None = None
 
 
-def rollout_step(view: View) -> Step:
+def rollout_step(view: View) -> RolloutStep:
     """Return the next step; without actions when the rollout waits or is done."""
     spec = view.fleet.spec
     is_recreated = spec.strategy.type is StrategyType.RECREATE
@@ -52,7 +52,7 @@ def rollout_step(view: View) -> Step:
     return step if step.actions else _cleaned_up(view)
 
 
-def _recreated(view: View) -> Step:
+def _recreated(view: View) -> RolloutStep:
     sizes = recreate_sizes(view)
     if sizes is not None:
         return _resized(view, sizes)
@@ -62,19 +62,19 @@ def _recreated(view: View) -> Step:
     return step if step.actions else _cleaned_up(view)
 
 
-def _created(view: View, replicas: int) -> Step:
+def _created(view: View, replicas: int) -> RolloutStep:
     short_hash, collisions = free_hash(view)
     manifest = replica_set_manifest(view, short_hash, replicas)
     name = manifest["metadata"]["name"]
     event = Event(reason=_SCALING, message=f"Scaled up replica set {name} from 0 to {replicas}") if replicas else None
-    return Step(
+    return RolloutStep(
         actions=(Create(resource=REPLICA_SETS, manifest=manifest, event=event),),
         created=name,
         collision_count=collisions,
     )
 
 
-def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> Step:
+def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> RolloutStep:
     """Return the writes that give replica sets their sizes, and the new one its annotations.
 
     Without ``notes_partial_growth`` a replica set that may not yet have its full size keeps its old note, so that the
@@ -93,15 +93,15 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
             actions.append(replace(write, event=_scaling_event(member, size)))
         else:
             actions += _synced(view, member, synced)
-    return Step(
+    return RolloutStep(
         actions=(*actions, *_fleet_revision(view)),
         collision_count=view.fleet.status.collision_count,
     )
 
 
-def _cleaned_up(view: View) -> Step:
+def _cleaned_up(view: View) -> RolloutStep:
     actions = tuple(cleanup(view)) if _is_settled(view) or view.fleet.spec.paused else ()
-    return Step(actions=actions, collision_count=view.fleet.status.collision_count)
+    return RolloutStep(actions=actions, collision_count=view.fleet.status.collision_count)
 
 
 def _is_settled(view: View) -> bool:
