@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import aiohttp
 from aiohttp import web
 
+from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem, RayfleetError, SettingsError
 from rayfleet.process import heed_signals, stop_event
 from rayfleet_llamacpp.connection import RayConnection
@@ -31,9 +32,7 @@ _POLL_SECONDS = 0.1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM; return the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    configure_logging()
     try:
         options = decode_options(sys.argv[1:] if arguments is None else arguments, os.environ)
         _run_to_end(options)

@@ -140,6 +140,17 @@ def test_the_environment_is_read_in_settings() -> None:
     assert readers == set(ENVIRONMENT_READERS)
 
 
+def test_every_process_logs_in_one_way() -> None:
+    """A format of its own would lose the facts of ``extra``."""
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees(*SOURCE_ROOTS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "basicConfig"
+    ]
+    assert [place.partition(":")[0] for place in wrong] == ["platform/rayfleet/logs.py"]
+
+
 def test_a_unit_test_needs_no_loop_no_socket_and_no_process() -> None:
     """Such a test belongs to tests/parts."""
     wrong = [

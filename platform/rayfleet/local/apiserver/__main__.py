@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayfleet.local.apiserver.server import ServerSettings, running_server
+from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.process import exit_code, stop_event
 
@@ -19,9 +20,7 @@ log = logging.getLogger("rayfleet.local.apiserver")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    configure_logging()
     settings = ServerSettings(state=options.state, port=options.port, pods_folder=options.pods_folder)
     return exit_code(lambda: _run(settings))
 
