@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
 from rayfleet.planning.fleet.identity import template_identity
 from rayfleet.planning.observed import ObservedFleet
@@ -171,9 +172,8 @@ def assert_goal(world: PlannerWorld, replicas: int) -> None:
     assert len(world.clusters()) == replicas
     newest = {cluster.meta.owner_uid for cluster in world.clusters()}
     assert len(newest) <= 1
-    images = {raw["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"] for raw in _stored(world)}
-    wanted = fleet.spec.template.spec["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]
-    assert images <= {wanted}
+    images = {image_of(raw["spec"]) for raw in world.objects.get("RayCluster", {}).values()}
+    assert images <= {image_of(fleet.spec.template.spec)}
     status = fleet.status
     assert (status.replicas, status.updated_replicas, status.ready_replicas) == (replicas, replicas, replicas)
     assert (status.available_replicas, status.unavailable_replicas) == (replicas, 0)
@@ -181,8 +181,8 @@ def assert_goal(world: PlannerWorld, replicas: int) -> None:
     assert world.all_passes() == []
 
 
-def _stored(world: PlannerWorld) -> list[Json]:
-    return list(world.objects.get("RayCluster", {}).values())
+def image_of(spec: ReadOnlyJson) -> str:
+    return str(containers(head_group(spec))[0]["image"])
 
 
 @pytest.mark.parametrize("knob", [{"suspend": True}, {"workerGroupSpecs": []}])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from rayfleet.kube.watches import Reflectors
+from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
@@ -32,11 +32,11 @@ from rayfleet.reconciling.runtime import Watch, owner_key, primary
 AnyObservedFleet = ObservedFleet | ObservedInvalidFleet
 
 
-def fleet_steps(reflectors: Reflectors, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
+def fleet_steps(stores: Stores, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
     """Return the read and the decision for fleets; ``engines`` render ``spec.serving``."""
     return Steps(
-        find=reflectors.store(FLEETS).get,
-        observe=lambda raw: observed_fleet(raw, reflectors, engines),
+        find=stores.store(FLEETS).get,
+        observe=lambda raw: observed_fleet(raw, stores, engines),
         plan=_plan,
         with_failure=_with_failure,
         writes=WRITES,
@@ -54,30 +54,30 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     )
 
 
-def observed_fleet(raw: ReadOnlyJson, reflectors: Reflectors, engines: Mapping[str, Engine]) -> AnyObservedFleet:
+def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engine]) -> AnyObservedFleet:
     """Return everything that a plan for the fleet needs, from the stores only. No effect."""
     uid = uid_of(raw)
     try:
         fleet = decode_fleet(raw)
         template = fleet_template(fleet, engines)
-        replica_sets = tuple(decode_replica_set(each) for each in reflectors.store(REPLICA_SETS).by_owner(uid))
+        replica_sets = tuple(decode_replica_set(each) for each in stores.store(REPLICA_SETS).by_owner(uid))
     except ManifestError as error:
-        left = tuple(_decodable(reflectors, uid))
+        left = tuple(_decodable(stores, uid))
         return ObservedInvalidFleet(
             meta=decode_meta(raw),
             status=decode_fleet_status(raw.get("status")),
             error=error,
             replica_sets=left,
-            ray_clusters=_ray_clusters(left, reflectors),
+            ray_clusters=_ray_clusters(left, stores),
         )
     return ObservedFleet(
         fleet=fleet,
         template=template,
         replica_sets=replica_sets,
-        taken_names=_taken_names(fleet, reflectors),
-        ray_clusters=_ray_clusters(replica_sets, reflectors),
-        services=_owned_or_named(reflectors, SERVICES, fleet, service_names(fleet.meta.name)),
-        http_routes=_owned_or_named(reflectors, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
+        taken_names=_taken_names(fleet, stores),
+        ray_clusters=_ray_clusters(replica_sets, stores),
+        services=_owned_or_named(stores, SERVICES, fleet, service_names(fleet.meta.name)),
+        http_routes=_owned_or_named(stores, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
     )
 
 
@@ -92,15 +92,15 @@ def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObser
     return observed if isinstance(observed, ObservedInvalidFleet) else replace(observed, failure=failure)
 
 
-def _decodable(reflectors: Reflectors, uid: str) -> Iterable[ReplicaSet]:
-    for raw in reflectors.store(REPLICA_SETS).by_owner(uid):
+def _decodable(stores: Stores, uid: str) -> Iterable[ReplicaSet]:
+    for raw in stores.store(REPLICA_SETS).by_owner(uid):
         try:
             yield decode_replica_set(raw)
         except ManifestError:  # may be the very reason; the error of the fleet names it
             continue
 
 
-def _taken_names(fleet: Fleet, reflectors: Reflectors) -> frozenset[str]:
+def _taken_names(fleet: Fleet, stores: Stores) -> frozenset[str]:
     """Return names of others' replica sets.
 
     Only those that could collide, so the rest of the namespace costs nothing.
@@ -108,13 +108,13 @@ def _taken_names(fleet: Fleet, reflectors: Reflectors) -> frozenset[str]:
     prefix = f"{fleet.meta.name}-"
     return frozenset(
         name_of(raw)
-        for raw in reflectors.store(REPLICA_SETS).list(fleet.meta.namespace)
+        for raw in stores.store(REPLICA_SETS).list(fleet.meta.namespace)
         if name_of(raw).startswith(prefix) and not is_controlled_by(raw, fleet.meta.uid)
     )
 
 
-def _ray_clusters(replica_sets: Iterable[ReplicaSet], reflectors: Reflectors) -> Mapping[str, tuple[RayCluster, ...]]:
-    store = reflectors.store(RAY_CLUSTERS)
+def _ray_clusters(replica_sets: Iterable[ReplicaSet], stores: Stores) -> Mapping[str, tuple[RayCluster, ...]]:
+    store = stores.store(RAY_CLUSTERS)
     return {
         replica_set.meta.uid: tuple(decode_ray_cluster(raw) for raw in store.by_owner(replica_set.meta.uid))
         for replica_set in replica_sets
@@ -122,10 +122,10 @@ def _ray_clusters(replica_sets: Iterable[ReplicaSet], reflectors: Reflectors) ->
 
 
 def _owned_or_named(
-    reflectors: Reflectors, resource: ResourceType, fleet: Fleet, names: Iterable[str]
+    stores: Stores, resource: ResourceType, fleet: Fleet, names: Iterable[str]
 ) -> tuple[ReadOnlyJson, ...]:
     """Return the objects controlled by the fleet and those, whosever, that have one of the names."""
-    store = reflectors.store(resource)
+    store = stores.store(resource)
     objects = {key_of(raw): raw for raw in store.by_owner(fleet.meta.uid)}
     for name in names:
         key = ObjectKey(namespace=fleet.meta.namespace, name=name)

@@ -7,7 +7,7 @@ chosen by the UID of their controller, never by labels: two fleets with overlapp
 from collections.abc import Iterable
 from dataclasses import replace
 
-from rayfleet.kube.watches import Reflectors
+from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import ReadOnlyJson
@@ -20,11 +20,11 @@ from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 
-def replica_set_steps(reflectors: Reflectors) -> Steps[ObservedReplicaSet]:
+def replica_set_steps(stores: Stores) -> Steps[ObservedReplicaSet]:
     """Return the read and the decision for replica sets."""
     return Steps(
-        find=reflectors.store(REPLICA_SETS).get,
-        observe=lambda raw: observed_replica_set(raw, reflectors),
+        find=stores.store(REPLICA_SETS).get,
+        observe=lambda raw: observed_replica_set(raw, stores),
         plan=plan_replica_set,
         with_failure=lambda observed, failure: replace(observed, failure=failure),
         writes=WRITES,
@@ -39,13 +39,13 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     )
 
 
-def observed_replica_set(raw: ReadOnlyJson, reflectors: Reflectors) -> ObservedReplicaSet:
+def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSet:
     """Return everything that a plan for the replica set needs, from the stores only.
 
     No effect. Raises ManifestError.
     """
     replica_set = decode_replica_set(raw)
-    store = reflectors.store(RAY_CLUSTERS)
+    store = stores.store(RAY_CLUSTERS)
     return ObservedReplicaSet(
         replica_set=replica_set,
         ray_clusters=tuple(decode_ray_cluster(each) for each in store.by_owner(replica_set.meta.uid)),

@@ -8,12 +8,20 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import Protocol
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.reflector import Reflector, ReflectorSettings
 from rayfleet.kube.store import Store
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ResourceType
+
+
+class Stores(Protocol):
+    """What a pass reads: a store of each kind, kept by reflectors or filled by a test."""
+
+    def store(self, resource: ResourceType) -> Store:
+        """Return the store of a kind."""
 
 
 class Reflectors(Mapping[ResourceType, Reflector]):

@@ -1,235 +1,207 @@
-"""A small world for planners.
+"""A small world for planners: objects in memory, passes as the controllers make them, Ray clusters that obey a test.
 
-Objects in memory, writes carried out, Ray clusters that become ready when they are told to. Pure.
-
-No server, no clock, no tasks: a test says who acts next, so any interleaving can be written down and played again.
-Writes keep the rules that plans rely on: UID and version preconditions, generations, foreground deletion, merge
-patches.
+No server, no tasks, no clock that runs: a test says who acts next, so any interleaving can be written down and played
+again. A pass reads by the controllers' own steps and ends as ``reconciling.passes`` ends it: at the first write that
+fails; after one that was refused for good it plans once more with that failure.
 """
 
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
+from typing import Any
 
-from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.controllers.fleet import AnyObservedFleet, fleet_steps
+from rayfleet.controllers.replica_set import replica_set_steps
+from rayfleet.local.kuberay.controller import ray_cluster_steps
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
-from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.propagation import Propagation
+from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.objects.parts import copied
-from rayfleet.objects.ray_spec import expected_workers
-from rayfleet.objects.times import encode_time
-from rayfleet.planning.fleet.plan import plan_fleet
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.objects.conditions import conditions_of, since
+from rayfleet.objects.meta import is_terminating, labels_of, name_of, uid_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.ray_spec import desired_workers, expected_workers
 from rayfleet.planning.observed import ObservedFleet, ObservedReplicaSet
-from rayfleet.planning.plan import FleetPlan, ReplicaSetPlan
-from rayfleet.planning.render import fleet_template
-from rayfleet.planning.replica_set.plan import plan_replica_set
-from rayfleet.planning.writes import (
-    Action,
-    Create,
-    CreateTogether,
-    Delete,
-    Merge,
-    ObjectRef,
-    Replace,
-)
+from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
+from rayfleet.planning.writes import Action, Event, WriteFailure
+from rayfleet.reconciling.passes import Steps
+from rayfleet.testing.stored_objects import NAMESPACE, Refused, Stale, StoredObjects, with_metadata
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-class Refused(Exception):
-    """A write that a server would answer with Conflict or AlreadyExists."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One action that was tried, with its object as it was before; ``problem`` empty: it went well."""
+
+    action: Action
+    before: ReadOnlyJson | None
+    problem: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
-class PlannerWorld:
-    """One fleet and its objects; kinds map names to objects as a server stores them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What became of one pass: the writes that were tried, the plan's events that were told, the plan (the last).
 
-    ``is_waiting``: some plan of the last ``all_passes`` asked to be looked at again later.
+    An action's own event was told when its write has no problem.
     """
 
-    objects: dict[str, dict[str, Json]] = field(default_factory=dict)
-    now: datetime = START
-    is_waiting: bool = False
-    _serial: int = 0
+    writer: str
+    writes: tuple[Write, ...]
+    events: tuple[Event, ...]
+    plan: Plan[Any]
 
-    def apply_fleet(self, manifest: ReadOnlyJson) -> None:
-        """Create the fleet, or replace its spec, labels and annotations as a user's apply would."""
-        current = next(iter(self._kind("RayClusterFleet").values()), None)
-        if current is None:
-            self.create(manifest)
-            return
-        self._write(current, {"spec": None})
-        self._write(current, {"spec": copy.deepcopy(manifest["spec"])})
+
+class PlannerWorld:
+    """One fleet and its objects."""
+
+    def __init__(self) -> None:
+        self.stored = StoredObjects(START)
+
+    @property
+    def now(self) -> datetime:
+        """Return the time that everybody here goes by."""
+        return self.stored.now
+
+    @now.setter
+    def now(self, now: datetime) -> None:
+        self.stored.now = now
+
+    @property
+    def objects(self) -> dict[str, dict[str, Json]]:
+        """Return the objects by kind and name, as a server stores them."""
+        return self.stored.by_kind
 
     @property
     def fleet(self) -> Json:
         """Return the fleet as stored."""
-        return next(iter(self._kind("RayClusterFleet").values()))
+        return next(iter(self.stored.of_kind(FLEETS.kind).values()))
 
-    def change_spec(self, patch: ReadOnlyJson) -> None:
-        """Merge ``patch`` into the fleet's spec."""
-        self._write(self.fleet, {"spec": patch})
+    def apply_fleet(self, manifest: ReadOnlyJson) -> None:
+        """Create the fleet, or replace its spec and labels as a user's apply would."""
+        if not self.stored.of_kind(FLEETS.kind):
+            self.stored.create(manifest)
+            return
+        labelled = with_metadata(self.fleet, {"labels": dict(labels_of(manifest))})
+        self.stored.put({**labelled, "spec": part(manifest, "spec")})
+
+    def change_spec(self, fields: ReadOnlyJson) -> None:
+        """Replace fields of the fleet's spec; None takes one away."""
+        spec = {**part(self.fleet, "spec"), **fields}
+        self.stored.put({**self.fleet, "spec": {name: value for name, value in spec.items() if value is not None}})
 
     def observe_fleet(self) -> ObservedFleet:
-        """Return what a pass for the fleet reads now."""
-        fleet = decode_fleet(self.fleet)
-        replica_sets = tuple(decode_replica_set(raw) for raw in self._kind("RayClusterReplicaSet").values())
-        return ObservedFleet(
-            fleet=fleet,
-            template=fleet_template(fleet, {}),
-            replica_sets=replica_sets,
-            ray_clusters={each.meta.uid: self.clusters_of(each.meta.uid) for each in replica_sets},
-            services=tuple(copy.deepcopy(list(self._kind("Service").values()))),
-            http_routes=tuple(copy.deepcopy(list(self._kind("HTTPRoute").values()))),
-        )
+        """Return what a pass for the fleet, a valid one, reads now."""
+        observed = fleet_steps(self.stored, {}).observe(self.fleet)
+        assert isinstance(observed, ObservedFleet)
+        return observed
 
-    def observe_replica_set(self, name: str) -> ObservedReplicaSet:
-        """Return what a pass for a replica set reads now."""
-        replica_set = decode_replica_set(self._kind("RayClusterReplicaSet")[name])
-        return ObservedReplicaSet(replica_set=replica_set, ray_clusters=self.clusters_of(replica_set.meta.uid))
-
-    def fleet_pass(self, observed: ObservedFleet | None = None) -> FleetPlan:
-        """Plan for the fleet, on an older view when one is given, and carry the plan out up to a refusal."""
-        plan = plan_fleet(observed or self.observe_fleet(), self.now)
-        self.carry_out(plan.actions)
-        return plan
+    def fleet_pass(self, observed: AnyObservedFleet | None = None) -> FleetPlan:
+        """Make a pass for the fleet, on an older view when one is given; return its plan."""
+        return self.pass_for(FLEETS, name_of(self.fleet), observed).plan
 
     def replica_set_pass(self, name: str, observed: ObservedReplicaSet | None = None) -> ReplicaSetPlan:
-        """Plan for a replica set and carry the plan out."""
-        plan = plan_replica_set(observed or self.observe_replica_set(name), self.now)
-        self.carry_out(plan.actions)
-        return plan
+        """Make a pass for a replica set; return its plan."""
+        return self.pass_for(REPLICA_SETS, name, observed).plan
+
+    def pass_for(self, resource: ResourceType, name: str, observed: Any = None) -> Pass:
+        """Make a pass for one object."""
+        steps = self.steps(resource)
+        raw = steps.find(ObjectKey(namespace=NAMESPACE, name=name))
+        assert raw is not None, f"there is no {resource.kind} {name}"
+        observed = observed if observed is not None else steps.observe(raw)
+        plan = steps.plan(observed, self.now)
+        done, failure = self._carried_out(name, plan)
+        if failure is None or steps.with_failure is None:
+            return done
+        again, _ = self._carried_out(name, steps.plan(steps.with_failure(observed, failure), self.now))
+        return Pass(writer=name, writes=(*done.writes, *again.writes), events=again.events, plan=again.plan)
+
+    def steps(self, resource: ResourceType) -> Steps[Any]:
+        """Return what the controller of a kind does in a pass, with what is there now."""
+        every: dict[ResourceType, Steps[Any]] = {
+            FLEETS: fleet_steps(self.stored, {}),
+            REPLICA_SETS: replica_set_steps(self.stored),
+            RAY_CLUSTERS: ray_cluster_steps(self.stored),
+        }
+        return every[resource]
+
+    def passes(self) -> list[Pass]:
+        """Make one pass for the fleet and one for each of its replica sets, oldest first."""
+        fleet = self.pass_for(FLEETS, name_of(self.fleet))
+        return [fleet, *(self.pass_for(REPLICA_SETS, name_of(raw)) for raw in self.replica_sets())]
 
     def all_passes(self) -> list[Action]:
-        """Run one pass for everything; return all that was written."""
-        plans: list[FleetPlan | ReplicaSetPlan] = [self.fleet_pass()]
-        plans += [self.replica_set_pass(name) for name in list(self._kind("RayClusterReplicaSet"))]
-        self.is_waiting = any(plan.requeue_after is not None for plan in plans)
-        return [action for plan in plans for action in plan.actions]
+        """Make one pass for everything; return all writes that were tried."""
+        return [write.action for each in self.passes() for write in each.writes]
 
-    def settle(self, rounds: int = 100, on_round: Callable[[], None] = lambda: None) -> int:
+    def settle(self, rounds: int = 100) -> int:
         """Let everything happen until a whole round writes nothing and waits for nothing; return the rounds it took."""
         for number in range(rounds):
-            written = self.all_passes()
-            on_round()
+            was_quiet = not self.all_passes()
             self.finish_deletions()
             self.make_ready(*self.names())
             self.now += timedelta(seconds=1)
-            if not written and not self.all_passes() and not self.is_waiting:
+            if was_quiet and all(not each.writes and each.plan.requeue_after is None for each in self.passes()):
                 return number
         raise AssertionError(f"nothing settled in {rounds} rounds; last writes: {self.all_passes()}")
 
-    def carry_out(self, actions: tuple[Action, ...]) -> None:
-        """Carry out in order; stop at a refusal, as the executor does."""
-        try:
-            for action in actions:
-                self.carry_out_one(action)
-        except Refused:
-            return
-
-    def carry_out_one(self, action: Action) -> None:
-        """Carry out one write; raises Refused."""
-        match action:
-            case Create(manifest=manifest):
-                self.create(manifest)
-            case CreateTogether(manifests=manifests):
-                for manifest in manifests:
-                    self.create(manifest)
-            case Merge(ref=ref, patch=patch):
-                self._write(self._stored(action.resource.kind, ref), patch)
-            case Delete(ref=ref, propagation=propagation):
-                self._delete(action.resource.kind, ref, propagation)
-            case Replace(ref=ref, content=content):
-                self._stored(action.resource.kind, ref)["status"] = copied(content)
-            case _:
-                assert_never(action)
-
-    def create(self, manifest: ReadOnlyJson) -> None:
-        """Store a new object."""
-        raw = copied(manifest)
-        name, kind = raw["metadata"]["name"], self._kind(raw["kind"])
-        if name in kind:
-            raise Refused(name)
-        self._serial += 1
-        raw["metadata"] |= {
-            "uid": f"uid-{self._serial}",
-            "generation": 1,
-            "resourceVersion": str(self._serial),
-            "creationTimestamp": encode_time(self.now),
-        }
-        kind[name] = raw
+    def replica_sets(self) -> Sequence[ReadOnlyJson]:
+        """Return the fleet's replica sets as stored, oldest first."""
+        return self.stored.store(REPLICA_SETS).by_owner(uid_of(self.fleet))
 
     def names(self) -> list[str]:
-        """Return the names of all Ray clusters, terminating ones included."""
-        return list(self._kind("RayCluster"))
+        """Return the names of all Ray clusters, terminating ones included, oldest first."""
+        return list(self.stored.of_kind(RAY_CLUSTERS.kind))
 
     def clusters(self) -> tuple[RayCluster, ...]:
         """Return all Ray clusters as observed."""
-        return tuple(decode_ray_cluster(raw) for raw in self._kind("RayCluster").values())
-
-    def clusters_of(self, replica_set_uid: str) -> tuple[RayCluster, ...]:
-        """Return the Ray clusters of one replica set."""
-        return tuple(each for each in self.clusters() if each.meta.owner_uid == replica_set_uid)
+        return tuple(decode_ray_cluster(raw) for raw in self.stored.of_kind(RAY_CLUSTERS.kind).values())
 
     def make_ready(self, *names: str) -> None:
         """Let KubeRay report head and workers ready; those that are so already keep their times."""
         for name in names:
-            raw = self._kind("RayCluster")[name]
-            if not decode_ray_cluster(raw).is_ready:
-                self._report(raw, "True", expected_workers(raw["spec"]))
+            raw = self._ray_cluster(name)
+            if not decode_ray_cluster(raw).is_ready and not is_terminating(raw):
+                self._report(raw, is_head_ready=True, workers=expected_workers(part(raw, "spec")))
 
     def make_unready(self, *names: str) -> None:
-        """Let KubeRay report a lost head."""
+        """Let KubeRay report a lost head, and with it no worker."""
         for name in names:
-            self._report(self._kind("RayCluster")[name], "False", 0)
+            self._report(self._ray_cluster(name), is_head_ready=False, workers=0)
+
+    def lose_worker(self, name: str) -> None:
+        """Let KubeRay report one worker less than there should be."""
+        raw = self._ray_cluster(name)
+        self._report(raw, is_head_ready=True, workers=max(0, desired_workers(part(raw, "spec")) - 1))
 
     def finish_deletions(self) -> None:
         """Let the pods of terminating Ray clusters be gone, and with them the objects."""
-        kind = self._kind("RayCluster")
-        for name in [name for name, raw in kind.items() if "deletionTimestamp" in raw["metadata"]]:
-            del kind[name]
+        self.stored.finish_deletions(RAY_CLUSTERS.kind)
 
-    def _report(self, raw: Json, head: str, workers: int) -> None:
-        condition = {"type": "HeadPodReady", "status": head, "lastTransitionTime": encode_time(self.now)}
-        raw["status"] = {"conditions": [condition], "readyWorkerReplicas": workers}
+    def _ray_cluster(self, name: str) -> Json:
+        return self.stored.of_kind(RAY_CLUSTERS.kind)[name]
 
-    def _kind(self, kind: str) -> dict[str, Json]:
-        return self.objects.setdefault(kind, {})
+    def _report(self, raw: ReadOnlyJson, *, is_head_ready: bool, workers: int) -> None:
+        status = "True" if is_head_ready else "False"
+        changed = since(conditions_of(raw), "HeadPodReady", status, self.now)
+        condition = {"type": "HeadPodReady", "status": status, "lastTransitionTime": changed}
+        report = {"conditions": [condition], "readyWorkerReplicas": workers}
+        self.stored.put_status(RAY_CLUSTERS.kind, name_of(raw), report)
 
-    def _delete(self, kind: str, ref: ObjectRef, propagation: Propagation) -> None:
-        """Delete at once, or (in the foreground) mark as terminating until ``finish_deletions``."""
-        stored = self._stored(kind, ref)
-        if propagation is Propagation.FOREGROUND:
-            stored["metadata"].setdefault("deletionTimestamp", encode_time(self.now))
-        else:
-            del self._kind(kind)[ref.key.name]
-
-    def _stored(self, kind: str, ref: ObjectRef) -> Json:
-        raw = self._kind(kind).get(ref.key.name)
-        if raw is None or raw["metadata"]["uid"] != ref.uid:
-            raise Refused(ref.key.name)
-        if ref.resource_version and ref.resource_version != raw["metadata"]["resourceVersion"]:
-            raise Refused(ref.key.name)
-        return raw
-
-    def _write(self, raw: Json, patch: ReadOnlyJson) -> None:
-        before = copy.deepcopy(raw.get("spec"))
-        _merge(raw, patch)
-        self._serial += 1
-        raw["metadata"]["resourceVersion"] = str(self._serial)
-        raw["metadata"]["generation"] += raw.get("spec") != before
-
-
-def _merge(target: Json, patch: ReadOnlyJson) -> None:
-    """Apply a JSON merge patch (RFC 7396) in place."""
-    for name, value in patch.items():
-        if value is None:
-            target.pop(name, None)
-        elif isinstance(value, dict) and isinstance(target.get(name), dict):
-            _merge(target[name], value)
-        else:
-            target[name] = copy.deepcopy(value)
+    def _carried_out(self, writer: str, plan: Plan[Any]) -> tuple[Pass, WriteFailure | None]:
+        """Write in order up to the first failure; return that too when it is one to plan again with."""
+        assert plan.is_ordered, "the order of the others' writes is nobody's business here"
+        writes: list[Write] = []
+        for action in plan.actions:
+            before = self.stored.named(action)
+            try:
+                self.stored.apply(action)
+            except (Stale, Refused) as error:
+                problem = str(error)
+                writes.append(Write(action=action, before=before, problem=problem))
+                failure = WriteFailure(action=action, message=problem) if isinstance(error, Refused) else None
+                return Pass(writer=writer, writes=tuple(writes), events=(), plan=plan), failure
+            writes.append(Write(action=action, before=before))
+        return Pass(writer=writer, writes=tuple(writes), events=plan.events, plan=plan), None

@@ -15,6 +15,8 @@ from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import REPLICA_SETS
 from rayfleet.objects.conditions import find_condition
+from rayfleet.objects.meta import annotation
+from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
 from rayfleet.planning.observed import ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
@@ -54,17 +56,15 @@ def new_set(plan: FleetPlan) -> str:
 
 
 def condition_of(plan: FleetPlan, name: str) -> Condition:
-    found = find_condition(plan.status.conditions, name)
-    assert found is not None
-    return found
+    condition = find_condition(plan.status.conditions, name)
+    assert condition is not None
+    return condition
 
 
 def revisions(world: PlannerWorld) -> dict[str, str]:
     """Return the image of each replica set with its revision."""
     return {
-        raw["spec"]["template"]["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]: raw["metadata"][
-            "annotations"
-        ][REVISION]
+        containers(head_group(raw["spec"]["template"]["spec"]))[0]["image"]: annotation(raw, REVISION)
         for raw in world.objects[SETS].values()
     }
 

@@ -119,7 +119,7 @@ def test_what_a_server_fills_in_is_no_drift() -> None:
 def test_ours_steps_aside_for_a_service_of_the_fleet_s_name() -> None:
     """As in the published manifest: it brings a Service of its own, which sends requests to workers too."""
     world = make_world()
-    world.create(foreign_service("fleet"))
+    world.stored.create(foreign_service("fleet"))
     world.settle()
     assert service(world)["spec"] == {"selector": {"a": "b"}}
     assert service(world, "fleet-head")["spec"]["selector"]["ray.io/node-type"] == "head"
@@ -128,7 +128,7 @@ def test_ours_steps_aside_for_a_service_of_the_fleet_s_name() -> None:
 
 def test_ours_stays_where_it_is_when_the_name_gets_free() -> None:
     world = make_world()
-    world.create(foreign_service("fleet"))
+    world.stored.create(foreign_service("fleet"))
     world.settle()
     del world.objects["Service"]["fleet"]
     assert world.all_passes() == []
@@ -137,7 +137,7 @@ def test_ours_stays_where_it_is_when_the_name_gets_free() -> None:
 def test_no_free_name_is_said() -> None:
     world = make_world()
     for name in ("fleet", "fleet-head"):
-        world.create(foreign_service(name))
+        world.stored.create(foreign_service(name))
     plan = world.fleet_pass()
     condition = find_condition(plan.status.conditions, "Routed")
     assert condition is not None
@@ -151,7 +151,7 @@ def test_no_free_name_is_said() -> None:
 def test_a_route_of_somebody_else_is_said_and_left() -> None:
     world = make_world()
     theirs: Json = {"apiVersion": "x/v1", "kind": "HTTPRoute", "metadata": {"name": "fleet-router"}, "spec": {}}
-    world.create(theirs)
+    world.stored.create(theirs)
     world.settle()
     assert route(world)["spec"] == {}
     [routed] = [each for each in world.fleet["status"]["conditions"] if each["type"] == "Routed"]
@@ -166,7 +166,7 @@ def test_the_port_that_the_label_names_is_the_engine_s() -> None:
 
 
 def test_a_patch_says_only_what_drifted() -> None:
-    wanted: Any = {"a": {"b": 1, "c": [{"d": 1}]}, "e": 2}
-    assert drift_patch({"a": {"b": 1, "c": [{"d": 1, "more": 1}], "f": 1}, "e": 2}, wanted) == {}
-    assert drift_patch({"a": {"b": 0, "c": []}, "e": 2}, wanted) == {"a": {"b": 1, "c": [{"d": 1}]}}
-    assert drift_patch({"e": 2}, wanted) == {"a": wanted["a"]}
+    desired: Any = {"a": {"b": 1, "c": [{"d": 1}]}, "e": 2}
+    assert drift_patch({"a": {"b": 1, "c": [{"d": 1, "more": 1}], "f": 1}, "e": 2}, desired) == {}
+    assert drift_patch({"a": {"b": 0, "c": []}, "e": 2}, desired) == {"a": {"b": 1, "c": [{"d": 1}]}}
+    assert drift_patch({"e": 2}, desired) == {"a": desired["a"]}

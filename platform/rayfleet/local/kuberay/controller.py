@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import replace
 
-from rayfleet.kube.watches import Reflectors
+from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.local.kuberay.names import auth_secret_name
 from rayfleet.local.kuberay.plan import WRITES, ObservedCluster, plan_ray_cluster
 from rayfleet.local.kuberay.pods import PodOptions
@@ -17,23 +17,23 @@ from rayfleet.reconciling.runtime import Watch, owner_key, primary
 _TOKEN_BYTES = 32
 
 
-def ray_cluster_steps(reflectors: Reflectors, options: PodOptions | None = None) -> Steps[ObservedCluster]:
+def ray_cluster_steps(stores: Stores, options: PodOptions | None = None) -> Steps[ObservedCluster]:
     """Return the read and the decision for one Ray cluster."""
 
     def observe(cluster: ReadOnlyJson) -> ObservedCluster:
         namespace = namespace_of(cluster)
-        secret = reflectors.store(SECRETS).get(ObjectKey(namespace=namespace, name=auth_secret_name(cluster)))
+        secret = stores.store(SECRETS).get(ObjectKey(namespace=namespace, name=auth_secret_name(cluster)))
         return ObservedCluster(
             cluster=cluster,
-            pods=sorted(reflectors.store(PODS).by_owner(uid_of(cluster)), key=name_of),
-            services=reflectors.store(SERVICES).list(namespace),
+            pods=sorted(stores.store(PODS).by_owner(uid_of(cluster)), key=name_of),
+            services=stores.store(SERVICES).list(namespace),
             secrets=() if secret is None else (secret,),
             token=secrets.token_bytes(_TOKEN_BYTES),
             options=options or PodOptions(),
         )
 
     return Steps(
-        find=reflectors.store(RAY_CLUSTERS).get,
+        find=stores.store(RAY_CLUSTERS).get,
         observe=observe,
         plan=plan_ray_cluster,
         with_failure=lambda observed, failure: replace(observed, failure=failure),
