@@ -1,0 +1,127 @@
+"""Where a transcript plays: the world, what the user applied, and how Ray clusters behave. Pure.
+
+In each round every controller makes one pass; then KubeRay reports the Ray clusters as ready, but those that are said
+not to be, and ends deletions; then a second passes. A round in which nobody writes is quiet. A block ends when a round
+is quiet, nobody waits for time to pass and KubeRay changes nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import RAY_CLUSTERS, ResourceType
+from rayfleet.objects.labels import REVISION_ANNOTATION
+from rayfleet.objects.meta import annotation, name_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.ray_spec import containers, head_group
+from rayfleet.testing.planner_world import Pass, PlannerWorld
+from rayfleet.testing.transcripts.lines import pass_lines, standing
+from rayfleet.testing.transcripts.manifest import Manifest
+
+_ROUNDS = 12
+
+
+class Stage:
+    """One world with its user and its KubeRay. ``rounds`` bounds those of the next ``play``."""
+
+    def __init__(self) -> None:
+        self.world = PlannerWorld()
+        self.rounds = _ROUNDS
+        self.broken_images: set[str] = set()
+        self.lost_heads: set[str] = set()
+        self.holds_terminating = False
+        self._manifest: Manifest | None = None
+
+    @property
+    def is_created(self) -> bool:
+        """Whether there is a fleet."""
+        return self._manifest is not None
+
+    def apply(self, words: Sequence[str]) -> None:
+        """Let the user apply the manifest with other fields, or for the first time. Raises FieldError."""
+        self._manifest = (self._manifest or Manifest()).changed(words)
+        self.world.apply_fleet(self._manifest.rendered())
+
+    def delete_fleet(self) -> None:
+        """Let the user ask for the fleet's deletion; nobody ends it here."""
+        self.world.stored.mark_terminating(self.world.fleet)
+
+    def foreign_object(self, resource: ResourceType, name: str) -> None:
+        """Let somebody else make an object. Raises Stale, Refused."""
+        meta = {"name": name}
+        self.world.stored.create({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta})
+
+    def lose_head(self, name: str) -> None:
+        """Let a Ray cluster be without a head until further notice."""
+        self.lost_heads.add(name)
+        self.world.make_unready(name)
+
+    def play(self) -> Iterator[str]:
+        """Play rounds; yield what happens, line by line, and how the fleet stands then."""
+        quiet: list[int] = []
+        is_settled = False
+        passes: list[Pass] = []
+        for number in range(1, self.rounds + 1):
+            passes = self.world.passes()
+            lines = [line for each in passes for line in pass_lines(each)]
+            if lines:
+                yield from _quiet_rounds(quiet)
+                quiet.clear()
+                yield f"round {number}"
+                yield from lines
+            else:
+                quiet.append(number)
+            has_changed = self._kuberay()
+            self.world.now += timedelta(seconds=1)
+            is_settled = not lines and not has_changed and _wait(passes) is None
+            if is_settled:
+                break
+        yield from _quiet_rounds(quiet)
+        yield from self._end(passes, is_settled=is_settled)
+        self.rounds = _ROUNDS
+
+    def _end(self, passes: list[Pass], *, is_settled: bool) -> Iterator[str]:
+        wait = _wait(passes)
+        goes_on = "goes on" if wait is None else f"looks again in {wait.total_seconds():g}s"
+        yield f"{'settled' if is_settled else goes_on}: {standing(self.world.fleet)}"
+        for raw in self.world.replica_sets():
+            yield f"  {self._size(raw)}"
+
+    def _size(self, raw: ReadOnlyJson) -> str:
+        replica_set = decode_replica_set(raw)
+        mine = [each for each in self.world.clusters() if each.meta.owner_uid == replica_set.meta.uid]
+        ready, leaving = sum(each.is_ready for each in mine), sum(each.is_terminating for each in mine)
+        counts = f"size {replica_set.spec.replicas}, {len(mine) - leaving} there, {ready} ready"
+        image, revision = _image(replica_set.spec.template.spec), annotation(raw, REVISION_ANNOTATION)
+        name = f"{replica_set.meta.name} (image {image}, revision {revision})"
+        return f"{name}: {counts}" + (f", {leaving} terminating" if leaving else "")
+
+    def _kuberay(self) -> bool:
+        """Let KubeRay report and end deletions; return whether that changed anything."""
+        clusters = self.world.stored.of_kind(RAY_CLUSTERS.kind)
+        before = dict(clusters)
+        if not self.holds_terminating:
+            self.world.finish_deletions()
+        self.world.make_ready(*(name for name, raw in clusters.items() if self._gets_ready(raw)))
+        return clusters != before
+
+    def _gets_ready(self, raw: Json) -> bool:
+        return name_of(raw) not in self.lost_heads and _image(part(raw, "spec")) not in self.broken_images
+
+
+def _wait(passes: list[Pass]) -> timedelta | None:
+    """Return when the first of them wants to look again; None: nobody waits for time alone."""
+    waits = [each.plan.requeue_after for each in passes]
+    return min((wait for wait in waits if wait is not None), default=None)
+
+
+def _image(spec: ReadOnlyJson) -> str:
+    return str(containers(head_group(spec))[0]["image"])
+
+
+def _quiet_rounds(numbers: list[int]) -> Iterator[str]:
+    if len(numbers) == 1:
+        yield f"round {numbers[0]}: quiet"
+    elif numbers:
+        yield f"rounds {numbers[0]}-{numbers[-1]}: quiet"
