@@ -253,6 +253,9 @@ def with_env(name: str, value: str) -> Json:
     return manifest
 
 
+SUSPENDED = group_of(changed(suspend=True))
+
+
 @pytest.mark.parametrize(
     ("manifest", "reason", "words"),
     [
@@ -264,7 +267,7 @@ def with_env(name: str, value: str) -> Json:
         (changed(template={"spec": {}}), "InvalidRayClusterSpec", "workerGroupSpec should have at least one container"),
         (changed(rayStartParams={"labels": "a=b"}), "InvalidRayClusterSpec", "top-level Labels field"),
         (changed(rayStartParams={"num-cpus": "1"}, resources={"CPU": "1"}), "InvalidRayClusterSpec", "only one"),
-        (changed(suspend=True), "InvalidRayClusterSpec", "RayJobDeletionPolicy"),
+        (cluster(enableInTreeAutoscaling=True, workerGroupSpecs=[SUSPENDED]), "InvalidRayClusterSpec", "be suspended"),
         (with_env("RAY_REDIS_ADDRESS", "r:6379"), "InvalidRayClusterSpec", "RAY_REDIS_ADDRESS is set"),
         (with_env("RAY_enable_autoscaler_v2", "1"), "InvalidRayClusterSpec", "cannot be set to '1'"),
         (cluster(authOptions={"mode": "token"}, rayVersion="2.51.0"), "InvalidRayClusterSpec", "minimum Ray version"),

@@ -11,7 +11,7 @@ from rayfleet.model.resources import PODS, SECRETS, SERVICES, ResourceType
 from rayfleet.objects.labels import NODE_TYPE_LABEL
 from rayfleet.objects.meta import label, name_of
 from rayfleet.objects.parts import copied
-from rayfleet.planning.writes import Create, Replace, WriteFailure, permission_of, writes_status
+from rayfleet.planning.writes import Create, Delete, Replace, WriteFailure, permission_of, writes_status
 from rayfleet.testing.stand_ins import condition, ray_cluster
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -104,3 +104,24 @@ def test_a_refused_write_ends_the_pass_and_is_told(refused: str, reason: str, ev
 def test_all_that_is_written_is_declared() -> None:
     plan = plan_ray_cluster(ObservedCluster(cluster=a_cluster(), pods=()), NOW)
     assert {permission_of(action) for action in plan.actions} <= WRITES
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_suspended_group_loses_its_pods_and_gets_no_others(hosts: int) -> None:
+    """By the feature gate RayJobDeletionPolicy, which is on in 1.6."""
+    manifest = a_cluster()
+    [group] = manifest["spec"]["workerGroupSpecs"]
+    group["numOfHosts"] = hosts
+    bare = ObservedCluster(cluster=manifest, pods=())
+    creates = [each for each in plan_ray_cluster(bare, NOW).actions if isinstance(each, Create)]
+    services = [each.manifest for each in creates if each.resource is SERVICES]
+    secrets = [each.manifest for each in creates if each.resource is SECRETS]
+    manifests = [each.manifest for each in creates if each.resource is PODS]
+    pods = [running(each, str(number)) for number, each in enumerate(manifests)]
+    group["suspend"] = True
+    whole = ObservedCluster(cluster=manifest, pods=pods, services=services, secrets=secrets)
+    gone = [action.ref.key.name for action in plan_ray_cluster(whole, NOW).actions if isinstance(action, Delete)]
+    assert gone == [str(number) for number in range(1, 1 + hosts)], "all but the head"
+    [status] = plan_ray_cluster(replace(whole, pods=pods[:1]), NOW).actions
+    assert isinstance(status, Replace)
+    assert status.content["state"] == "ready"

@@ -10,17 +10,19 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 
 from rayfleet.local.kuberay.pods import PodOptions, WorkerSeat, build_worker_pod
-from rayfleet.local.kuberay.steps import Step, Stop, created_pod, deleted_pod, is_spent
+from rayfleet.local.kuberay.steps import Step, Stop, created_pod, deleted_pod, is_spent, suspended_worker
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.labels import REPLICA_INDEX_LABEL, REPLICA_NAME_LABEL
 from rayfleet.objects.meta import is_terminating, label, name_of, uid_of
-from rayfleet.objects.ray_spec import group_replicas, group_workers, has_autoscaler, hosts_of
+from rayfleet.objects.ray_spec import group_replicas, group_workers, has_autoscaler, hosts_of, is_suspended
 
 
 def group_steps(
     cluster: ReadOnlyJson, group: ReadOnlyJson, pods: Sequence[ReadOnlyJson], options: PodOptions
 ) -> list[Step]:
     """Return the steps for a group whose pods are ``pods``; a Stop ends the pass for the groups after it too."""
+    if is_suspended(group):
+        return [suspended_worker(pod, cluster, group["groupName"]) for pod in pods if not is_terminating(pod)]
     if hosts_of(group) > 1:
         return _replica_steps(cluster, group, pods, options)
     spent = [pod for pod in pods if is_spent(pod)]

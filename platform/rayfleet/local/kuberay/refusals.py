@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rayfleet.local.kuberay.probes import ray_version_of
 from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.ray_spec import has_autoscaler, is_suspended
 
 NAME_LIMIT = 53
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -82,7 +83,7 @@ def _spec_problems(cluster: ReadOnlyJson) -> Iterator[str]:
         name = group.get("groupName", "")
         if not group["template"]["spec"].get("containers"):
             yield "workerGroupSpec should have at least one container"
-        yield from _replica_problems(name, group, is_autoscaled=bool(spec.get("enableInTreeAutoscaling")))
+        yield from _replica_problems(name, group, is_autoscaled=has_autoscaler(spec))
         yield from _group_problems(name, group)
     names = [group.get("groupName", "") for group in groups]
     if len(set(names)) != len(names):  # the real one leaves this to its optional webhook, and makes pods without end
@@ -127,16 +128,15 @@ def _environment_problems(cluster: ReadOnlyJson, head: ReadOnlyJson, groups: Seq
             "RAY_REDIS_ADDRESS is set which implicitly enables GCS fault tolerance, but GcsFaultToleranceOptions "
             "is not set. Please set GcsFaultToleranceOptions to enable GCS fault tolerance"
         )
-    for group in groups:
-        if group.get("suspend"):
-            name = group.get("groupName", "")
-            yield f"worker group {name} can be suspended only when the RayJobDeletionPolicy feature gate is enabled"
     value = (given.get("RAY_enable_autoscaler_v2") or {}).get("value", "")
-    if value in {"1", "true"} and not spec.get("enableInTreeAutoscaling"):
+    if value in {"1", "true"} and not has_autoscaler(spec):
         yield (
             f"environment variable RAY_enable_autoscaler_v2 cannot be set to '{value}' when enableInTreeAutoscaling "
             "is false. Please set enableInTreeAutoscaling: true to use autoscaler v2"
         )
+    for group in groups:
+        if has_autoscaler(spec) and is_suspended(group):
+            yield f"worker group {group.get('groupName', '')} cannot be suspended with Autoscaler enabled"
 
 
 def _auth_problems(spec: ReadOnlyJson) -> Iterator[str]:

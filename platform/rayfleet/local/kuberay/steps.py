@@ -42,6 +42,12 @@ def suspended_pod(pod: ReadOnlyJson, cluster: ReadOnlyJson) -> Delete:
     return Delete(resource=PODS, ref=ref_of(pod), event=Event(reason="DeletedPod", message=message))
 
 
+def suspended_worker(pod: ReadOnlyJson, cluster: ReadOnlyJson, group: str) -> Delete:
+    """Return the deletion of a pod of a worker group that is suspended."""
+    message = f"Deleted all pods for suspended worker group {group} in RayCluster {key_of(cluster)}"
+    return Delete(resource=PODS, ref=ref_of(pod), event=Event(reason="DeletedWorkerPod", message=message))
+
+
 def is_spent(pod: ReadOnlyJson) -> bool:
     """Whether KubeRay deletes the pod: it failed or finished, or its Ray container ended and may not start again."""
     if is_finished(pod):
