@@ -6,11 +6,8 @@ First the operator (built from its pinned module) has its turn, then the stand-i
 node in the same way. What differs on purpose stands in ``known_difference``.
 """
 
-import asyncio
-import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,22 +17,13 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from rayfleet.kube.client import ClientSettings, KubeClient
-from rayfleet.kube.config import connect
-from rayfleet.manifest.crds import fleet_crds, foreign_crds
+from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.owners import controller_uid
-from rayfleet.testing.definitions import install, read_definitions
-from rayfleet.testing.realkube import (
-    default_cache,
-    ensure_binaries,
-    ensure_kuberay_operator,
-    kuberay_crds,
-    real_kube_apiserver,
-)
-from rayfleet.testing.stand_ins import condition, put_pod_status, running_stand_ins, until_pods, until_status
+from rayfleet.testing.real_kuberay import kuberay_server
+from rayfleet.testing.stand_ins import condition, put_pod_status, until_pods, until_status
 
 pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
 
@@ -104,38 +92,12 @@ def without_namespace(value: ReadOnlyJson, namespace: str) -> Json:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Story, Story]]:
     """Both stories of each cluster; one API server for all."""
-    binaries = await asyncio.to_thread(ensure_binaries, default_cache(), progress=print)
-    operator = await asyncio.to_thread(ensure_kuberay_operator, default_cache(), progress=print)
-    folder = tmp_path_factory.mktemp("operator")
-    async with real_kube_apiserver(binaries, folder) as server:
-        settings = ClientSettings(queries_per_second=1000, burst=2000)
-        async with await connect(server.kubeconfig, settings=settings) as client:
-            # The stand-ins watch our kinds and the Gateway API's too.
-            ours_and_others = [crd for crd in (*fleet_crds(), *foreign_crds()) if crd["spec"]["group"] != "ray.io"]
-            published = read_definitions(kuberay_crds(default_cache(), progress=print))
-            await install(client, [*published, *ours_and_others], LIMIT_SECONDS)
-            async with running_operator(operator, server.kubeconfig, folder):
-                theirs = await all_told(client, "by-kuberay")
-            async with running_stand_ins(client):
-                ours = await all_told(client, "by-us")
+    async with kuberay_server(tmp_path_factory.mktemp("operator")) as server:
+        async with server.operator():
+            theirs = await all_told(server.client, "by-kuberay")
+        async with server.stand_in():
+            ours = await all_told(server.client, "by-us")
     return {name: (theirs[name], ours[name]) for name in NAMES}
-
-
-@asynccontextmanager
-async def running_operator(program: Path, kubeconfig: Path, folder: Path) -> AsyncIterator[None]:
-    flags = ("--metrics-addr", "0", "--health-probe-bind-address", "0", "--enable-leader-election=false")
-    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
-    with (folder / "operator.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(program, *flags, stdout=log, stderr=log, env=environment)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 15)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 async def all_told(client: KubeClient, namespace: str) -> dict[str, Story]:
