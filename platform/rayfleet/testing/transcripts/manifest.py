@@ -56,7 +56,7 @@ class Manifest:
                 manifest = replace(manifest, spec={**kept, **({name: _value(text)} if text else {})})
             else:
                 value = _value(text) if text else getattr(_FIRST, name)
-                manifest = replace(manifest, **{name: value})  # type: ignore[arg-type]  # no field but spec is a mapping
+                manifest = replace(manifest, **{name: value})  # type: ignore[arg-type]  # no field but spec
         return manifest
 
     def rendered(self) -> Json:
