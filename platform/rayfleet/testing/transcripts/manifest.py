@@ -15,6 +15,7 @@ others                      as they are called in ``spec``: ``replicas``, ``paus
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS
@@ -55,8 +56,8 @@ class Manifest:
                 kept = {key: value for key, value in manifest.spec.items() if key != name}
                 manifest = replace(manifest, spec={**kept, **({name: _value(text)} if text else {})})
             else:
-                value = _value(text) if text else getattr(_FIRST, name)
-                manifest = replace(manifest, **{name: value})  # type: ignore[arg-type]  # no field but spec
+                given: dict[str, Any] = {name: _value(text) if text else getattr(_FIRST, name)}
+                manifest = replace(manifest, **given)
         return manifest
 
     def rendered(self) -> Json:
