@@ -32,6 +32,11 @@ def child_schema(schema: ReadOnlyJson, name: str) -> Json | None:
     return inner if isinstance(inner, dict) else None
 
 
+def states_parts(schema: ReadOnlyJson) -> bool:
+    """Whether a schema says anything of the fields or items of a value; what is left open need not be looked into."""
+    return bool(schema.get("properties") or schema.get("additionalProperties") or schema.get("items"))
+
+
 def is_same(left: Any, right: Any) -> bool:
     """Whether two JSON values are equal; true is not 1, and 1.0 is 1."""
     if isinstance(left, bool) or isinstance(right, bool):
@@ -56,7 +61,7 @@ def old_item(item: Any, schema: ReadOnlyJson, old: Any) -> Any:
 
 
 def with_defaults(obj: ReadOnlyJson, schema: ReadOnlyJson) -> Json:
-    """Return ``obj`` with the defaults of ``schema``; what the schema leaves open stays as it is.
+    """Return a copy of ``obj`` with the defaults of ``schema``; what the schema leaves open stays as it is.
 
     Null where the schema does not allow it means absent: it is replaced by the default, or removed.
     """
@@ -65,21 +70,30 @@ def with_defaults(obj: ReadOnlyJson, schema: ReadOnlyJson) -> Json:
 
 
 def _without_nulls(value: Any, schema: ReadOnlyJson | None) -> Any:
+    """Return a copy, all the way down: the caller may change it."""
+    if schema is None or not states_parts(schema):
+        return _copied(value)
     if isinstance(value, dict):
-        inner_schemas = {name: child_schema(schema or {}, name) for name in value}
+        inner_schemas = {name: child_schema(schema, name) for name in value}
         return {
             name: _without_nulls(inner, inner_schemas[name])
             for name, inner in value.items()
             if not (_is_forbidden_null(inner, inner_schemas[name]) and "default" not in (inner_schemas[name] or {}))
         }
     if isinstance(value, list):
-        items = (schema or {}).get("items")
+        items = schema.get("items")
         return [_without_nulls(item, items) for item in value]
     return value
 
 
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
 def _defaulted(value: Any, schema: ReadOnlyJson | None) -> Any:
-    if schema is None:
+    if schema is None or not states_parts(schema):
         return value
     if isinstance(value, dict):
         filled = {name: _or_default(inner, child_schema(schema, name)) for name, inner in value.items()}

@@ -18,6 +18,7 @@ from rayfleet.manifest.structural import (
     child_schema,
     is_same,
     old_item,
+    states_parts,
 )
 from rayfleet.model.json import ReadOnlyJson
 
@@ -200,6 +201,8 @@ class _Walk:
 
     def _fields(self, value: ReadOnlyJson, schema: ReadOnlyJson, path: Path, old: Any) -> Iterator[Violation]:
         is_closed = not self.reading.is_pruned and not _is_open(schema)
+        if not is_closed and not states_parts(schema):
+            return
         for name, inner in value.items():
             if inner is None and self.reading.is_null_absent:
                 continue
@@ -219,7 +222,8 @@ def _is_open(schema: ReadOnlyJson) -> bool:
 
 
 def _type_name(value: Any) -> str:
-    return next((name for kind, name in _TYPES.items() if isinstance(value, kind)), "")
+    exact = _TYPES.get(type(value))
+    return exact or next((name for kind, name in _TYPES.items() if isinstance(value, kind)), "")
 
 
 def _is_multiple(value: float, factor: float) -> bool:

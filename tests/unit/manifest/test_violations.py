@@ -7,7 +7,7 @@ import pytest
 
 from rayfleet.manifest.structural import with_defaults
 from rayfleet.manifest.violations import Reading, violations
-from rayfleet.model.json import Json
+from rayfleet.model.json import Json, ReadOnlyJson
 
 STORED = Reading(
     has_match=lambda pattern, text: pattern in text,
@@ -105,3 +105,12 @@ def test_null_gives_way_to_a_default_or_goes() -> None:
     given: Json = {"a": None, "b": None, "c": None, "labels": {"x": None, "y": "z"}, "open": {"x": None}}
     assert with_defaults(given, schema) == {"a": 1, "c": None, "labels": {"y": "z"}, "open": {"x": None}}
     assert given["a"] is None, "the object that was given stays as it is"
+
+
+@pytest.mark.parametrize("schema", [{}, {"x-kubernetes-preserve-unknown-fields": True}, {"properties": {"a": {}}}])
+def test_what_is_defaulted_shares_no_part_with_what_was_given(schema: ReadOnlyJson) -> None:
+    given: Json = {"a": {"b": [{"c": 1}]}}
+    filled = with_defaults(given, schema)
+    assert filled == given
+    filled["a"]["b"][0]["c"] = 2
+    assert given == {"a": {"b": [{"c": 1}]}}
