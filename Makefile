@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/python -m uv
 ARGS ?=
 # These wait more than they compute: three side by side keep two cores busy.
-FAST_TESTS := $(BIN)/python -m pytest -q -n 3 tests/unit tests/parts tests/golden tests/property
+FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 .PHONY: help up test check unit engines bench golden format clean environment
