@@ -42,7 +42,7 @@ test: $(VENV)/dev-ok ## Every test: check, then real API server, real Ray, real 
 	@$(BIN)/python -m rayfleet.testing.realkube build
 	@$(BIN)/python -m pytest tests/kube tests/e2e $(ARGS)
 
-check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, golden, property: under a minute
+check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: about a minute
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
