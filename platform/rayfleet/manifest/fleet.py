@@ -6,6 +6,8 @@ defaults said, and nothing is lost on the way: decoding it again gives the same 
 
 from rayfleet.manifest.checking import schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
+from rayfleet.manifest.policies import decode_drain, decode_recovery, decode_replacement_policy, decode_route
+from rayfleet.manifest.replica_states import decode_replica_states, encode_replica_states
 from rayfleet.manifest.schema import (
     FLEET_NAME_LETTERS,
     FLEET_SPEC,
@@ -80,6 +82,7 @@ def decode_fleet_status(raw: object) -> FleetStatus:
         phase=status.get("phase", ""),
         ready=status.get("ready", ""),
         model=status.get("model", ""),
+        replica_states=decode_replica_states(status.get("replicaStates")),
         **{attribute: status.get(name, 0) for name, attribute in _SCALING_COUNTS},
     )
 
@@ -91,6 +94,8 @@ def encode_fleet_status(status: FleetStatus) -> Json:
     if status.collision_count is not None:
         encoded["collisionCount"] = status.collision_count
     encoded["conditions"] = [encode_condition(condition) for condition in status.conditions]
+    if status.replica_states:
+        encoded["replicaStates"] = encode_replica_states(status.replica_states)
     texts = {
         "scalingTargetSelector": status.scaling_target_selector,
         "phase": status.phase,
@@ -175,6 +180,10 @@ def _decode_spec(raw: ReadOnlyJson, meta: ObjectMeta) -> FleetSpec:
         revision_history_limit=raw["revisionHistoryLimit"],
         paused=raw["paused"],
         progress_deadline_seconds=raw["progressDeadlineSeconds"],
+        replacement_policy=decode_replacement_policy(raw.get("replacementPolicy")),
+        recovery=decode_recovery(raw.get("recovery")),
+        drain=decode_drain(raw.get("drain")),
+        route=decode_route(raw.get("route")),
     )
 
 
@@ -184,6 +193,8 @@ def _decode_strategy(raw: ReadOnlyJson) -> Strategy:
         type=StrategyType(raw.get("type") or StrategyType.ROLLING_UPDATE),
         max_surge=_decode_bound(rolling.get("maxSurge")),
         max_unavailable=_decode_bound(rolling.get("maxUnavailable")),
+        rollback_on_failure=raw.get("rollbackOnFailure") is True,
+        surge_timeout_seconds=raw.get("surgeTimeoutSeconds") or Strategy().surge_timeout_seconds,
     )
 
 

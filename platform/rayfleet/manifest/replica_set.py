@@ -2,6 +2,13 @@
 
 from rayfleet.manifest.checking import schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
+from rayfleet.manifest.policies import decode_drain, decode_recovery, decode_replacement_policy
+from rayfleet.manifest.replica_states import (
+    decode_rebuilds,
+    decode_replica_states,
+    encode_rebuilds,
+    encode_replica_states,
+)
 from rayfleet.manifest.schema import REPLICA_SET_NAME_LETTERS, REPLICA_SET_SPEC
 from rayfleet.manifest.structural import with_defaults
 from rayfleet.manifest.template import (
@@ -55,6 +62,9 @@ def decode_replica_set_status(raw: object) -> ReplicaSetStatus:
         observed_generation=status.get("observedGeneration", 0),
         ready_since={uid: time for uid, time in since.items() if time is not None},
         conditions=decode_conditions(status.get("conditions")),
+        replica_states=decode_replica_states(status.get("replicaStates")),
+        rebuilds=decode_rebuilds(status.get("rebuilds")),
+        incarnations=status.get("incarnations", 0),
         **{attribute: status.get(name, 0) for name, attribute in _COUNTS},
     )
 
@@ -66,6 +76,12 @@ def encode_replica_set_status(status: ReplicaSetStatus) -> Json:
     encoded["conditions"] = [encode_condition(condition) for condition in status.conditions]
     if status.ready_since:
         encoded["readySince"] = {uid: encode_micro_time(time) for uid, time in sorted(status.ready_since.items())}
+    if status.replica_states:
+        encoded["replicaStates"] = encode_replica_states(status.replica_states)
+    if status.rebuilds:
+        encoded["rebuilds"] = encode_rebuilds(status.rebuilds)
+    if status.incarnations:
+        encoded["incarnations"] = status.incarnations
     return encoded
 
 
@@ -87,4 +103,7 @@ def _decode_spec(raw: ReadOnlyJson) -> ReplicaSetSpec:
         template=template,
         replicas=raw["replicas"],
         min_ready_seconds=raw["minReadySeconds"],
+        replacement_policy=decode_replacement_policy(raw.get("replacementPolicy")),
+        recovery=decode_recovery(raw.get("recovery")),
+        drain=decode_drain(raw.get("drain")),
     )

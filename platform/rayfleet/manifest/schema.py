@@ -7,7 +7,18 @@ bounded: an API server refuses rules whose worst cost it cannot bound.
 """
 
 from rayfleet.manifest.checking import PERCENT_PATTERN
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.manifest.policies import DRAIN, RECOVERY, REPLACEMENT_POLICY, ROUTE
+from rayfleet.manifest.schema_parts import (
+    LABEL_LETTERS,
+    count,
+    int_or_text,
+    labels,
+    object_of,
+    text,
+    text_map,
+)
+from rayfleet.model.json import Json
+from rayfleet.model.replica import ReplicaPhase
 from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 # Letters of a RayCluster's name at most (KubeRay derives pod and service names from it), and what we append to a
@@ -18,64 +29,24 @@ RAY_CLUSTER_SUFFIX_LETTERS = 6  # "-" and the ordinal's hash
 REPLICA_SET_NAME_LETTERS = RAY_CLUSTER_NAME_LETTERS - RAY_CLUSTER_SUFFIX_LETTERS
 FLEET_NAME_LETTERS = REPLICA_SET_NAME_LETTERS - REPLICA_SET_SUFFIX_LETTERS
 
-_INT32_MAX = 2**31 - 1
-_LABEL_LETTERS = 63
-
-
-def _text(description: str, **rules: object) -> Json:
-    return {"type": "string", "description": description, **rules}
-
-
-def _count(description: str, **rules: object) -> Json:
-    return {
-        "type": "integer",
-        "format": "int32",
-        "minimum": 0,
-        "maximum": _INT32_MAX,
-        "description": description,
-        **rules,
-    }
-
-
-def _object(description: str, properties: ReadOnlyJson, **rules: object) -> Json:
-    return {"type": "object", "description": description, "properties": properties, **rules}
-
-
-def _labels(description: str) -> Json:
-    return {
-        "type": "object",
-        "description": description,
-        "maxProperties": 64,
-        "additionalProperties": {"type": "string", "maxLength": _LABEL_LETTERS},
-    }
-
-
-def _text_map(description: str) -> Json:
-    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}}
-
-
-def _int_or_text(description: str, pattern: str) -> Json:
-    return {"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": pattern, "description": description}
-
-
-_SELECTOR = _object(
+_SELECTOR = object_of(
     "Which RayClusters are the fleet's: must match template.metadata.labels; cannot be changed.",
     {
-        "matchLabels": _labels("Labels that must all be there."),
+        "matchLabels": labels("Labels that must all be there."),
         "matchExpressions": {
             "type": "array",
             "maxItems": 64,
             "description": "Requirements that must all hold.",
-            "items": _object(
+            "items": object_of(
                 "One requirement.",
                 {
-                    "key": _text("The label.", maxLength=317),
-                    "operator": _text("How values are compared.", enum=["In", "NotIn", "Exists", "DoesNotExist"]),
+                    "key": text("The label.", maxLength=317),
+                    "operator": text("How values are compared.", enum=["In", "NotIn", "Exists", "DoesNotExist"]),
                     "values": {
                         "type": "array",
                         "maxItems": 64,
                         "description": "For In and NotIn.",
-                        "items": {"type": "string", "maxLength": _LABEL_LETTERS},
+                        "items": {"type": "string", "maxLength": LABEL_LETTERS},
                     },
                 },
                 required=["key", "operator"],
@@ -84,14 +55,14 @@ _SELECTOR = _object(
     },
 )
 
-_TEMPLATE = _object(
+_TEMPLATE = object_of(
     "What each RayCluster is made from.",
     {
-        "metadata": _object(
+        "metadata": object_of(
             "Labels and annotations of the RayCluster (not of its pods).",
             {
-                "labels": _labels("Labels of each RayCluster."),
-                "annotations": _text_map("Annotations of each RayCluster."),
+                "labels": labels("Labels of each RayCluster."),
+                "annotations": text_map("Annotations of each RayCluster."),
             },
         ),
         "spec": {
@@ -103,41 +74,41 @@ _TEMPLATE = _object(
     required=["spec"],
 )
 
-_SERVING = _object(
+_SERVING = object_of(
     "Short form: the engine's plugin makes the whole RayCluster template from it.",
     {
-        "engine": _text("Name of an engine plugin, such as llamacpp or vllm.", minLength=1, maxLength=_LABEL_LETTERS),
-        "model": _text("Reference of the model: pypi:PACKAGE, a path, or a hub's name.", minLength=1, maxLength=1024),
-        "servedModelName": _text(
+        "engine": text("Name of an engine plugin, such as llamacpp or vllm.", minLength=1, maxLength=LABEL_LETTERS),
+        "model": text("Reference of the model: pypi:PACKAGE, a path, or a hub's name.", minLength=1, maxLength=1024),
+        "servedModelName": text(
             "What requests ask for; the label model.aibrix.ai/name or the fleet's name when absent.",
             minLength=1,
-            maxLength=_LABEL_LETTERS,
+            maxLength=LABEL_LETTERS,
         ),
-        "nodes": _count("Ray nodes (pods) of one replica, the head included.", minimum=1, default=1),
-        "parallelism": _object(
+        "nodes": count("Ray nodes (pods) of one replica, the head included.", minimum=1, default=1),
+        "parallelism": object_of(
             "How the model is split; the product is the number of ranks.",
             {
-                "tensor": _count("Accelerators that share each layer.", minimum=1, default=1),
-                "pipeline": _count("Stages of layers.", minimum=1, default=1),
+                "tensor": count("Accelerators that share each layer.", minimum=1, default=1),
+                "pipeline": count("Stages of layers.", minimum=1, default=1),
             },
         ),
-        "resources": _object(
+        "resources": object_of(
             "What each Ray node asks for.",
             {
-                "cpu": _int_or_text("CPU quantity.", QUANTITY_PATTERN),
-                "memory": _int_or_text("Memory quantity.", QUANTITY_PATTERN),
-                "accelerators": _count("Accelerators of each Ray node.", default=0),
-                "acceleratorResource": _text("Resource name of the accelerators.", default="nvidia.com/gpu"),
+                "cpu": int_or_text("CPU quantity.", QUANTITY_PATTERN),
+                "memory": int_or_text("Memory quantity.", QUANTITY_PATTERN),
+                "accelerators": count("Accelerators of each Ray node.", default=0),
+                "acceleratorResource": text("Resource name of the accelerators.", default="nvidia.com/gpu"),
             },
         ),
-        "image": _text("Container image; the engine's own when absent."),
-        "rayVersion": _text("Version of Ray in the image; the engine's own when absent."),
+        "image": text("Container image; the engine's own when absent."),
+        "rayVersion": text("Version of Ray in the image; the engine's own when absent."),
         "args": {
             "type": "array",
             "description": "Arguments added to the engine's command, unchanged.",
             "items": {"type": "string"},
         },
-        "env": _text_map("Environment of the Ray containers."),
+        "env": text_map("Environment of the Ray containers."),
     },
     required=["engine", "model"],
 )
@@ -150,19 +121,27 @@ _NOT_BOTH_ZERO = (
 NOT_BOTH_ZERO_MESSAGE = "maxSurge and maxUnavailable must not both be 0: no step could ever be made"
 ROLLING_ONLY_MESSAGE = "rollingUpdate holds for type RollingUpdate only"
 
-_STRATEGY = _object(
+_STRATEGY = object_of(
     "How a new template replaces the old one; RollingUpdate when absent.",
     {
-        "type": _text("The kind of rollout.", enum=["RollingUpdate", "Recreate"]),
-        "rollingUpdate": _object(
+        "type": text("The kind of rollout.", enum=["RollingUpdate", "Recreate"]),
+        "rollingUpdate": object_of(
             "Bounds of a rolling update; 25% each when absent (a single replica with accelerators: 0 and 1).",
             {
-                "maxSurge": _int_or_text("RayClusters above replicas; a percentage rounds up.", PERCENT_PATTERN),
-                "maxUnavailable": _int_or_text(
+                "maxSurge": int_or_text("RayClusters above replicas; a percentage rounds up.", PERCENT_PATTERN),
+                "maxUnavailable": int_or_text(
                     "RayClusters that may be missing; a percentage rounds down.", PERCENT_PATTERN
                 ),
             },
             **{"x-kubernetes-validations": [{"rule": _NOT_BOTH_ZERO, "message": NOT_BOTH_ZERO_MESSAGE}]},
+        ),
+        "rollbackOnFailure": {
+            "type": "boolean",
+            "description": "Whether a failed rollout goes back to the last healthy revision; false when absent.",
+        },
+        "surgeTimeoutSeconds": count(
+            "Seconds that a surge replica may wait for room before the rollout goes on without it; 300 when absent.",
+            minimum=1,
         ),
     },
     **{
@@ -188,20 +167,24 @@ ONE_SOURCE_MESSAGE = "exactly one of template and serving must be given"
 SELECTOR_NEEDED_MESSAGE = "must be given with template"
 SELECTOR_MISMATCH_MESSAGE = "selector does not match template.metadata.labels"
 
-FLEET_SPEC = _object(
+FLEET_SPEC = object_of(
     "What the fleet should be.",
     {
-        "replicas": _count("Desired number of RayClusters.", default=1),
+        "replicas": count("Desired number of RayClusters.", default=1),
         "selector": _SELECTOR,
         "template": _TEMPLATE,
         "serving": _SERVING,
         "strategy": _STRATEGY,
-        "minReadySeconds": _count("Seconds of readiness before a RayCluster counts as available.", default=0),
-        "revisionHistoryLimit": _count("Old replica sets that are kept.", default=10),
+        "minReadySeconds": count("Seconds of readiness before a RayCluster counts as available.", default=0),
+        "revisionHistoryLimit": count("Old replica sets that are kept.", default=10),
         "paused": {"type": "boolean", "description": "Whether rollouts wait; scaling does not.", "default": False},
-        "progressDeadlineSeconds": _count(
+        "progressDeadlineSeconds": count(
             "Seconds without progress before a rollout counts as failed.", minimum=1, default=600
         ),
+        "replacementPolicy": REPLACEMENT_POLICY,
+        "recovery": RECOVERY,
+        "drain": DRAIN,
+        "route": ROUTE,
     },
     **{
         "x-kubernetes-validations": [
@@ -213,13 +196,16 @@ FLEET_SPEC = _object(
     },
 )
 
-REPLICA_SET_SPEC = _object(
+REPLICA_SET_SPEC = object_of(
     "What the replica set should be.",
     {
-        "replicas": _count("Desired number of RayClusters.", default=1),
+        "replicas": count("Desired number of RayClusters.", default=1),
         "selector": _SELECTOR,
         "template": _TEMPLATE,
-        "minReadySeconds": _count("Seconds of readiness before a RayCluster counts as available.", default=0),
+        "minReadySeconds": count("Seconds of readiness before a RayCluster counts as available.", default=0),
+        "replacementPolicy": REPLACEMENT_POLICY,
+        "recovery": RECOVERY,
+        "drain": DRAIN,
     },
     required=["template"],
     **{
@@ -235,15 +221,15 @@ _CONDITIONS: Json = {
     "description": "What is true of the object now, and since when.",
     "x-kubernetes-list-type": "map",
     "x-kubernetes-list-map-keys": ["type"],
-    "items": _object(
+    "items": object_of(
         "One condition.",
         {
-            "type": _text("Its name."),
-            "status": _text("Whether it holds.", enum=["True", "False", "Unknown"]),
-            "reason": _text("Why, for programs."),
-            "message": _text("Why, for people."),
-            "lastTransitionTime": _text("When status changed.", format="date-time"),
-            "lastUpdateTime": _text("When anything of it changed.", format="date-time"),
+            "type": text("Its name."),
+            "status": text("Whether it holds.", enum=["True", "False", "Unknown"]),
+            "reason": text("Why, for programs."),
+            "message": text("Why, for people."),
+            "lastTransitionTime": text("When status changed.", format="date-time"),
+            "lastUpdateTime": text("When anything of it changed.", format="date-time"),
             "observedGeneration": {"type": "integer", "format": "int64", "description": "The spec it speaks of."},
         },
         required=["type", "status"],
@@ -251,38 +237,82 @@ _CONDITIONS: Json = {
 }
 _GENERATION: Json = {"type": "integer", "format": "int64", "description": "The spec that the status speaks of."}
 
-FLEET_STATUS = _object(
+_REPLICA_STATES: Json = {
+    "type": "array",
+    "description": "Where each RayCluster stands and what blocks it; bounded, those that need a look first.",
+    "items": object_of(
+        "One RayCluster.",
+        {
+            "name": text("Of the RayCluster."),
+            "uid": text("Of the RayCluster."),
+            "phase": text("Where it stands.", enum=[phase.value for phase in ReplicaPhase]),
+            "reason": text("Why, for programs."),
+            "message": text("Why, for people."),
+            "since": text("When it came into this phase.", format="date-time"),
+            "progress": text("Pods that are through this phase, such as 1/2."),
+            "pod": text("The pod that blocks."),
+            "container": text("The container that blocks."),
+            "incarnation": text("Which life of its pods was ready last."),
+            "stages": {
+                "type": "object",
+                "description": "Seconds spent in each stage of its start.",
+                "additionalProperties": {"type": "number"},
+            },
+        },
+        required=["name", "phase"],
+    ),
+}
+
+FLEET_STATUS = object_of(
     "What the fleet is; counts are RayClusters.",
     {
         "observedGeneration": _GENERATION,
-        "replicas": _count("Not terminating."),
-        "updatedReplicas": _count("Of the present template."),
-        "readyReplicas": _count("Ready now."),
-        "availableReplicas": _count("Ready for minReadySeconds."),
-        "unavailableReplicas": _count("Still missing until all are available."),
-        "terminatingReplicas": _count("Asked to go, not gone yet."),
-        "collisionCount": _count("Collisions of template hashes met."),
+        "replicas": count("Not terminating."),
+        "updatedReplicas": count("Of the present template."),
+        "readyReplicas": count("Ready now."),
+        "availableReplicas": count("Ready for minReadySeconds."),
+        "unavailableReplicas": count("Still missing until all are available."),
+        "terminatingReplicas": count("Asked to go, not gone yet."),
+        "collisionCount": count("Collisions of template hashes met."),
         "conditions": _CONDITIONS,
-        "scalingTargetSelector": _text("Selector of the head pods, for autoscalers."),
-        "phase": _text("Summary in one word."),
-        "ready": _text("readyReplicas/replicas, for people."),
-        "model": _text("What requests ask for."),
+        "scalingTargetSelector": text("Selector of the head pods, for autoscalers."),
+        "phase": text("Summary in one word."),
+        "ready": text("readyReplicas/replicas, for people."),
+        "model": text("What requests ask for."),
+        "replicaStates": _REPLICA_STATES,
     },
 )
-REPLICA_SET_STATUS = _object(
+REPLICA_SET_STATUS = object_of(
     "What the replica set is; counts are RayClusters.",
     {
         "observedGeneration": _GENERATION,
-        "replicas": _count("Not terminating."),
-        "fullyLabeledReplicas": _count("With all labels of the template."),
-        "readyReplicas": _count("Ready now."),
-        "availableReplicas": _count("Ready for minReadySeconds."),
-        "terminatingReplicas": _count("Asked to go, not gone yet."),
+        "replicas": count("Not terminating."),
+        "fullyLabeledReplicas": count("With all labels of the template."),
+        "readyReplicas": count("Ready now."),
+        "availableReplicas": count("Ready for minReadySeconds."),
+        "terminatingReplicas": count("Asked to go, not gone yet."),
         "readySince": {
             "type": "object",
             "description": "When each ready RayCluster (by UID) was first seen ready.",
             "additionalProperties": {"type": "string", "format": "date-time"},
         },
         "conditions": _CONDITIONS,
+        "replicaStates": _REPLICA_STATES,
+        "rebuilds": {
+            "type": "array",
+            "description": "RayClusters given up and made anew within the recovery window, oldest first.",
+            "items": object_of(
+                "One rebuild.",
+                {
+                    "index": count("Its place in the replica set."),
+                    "name": text("Of the RayCluster that was given up."),
+                    "time": text("When.", format="date-time"),
+                    "reason": text("Why, for programs."),
+                    "message": text("Why, for people."),
+                },
+                required=["index", "time"],
+            ),
+        },
+        "incarnations": count("RayClusters ever made: no name is given twice."),
     },
 )

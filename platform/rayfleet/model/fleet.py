@@ -12,6 +12,8 @@ from enum import StrEnum
 from rayfleet.model.conditions import Condition
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.policies import Drain, Recovery, ReplacementPolicy, Route
+from rayfleet.model.replica import Rebuild, ReplicaState
 from rayfleet.model.serving import Serving
 
 
@@ -45,6 +47,8 @@ class Strategy:
     type: StrategyType = StrategyType.ROLLING_UPDATE
     max_surge: CountOrPercent | None = None
     max_unavailable: CountOrPercent | None = None
+    rollback_on_failure: bool = False
+    surge_timeout_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,10 @@ class RayClusterTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSpec:
-    """``spec`` of a fleet after defaulting. Exactly one of ``template`` and ``serving`` is given."""
+    """``spec`` of a fleet after defaulting. Exactly one of ``template`` and ``serving`` is given.
+
+    ``replacement_policy`` None: by accelerators (``TerminationComplete`` with, ``TerminationStarted`` without).
+    """
 
     selector: Selector
     template: RayClusterTemplate | None = None
@@ -86,6 +93,10 @@ class FleetSpec:
     revision_history_limit: int = 10
     paused: bool = False
     progress_deadline_seconds: int = 600
+    replacement_policy: ReplacementPolicy | None = None
+    recovery: Recovery = field(default_factory=Recovery)
+    drain: Drain = field(default_factory=Drain)
+    route: Route = field(default_factory=Route)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +104,7 @@ class FleetStatus:
     """``status`` of a fleet; counts are Ray clusters.
 
     ``phase``, ``ready`` (``2/3``) and ``model`` repeat in words what ``kubectl get`` shows: printer columns can only
-    copy.
+    copy. ``replica_states`` is bounded: those that need a look first.
     """
 
     observed_generation: int = 0
@@ -109,6 +120,7 @@ class FleetStatus:
     phase: str = ""
     ready: str = ""
     model: str = ""
+    replica_states: tuple[ReplicaState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +140,9 @@ class ReplicaSetSpec:
     template: RayClusterTemplate
     replicas: int = 1
     min_ready_seconds: int = 0
+    replacement_policy: ReplacementPolicy | None = None
+    recovery: Recovery = field(default_factory=Recovery)
+    drain: Drain = field(default_factory=Drain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +151,8 @@ class ReplicaSetStatus:
 
     ``replicas`` leaves terminating ones out. ``ready_since`` maps the UID of a ready Ray cluster to when it was first
     seen so: KubeRay keeps no such time for workers, and ``minReadySeconds`` must survive a restart of the controller.
+    ``replica_states`` are all of its Ray clusters; ``rebuilds`` those of the recovery window, oldest first.
+    ``incarnations`` counts the Ray clusters it ever made: no name is given twice.
     """
 
     observed_generation: int = 0
@@ -146,6 +163,9 @@ class ReplicaSetStatus:
     terminating_replicas: int = 0
     ready_since: Mapping[str, datetime] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+    replica_states: tuple[ReplicaState, ...] = ()
+    rebuilds: tuple[Rebuild, ...] = ()
+    incarnations: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,12 @@ LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 TEMPLATE_HASH_ANNOTATION = "orchestration.aibrix.ai/template-hash"
 """Full hash of what a replica set was made from; on the replica set and on each of its RayClusters."""
+INDEX_LABEL = "orchestration.aibrix.ai/replica-index"
+"""The place of a RayCluster in its replica set, from 0: rebuilds are counted by it."""
+DRAINING_ANNOTATION = "orchestration.aibrix.ai/draining-since"
+"""On a head pod that was taken out of its Service, since when: its requests may still run."""
+RESUME_ANNOTATION = "orchestration.aibrix.ai/resume-recovery"
+"""On a fleet (copied to its replica sets): a new value gives Failed replicas another budget of rebuilds."""
 
 # KubeRay's, on the pods and Services of a Ray cluster.
 RAY_CLUSTER_LABEL = "ray.io/cluster"

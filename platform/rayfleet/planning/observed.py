@@ -50,10 +50,14 @@ class ObservedInvalidFleet:
 class ObservedReplicaSet:
     """A replica set and the Ray clusters that it controls (by owner UID), terminating ones included.
 
-    ``taken_names`` are names of RayClusters in the namespace that others control.
+    ``taken_names`` are names of RayClusters in the namespace that others control. ``pods`` maps the UID of a RayCluster
+    to the pods that it controls, as the API server gave them (trimmed); ``in_flight`` the UID of one that is drained to
+    the requests that its sidecar counted last, absent when it does not answer.
     """
 
     replica_set: ReplicaSet
     ray_clusters: tuple[RayCluster, ...] = ()
     taken_names: frozenset[str] = frozenset()
+    pods: Mapping[str, tuple[ReadOnlyJson, ...]] = field(default_factory=dict)
+    in_flight: Mapping[str, int] = field(default_factory=dict)
     failure: WriteFailure | None = None

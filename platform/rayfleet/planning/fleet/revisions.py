@@ -6,6 +6,7 @@ Annotations are Deployment's (``deployment.kubernetes.io/...``), so what reads a
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 
+from rayfleet.manifest.policies import encode_policies
 from rayfleet.manifest.template import encode_selector, encode_template
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, Selector
 from rayfleet.model.json import Json
@@ -75,6 +76,7 @@ def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:
             "minReadySeconds": fleet.spec.min_ready_seconds,
             "selector": encode_selector(selector),
             "template": encode_template(template),
+            **encode_policies(fleet.spec.recovery, fleet.spec.drain, fleet.spec.replacement_policy),
         },
     }
 
