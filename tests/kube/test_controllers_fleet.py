@@ -26,6 +26,13 @@ def new_image(image: str) -> Json:
     return {"spec": {"template": {"spec": {"headGroupSpec": {"template": pod}}}}}
 
 
+def new_pod(limits: Json, **fields: object) -> Json:
+    """Return a patch that gives the head's pod limits and other fields."""
+    container = {"name": "ray", "image": "rayproject/ray:2.60.0", "resources": {"limits": limits}}
+    pod = {"spec": {"containers": [container], **fields}}
+    return {"spec": {"template": {"spec": {"headGroupSpec": {"template": pod}}}}}
+
+
 async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetWorld) -> None:
     made = await world.client.create(FLEETS, fleet_manifest(world.namespace))
     await world.until_complete(2)
@@ -96,6 +103,16 @@ async def test_a_new_template_rolls_within_its_bounds(world: FleetWorld) -> None
         for each in await world.objects(REPLICA_SETS)
     }
     assert revisions == {"1", "2"}
+
+
+async def test_the_same_template_in_other_words_rolls_nothing(world: FleetWorld) -> None:
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=1))
+    await world.patch(new_pod({"cpu": 1, "memory": "1024Mi"}))
+    await world.until_complete(1)
+    before = await world.names(REPLICA_SETS)
+    await world.patch(new_pod({"cpu": "1", "memory": "1Gi"}, tolerations=[]))
+    await world.until_complete(1)
+    assert await world.names(REPLICA_SETS) == before
 
 
 async def test_a_rollout_that_does_not_get_ready_keeps_the_old_ones(world: FleetWorld) -> None:

@@ -185,7 +185,7 @@ def image_of(spec: ReadOnlyJson) -> str:
     return str(containers(head_group(spec))[0]["image"])
 
 
-@pytest.mark.parametrize("knob", [{"suspend": True}, {"workerGroupSpecs": []}])
+@pytest.mark.parametrize("knob", [{"suspend": True}, {"rayVersion": "9"}])
 def test_only_knobs_of_operation_keep_the_identity(knob: ReadOnlyJson) -> None:
     fleet = decode_fleet(make_world(1, None, CPU).fleet)
     assert fleet.spec.template is not None

@@ -1,9 +1,13 @@
 """What makes two revisions the same: a hash of what the user wrote, never of a live object. Pure.
 
 CRD defaulting, Kueue and Ray's autoscaler edit live RayClusters, and a newer rayfleet may render ``spec.serving``
-differently; neither may roll a fleet. So a template is hashed as written, a short form as the short form. Left out: the
-labels that we add, and knobs of operation (``suspend``, ``workersToDelete``; with Ray's autoscaler on also the worker
-counts, which are then its own).
+differently; neither may roll a fleet. So a template is hashed as written, a short form as the short form, both in a
+form that is the same for all texts of one meaning (``normal_form``). Left out: the labels that we add, and knobs of
+operation (``suspend``, ``workersToDelete``; with Ray's autoscaler on also the worker counts, which are then its own).
+
+A replica set notes the hash. One that notes none, or one of another form (AIBrix made it, or another rayfleet), is
+known by its own template: taking over rolls nothing. Source: Deployment's ``FindNewReplicaSet`` and
+``EqualIgnoreHash`` (deployment_util.go).
 """
 
 import hashlib
@@ -12,65 +16,76 @@ import json
 from rayfleet.manifest.serving import encode_serving
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.serving import Serving
 from rayfleet.objects.labels import FLEET_LABEL, HASH_LABEL, TEMPLATE_HASH_ANNOTATION
-from rayfleet.objects.parts import copied
-from rayfleet.objects.ray_spec import head_group, worker_groups
+from rayfleet.objects.meta import labels_of
+from rayfleet.objects.parts import copied, mapping
+from rayfleet.objects.ray_spec import has_autoscaler, head_group, pod_template, worker_groups
+from rayfleet.planning.fleet.normal_form import normal_amount, normal_form
 
 _OUR_LABELS = (FLEET_LABEL, HASH_LABEL)
 _AUTOSCALED_COUNTS = ("replicas", "minReplicas", "maxReplicas")
+_FORM = "2."
+"""Stands before a noted hash: changes with ``normal_form``, so that a hash of another form is not trusted."""
 
 
 def fleet_identity(fleet: Fleet, template: RayClusterTemplate) -> str:
     """Return the full hash of what the fleet's replicas are made from."""
     if fleet.spec.serving is not None:
-        return _hash({"serving": encode_serving(fleet.spec.serving)})
+        return _hash({"serving": _normal_serving(fleet.spec.serving)})
     return template_identity(template)
 
 
-def replica_set_identity(replica_set: ReplicaSet) -> str:
-    """Return the full hash that the replica set was made with; one that AIBrix made is hashed by its template."""
-    noted = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION)
-    return noted or template_identity(replica_set.spec.template)
+def noted_identity(identity: str) -> str:
+    """Return the text by which a replica set notes ``identity``."""
+    return f"{_FORM}{identity}"
+
+
+def is_of_revision(replica_set: ReplicaSet, identity: str, template: RayClusterTemplate) -> bool:
+    """Whether the replica set makes what ``template``, of that identity, makes."""
+    noted = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION, "")
+    if noted.startswith(_FORM):
+        return noted == noted_identity(identity)
+    return template_identity(replica_set.spec.template) == template_identity(template)
 
 
 def template_identity(template: RayClusterTemplate) -> str:
     """Return the full hash of a template."""
-    spec = copied(template.spec)
-    spec.pop("suspend", None)
-    is_autoscaled = spec.get("enableInTreeAutoscaling") is True
-    for group in worker_groups(spec):
-        _strip_group(group, is_autoscaled=is_autoscaled)
-    for group in (head_group(spec), *worker_groups(spec)):
-        _strip_pod_labels(group)
-    labels = {name: value for name, value in template.labels.items() if name not in _OUR_LABELS}
-    return _hash({"labels": labels, "annotations": dict(template.annotations), "spec": spec})
+    labels, annotations = without_our_labels(template.labels), dict(template.annotations)
+    return _hash({"labels": labels, "annotations": annotations, "spec": normal_form(_written_spec(template.spec))})
+
+
+def without_our_labels(labels: ReadOnlyJson) -> Json:
+    """Return labels without those that we add to what we make."""
+    return {name: value for name, value in labels.items() if name not in _OUR_LABELS}
+
+
+def _written_spec(spec: ReadOnlyJson) -> Json:
+    """Return a copy without our labels on pods and without knobs of operation."""
+    written = copied(spec)
+    written.pop("suspend", None)
+    for group in worker_groups(written):
+        _strip_group(group, is_autoscaled=has_autoscaler(written))
+    for group in (head_group(written), *worker_groups(written)):
+        pod = pod_template(group)
+        if labels_of(pod):
+            pod["metadata"]["labels"] = without_our_labels(labels_of(pod))
+    return written
 
 
 def _strip_group(group: Json, *, is_autoscaled: bool) -> None:
-    strategy = group.get("scaleStrategy")
-    if isinstance(strategy, dict):
-        strategy.pop("workersToDelete", None)
-        if not strategy:
-            del group["scaleStrategy"]
+    mapping(group.get("scaleStrategy")).pop("workersToDelete", None)
     if is_autoscaled:
         for name in _AUTOSCALED_COUNTS:
             group.pop(name, None)
 
 
-def _strip_pod_labels(group: Json) -> None:
-    """Take our labels out of a pod template, and what is left empty by that: the template is then as it was written."""
-    template = group.get("template")
-    meta = template.get("metadata") if isinstance(template, dict) else None
-    labels = meta.get("labels") if isinstance(meta, dict) else None
-    if not isinstance(template, dict) or not isinstance(meta, dict):
-        return
-    if isinstance(labels, dict):
-        for name in _OUR_LABELS:
-            labels.pop(name, None)
-        if not labels:
-            del meta["labels"]
-    if not meta:
-        del template["metadata"]
+def _normal_serving(serving: Serving) -> Json:
+    encoded = encode_serving(serving)
+    resources = mapping(encoded.get("resources"))
+    for name in resources.keys() & {"cpu", "memory"}:
+        resources[name] = normal_amount(resources[name])
+    return encoded
 
 
 def _hash(source: ReadOnlyJson) -> str:

@@ -24,6 +24,7 @@ from rayfleet.objects.labels import (
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import head_group, worker_groups
 from rayfleet.planning.fleet.bounds import Bounds
+from rayfleet.planning.fleet.identity import noted_identity
 from rayfleet.planning.fleet.view import Member, View
 from rayfleet.planning.names import replica_set_name, template_hash
 from rayfleet.planning.writes import Delete, ref_to
@@ -60,7 +61,8 @@ def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:
         match_expressions=fleet.spec.selector.match_expressions,
     )
     annotations = copied_annotations(fleet) | size_annotations(view.bounds)
-    annotations |= {REVISION_ANNOTATION: str(next_revision(view.old)), TEMPLATE_HASH_ANNOTATION: view.identity}
+    annotations[REVISION_ANNOTATION] = str(next_revision(view.old))
+    annotations[TEMPLATE_HASH_ANNOTATION] = noted_identity(view.identity)
     return {
         "apiVersion": REPLICA_SETS.api_version,
         "kind": REPLICA_SETS.kind,

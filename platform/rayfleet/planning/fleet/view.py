@@ -11,7 +11,7 @@ from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
-from rayfleet.planning.fleet.identity import fleet_identity, replica_set_identity
+from rayfleet.planning.fleet.identity import fleet_identity, is_of_revision
 from rayfleet.planning.observed import ObservedFleet
 
 
@@ -90,10 +90,11 @@ def view_of(observed: ObservedFleet, now: datetime) -> View:
         availability, member = _member(observed, replica_set, min_ready, now)
         members.append(member)
         changes += [availability.next_change] if availability.next_change is not None else []
-    new = next((member for member in members if replica_set_identity(member.replica_set) == identity), None)
+    template = observed.template
+    new = next((member for member in members if is_of_revision(member.replica_set, identity, template)), None)
     return View(
         fleet=fleet,
-        template=observed.template,
+        template=template,
         identity=identity,
         bounds=rollout_bounds(fleet.spec, has_accelerators=has_accelerators),
         new=new,
