@@ -32,8 +32,13 @@ _FORM = "2."
 def fleet_identity(fleet: Fleet, template: RayClusterTemplate) -> str:
     """Return the full hash of what the fleet's replicas are made from."""
     if fleet.spec.serving is not None:
-        return _hash({"serving": _normal_serving(fleet.spec.serving)})
+        return serving_identity(fleet.spec.serving)
     return template_identity(template)
+
+
+def serving_identity(serving: Serving) -> str:
+    """Return the full hash of a short form."""
+    return _hash({"serving": _normal_serving(serving)})
 
 
 def noted_identity(identity: str) -> str:
@@ -52,7 +57,8 @@ def is_of_revision(replica_set: ReplicaSet, identity: str, template: RayClusterT
 def template_identity(template: RayClusterTemplate) -> str:
     """Return the full hash of a template."""
     labels, annotations = without_our_labels(template.labels), dict(template.annotations)
-    return _hash({"labels": labels, "annotations": annotations, "spec": normal_form(_written_spec(template.spec))})
+    spec = _without_knobs(without_our_labels_on_pods(template.spec))
+    return _hash({"labels": labels, "annotations": annotations, "spec": normal_form(spec)})
 
 
 def without_our_labels(labels: ReadOnlyJson) -> Json:
@@ -60,17 +66,27 @@ def without_our_labels(labels: ReadOnlyJson) -> Json:
     return {name: value for name, value in labels.items() if name not in _OUR_LABELS}
 
 
-def _written_spec(spec: ReadOnlyJson) -> Json:
-    """Return a copy without our labels on pods and without knobs of operation."""
+def without_our_labels_on_pods(spec: ReadOnlyJson) -> Json:
+    """Return a copy of a RayCluster's spec whose pods carry none of our labels, nor what that leaves empty."""
     written = copied(spec)
-    written.pop("suspend", None)
-    for group in worker_groups(written):
-        _strip_group(group, is_autoscaled=has_autoscaler(written))
     for group in (head_group(written), *worker_groups(written)):
         pod = pod_template(group)
-        if labels_of(pod):
-            pod["metadata"]["labels"] = without_our_labels(labels_of(pod))
+        if not labels_of(pod):
+            continue
+        pod["metadata"]["labels"] = without_our_labels(labels_of(pod))
+        if not pod["metadata"]["labels"]:
+            del pod["metadata"]["labels"]
+        if not pod["metadata"]:
+            del pod["metadata"]
     return written
+
+
+def _without_knobs(spec: Json) -> Json:
+    """Return ``spec``, changed in place, without knobs of operation."""
+    spec.pop("suspend", None)
+    for group in worker_groups(spec):
+        _strip_group(group, is_autoscaled=has_autoscaler(spec))
+    return spec
 
 
 def _strip_group(group: Json, *, is_autoscaled: bool) -> None:

@@ -4,13 +4,16 @@ Annotations are Deployment's (``deployment.kubernetes.io/...``), so what reads a
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from rayfleet.manifest.policies import encode_policies
+from rayfleet.manifest.serving import encode_serving
 from rayfleet.manifest.template import encode_selector, encode_template
-from rayfleet.model.fleet import Fleet, RayClusterTemplate, Selector
+from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet, Selector
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.model.serving import Serving
 from rayfleet.objects.labels import (
     DESIRED_REPLICAS_ANNOTATION,
     FLEET_LABEL,
@@ -19,6 +22,8 @@ from rayfleet.objects.labels import (
     MAX_REPLICAS_ANNOTATION,
     REVISION_ANNOTATION,
     REVISION_HISTORY_ANNOTATION,
+    ROLLBACK_ANNOTATION,
+    SERVING_ANNOTATION,
     TEMPLATE_HASH_ANNOTATION,
 )
 from rayfleet.objects.owners import controller_reference
@@ -37,6 +42,8 @@ _OWN_ANNOTATIONS = frozenset(
         DESIRED_REPLICAS_ANNOTATION,
         MAX_REPLICAS_ANNOTATION,
         TEMPLATE_HASH_ANNOTATION,
+        SERVING_ANNOTATION,
+        ROLLBACK_ANNOTATION,
     }
 )
 _HISTORY_LETTERS = 2000
@@ -63,6 +70,8 @@ def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:
     annotations = copied_annotations(fleet) | size_annotations(view.bounds)
     annotations[REVISION_ANNOTATION] = str(next_revision(view.old))
     annotations[TEMPLATE_HASH_ANNOTATION] = noted_identity(view.identity)
+    if fleet.spec.serving is not None:
+        annotations[SERVING_ANNOTATION] = serving_note(fleet.spec.serving)
     return {
         "apiVersion": REPLICA_SETS.api_version,
         "kind": REPLICA_SETS.kind,
@@ -104,10 +113,20 @@ def size_annotations(bounds: Bounds) -> dict[str, str]:
     return {DESIRED_REPLICAS_ANNOTATION: str(bounds.desired), MAX_REPLICAS_ANNOTATION: str(bounds.most)}
 
 
+def revision_of(replica_set: ReplicaSet) -> int:
+    """Return the number of the revision; 0 when there is none that can be read."""
+    text = replica_set.meta.annotations.get(REVISION_ANNOTATION, "")
+    return int(text) if text.isdecimal() else 0
+
+
 def revision(member: Member) -> int:
     """Return the number of the revision; 0 when there is none that can be read."""
-    text = member.replica_set.meta.annotations.get(REVISION_ANNOTATION, "")
-    return int(text) if text.isdecimal() else 0
+    return revision_of(member.replica_set)
+
+
+def serving_note(serving: Serving) -> str:
+    """Return the text by which a replica set keeps the short form that it was rendered from."""
+    return json.dumps(encode_serving(serving), sort_keys=True, separators=(",", ":"))
 
 
 def next_revision(old: Sequence[Member]) -> int:

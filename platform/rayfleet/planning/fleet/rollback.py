@@ -1,0 +1,104 @@
+"""Back to a revision that a replica set keeps: the change of the fleet that a user would have to write. Pure.
+
+The template comes back without the labels that we add; a short form (``spec.serving``) comes back as the short form,
+from a note on the replica set. The cause that the history shows comes back too. Source: Deployment's ``rollback.go``
+(``deprecated.deployment.rollback.to``, removed from apps/v1) and kubectl's ``rollout undo``, with their reasons.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rayfleet.manifest.serving import decode_serving
+from rayfleet.manifest.template import decode_template, encode_template
+from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.labels import CHANGE_CAUSE_ANNOTATION, HASH_LABEL, MODEL_LABEL, SERVING_ANNOTATION
+from rayfleet.objects.merge_patch import merge_patch_to
+from rayfleet.objects.meta import annotation, label, name_of
+from rayfleet.objects.parts import part
+from rayfleet.planning.fleet.identity import serving_identity, template_identity, without_our_labels_on_pods
+from rayfleet.planning.fleet.revisions import revision_of
+
+
+class RollbackOutcome(StrEnum):
+    """What came of it; the values are the reasons of Deployment's events."""
+
+    CHANGES = "DeploymentRollback"
+    NOT_KEPT = "DeploymentRollbackRevisionNotFound"
+    UNCHANGED = "DeploymentRollbackTemplateUnchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """``patch`` is the JSON merge patch of the fleet, empty unless something changes; ``message`` says it in words."""
+
+    outcome: RollbackOutcome
+    message: str
+    revision: int = 0
+    patch: Json = field(default_factory=dict)
+
+
+def rollback_to(fleet: ReadOnlyJson, replica_sets: Sequence[ReplicaSet], revision: int) -> Rollback:
+    """Return the change of ``fleet`` (as the API server gave it) that brings ``revision`` back; 0: the one before.
+
+    ``replica_sets`` are the fleet's own. Nothing is raised: what cannot be done is an outcome.
+    """
+    number = revision or _previous_revision(replica_sets)
+    kept = next((each for each in replica_sets if number and revision_of(each) == number), None)
+    if kept is None:
+        return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=_not_kept(revision))
+    spec, cause = part(fleet, "spec"), kept.meta.annotations.get(CHANGE_CAUSE_ANNOTATION)
+    source = _source(kept)
+    if "serving" not in source and spec.get("selector") is None:
+        message = f"Revision {number} keeps no spec.serving: an older rayfleet made it"
+        return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
+    if _identity(fleet) == _kept_identity(kept):
+        message = f"Revision {number} is what the fleet has now"
+        return Rollback(outcome=RollbackOutcome.UNCHANGED, message=message, revision=number)
+    present = {name: spec[name] for name in ("template", "serving") if spec.get(name) is not None}
+    patch: Json = {"spec": merge_patch_to(present, source)}
+    if cause != (annotation(fleet, CHANGE_CAUSE_ANNOTATION) or None):
+        patch["metadata"] = {"annotations": {CHANGE_CAUSE_ANNOTATION: cause}}
+    message = f"Rolled back to revision {number}"
+    return Rollback(outcome=RollbackOutcome.CHANGES, message=message, revision=number, patch=patch)
+
+
+def _previous_revision(replica_sets: Sequence[ReplicaSet]) -> int:
+    """Return the highest revision but one, 0 without one."""
+    numbers = sorted({revision_of(each) for each in replica_sets} - {0})
+    return numbers[-2] if len(numbers) > 1 else 0
+
+
+def _not_kept(revision: int) -> str:
+    return f"Revision {revision} is not kept" if revision else "There is no revision before this one"
+
+
+def _source(kept: ReplicaSet) -> Json:
+    """Return ``template`` or ``serving`` of a spec as the user wrote it."""
+    note = kept.meta.annotations.get(SERVING_ANNOTATION)
+    if note:
+        return {"serving": json.loads(note)}
+    return {"template": encode_template(_written(kept.spec.template))}
+
+
+def _written(template: RayClusterTemplate) -> RayClusterTemplate:
+    labels = {name: value for name, value in template.labels.items() if name != HASH_LABEL}
+    spec = without_our_labels_on_pods(template.spec)
+    return RayClusterTemplate(labels=labels, annotations=template.annotations, spec=spec)
+
+
+def _identity(fleet: ReadOnlyJson) -> str:
+    spec = part(fleet, "spec")
+    if spec.get("serving") is not None:
+        default_name = label(fleet, MODEL_LABEL) or name_of(fleet)
+        return serving_identity(decode_serving(part(spec, "serving"), default_name=default_name))
+    return template_identity(decode_template(part(spec, "template")))
+
+
+def _kept_identity(kept: ReplicaSet) -> str:
+    source = _source(kept)
+    if "serving" in source:
+        return serving_identity(decode_serving(source["serving"], default_name=""))
+    return template_identity(kept.spec.template)
