@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
+from rayfleet.controllers.run import controller_reflectors
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
-from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
@@ -56,7 +56,7 @@ class World:
         self.namespace = namespace
         self.key = ObjectKey(namespace=namespace, name="model-abc")
         self.simulator = RayClusterSimulator(client, namespace)
-        reflectors = Reflectors(client, (REPLICA_SETS, RAY_CLUSTERS), namespace)
+        reflectors = controller_reflectors(client, namespace)
         shared = Shared(client=client, reflectors=reflectors, recorder=EventRecorder(client, "tester"))
         part = ControllerPart(
             name="replica-set", steps=replica_set_steps(reflectors), watches=replica_set_watches(reflectors)

@@ -10,10 +10,12 @@ from dataclasses import replace
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
-from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.meta import name_of
 from rayfleet.objects.owners import is_controlled_by
+from rayfleet.objects.parts import part
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set
 from rayfleet.reconciling.passes import Steps
@@ -32,10 +34,15 @@ def replica_set_steps(stores: Stores) -> Steps[ObservedReplicaSet]:
 
 
 def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
-    """Return what wakes a replica set: itself and its Ray clusters."""
+    """Return what wakes a replica set: itself, its Ray clusters and their pods."""
     return (
         primary(reflectors[REPLICA_SETS]),
         Watch(reflector=reflectors[RAY_CLUSTERS], keys=owner_key(REPLICA_SETS.kind)),
+        Watch(
+            reflector=reflectors[PODS],
+            keys=lambda raw: replica_sets_of_pod(raw, reflectors),
+            matters=differ_beyond_version,
+        ),
     )
 
 
@@ -45,14 +52,34 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSe
     No effect. Raises ManifestError.
     """
     replica_set = decode_replica_set(raw)
-    store = stores.store(RAY_CLUSTERS)
+    store, pods = stores.store(RAY_CLUSTERS), stores.store(PODS)
+    ray_clusters = tuple(decode_ray_cluster(each) for each in store.by_owner(replica_set.meta.uid))
     return ObservedReplicaSet(
         replica_set=replica_set,
-        ray_clusters=tuple(decode_ray_cluster(each) for each in store.by_owner(replica_set.meta.uid)),
+        ray_clusters=ray_clusters,
         taken_names=frozenset(
             _others_names(replica_set.meta.name, replica_set.meta.uid, store.list(replica_set.meta.namespace))
         ),
+        pods={cluster.meta.uid: tuple(pods.by_owner(cluster.meta.uid)) for cluster in ray_clusters},
     )
+
+
+def differ_beyond_version(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> bool:
+    """Whether a stored object changed in anything that the store holds of it (probes and kubelets write the rest)."""
+    return old is None or new is None or _without_version(old) != _without_version(new)
+
+
+def replica_sets_of_pod(pod: ReadOnlyJson, stores: Stores) -> Iterable[ObjectKey]:
+    """Yield the replica set that controls the Ray cluster that controls a pod."""
+    for key in owner_key(RAY_CLUSTERS.kind)(pod):
+        ray_cluster = stores.store(RAY_CLUSTERS).get(key)
+        if ray_cluster is not None:
+            yield from owner_key(REPLICA_SETS.kind)(ray_cluster)
+
+
+def _without_version(raw: ReadOnlyJson) -> Json:
+    meta = {name: value for name, value in part(raw, "metadata").items() if name != "resourceVersion"}
+    return {**raw, "metadata": meta}
 
 
 def _others_names(name: str, uid: str, ray_clusters: Iterable[ReadOnlyJson]) -> Iterable[str]:

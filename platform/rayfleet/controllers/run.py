@@ -16,17 +16,22 @@ from rayfleet.kube.config import connect
 from rayfleet.kube.errors import NotFound, Unreachable
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.lease import LeaderElector, LeaseSettings
+from rayfleet.kube.reflector import ReflectorSettings, Selection
 from rayfleet.kube.watches import Reflectors
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.objects.labels import RAY_CLUSTER_LABEL
+from rayfleet.objects.pods import trimmed_pod
 from rayfleet.plugin import registry
 from rayfleet.plugin.contracts import Engine
 from rayfleet.process import until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
 from rayfleet.reconciling.runtime import RuntimeSettings
 
-WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
+WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES)
+SELECTIONS: Mapping[ResourceType, Selection] = {PODS: Selection(label_selector=RAY_CLUSTER_LABEL, trim=trimmed_pod)}
+"""Of all pods of a cluster only those of Ray clusters are held, and little of each."""
 COMPONENT = "rayfleet-controller"
 _POLL_SECONDS = 0.5
 _WAYS_OUT: Mapping[ResourceType, str] = {
@@ -107,14 +112,21 @@ async def _work(
     engines: Mapping[str, Engine],
     may_act: Callable[[], bool],
 ) -> None:
-    reflectors = Reflectors(client, WATCHED, settings.namespace)
+    reflectors = controller_reflectors(client, settings.namespace)
     recorder = EventRecorder(client, COMPONENT)
     shared = Shared(client=client, reflectors=reflectors, recorder=recorder, may_act=may_act, settings=settings.runtime)
     await run_together(controller_parts(reflectors, engines), shared)
 
 
+def controller_reflectors(
+    client: KubeClient, namespace: str | None, settings: ReflectorSettings | None = None
+) -> Reflectors:
+    """Return the reflectors that our controllers read; ``namespace`` None: of all."""
+    return Reflectors(client, WATCHED, namespace, settings, SELECTIONS)
+
+
 def controller_parts(reflectors: Reflectors, engines: Mapping[str, Engine]) -> tuple[ControllerPart, ...]:
-    """Return our controllers, a line each; ``reflectors`` have all of WATCHED."""
+    """Return our controllers, a line each; ``reflectors`` are ``controller_reflectors``'."""
     return (
         ControllerPart(name="fleet", steps=fleet_steps(reflectors, engines), watches=fleet_watches(reflectors)),
         ControllerPart(

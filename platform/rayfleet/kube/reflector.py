@@ -42,6 +42,14 @@ class ReflectorSettings:
     page_limit: int = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which objects of a kind a store holds, and what of each."""
+
+    label_selector: str
+    trim: Trim
+
+
 def trimmed(manifest: ReadOnlyJson) -> ReadOnlyJson:
     """Return the object without ``managedFields``, which nobody here reads and which are half of it. Pure."""
     meta = manifest["metadata"]

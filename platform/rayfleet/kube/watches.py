@@ -11,10 +11,12 @@ from datetime import timedelta
 from typing import Protocol
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.reflector import Reflector, ReflectorSettings
+from rayfleet.kube.reflector import Reflector, ReflectorSettings, Selection, trimmed
 from rayfleet.kube.store import Store
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ResourceType
+
+_WHOLE = Selection(label_selector="", trim=trimmed)
 
 
 class Stores(Protocol):
@@ -25,7 +27,10 @@ class Stores(Protocol):
 
 
 class Reflectors(Mapping[ResourceType, Reflector]):
-    """One reflector a kind, in one namespace or in all (None); ``run`` keeps them. ``settings`` are the reflectors'."""
+    """One reflector a kind, in one namespace or in all (None); ``run`` keeps them. ``settings`` are the reflectors'.
+
+    ``selections`` are of the kinds that are not held whole.
+    """
 
     def __init__(
         self,
@@ -33,9 +38,19 @@ class Reflectors(Mapping[ResourceType, Reflector]):
         kinds: Iterable[ResourceType],
         namespace: str | None = None,
         settings: ReflectorSettings | None = None,
+        selections: Mapping[ResourceType, Selection] | None = None,
     ) -> None:
+        held = {resource: (selections or {}).get(resource, _WHOLE) for resource in kinds}
         self._reflectors = {
-            resource: Reflector(client, resource, namespace, settings=settings) for resource in dict.fromkeys(kinds)
+            resource: Reflector(
+                client,
+                resource,
+                namespace,
+                label_selector=selection.label_selector,
+                trim=selection.trim,
+                settings=settings,
+            )
+            for resource, selection in held.items()
         }
 
     def __getitem__(self, resource: ResourceType) -> Reflector:

@@ -1,17 +1,52 @@
 """What decisions need of a pod: whether it is ready, its Ray container, and which incarnation it is. Pure.
 
+``trimmed_pod`` is all that a store of many pods holds of each: whoever reads a further field adds it there.
+
 Source: Kubernetes, "Pod Lifecycle"; KubeRay names no container: the Ray container is the first one
 (``RayContainerIndex`` = 0, ray-operator/controllers/ray/utils/constant.go, 1.6), and statuses may come in another order
 than the spec's.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.conditions import is_true
-from rayfleet.objects.labels import HEAD_NODE_TYPE, NODE_TYPE_LABEL, WORKER_NODE_TYPE
-from rayfleet.objects.meta import label, uid_of
+from rayfleet.objects.labels import (
+    DRAINING_ANNOTATION,
+    FLEET_LABEL,
+    GROUP_LABEL,
+    HEAD_NODE_TYPE,
+    NODE_TYPE_LABEL,
+    RAY_CLUSTER_LABEL,
+    WORKER_NODE_TYPE,
+)
+from rayfleet.objects.meta import annotations_of, label, labels_of, uid_of
 from rayfleet.objects.parts import mapping, mappings, part
+
+_META = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+)
+_LABELS = (RAY_CLUSTER_LABEL, NODE_TYPE_LABEL, GROUP_LABEL, FLEET_LABEL)
+_ANNOTATIONS = (DRAINING_ANNOTATION,)
+_STATUS = ("phase", "reason", "message", "podIP", "startTime")
+_CONTAINER = ("name", "image", "ports")
+_CONTAINER_STATUS = ("name", "ready", "restartCount", "containerID", "started", "state", "lastState")
+_SPEC_LISTS = {"containers": _CONTAINER, "initContainers": _CONTAINER}
+_STATUS_LISTS = {
+    "conditions": ("type", "status", "reason", "message", "lastTransitionTime"),
+    "containerStatuses": _CONTAINER_STATUS,
+    "initContainerStatuses": _CONTAINER_STATUS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +61,19 @@ class Incarnation:
     container_ids: tuple[str, ...]
     restarts: int
     node: str
+
+
+def trimmed_pod(pod: ReadOnlyJson) -> ReadOnlyJson:
+    """Return the fields of a pod that are read here or by those who decide, and nothing else: about a tenth of it."""
+    meta, spec, status = part(pod, "metadata"), part(pod, "spec"), part(pod, "status")
+    marks = {"labels": _only(labels_of(pod), _LABELS), "annotations": _only(annotations_of(pod), _ANNOTATIONS)}
+    return {
+        "apiVersion": pod.get("apiVersion"),
+        "kind": pod.get("kind"),
+        "metadata": _only(meta, _META) | marks,
+        "spec": _only(spec, ("nodeName",)) | _only_lists(spec, _SPEC_LISTS),
+        "status": _only(status, _STATUS) | _only_lists(status, _STATUS_LISTS),
+    }
 
 
 def incarnation(pod: ReadOnlyJson) -> Incarnation:
@@ -113,3 +161,13 @@ def terminated_of(status: ReadOnlyJson) -> Json:
 def last_terminated_of(status: ReadOnlyJson) -> Json:
     """Return how a container's run before this one ended, empty when there was none."""
     return mapping(part(status, "lastState").get("terminated"))
+
+
+def _only(fields: Mapping[str, Any], names: Iterable[str]) -> Json:
+    return {name: fields[name] for name in names if name in fields}
+
+
+def _only_lists(fields: Mapping[str, Any], lists: Mapping[str, Iterable[str]]) -> Json:
+    return {
+        name: [_only(each, kept) for each in mappings(fields[name])] for name, kept in lists.items() if name in fields
+    }

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Self
 
-from rayfleet.controllers.run import WATCHED, controller_parts
+from rayfleet.controllers.run import controller_parts, controller_reflectors
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import ReflectorSettings
-from rayfleet.kube.watches import Reflectors
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
@@ -89,7 +88,7 @@ class FleetWorld:
     async def controlled(self) -> AsyncIterator[None]:
         """Run the controllers alone; leaving the block kills them, entering it again starts new ones."""
         patience = ReflectorSettings(longest_backoff=_LONGEST_BACKOFF)
-        reflectors = Reflectors(self._controller_client, WATCHED, self.namespace, patience)
+        reflectors = controller_reflectors(self._controller_client, self.namespace, patience)
         recorder = EventRecorder(self._controller_client, "fleet-world")
         shared = Shared(
             client=self._controller_client,

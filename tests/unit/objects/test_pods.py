@@ -4,7 +4,7 @@ import pytest
 
 from rayfleet.model.json import Json
 from rayfleet.objects.parts import copied
-from rayfleet.objects.pods import Incarnation, incarnation, is_finished, is_ready, ray_container_status
+from rayfleet.objects.pods import Incarnation, incarnation, is_finished, is_ready, ray_container_status, trimmed_pod
 
 POD: Json = {
     "metadata": {"name": "p", "uid": "u1", "labels": {"ray.io/node-type": "worker"}},
@@ -63,3 +63,18 @@ def test_a_pod_of_which_nobody_has_said_so_is_not_ready(status: Json | None) -> 
 )
 def test_a_pod_that_has_run_to_its_end_is_finished(phase: str, *, is_over: bool) -> None:
     assert is_finished({"status": {"phase": phase}}) is is_over
+
+
+def test_a_trimmed_pod_answers_as_the_whole_one() -> None:
+    whole = copied(POD)
+    whole["metadata"] |= {"managedFields": [{"manager": "kubelet"}], "annotations": {"a": "b" * 1000}}
+    whole["metadata"]["labels"] |= {"app": "x", "ray.io/cluster": "c"}
+    whole["spec"]["containers"][0] |= {"image": "ray:1", "env": [{"name": "A", "value": "b" * 1000}]}
+    whole["status"]["conditions"][1]["lastProbeTime"] = "2026-01-02T03:04:05Z"
+    kept = trimmed_pod(whole)
+    assert (incarnation(kept), is_ready(kept)) == (incarnation(whole), True)
+    assert ray_container_status(kept) == ray_container_status(whole)
+    assert kept["metadata"]["labels"] == {"ray.io/cluster": "c", "ray.io/node-type": "worker"}
+    assert kept["spec"]["containers"][0] == {"name": "ray", "image": "ray:1"}
+    assert len(str(kept)) < len(str(whole)) / 2
+    assert trimmed_pod(kept) == kept
