@@ -10,7 +10,10 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
+from rayfleet.objects.meta import name_of
+from rayfleet.objects.parts import part
 from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.refused_templates import REFUSED_TEMPLATES, ray_cluster_spec
 from rayfleet.testing.waiting import until
 
 
@@ -178,6 +181,24 @@ async def test_an_invalid_fleet_makes_nothing_and_says_where(world: FleetWorld) 
         assert await world.names(kind) == []
     (event,) = [each for each in await world.objects(EVENTS) if each["reason"] == "InvalidSpec"]
     assert event["count"] == 1
+
+
+async def test_what_kuberay_would_refuse_is_invalid_and_makes_nothing(world: FleetWorld) -> None:
+    """A manifest that the definition takes and KubeRay does not: one fleet for each of its reasons."""
+    for case in REFUSED_TEMPLATES:
+        manifest = fleet_manifest(world.namespace, case.name)
+        template = manifest["spec"]["template"]
+        template["spec"] = ray_cluster_spec(case.fields)
+        template["metadata"]["annotations"] = dict(case.annotations)
+        await world.client.create(FLEETS, manifest)
+
+    async def phases() -> dict[str, str]:
+        return {name_of(each): part(each, "status").get("phase", "") for each in await world.objects(FLEETS)}
+
+    expected = {case.name: "Invalid" for case in REFUSED_TEMPLATES}
+    await until(phases, "every fleet says Invalid", LIMIT_SECONDS, holds=lambda phases: phases == expected)
+    for kind in (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES):
+        assert await world.names(kind) == []
 
 
 async def test_two_fleets_of_one_namespace_do_not_meddle(world: FleetWorld) -> None:

@@ -1,8 +1,8 @@
 """What KubeRay would refuse silently in a RayCluster spec, said loudly beforehand. Pure.
 
-KubeRay answers an invalid spec with an event alone: no condition, no requeue, no status. These are the checks of its
-``ValidateRayClusterSpec`` (v1.5, ``controllers/ray/utils/validation.go``) that a fleet can meet, and what the pods' own
-API would refuse.
+KubeRay answers an invalid spec with an event alone: no condition, no requeue, no status. Its own list is ``kuberay``'s;
+here are the types and enums of its definition, the names that its optional webhook holds, and what the pods' own API
+would refuse.
 """
 
 import re
@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from rayfleet.manifest.checking import child_path, quoting_hint, shown
+from rayfleet.manifest.kuberay import kuberay_refusals
 from rayfleet.model.errors import FieldError
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.parts import mapping
 from rayfleet.objects.ray_spec import INT32_MAX
 
-_TOKEN_RAY_VERSION = (2, 52, 0)
-_RESOURCE_PARAMS = ("memory", "num-cpus", "num-gpus", "resources")
-_GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas", "numOfHosts")
+_GROUP_COUNTS = {"replicas": 0, "minReplicas": None, "maxReplicas": None, "numOfHosts": 1}  # the least, if held here
 
 
 def ray_template_errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) -> tuple[FieldError, ...]:
@@ -38,7 +37,9 @@ def _errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) -> Iterato
     else:
         yield from _group_errors(head, head_path)
     yield from _worker_errors(spec, child_path(path, "workerGroupSpecs"))
-    yield from _feature_errors(spec, annotations, path)
+    yield from _feature_errors(spec, path)
+    refusals = kuberay_refusals(spec, annotations, path) if isinstance(head, dict) else ()
+    yield from (FieldError(path=each.path, message=each.advice) for each in refusals)
 
 
 def _worker_errors(spec: ReadOnlyJson, path: str) -> Iterator[FieldError]:
@@ -72,21 +73,16 @@ def _group_name_errors(name: Any, seen: dict[str, int], index: int, path: str) -
 
 
 def _count_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
-    wrong = False
-    for name in _GROUP_COUNTS:
+    for name, lowest in _GROUP_COUNTS.items():
         value = group.get(name)
         if value is None:
             continue
-        lowest = 1 if name == "numOfHosts" else 0
         if isinstance(value, bool) or not isinstance(value, int):
-            wrong = True
             yield FieldError(path=f"{path}.{name}", message=f"{shown(value)} is not a whole number")
-        elif value < lowest:
-            wrong = True
+        elif value > INT32_MAX:
+            yield FieldError(path=f"{path}.{name}", message=f"{value} must be at most {INT32_MAX}")
+        elif lowest is not None and value < lowest:
             yield FieldError(path=f"{path}.{name}", message=f"{value} must be at least {lowest}")
-    smallest, largest = group.get("minReplicas") or 0, group.get("maxReplicas")
-    if not wrong and smallest > (INT32_MAX if largest is None else largest):
-        yield FieldError(path=f"{path}.minReplicas", message=f"{smallest} is more than maxReplicas {largest}")
 
 
 def _group_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
@@ -96,9 +92,7 @@ def _group_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     items = mapping(mapping(template).get("spec")).get("containers")
     if not isinstance(template, dict) and template is not None:
         yield FieldError(path=f"{path}.template", message=f"{shown(template)} is not a mapping")
-    elif not isinstance(items, list) or not items:
-        yield FieldError(path=here, message="needs at least one container; the first one runs Ray")
-    else:
+    elif isinstance(items, list):
         yield from _container_errors(items, here)
 
 
@@ -140,33 +134,15 @@ def _start_param_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     for name, value in (params or {}).items():
         if not isinstance(value, str):
             yield FieldError(path=child_path(here, name), message=f"{shown(value)} is not text{quoting_hint(value)}")
-        if name == "labels":
-            yield FieldError(path=f"{here}.labels", message=f"is not allowed here: use {path}.labels")
-        if name in _RESOURCE_PARAMS and group.get("resources"):
-            message = f"cannot be given together with {path}.resources: KubeRay refuses the mix"
-            yield FieldError(path=child_path(here, name), message=message)
 
 
-def _feature_errors(spec: ReadOnlyJson, annotations: ReadOnlyJson, path: str) -> Iterator[FieldError]:
-    mode = mapping(spec.get("authOptions")).get("mode")
+def _feature_errors(spec: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     version = spec.get("rayVersion")
     if version is not None and not isinstance(version, str):
         yield FieldError(path=f"{path}.rayVersion", message=f"{shown(version)} is not text{quoting_hint(version)}")
-    elif mode == "token" and _version(version) < _TOKEN_RAY_VERSION:
-        message = f"token needs rayVersion 2.52.0 or newer, {path}.rayVersion is {shown(version)}"
-        yield FieldError(path=f"{path}.authOptions.mode", message=message)
-    if spec.get("gcsFaultToleranceOptions") and "ray.io/ft-enabled" in annotations:
-        message = "cannot be given together with the annotation ray.io/ft-enabled"
-        yield FieldError(path=f"{path}.gcsFaultToleranceOptions", message=message)
     upgrade = mapping(spec.get("upgradeStrategy")).get("type")
     if upgrade not in {None, "Recreate", "None"}:
         yield FieldError(path=f"{path}.upgradeStrategy.type", message=f"{shown(upgrade)} is none of Recreate, None")
     manager = spec.get("managedBy")
     if manager not in {None, "ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"}:
         yield FieldError(path=f"{path}.managedBy", message=f"{shown(manager)}: KubeRay would leave such clusters alone")
-
-
-def _version(text: Any) -> tuple[int, ...]:
-    """Return the numbers of ``2.53.0``; an absent or unreadable version is older than any."""
-    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text if isinstance(text, str) else "")
-    return tuple(int(part or 0) for part in match.groups()) if match else (0,)

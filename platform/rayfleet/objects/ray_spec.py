@@ -15,10 +15,17 @@ from rayfleet.objects.parts import mapping, mappings, part, whole_number
 from rayfleet.objects.quantity import whole_amount
 
 INT32_MAX = 2**31 - 1
+_VERSION = re.compile(r"\s*v?(\d+)\.(\d+)")
 _ACCELERATOR = re.compile(
     r"(^|[./])(gpu|tpu|npu|gaudi|neuron(core|device)?|mig-[a-z0-9.-]+|ascend[a-z0-9-]*|dcu(num)?|mlu)$|/gpu([.-]|$)",
     re.IGNORECASE,
 )
+
+
+def ray_version_of(text: str) -> tuple[int, int] | None:
+    """Return major and minor of a Ray version, None when it is none: ``2.53.0`` and ``v2.53`` are 2, 53."""
+    match = _VERSION.match(text)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def worker_groups(spec: ReadOnlyJson) -> list[Json]:

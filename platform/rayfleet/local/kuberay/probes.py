@@ -5,14 +5,13 @@ Pure. Source: KubeRay common/pod.go and utils/constant.go (1.6).
 They test raylet and GCS, never the engine.
 """
 
-import re
 from collections.abc import Mapping
 
 from rayfleet.local.kuberay.start_command import AGENT_PORT, DASHBOARD_PORT
 from rayfleet.model.json import Json
+from rayfleet.objects.ray_spec import ray_version_of
 
 _HTTP_SINCE = (2, 53)
-_VERSION = re.compile(r"\s*v?(\d+)\.(\d+)")
 
 
 def add_probes(container: Json, params: Mapping[str, str], ray_version: str, *, is_head: bool) -> None:
@@ -27,12 +26,6 @@ def add_probes(container: Json, params: Mapping[str, str], ray_version: str, *, 
         container["livenessProbe"] = {**action, **common, "initialDelaySeconds": 30, "failureThreshold": 120}
     if not container.get("readinessProbe"):
         container["readinessProbe"] = {**action, **common, "initialDelaySeconds": 10, "failureThreshold": 10}
-
-
-def ray_version_of(text: str) -> tuple[int, int] | None:
-    """Return major and minor of a Ray version, None when it is none."""
-    match = _VERSION.match(text)
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def _action(params: Mapping[str, str], ray_version: str, *, is_head: bool) -> Json:
