@@ -1,4 +1,5 @@
-"""``python -m tests.bench``: what the gateway costs, beside the same upstream asked directly and a bare aiohttp proxy.
+"""``python -m tests.bench``: what the gateway costs, beside the same upstream asked directly and a bare aiohttp proxy;
+``python -m tests.bench fleets``: what the controllers cost (``tests.bench.fleets``).
 
 Figures for people, never asserted. CPU time is the measured process's own, from /proc; client, upstream and proxy share
 this machine, so that requests per second are a floor. The servers are measured in turns, because machines change their
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from tests.bench import fleets
 from tests.bench.servers import EVENTS
 
 _START_SECONDS = 20
@@ -148,9 +150,19 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="length of one turn (default: %(default)s; 27 turns)"
-    )
-    asyncio.run(main(parser.parse_args().seconds))
+    parser.add_argument("what", nargs="?", choices=("gateway", "fleets"), default="gateway")
+    parser.add_argument("--seconds", type=float, default=1.0, help="gateway: length of one turn (27 turns)")
+    parser.add_argument("--fleets", type=int, default=200, help="fleets: how many (default: %(default)s)")
+    parser.add_argument("--replicas", type=int, default=5, help="fleets: replicas of each (default: %(default)s)")
+    parser.add_argument("--against", default="", help="fleets: a commit to run in the same way first")
+    return parser
+
+
+if __name__ == "__main__":
+    chosen = _parser().parse_args()
+    if chosen.what == "fleets":
+        asyncio.run(fleets.main(fleets.Size(fleets=chosen.fleets, replicas=chosen.replicas), chosen.against))
+    else:
+        asyncio.run(main(chosen.seconds))
