@@ -1,4 +1,4 @@
-"""``python -m tests.bench.simulator KUBECONFIG``: a KubeRay that costs next to nothing and whose pods are ready at once.
+"""``python -m tests.bench.simulator KUBECONFIG``: a KubeRay that costs next to nothing; its pods are ready at once.
 
 For each RayCluster one write (its status: head and workers ready), for each deletion one (the finalizer goes). It runs
 as a process of its own, so that its CPU time is nobody's who is measured.

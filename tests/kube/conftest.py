@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +36,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BareServer:
+    """One that lacks the kinds of others; ``definitions`` would bring them."""
+
+    client: KubeClient
+    namespace: str
+    definitions: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServer:
     """One of the two, with all CRDs."""
 
@@ -43,14 +52,27 @@ class ApiServer:
     kubeconfig: Path
 
 
-@pytest.fixture(scope="session", params=[pytest.param("embedded"), pytest.param("real", marks=pytest.mark.realkube)])
+BOTH = [pytest.param("embedded"), pytest.param("real", marks=pytest.mark.realkube)]
+
+
+@pytest.fixture(scope="session", params=BOTH)
 def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp(f"api-{request.param}")
-    start = _embedded if request.param == "embedded" else _real
-    with start(folder) as kubeconfig:
-        crds = (*fleet_crds(), *(foreign_crds() if request.param == "embedded" else _published_crds()))
+    with started_api_server(request.param, folder) as kubeconfig:
+        crds = (*fleet_crds(), *foreign_definitions(request.param))
         _in_thread(lambda: asyncio.run(_install(kubeconfig, crds)))
         yield ApiServer(name=request.param, kubeconfig=kubeconfig)
+
+
+@pytest.fixture(params=BOTH)
+async def bare_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BareServer]:
+    """An API server of a test's own that knows nothing but our kinds yet."""
+    with started_api_server(request.param, tmp_path) as kubeconfig:
+        async with await connect(kubeconfig) as opened:
+            await install(opened, fleet_crds(), _START_LIMIT_SECONDS)
+            name = "bare"
+            await opened.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            yield BareServer(client=opened, namespace=name, definitions=tuple(foreign_definitions(request.param)))
 
 
 @pytest.fixture
@@ -77,6 +99,16 @@ async def namespace(client: KubeClient) -> str:
 async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
     async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
         yield running
+
+
+def started_api_server(name: str, folder: Path) -> AbstractContextManager[Path]:
+    """Return a block in which ``embedded`` or ``real`` runs; it gives the kubeconfig."""
+    return _embedded(folder) if name == "embedded" else _real(folder)
+
+
+def foreign_definitions(name: str) -> Sequence[Json]:
+    """Return KubeRay's and the Gateway API's definitions for a server; the real one gets the published ones."""
+    return foreign_crds() if name == "embedded" else _published_crds()
 
 
 @contextmanager

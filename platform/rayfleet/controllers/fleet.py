@@ -30,6 +30,8 @@ from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 AnyObservedFleet = ObservedFleet | ObservedInvalidFleet
+OPTIONAL = (HTTP_ROUTES,)
+"""Kinds that a cluster may lack; a plan is told so."""
 
 
 def fleet_steps(stores: Stores, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
@@ -50,7 +52,11 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
         Watch(reflector=reflectors[REPLICA_SETS], keys=owner_key(FLEETS.kind)),
         Watch(reflector=reflectors[RAY_CLUSTERS], keys=lambda raw: _fleets_of_ray_cluster(raw, reflectors)),
         Watch(reflector=reflectors[SERVICES], keys=lambda raw: _fleets_of_network(raw, reflectors)),
-        Watch(reflector=reflectors[HTTP_ROUTES], keys=lambda raw: _fleets_of_network(raw, reflectors)),
+        Watch(
+            reflector=reflectors[HTTP_ROUTES],
+            keys=lambda raw: _fleets_of_network(raw, reflectors),
+            is_optional=True,
+        ),
     )
 
 
@@ -78,6 +84,7 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
         ray_clusters=_ray_clusters(replica_sets, stores),
         services=_owned_or_named(stores, SERVICES, fleet, service_names(fleet.meta.name)),
         http_routes=_owned_or_named(stores, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
+        absences=stores.absences(OPTIONAL),
     )
 
 

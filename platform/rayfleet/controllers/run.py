@@ -13,12 +13,11 @@ from rayfleet.controllers.fleet import fleet_steps, fleet_watches
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.config import connect
-from rayfleet.kube.errors import NotFound, Unreachable
+from rayfleet.kube.errors import Forbidden, NotFound, Unreachable
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.lease import LeaderElector, LeaseSettings
 from rayfleet.kube.reflector import ReflectorSettings, Selection
 from rayfleet.kube.watches import Reflectors
-from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.labels import RAY_CLUSTER_LABEL
@@ -34,12 +33,6 @@ SELECTIONS: Mapping[ResourceType, Selection] = {PODS: Selection(label_selector=R
 """Of all pods of a cluster only those of Ray clusters are held, and little of each."""
 COMPONENT = "rayfleet-controller"
 _POLL_SECONDS = 0.5
-_WAYS_OUT: Mapping[ResourceType, str] = {
-    FLEETS: "Install rayfleet's CRDs: rayfleet install | kubectl apply --server-side -f -",
-    REPLICA_SETS: "Install rayfleet's CRDs: rayfleet install | kubectl apply --server-side -f -",
-    RAY_CLUSTERS: "Install KubeRay 1.3 or newer (its Helm chart kuberay-operator brings the CRD).",
-    HTTP_ROUTES: "Install the Gateway API's CRDs (standard channel), https://gateway-api.sigs.k8s.io.",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +60,7 @@ def lease_settings(namespace: str, identity: str) -> LeaseSettings:
 async def run(settings: ControllerSettings) -> None:
     """Run the controllers with the installed engines until SIGTERM or SIGINT.
 
-    Raises PluginError, SettingsError, EnvironmentProblem, LeadershipLost, ApiError.
+    Raises PluginError, SettingsError, LeadershipLost, ApiError.
     """
     engines = registry.load(disabled=settings.disabled_plugins).engines
     async with await connect(settings.kubeconfig, settings.context) as client:
@@ -75,8 +68,8 @@ async def run(settings: ControllerSettings) -> None:
 
 
 async def run_controllers(client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine]) -> None:
-    """Run the controllers until cancelled. Raises EnvironmentProblem, LeadershipLost."""
-    await check_kinds(client, limit=settings.start_limit)
+    """Run the controllers until cancelled. Raises Unreachable, LeadershipLost."""
+    await check_server(client, limit=settings.start_limit)
     if settings.lease is None:
         await _work(client, settings, engines, may_act=lambda: True)
         return
@@ -84,26 +77,24 @@ async def run_controllers(client: KubeClient, settings: ControllerSettings, engi
     await elector.lead(lambda: _work(client, settings, engines, elector.may_act))
 
 
-async def check_kinds(client: KubeClient, *, limit: timedelta) -> None:
-    """Check that the server has all kinds; a CRD just applied, or a server just starting, gets ``limit`` to appear.
+async def check_server(client: KubeClient, *, limit: timedelta) -> None:
+    """Check that the API server answers; one that is just starting gets ``limit``.
 
-    Raises EnvironmentProblem saying what to install, Unreachable.
+    Kinds that it lacks are no reason to stop: the watches say what is missing, look again, and go on once it is there.
+    Raises Unreachable.
     """
     deadline = asyncio.get_running_loop().time() + limit.total_seconds()
-    for resource in WATCHED:
-        while True:
-            is_late = asyncio.get_running_loop().time() >= deadline
-            try:
-                await client.raw("GET", f"{resource.base_path}/{resource.plural}", query={"limit": "1"})
-                break
-            except NotFound as error:
-                if is_late:
-                    message = f"{client.address.url} does not know {resource.plural} of {resource.api_version}"
-                    raise EnvironmentProblem(message, way_out=_WAYS_OUT.get(resource, "")) from error
-            except Unreachable:
-                if is_late:
-                    raise
-            await asyncio.sleep(_POLL_SECONDS)
+    while True:
+        try:
+            await client.raw("GET", f"{FLEETS.base_path}/{FLEETS.plural}", query={"limit": "1"})
+        except Unreachable:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+        except (NotFound, Forbidden):
+            return
+        else:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _work(

@@ -328,7 +328,8 @@ class KubeClient:
     def _unreachable(self, error: Exception) -> Unreachable:
         problem = str(error) or type(error).__name__
         way_out = "Is the API server running, and is this its address?"
-        return Unreachable(f"{self.address.url} does not answer: {problem}", way_out=way_out)
+        is_refused = isinstance(error, aiohttp.ClientConnectorError)
+        return Unreachable(f"{self.address.url} does not answer: {problem}", way_out=way_out, is_refused=is_refused)
 
     @property
     def _session(self) -> aiohttp.ClientSession:

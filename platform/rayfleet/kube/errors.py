@@ -97,9 +97,16 @@ class ServerError(ApiError):
 
 
 class Unreachable(ApiError):
-    """No answer came."""
+    """No answer came.
+
+    ``is_refused``: there was no connection at all, so that trying again costs next to nothing.
+    """
 
     is_retryable = True
+
+    def __init__(self, message: str, *, way_out: str = "", is_refused: bool = False) -> None:
+        super().__init__(message, way_out=way_out)
+        self.is_refused = is_refused
 
 
 _DEFAULT_RETRY_AFTER = timedelta(seconds=1)

@@ -5,7 +5,7 @@ scheduler, the gateway's table) waits for ``changes``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.reflector import Reflector, ReflectorSettings, Selection, trimmed
 from rayfleet.kube.store import Store
+from rayfleet.model.absence import Absence
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import ResourceType
 
@@ -24,6 +25,9 @@ class Stores(Protocol):
 
     def store(self, resource: ResourceType) -> Store:
         """Return the store of a kind."""
+
+    def absences(self, resources: Iterable[ResourceType]) -> Mapping[ResourceType, Absence]:
+        """Return which of the kinds cannot be read now, and why."""
 
 
 class Reflectors(Mapping[ResourceType, Reflector]):
@@ -66,23 +70,28 @@ class Reflectors(Mapping[ResourceType, Reflector]):
         """Return the store of a watched kind."""
         return self._reflectors[resource].store
 
+    def absences(self, resources: Iterable[ResourceType]) -> Mapping[ResourceType, Absence]:
+        """Return which of the watched kinds cannot be read now, and why."""
+        said = {resource: self._reflectors[resource].absence for resource in resources}
+        return {resource: absence for resource, absence in said.items() if absence is not None}
+
     async def run(self) -> None:
         """Keep all stores until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for resource, reflector in self._reflectors.items():
                 tasks.create_task(reflector.run(), name=f"reflector-{resource.plural}")
 
-    async def synced(self) -> None:
-        """Wait until the first lists of all kinds are in the stores."""
-        for reflector in self._reflectors.values():
-            await reflector.synced()
+    async def synced(self, optional: Collection[ResourceType] = ()) -> None:
+        """Wait until the first lists of all kinds are in the stores; ``optional`` ones may be absent instead."""
+        for resource, reflector in self._reflectors.items():
+            await (reflector.settled() if resource in optional else reflector.synced())
 
 
 class Changes:
     """Wakes one reader: ``async for _ in changes`` runs once when all stores are there, then after every change.
 
     Make it before the reflectors run. Changes that come while the reader is at work, or within ``settle`` of the first,
-    wake it once. ``at_least_every`` wakes it without a change too.
+    wake it once. ``at_least_every`` wakes it without a change too. ``optional`` kinds may be absent.
     """
 
     def __init__(
@@ -92,8 +101,10 @@ class Changes:
         *,
         settle: timedelta = timedelta(0),
         at_least_every: timedelta | None = None,
+        optional: Collection[ResourceType] = (),
     ) -> None:
         self._reflectors = reflectors
+        self._optional = optional
         self._settle = settle
         self._at_least_every = at_least_every
         self._changed = asyncio.Event()
@@ -106,7 +117,7 @@ class Changes:
 
     async def __aiter__(self) -> AsyncIterator[None]:
         """Yield for ever; never before all stores are there."""
-        await self._reflectors.synced()
+        await self._reflectors.synced(self._optional)
         self._changed.set()
         seconds = None if self._at_least_every is None else self._at_least_every.total_seconds()
         while True:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rayfleet.model.absence import Absence
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Fleet, FleetStatus, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.model.resources import ResourceType
 from rayfleet.planning.writes import WriteFailure
 
 
@@ -20,6 +22,7 @@ class ObservedFleet:
     replica sets in the namespace. ``ray_clusters`` maps the UID of a replica set to the Ray clusters that it controls,
     terminating ones included. ``services`` and ``http_routes`` are those controlled by the fleet and those, whosever,
     that have one of the names ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them.
+    ``absences`` are the kinds that cannot be read, of those that a cluster may lack.
     """
 
     fleet: Fleet
@@ -29,6 +32,7 @@ class ObservedFleet:
     ray_clusters: Mapping[str, tuple[RayCluster, ...]] = field(default_factory=dict)
     services: tuple[ReadOnlyJson, ...] = ()
     http_routes: tuple[ReadOnlyJson, ...] = ()
+    absences: Mapping[ResourceType, Absence] = field(default_factory=dict)
     failure: WriteFailure | None = None
 
 

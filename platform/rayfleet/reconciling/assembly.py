@@ -1,14 +1,16 @@
 """Puts controllers together: one line for each says what it reads and decides (``Steps``) and what wakes it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.reflector import Reflector
 from rayfleet.kube.watches import Reflectors
+from rayfleet.model.absence import Absence
 from rayfleet.reconciling.executor import Executor
 from rayfleet.reconciling.own_writes import OwnWrites
 from rayfleet.reconciling.passes import Passes, Steps
@@ -53,5 +55,12 @@ def assembled(parts: Iterable[ControllerPart], shared: Shared) -> tuple[Controll
 
 def _controller(part: ControllerPart, shared: Shared) -> Controller:
     executor = Executor(shared.client, OwnWrites(shared.reflectors), shared.may_act)
-    passes = Passes(part.steps, executor, shared.recorder, lambda: datetime.now(UTC))
+    needed = tuple(watch.reflector for watch in part.watches if not watch.is_optional)
+    passes = Passes(part.steps, executor, shared.recorder, lambda: datetime.now(UTC), lambda: _unreadable(needed))
     return Controller(part.name, passes, part.watches, part.settings or shared.settings)
+
+
+def _unreadable(needed: Sequence[Reflector]) -> Absence | None:
+    """Return the first absence behind which there may be objects: no plan can rest on what it does not see."""
+    absences = (reflector.absence for reflector in needed)
+    return next((absence for absence in absences if absence is not None and not absence.is_empty), None)

@@ -12,9 +12,10 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from rayfleet.kube.lease import LeadershipLost
 from rayfleet.kube.requests import PatchForm
+from rayfleet.model.absence import no_such_kind
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import ResourceType
+from rayfleet.model.resources import NAMESPACES, ResourceType
 from rayfleet.objects.meta import is_terminating, key_of, name_of, uid_of
 from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.writes import (
@@ -94,7 +95,7 @@ class Executor:
         except (Forbidden, Invalid) as error:
             raise _refusal(action, error) from error
         except NotFound as error:
-            raise Conflict(f"gone meanwhile: {error.message}", code=404, reason=error.reason) from error
+            raise _vanished(action, error) from error
 
 
 async def apply(action: Action, client: KubeClient, note: Note, tell: Tell = tell_nobody) -> None:
@@ -224,6 +225,16 @@ def _stale(error: Invalid, field: str = "") -> ApiError:
     causes = error.details.get("causes") or ()
     is_stale = any(cause.get("field") == field for cause in causes) if field else not causes
     return Conflict(error.message, code=error.code, reason=error.reason) if is_stale else error
+
+
+def _vanished(action: Action, error: NotFound) -> ApiError:
+    """Return what a NotFound means. Pure.
+
+    To a create in a namespace that is there it means that there is no such kind; else something went: look again.
+    """
+    if isinstance(action, Create | CreateTogether) and error.details.get("kind") != NAMESPACES.plural:
+        return WriteRefused(WriteFailure(action=action, message=no_such_kind(action.resource).message), error)
+    return Conflict(f"gone meanwhile: {error.message}", code=404, reason=error.reason)
 
 
 def _refusal(action: Action, error: ApiError) -> ApiError:

@@ -3,7 +3,8 @@
 Deterministic names make a repeated create harmless, but a scale decision from an old store could take back what was
 just done. So for each key we remember what its passes wrote until the stores show it: a version of the kind, or that an
 object is gone or going. The stores always get there (a reflector lists again when its watch fails), so there is no
-time-out that would act on a guess.
+time-out that would act on a guess. One case is different: a kind that turns out to be absent (its definition was
+deleted, its Role taken away) after the write. Nobody will ever see that write, and nobody waits for it.
 """
 
 from collections.abc import Mapping
@@ -46,24 +47,30 @@ class OwnWrites:
 
     def __init__(self, reflectors: Mapping[ResourceType, Reflector]) -> None:
         self._reflectors = reflectors
-        self._unseen: dict[ObjectKey, set[Written]] = {}
+        self._unseen: dict[ObjectKey, dict[Written, int]] = {}  # with the looks begun when it was written
 
     def note(self, key: ObjectKey, written: Written) -> None:
-        """Remember a write of a pass for ``key``."""
-        self._unseen.setdefault(key, set()).add(written)
+        """Remember a write of a pass for ``key``; it shows that its kind is there, so an absent one is looked for."""
+        reflector = self._reflectors.get(written.resource)
+        if reflector is None:
+            return
+        self._unseen.setdefault(key, {})[written] = reflector.looks
+        if reflector.absence is not None:
+            reflector.poke()
 
     def are_seen(self, key: ObjectKey) -> bool:
         """Whether the stores show all that passes for ``key`` wrote; forgets what they show."""
-        left = {each for each in self._unseen.get(key, ()) if not self._is_seen(each)}
+        unseen = self._unseen.get(key, {})
+        left = {written: look for written, look in unseen.items() if not self._is_over(written, look)}
         if left:
             self._unseen[key] = left
             return False
         self._unseen.pop(key, None)
         return True
 
-    def _is_seen(self, written: Written) -> bool:
-        reflector = self._reflectors.get(written.resource)
-        if reflector is None:
+    def _is_over(self, written: Written, look: int) -> bool:
+        reflector = self._reflectors[written.resource]
+        if reflector.is_given_up(look):
             return True
         if isinstance(written, WroteVersion):
             return reflector.has_seen(written.version)

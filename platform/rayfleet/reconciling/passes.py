@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from rayfleet.kube.events import EventRecorder
+from rayfleet.model.absence import Absence
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.events import EventType
 from rayfleet.model.json import ReadOnlyJson
@@ -60,11 +61,19 @@ class UndeclaredWrite(Exception):
 class Passes(Generic[Observed]):
     """Runs passes; a Reconciler of ``runtime``."""
 
-    def __init__(self, steps: Steps[Observed], executor: Executor, recorder: EventRecorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        steps: Steps[Observed],
+        executor: Executor,
+        recorder: EventRecorder,
+        clock: Clock,
+        unreadable: Callable[[], Absence | None] = lambda: None,
+    ) -> None:
         self._steps = steps
         self._executor = executor
         self._recorder = recorder
         self._clock = clock
+        self._unreadable = unreadable
         self._said: dict[ObjectKey, str] = {}
 
     def is_current(self, key: ObjectKey) -> bool:
@@ -76,6 +85,12 @@ class Passes(Generic[Observed]):
         about = self._steps.find(key)
         if about is None:  # deleted while it was queued
             self._said.pop(key, None)
+            return None
+        unreadable = self._unreadable()
+        if unreadable is not None:  # its end wakes all keys
+            words = Event(type=EventType.WARNING, reason=unreadable.reason, message=unreadable.message)
+            if about:
+                self._tell_once(key, about, words)
             return None
         try:
             observation = self._steps.observe(about)
@@ -116,8 +131,14 @@ class Passes(Generic[Observed]):
 
         await self._executor.carry_out(key, plan.actions, tell, is_ordered=plan.is_ordered)
         for event in plan.events:
-            if not event.is_said_once or self._is_new(key, about, event):
+            if event.is_said_once:
+                self._tell_once(key, about, event)
+            else:
                 self._tell(about, event)
+
+    def _tell_once(self, key: ObjectKey, about: ReadOnlyJson, event: Event) -> None:
+        if self._is_new(key, about, event):
+            self._tell(about, event)
 
     def _is_new(self, key: ObjectKey, about: ReadOnlyJson, event: Event) -> bool:
         """Whether these words were not yet said about this generation of the object; from now on they were."""

@@ -50,12 +50,15 @@ class Watch:
     """A reflector, which keys an object of it concerns, and which of its changes matter (old, new).
 
     ``is_resynced``: its objects are looked at again from time to time, in case an event was lost in our own code.
+    ``is_optional``: the plan is told when the kind is absent and does without; of other kinds, what may not be read
+    holds all passes back.
     """
 
     reflector: Reflector
     keys: Keys
     matters: Callable[[ReadOnlyJson | None, ReadOnlyJson | None], bool] = always
     is_resynced: bool = False
+    is_optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +112,12 @@ class Controller:
         self._watches = tuple(watches)
         for watch in self._watches:
             watch.reflector.subscribe(self._listener(watch))
+            watch.reflector.subscribe_absence(self._wake_everything)
 
     async def run(self) -> None:
         """Wait for the stores, then work until cancelled."""
         for watch in self._watches:
-            await watch.reflector.synced()
+            await watch.reflector.settled()
         objects = sum(len(watch.reflector.store) for watch in self._watches if watch.is_resynced)
         log.info("controller started", extra={"controller": self.name, "objects": objects})
         try:
@@ -180,9 +184,12 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-            for watch in self._watches:
-                if watch.is_resynced:
-                    self._wake_all(watch)
+            self._wake_everything()
+
+    def _wake_everything(self) -> None:
+        for watch in self._watches:
+            if watch.is_resynced:
+                self._wake_all(watch)
 
     def _wake_all(self, watch: Watch) -> None:
         for manifest in watch.reflector.store.list():

@@ -50,7 +50,7 @@ class RayClusterSimulator:
         self.may_finish = may_finish
         self._client = client
         self._reflectors = Reflectors(client, (*_OWNERS, *_OWNED), namespace)
-        self._changes = Changes(self._reflectors, at_least_every=_LONGEST_SLEEP)
+        self._changes = Changes(self._reflectors, at_least_every=_LONGEST_SLEEP, optional=(HTTP_ROUTES,))
 
     def poke(self) -> None:
         """Look again now."""

@@ -34,16 +34,16 @@ def status_answer(code: int, reason: str = "", **details: Any) -> web.Response:
 
 
 @asynccontextmanager
-async def scripted_server(answer: Answer) -> AsyncIterator[KubeAddress]:
-    """Run a server on loopback that answers every request by ``answer``."""
+async def scripted_server(answer: Answer, port: int | None = None) -> AsyncIterator[KubeAddress]:
+    """Run a server on loopback that answers every request by ``answer``; ``port`` None: any that is free."""
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port or 0)
         await site.start()
-        port = runner.addresses[0][1]
-        yield KubeAddress(url=f"http://127.0.0.1:{port}", token="scripted")  # noqa: S106 - guards nothing
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield KubeAddress(url=url, token="scripted")  # noqa: S106 - guards nothing
     finally:
         await runner.cleanup()

@@ -5,11 +5,12 @@ the foreground, quotas. What goes wrong means what it means to ``reconciling.exe
 leaves the version as it is, so an old view is refused less often than by a server, and plans are held to more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
 from rayfleet.kube.store import Store
+from rayfleet.model.absence import Absence
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import PODS, ResourceType
@@ -50,6 +51,7 @@ class StoredObjects:
         self.now = now
         self.by_kind: dict[str, dict[str, Json]] = {}
         self.quotas: dict[str, int] = {}
+        self.absent: dict[ResourceType, Absence] = {}
         self._serial = 0
 
     def of_kind(self, kind: str) -> dict[str, Json]:
@@ -62,6 +64,10 @@ class StoredObjects:
         for raw in self.of_kind(resource.kind).values():
             store.put(raw)
         return store
+
+    def absences(self, resources: Iterable[ResourceType]) -> Mapping[ResourceType, Absence]:
+        """Return which kinds cannot be read, as the test says in ``absent``."""
+        return {resource: self.absent[resource] for resource in resources if resource in self.absent}
 
     def named(self, action: Action) -> Json | None:
         """Return the object that an action is about as it stands; None for creates and for what is gone."""

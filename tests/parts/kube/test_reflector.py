@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import orjson
+import pytest
 from aiohttp import web
 
 from rayfleet.kube.client import KubeClient
@@ -13,6 +16,7 @@ from rayfleet.kube.reflector import Reflector, ReflectorSettings
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import CONFIG_MAPS
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
+from rayfleet.testing.waiting import until
 
 QUICK = ReflectorSettings(
     first_backoff=timedelta(milliseconds=1),
@@ -44,7 +48,7 @@ class Script:
     ``asked`` is where watches began.
     """
 
-    def __init__(self, lists: Sequence[Sequence[ReadOnlyJson]], watches: Sequence[Sequence[bytes] | int]) -> None:
+    def __init__(self, lists: Sequence[Sequence[ReadOnlyJson] | int], watches: Sequence[Sequence[bytes] | int]) -> None:
         self.lists = list(lists)
         self.watches = list(watches)
         self.asked: list[str] = []
@@ -55,6 +59,8 @@ class Script:
         if "watch" not in request.query:
             items = self.lists[min(self.listed, len(self.lists) - 1)]
             self.listed += 1
+            if isinstance(items, int):
+                return status_answer(items, "Refused")
             meta = {"resourceVersion": str(100 * self.listed)}
             return json_answer({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": meta, "items": list(items)})
         self.asked.append(request.query["resourceVersion"])
@@ -73,7 +79,9 @@ class Script:
 
 
 @asynccontextmanager
-async def reflecting(script: Script) -> AsyncIterator[tuple[Reflector, list[tuple[str, str]]]]:
+async def reflecting(
+    script: Script, settings: ReflectorSettings = QUICK
+) -> AsyncIterator[tuple[Reflector, list[tuple[str, str]]]]:
     """Run a reflector until the script is over; give it and what its listener heard: (what, name)."""
     heard: list[tuple[str, str]] = []
 
@@ -84,8 +92,11 @@ async def reflecting(script: Script) -> AsyncIterator[tuple[Reflector, list[tupl
         heard.append((what, found["metadata"]["name"]))
 
     async with scripted_server(script.answer) as address, KubeClient(address) as client:
-        reflector = Reflector(client, CONFIG_MAPS, "n", settings=QUICK)
+        reflector = Reflector(client, CONFIG_MAPS, "n", settings=settings)
         reflector.subscribe(listen)
+        reflector.subscribe_absence(
+            lambda: heard.append(("absence", reflector.absence.reason if reflector.absence else ""))
+        )
         task = asyncio.ensure_future(reflector.run())
         try:
             async with asyncio.timeout(10):
@@ -111,6 +122,70 @@ async def test_a_410_answer_lists_again() -> None:
     async with reflecting(script) as (_, heard):
         assert script.listed == 2
         assert heard == [("added", "a")]
+
+
+@pytest.mark.parametrize("too_old", [410, [EXPIRED]])
+async def test_a_watch_that_is_too_old_is_followed_by_a_list_at_once(too_old: Sequence[bytes] | int) -> None:
+    async with reflecting(Script([[]], [too_old]), replace(QUICK, first_backoff=timedelta(hours=1))):
+        pass  # the script came to its end without a pause
+
+
+async def test_a_list_that_is_too_old_again_and_again_is_not_asked_for_in_a_loop() -> None:
+    settings = replace(QUICK, first_backoff=timedelta(hours=1))
+    script = Script([[]], [410, 410, 410])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5), reflecting(script, settings):
+            pass
+    assert script.listed == 2
+
+
+async def test_a_server_that_took_no_connection_is_soon_asked_again() -> None:
+    settings = replace(QUICK, longest_backoff=timedelta(hours=1), longest_backoff_refused=timedelta(milliseconds=5))
+    script = Script([[config_map("a", 1)]], [])
+    async with scripted_server(script.answer) as address:
+        pass  # nobody listens there for now
+    async with KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS, "n", settings=settings)
+        task = asyncio.ensure_future(reflector.run())
+        await until(lambda: reflector.failures_in_a_row >= 25, "two hundred days of pauses, were they to double")
+        async with scripted_server(script.answer, port=urlsplit(address.url).port):
+            async with asyncio.timeout(10):
+                await reflector.synced()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "objects"),
+    [(404, "NoSuchKind", [("gone", "a"), ("added", "a")]), (403, "Forbidden", [("changed", "a")])],
+)
+async def test_a_kind_that_goes_and_comes_back_is_told_as_a_fact(
+    code: int, reason: str, objects: Sequence[tuple[str, str]]
+) -> None:
+    script = Script([[config_map("a", 1)], code, code, code, [config_map("a", 400)]], [410])
+    async with reflecting(script) as (_, heard):
+        assert [each for each in heard if each[0] == "absence"] == [("absence", reason), ("absence", "")]
+        assert [each for each in heard[1:] if each[0] != "absence"] == objects
+
+
+async def test_two_answers_are_no_absence_yet() -> None:
+    script = Script([404, 404, [config_map("a", 1)]], [])
+    async with reflecting(script) as (_, heard):
+        assert heard == [("added", "a")]
+
+
+async def test_a_kind_that_was_never_there_holds_nobody_up() -> None:
+    script = Script([404], [])
+    async with scripted_server(script.answer) as address, KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS, "n", settings=QUICK)
+        task = asyncio.ensure_future(reflector.run())
+        async with asyncio.timeout(10):
+            await reflector.settled()
+        assert not reflector.is_synced
+        assert reflector.absence is not None
+        assert "ConfigMap" in reflector.absence.message
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_an_ended_watch_goes_on_from_its_last_version() -> None:

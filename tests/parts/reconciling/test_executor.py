@@ -151,6 +151,16 @@ async def test_a_namespace_on_its_way_out_is_no_failure() -> None:
         await carried_out(server, CREATE)
 
 
+async def test_a_kind_that_is_not_there_is_a_refusal_that_says_what_to_install() -> None:
+    with pytest.raises(WriteRefused, match="Install KubeRay"):
+        await carried_out(Server(POST=lambda: status_answer(404, "NotFound")), CREATE)
+
+
+async def test_a_namespace_that_is_gone_is_no_failure() -> None:
+    with pytest.raises(Conflict):
+        await carried_out(Server(POST=lambda: status_answer(404, "NotFound", kind="namespaces")), CREATE)
+
+
 async def test_a_batch_that_fails_half_way_still_remembers_what_was_written() -> None:
     answers = [json_answer(ray_cluster("a")), status_answer(503)]
     server = Server(POST=lambda: answers.pop(0))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rayfleet.kube.errors import Conflict, Forbidden
+from rayfleet.model.absence import forbidden_kind
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
@@ -155,3 +156,14 @@ async def test_an_observation_may_ask_the_server() -> None:
     )
     with pytest.raises(Conflict, match="asked"):
         await passes(asking, Executed(), Told()).reconcile(KEY)
+
+
+async def test_without_sight_of_a_kind_nothing_is_planned_and_it_is_said_once() -> None:
+    executed, told = Executed(), Told()
+    given = steps(lambda _failed: StatelessPlan(actions=(CREATE,), status=None))
+    absence = forbidden_kind(REPLICA_SETS, "no Role")
+    blind = Passes(given, executed, told, lambda: NOW, lambda: absence)  # type: ignore[arg-type]  # as in ``passes``
+    assert await blind.reconcile(KEY) is None
+    assert await blind.reconcile(KEY) is None
+    assert executed.actions == []
+    assert told.words == ["Forbidden: RayClusterReplicaSet may not be listed and watched: no Role"]

@@ -1,19 +1,21 @@
 """The runtime: which passes run, and when a failed or held back one comes again."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from aiohttp import web
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Conflict, ServerError
-from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.reflector import Reflector, ReflectorSettings
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, FLEETS
 from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, WroteVersion
-from rayfleet.reconciling.runtime import Controller, own_key, owner_key, primary
-from rayfleet.testing.scripted_server import json_answer, scripted_server
+from rayfleet.reconciling.runtime import Controller, Watch, own_key, owner_key, primary
+from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
+from rayfleet.testing.waiting import until
 
 KEY = ObjectKey(namespace="n", name="a")
 
@@ -104,6 +106,50 @@ async def test_own_writes_are_seen_when_the_store_is_as_new_or_the_object_is_goi
         assert deletions.are_seen(KEY)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_was_written_before_its_kind_went_away_is_waited_for_no_more() -> None:
+    is_there = False
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await one_object(request) if is_there else status_answer(404)
+
+    async with scripted_server(answer) as address, KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS, settings=ReflectorSettings(first_backoff=timedelta(milliseconds=1)))
+        writes = OwnWrites({CONFIG_MAPS: reflector})
+        writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="7"))
+        task = asyncio.ensure_future(reflector.run())
+        await until(lambda: writes.are_seen(KEY), "the kind is known to be gone")
+        is_there = True
+        writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="7"))
+        assert not writes.are_seen(KEY)  # it shows that the kind is back
+        async with asyncio.timeout(10):
+            await reflector.synced()
+        assert reflector.absence is None
+        assert writes.are_seen(KEY)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_pass_comes_when_a_kind_is_there_again() -> None:
+    codes = [404, 404, 404]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return status_answer(codes.pop()) if codes else await one_object(request)
+
+    reconciler = Scripted()
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(scripted_server(each)) for each in (one_object, answer)]
+        whole, lacking = [await stack.enter_async_context(KubeClient(address)) for address in servers]
+        patience = ReflectorSettings(first_backoff=timedelta(milliseconds=1))
+        mine, theirs = Reflector(whole, CONFIG_MAPS), Reflector(lacking, FLEETS, settings=patience)
+        watch = Watch(reflector=theirs, keys=own_key, matters=lambda _old, _new: False, is_optional=True)
+        controller = Controller("test", reconciler, (primary(mine), watch))
+        tasks = [asyncio.ensure_future(each()) for each in (mine.run, theirs.run, controller.run)]
+        await until(lambda: theirs.is_synced and reconciler.passes >= 2, "a pass after the kind came back")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def test_an_object_wakes_its_controller_of_the_kind_only() -> None:

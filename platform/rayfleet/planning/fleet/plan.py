@@ -119,7 +119,7 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
 
 def _with_route(conditions: Conditions, traffic: Traffic, now: datetime) -> Conditions:
     if traffic.problem:
-        condition = new_condition(ROUTED, ConditionStatus.FALSE, "NotOwned", traffic.problem, now)
+        condition = new_condition(ROUTED, ConditionStatus.FALSE, traffic.reason, traffic.problem, now)
         return with_condition(conditions, condition)
     return without_condition(conditions, ROUTED)
 

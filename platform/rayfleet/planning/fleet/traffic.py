@@ -31,10 +31,14 @@ _PATHS = ("/v1/completions", "/v1/chat/completions")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Writes to Service and HTTPRoute; ``problem`` says what stands in the way, empty when nothing does."""
+    """Writes to Service and HTTPRoute; ``problem`` says what stands in the way, empty when nothing does.
+
+    ``reason`` is the problem's, for a condition.
+    """
 
     actions: tuple[Action, ...] = ()
     problem: str = ""
+    reason: str = "NotOwned"
 
 
 def plan_traffic(observed: ObservedFleet) -> Traffic:
@@ -53,7 +57,10 @@ def plan_traffic(observed: ObservedFleet) -> Traffic:
         problem = f"HTTPRoute {wanted_route} exists and is not this fleet's: delete or rename it"
     actions: list[Action] = []
     actions += _service_actions(observed, service_name, model)
-    if service_name is None or not route_is_foreign:
+    absence = observed.absences.get(HTTP_ROUTES)
+    if absence is not None and model and not problem:
+        return Traffic(actions=tuple(actions), problem=absence.message, reason=absence.reason)
+    if absence is None and (service_name is None or not route_is_foreign):  # what cannot be read is not written
         actions += _route_actions(observed, wanted_route if service_name else None, service_name, model)
     return Traffic(actions=tuple(actions), problem=problem)
 

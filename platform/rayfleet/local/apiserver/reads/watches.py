@@ -106,8 +106,13 @@ class Watch:
         self._first = self._beginning()
         self._unlisten = storage.listen(kind.storage_name, self._take)
 
+    @property
+    def storage_name(self) -> str:
+        """Return whose objects are watched."""
+        return self._kind.storage_name
+
     def close(self) -> None:
-        """Take no more changes and let ``lines`` end."""
+        """Take no more changes and let ``lines`` end with those that wait."""
         self._unlisten()
         self._is_ended = True
         self._wake.set()
@@ -121,7 +126,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._request.timeout_seconds
         bookmark = loop.time() + _BOOKMARK_SECONDS
-        while not self._is_ended:
+        while self._waiting or not self._is_ended:
             if self._waiting:
                 yield b"".join(self._pending())
                 continue

@@ -1,6 +1,6 @@
 """Which kinds are served now. Changes when definitions come and go; everything else here only asks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rayfleet.local.apiserver.grammar.refusal import unknown_path
 from rayfleet.local.apiserver.kinds.kind import Kind
@@ -13,6 +13,7 @@ class Registry:
         self._builtin = tuple(builtin)
         self._custom: dict[str, tuple[Kind, ...]] = {}
         self._index: dict[tuple[str, str, str], Kind] = {}
+        self._listeners: list[Callable[[Sequence[Kind]], None]] = []
         self.revision = 0  # grows with each change; caches of documents go by it
         self._rebuild()
 
@@ -47,8 +48,16 @@ class Registry:
 
     def withdraw(self, definition: str) -> None:
         """Serve the definition's kinds no more."""
-        if self._custom.pop(definition, None) is not None:
-            self._rebuild()
+        withdrawn = self._custom.pop(definition, None)
+        if withdrawn is None:
+            return
+        self._rebuild()
+        for hear in self._listeners:
+            hear(withdrawn)
+
+    def listen(self, hear: Callable[[Sequence[Kind]], None]) -> None:
+        """Call ``hear`` with kinds that are served no more."""
+        self._listeners.append(hear)
 
     def _rebuild(self) -> None:
         custom = (kind for _, kinds in sorted(self._custom.items()) for kind in kinds)

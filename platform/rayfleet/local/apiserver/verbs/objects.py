@@ -4,12 +4,13 @@ Edge: requests in, answers out.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from aiohttp import web
 
 from rayfleet.local.apiserver.cluster import Cluster
 from rayfleet.local.apiserver.grammar.refusal import bad_request, method_not_allowed, not_found, too_large_version
+from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.reads.lists import list_page, resource_version, selection_of
 from rayfleet.local.apiserver.reads.watches import Watch, decode_watch, is_watch
 from rayfleet.local.apiserver.storage.history import Stored
@@ -30,11 +31,19 @@ class Objects:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._watches: set[Watch] = set()
+        cluster.registry.listen(self._end_watches_of)
 
     def end_watches(self) -> None:
         """End all watches, so that the server can stop; clients come back with the version they have."""
         for watch in tuple(self._watches):
             watch.close()
+
+    def _end_watches_of(self, kinds: Sequence[Kind]) -> None:
+        """End the watches of kinds that are served no more: whoever asks again learns it."""
+        gone = {kind.storage_name for kind in kinds}
+        for watch in tuple(self._watches):
+            if watch.storage_name in gone:
+                watch.close()
 
     async def collection(self, call: Call) -> web.StreamResponse:
         """Answer a request for a kind. Raises Refusal."""
