@@ -219,6 +219,20 @@ async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: 
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
 
 
+@pytest.mark.parametrize("pause_seconds", [0.0, 0.3, 0.9])
+async def test_a_worker_killed_just_after_its_server_is_replaced(cluster: Cluster, pause_seconds: float) -> None:
+    """Ray was about to place the next server there, and left the replica a server short for ever."""
+    _, before = await cluster.health()
+    victim = next(server for server in before["servers"] if server["node"] == WORKER)
+    os.kill(victim["pid"], signal.SIGKILL)
+    await asyncio.sleep(pause_seconds)
+    cluster.kill(WORKER)
+    await cluster.until_unhealthy(10)
+    cluster.start(WORKER)
+    await cluster.until_healthy(60)
+    assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
+
+
 async def test_a_killed_head_comes_back_while_its_worker_still_runs(cluster: Cluster) -> None:
     cluster.kill(HEAD)
     cluster.start(HEAD)

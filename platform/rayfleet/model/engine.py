@@ -23,11 +23,29 @@ class NodeLaunch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficMetrics:
+    """Which series of the engine's metrics page tell of its requests; none named: the engine does not tell.
+
+    A series is a metric's name, or that with some of its labels (``http_requests_total{status="5xx"}``): every sample
+    that has these labels counts. ``running`` and ``waiting`` are gauges of requests. ``steps`` are counters that grow
+    as long as the engine works on any of the running ones: they are compared by their labels with ``running``, so that
+    a part of the engine that stands still is seen beside others that work. ``served`` and ``failed`` are counters of
+    generations that ended well, and by the engine's fault.
+    """
+
+    running: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineProbe:
     """How the sidecar asks the engine. Paths are under the engine's own port on the head pod.
 
     ``nodes_path`` answers ``{"alive": [ip, ...], "dead": [ip, ...]}``, Ray's own view of the nodes; it may have a port
-    of its own (``nodes_port``), 0 for the engine's.
+    of its own (``nodes_port``), 0 for the engine's. ``traffic`` is what the page at ``metrics_path`` tells of requests.
     """
 
     port: int = ENGINE_PORT
@@ -35,6 +53,7 @@ class EngineProbe:
     metrics_path: str = "/metrics"
     nodes_path: str = "/nodes"
     nodes_port: int = 0
+    traffic: TrafficMetrics = TrafficMetrics()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,109 @@
+"""What an engine's metrics page tells of its requests: how many are in flight, whether they get on, how they end. Pure.
+
+Health checks do not see a hang: vLLM and llama.cpp answer 200 while no request gets on. Their counters do: an engine
+that works on a request takes steps. So a *stall* is a part of the engine (the series of one set of labels) that has
+requests running and has taken no step for a while. What was seen of a part is kept as long as it is so, and forgotten
+with any change, a counter that starts anew included.
+
+Failures alone are no verdict, since a client may cause them: they only make the engine *suspect*, and a one-token
+generation tells. The failures are those since the last reading that showed a generation which ended well.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from rayfleet.model.engine import TrafficMetrics
+from rayfleet.plugin.metric_page import Sample, read_metric_page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """One reading. ``running`` and ``steps`` by the labels of their series; the rest are sums over the page."""
+
+    running: Mapping[str, float] = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
+    waiting: float = 0
+    served: float = 0
+    failed: float = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are running or waiting."""
+        return round(sum(self.running.values()) + self.waiting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standstill:
+    """A part of the engine that has requests running: its count of steps, and since when that is so (steady clock)."""
+
+    steps: float
+    since: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the readings so far have shown.
+
+    ``busy`` is what has requests running, by its labels. ``served`` and ``failed`` are the counters as they stood when
+    a generation was last seen to end well; None before the first reading.
+    """
+
+    busy: Mapping[str, Standstill] = field(default_factory=dict)
+    served: float | None = None
+    failed: float = 0
+    failures: int = 0
+
+
+def read_traffic(page: str, metrics: TrafficMetrics) -> Traffic | None:
+    """Return what the page says; None when it lacks every gauge of requests that it should have."""
+    samples = read_metric_page(page).samples
+    running = _by_labels(samples, metrics.running)
+    if not running:
+        return None
+    return Traffic(
+        running=running,
+        steps=_by_labels(samples, metrics.steps),
+        waiting=sum(_by_labels(samples, metrics.waiting).values()),
+        served=sum(_by_labels(samples, metrics.served).values()),
+        failed=sum(_by_labels(samples, metrics.failed).values()),
+    )
+
+
+def watched(before: Watched, traffic: Traffic, now: timedelta) -> Watched:
+    """Return what is known after a reading at ``now`` (steady clock)."""
+    busy = {
+        labels: _standstill(before.busy.get(labels), traffic.steps[labels], now)
+        for labels, count in traffic.running.items()
+        if count > 0 and labels in traffic.steps
+    }
+    is_anew = before.served is None or traffic.served != before.served or traffic.failed < before.failed
+    if is_anew:
+        return Watched(busy=busy, served=traffic.served, failed=traffic.failed)
+    failures = round(traffic.failed - before.failed)
+    return Watched(busy=busy, served=before.served, failed=before.failed, failures=failures)
+
+
+def stalled_for(seen: Watched, now: timedelta) -> timedelta:
+    """Return how long the part that stands still longest has done so; zero when none does."""
+    return max((now - part.since for part in seen.busy.values()), default=timedelta())
+
+
+def _standstill(before: Standstill | None, steps: float, now: timedelta) -> Standstill:
+    return before if before is not None and before.steps == steps else Standstill(steps=steps, since=now)
+
+
+def _by_labels(samples: Iterable[Sample], series: Iterable[str]) -> Counter[str]:
+    """Return the sums of the samples of these series, by the samples' labels."""
+    wanted = [_name_and_labels(each) for each in series]
+    sums: Counter[str] = Counter()
+    for sample in samples:
+        if any(sample.name == name and labels <= set(sample.labels.split(",")) for name, labels in wanted):
+            sums[sample.labels] += sample.value  # type: ignore[assignment]  # a Counter of floats is typed for ints
+    return sums
+
+
+def _name_and_labels(series: str) -> tuple[str, frozenset[str]]:
+    name, _, labels = series.rstrip("}").partition("{")
+    return name, frozenset(labels.split(",") if labels else ())
