@@ -6,7 +6,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.objects.conditions import decode_conditions
 from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import mapping
-from rayfleet.objects.ray_spec import accelerators, expected_workers
+from rayfleet.objects.ray_spec import accelerators, expected_workers, is_suspended
 
 
 def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
@@ -23,6 +23,8 @@ def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
         head_ready_since=head.last_transition_time if head else None,
         accelerators=accelerators(spec),
         failure=(failure.message or failure.reason) if failure else "",
+        failure_reason=failure.reason if failure else "",
+        is_suspended=is_suspended(spec),
     )
 
 

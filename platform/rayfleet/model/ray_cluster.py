@@ -18,7 +18,8 @@ class RayCluster:
 
     ``expected_workers`` counts worker pods as the live spec asks (``minReplicas`` where Ray's autoscaler is on: a
     scale-up is no failure). ``head_ready_since`` is the transition time of ``HeadPodReady`` when it is True, else None.
-    ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message.
+    ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message,
+    ``failure_reason`` its reason. ``is_suspended``: somebody (Kueue) has its pods wait.
     """
 
     meta: ObjectMeta
@@ -27,6 +28,8 @@ class RayCluster:
     head_ready_since: datetime | None = None
     accelerators: int = 0
     failure: str = ""
+    failure_reason: str = ""
+    is_suspended: bool = False
 
     @property
     def is_terminating(self) -> bool:

@@ -7,6 +7,7 @@ Source: Kubernetes, "Pod Lifecycle"; KubeRay names no container: the Ray contain
 than the spec's.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from rayfleet.objects.labels import (
 from rayfleet.objects.meta import annotations_of, label, labels_of, uid_of
 from rayfleet.objects.parts import mapping, mappings, part
 
+_HASH_LETTERS = 10
 _META = (
     "name",
     "namespace",
@@ -85,6 +87,19 @@ def incarnation(pod: ReadOnlyJson) -> Incarnation:
         restarts=sum(int(status.get("restartCount") or 0) for status in container_statuses(pod)),
         node=node_name(pod),
     )
+
+
+def incarnation_text(pods: Iterable[ReadOnlyJson]) -> str:
+    """Return which life of its engine a Ray cluster is in, as ``HEAD.WORKERS`` (hashes); empty without pods.
+
+    What the Ray containers held is lost with either: a pod that was replaced, or its Ray container that was restarted.
+    Other containers (the sidecar) may restart. The order of the pods and their names do not matter.
+    """
+    lives: dict[bool, list[str]] = {True: [], False: []}
+    for pod in pods:
+        container = ray_container_status(pod)
+        lives[is_head(pod)].append(f"{label(pod, GROUP_LABEL)}/{uid_of(pod)}/{container.get('containerID') or ''}")
+    return f"{_hashed(lives[True])}.{_hashed(lives[False])}" if lives[True] or lives[False] else ""
 
 
 def phase_of(pod: ReadOnlyJson) -> str:
@@ -161,6 +176,10 @@ def terminated_of(status: ReadOnlyJson) -> Json:
 def last_terminated_of(status: ReadOnlyJson) -> Json:
     """Return how a container's run before this one ended, empty when there was none."""
     return mapping(part(status, "lastState").get("terminated"))
+
+
+def _hashed(lives: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lives)).encode()).hexdigest()[:_HASH_LETTERS]
 
 
 def _only(fields: Mapping[str, Any], names: Iterable[str]) -> Json:

@@ -6,6 +6,7 @@ place too: it is counted, never left behind. Ray clusters are never changed, onl
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -17,7 +18,14 @@ from rayfleet.model.json import Json
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
-from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.objects.conditions import (
+    Conditions,
+    find_condition,
+    new_condition,
+    observed_at,
+    with_condition,
+    without_condition,
+)
 from rayfleet.objects.labels import DELETION_COST_ANNOTATION, TEMPLATE_HASH_ANNOTATION
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import accelerators
@@ -25,6 +33,8 @@ from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.names import ray_cluster_name
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
+from rayfleet.planning.replica.state import replica_states
+from rayfleet.planning.replica.summary import write_may_wait
 from rayfleet.planning.writes import (
     NAME_MARK,
     Action,
@@ -53,7 +63,7 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     min_ready = timedelta(seconds=replica_set.spec.min_ready_seconds)
     active = [cluster for cluster in observed.ray_clusters if not cluster.is_terminating]
     availability = availability_of(active, replica_set.status.ready_since, min_ready, now)
-    status = _status(observed, active, availability, now)
+    status, wait = _written_status(replica_set.status, _status(observed, active, availability, now), now)
     actions: list[Action] = []
     if replica_set.meta.deleted_at is None and observed.failure is None:
         missing = replica_set.spec.replicas - len(active)
@@ -64,7 +74,7 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
         actions=tuple(actions),
         status=status,
         events=tuple(_failure_events(observed)),
-        requeue_after=availability.next_change,
+        requeue_after=min((each for each in (availability.next_change, wait) if each is not None), default=None),
     )
 
 
@@ -142,8 +152,20 @@ def _status(
         available_replicas=len(availability.available),
         terminating_replicas=len(observed.ray_clusters) - len(active),
         ready_since=availability.since,
-        conditions=_conditions(observed, active, now),
+        conditions=observed_at(_conditions(observed, active, now), replica_set.meta.generation),
+        replica_states=replica_states(observed, now),
     )
+
+
+def _written_status(
+    before: ReplicaSetStatus, after: ReplicaSetStatus, now: datetime
+) -> tuple[ReplicaSetStatus, timedelta | None]:
+    """Return the status to write now; without the newest states when these alone differ and may wait so long."""
+    held = replace(after, replica_states=before.replica_states)
+    wait = write_may_wait(before.replica_states, after.replica_states, now)
+    if wait is None or after == held or encode_replica_set_status(held) != encode_replica_set_status(before):
+        return after, None
+    return held, wait
 
 
 def _conditions(observed: ObservedReplicaSet, active: Sequence[RayCluster], now: datetime) -> Conditions:

@@ -1,0 +1,94 @@
+"""Many replicas in few words: who needs a look first, what they wait for, and when that is worth a write. Pure.
+
+Words carry a time of beginning and no duration, so they stay the same while nothing happens.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from rayfleet.model.replica import ReplicaPhase, ReplicaState
+from rayfleet.objects.times import encode_time
+from rayfleet.planning.replica.obstacles import Calm, is_trouble
+
+MOST_LISTED = 20
+"""States in a fleet's status at most."""
+_SETTLE = timedelta(seconds=1)  # a choice: a start goes through its first phases within one write or two
+_IN_NEED = {phase: rank for rank, phase in enumerate((ReplicaPhase.FAILED, ReplicaPhase.BROKEN))}
+_CONTENT = frozenset({ReplicaPhase.READY, ReplicaPhase.DRAINING, ReplicaPhase.TERMINATING})
+_LOST = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
+
+
+def in_trouble(state: ReplicaState) -> bool:
+    """Whether somebody has to look at a replica, or recovery to act."""
+    return state.phase in _LOST or is_trouble(state.reason)
+
+
+def in_order_of_need(states: Iterable[ReplicaState]) -> list[ReplicaState]:
+    """Return them with those in front that need a look first: Failed, Broken, blocked, waiting, leaving, ready.
+
+    Of equals those that stand so longest.
+    """
+
+    def rank(state: ReplicaState) -> tuple[int, datetime, str]:
+        if state.phase in _IN_NEED:
+            need = _IN_NEED[state.phase]
+        elif in_trouble(state):
+            need = 2
+        else:
+            need = 5 if state.phase is ReplicaPhase.READY else 4 if state.phase in _CONTENT else 3
+        return need, state.since, state.name
+
+    return sorted(states, key=rank)
+
+
+def lost(states: Iterable[ReplicaState]) -> list[ReplicaState]:
+    """Return those that were good and are not."""
+    return [state for state in states if state.phase in _LOST]
+
+
+def waiting(states: Iterable[ReplicaState]) -> list[ReplicaState]:
+    """Return those that are neither ready nor on their way out."""
+    return [state for state in states if state.phase not in _CONTENT]
+
+
+def are_suspended(states: Iterable[ReplicaState]) -> bool:
+    """Whether any waits for admission (Kueue): then nothing is late."""
+    return any(state.phase is ReplicaPhase.PENDING and state.reason == Calm.SUSPENDED for state in states)
+
+
+def waiting_words(states: Sequence[ReplicaState]) -> str:
+    """Return what they wait for, of the one that needs a look first; empty when none waits.
+
+    ``2 of 3 replicas wait: Pulling 1/2 since 2026-01-02T03:04:05Z, pod x-head, container ray: ErrImagePull no/such:1``.
+    """
+    waits = waiting(states)
+    if not waits:
+        return ""
+    verb = "replica waits" if len(waits) == len(states) == 1 else "replicas wait"
+    return f"{len(waits)} of {len(states)} {verb}: {standing_words(in_order_of_need(waits)[0])}"
+
+
+def standing_words(state: ReplicaState) -> str:
+    """Return where one replica stands, since when, and what blocks it."""
+    words = " ".join(word for word in (state.phase.value, state.progress) if word)
+    words += f" since {encode_time(state.since)}"
+    words += f", pod {state.pod}" if state.pod else ""
+    words += f", container {state.container}" if state.container else ""
+    why = " ".join(word for word in (state.reason, state.message) if word)
+    return f"{words}: {why}" if why else words
+
+
+def write_may_wait(before: Sequence[ReplicaState], after: Sequence[ReplicaState], now: datetime) -> timedelta | None:
+    """Return how long a write may wait that would change states alone; None: it is due.
+
+    New trouble is written at once, the rest at most once a second: the phases of a start may follow one another faster.
+    """
+    known = {_trouble(state) for state in before}
+    if not before or any(in_trouble(state) and _trouble(state) not in known for state in after):
+        return None
+    left = max(state.since for state in before) + _SETTLE - now
+    return left if timedelta() < left <= _SETTLE else None
+
+
+def _trouble(state: ReplicaState) -> tuple[str, ...]:
+    return state.uid, state.phase, state.reason, state.message, state.pod, state.container
