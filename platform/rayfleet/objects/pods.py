@@ -107,6 +107,16 @@ def phase_of(pod: ReadOnlyJson) -> str:
     return str(part(pod, "status").get("phase") or "")
 
 
+def status_reason(pod: ReadOnlyJson) -> str:
+    """Return why the pod as a whole is as it is (Evicted, NodeLost, ...); empty mostly."""
+    return str(part(pod, "status").get("reason") or "")
+
+
+def status_message(pod: ReadOnlyJson) -> str:
+    """Return the words that go with ``status_reason``."""
+    return str(part(pod, "status").get("message") or "")
+
+
 def is_ready(pod: ReadOnlyJson) -> bool:
     """Whether the pod's Ready condition is True."""
     return is_true(pod, "Ready")

@@ -16,28 +16,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.objects.conditions import condition_of
+from rayfleet.model.conditions import Condition, ConditionStatus
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.conditions import conditions_of, decode_conditions, find_condition
+from rayfleet.objects.containers import ContainerEnd, ContainerLife, container_lives, init_container_lives
 from rayfleet.objects.meta import is_terminating, name_of
-from rayfleet.objects.parts import mappings, part
-from rayfleet.objects.pods import (
-    container_status,
-    container_statuses,
-    init_container_statuses,
-    is_finished,
-    is_ready,
-    last_terminated_of,
-    node_name,
-    phase_of,
-    ray_container,
-    ray_container_status,
-    terminated_of,
-    waiting_of,
-)
-from rayfleet.objects.times import decode_time
+from rayfleet.objects.pods import is_finished, is_ready, node_name, phase_of, status_message, status_reason
 
 IMAGE_PULL = "ErrImagePull"
 BACK_OFF = "CrashLoopBackOff"
+RESTARTED = "ContainerRestarted"
+_NODE_LOST = "NodeLost"
+_SHELL_SIGNALS = 128  # what shells and container runtimes add to a signal's number
 _IMAGE_PULLS = frozenset({IMAGE_PULL, "ImagePullBackOff"})
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 _GCS_WAITER = "wait-gcs-ready"
@@ -100,14 +90,12 @@ def is_trouble(reason: str) -> bool:
 
 def standing_of(pod: ReadOnlyJson) -> Standing:
     """Return how far the pod has come: Ray has joined when its container is ready, by whatever probe that has."""
-    status = ray_container_status(pod)
-    waiting = waiting_of(status)
-    has_started = bool(status) and (not waiting or bool(last_terminated_of(status)))
+    ray = next(iter(container_lives(pod)), None)
     standings = (
         (is_ready(pod), Standing.READY),
         (not node_name(pod), Standing.UNSCHEDULED),
-        (bool(status.get("ready")), Standing.JOINED),
-        (has_started or _waits_for_gcs(pod), Standing.FORMING),
+        (ray is not None and ray.is_ready, Standing.JOINED),
+        ((ray is not None and ray.has_ever_run) or _waits_for_gcs(pod), Standing.FORMING),
     )
     return next((standing for holds, standing in standings if holds), Standing.STARTING)
 
@@ -121,9 +109,9 @@ def trouble_of(pod: ReadOnlyJson) -> Obstacle | None:
     return None
 
 
-def wait_of(pod: ReadOnlyJson) -> Obstacle:
-    """Return what a pod without trouble waits for."""
-    name, standing = name_of(pod), standing_of(pod)
+def wait_of(pod: ReadOnlyJson, standing: Standing) -> Obstacle:
+    """Return what a pod without trouble waits for that has come so far."""
+    name = name_of(pod)
     if standing is Standing.UNSCHEDULED:
         return Obstacle(reason=Calm.NOT_SCHEDULED_YET, message="no node is chosen yet", pod=name)
     if standing is Standing.STARTING:
@@ -132,7 +120,7 @@ def wait_of(pod: ReadOnlyJson) -> Obstacle:
         waits = "waits for the head's GCS" if _waits_for_gcs(pod) else "has not joined Ray yet"
         message = f"{waits} (node {node_name(pod)})"
         return Obstacle(reason=Calm.RAY_NOT_JOINED, message=message, pod=name)
-    unready = [str(status.get("name", "")) for status in container_statuses(pod) if not status.get("ready")]
+    unready = [container.name for container in container_lives(pod) if not container.is_ready]
     message = f"not ready: {', '.join(unready)}" if unready else "a readiness gate of it is not passed"
     container = unready[0] if unready else ""
     return Obstacle(reason=Calm.CONTAINERS_NOT_READY, message=message, pod=name, container=container)
@@ -140,20 +128,19 @@ def wait_of(pod: ReadOnlyJson) -> Obstacle:
 
 def ends_of(pod: ReadOnlyJson) -> Iterator[Obstacle]:
     """Yield how runs of the pod's containers ended, as far as its status remembers: the present and the last one."""
-    for status in container_statuses(pod):
-        for terminated in (terminated_of(status), last_terminated_of(status)):
-            if terminated:
-                yield _end(pod, status, terminated, str(terminated.get("reason") or "Error"))
+    for container in container_lives(pod):
+        for end in (container.end, container.last_end):
+            if end is not None:
+                yield _ended_run(pod, container, end, end.reason or "Error")
 
 
 def _lost(pod: ReadOnlyJson) -> Obstacle | None:
     """Return that the pod's node is lost, or that the pod is being taken away."""
-    status = part(pod, "status")
-    target = condition_of(pod, "DisruptionTarget")
-    if status.get("reason") == "NodeLost":
-        return _of_pod(pod, "NodeLost", str(status.get("message") or f"node {node_name(pod)} does not answer"))
-    if target.get("status") == "True":
-        return _of_pod(pod, str(target.get("reason") or "Disrupted"), str(target.get("message") or ""))
+    target = _condition(pod, "DisruptionTarget")
+    if status_reason(pod) == _NODE_LOST:
+        return _of_pod(pod, _NODE_LOST, status_message(pod) or f"node {node_name(pod)} does not answer")
+    if target is not None and target.status is ConditionStatus.TRUE:
+        return _of_pod(pod, target.reason or "Disrupted", target.message)
     if is_terminating(pod):
         return _of_pod(pod, "PodTerminating", "the pod was deleted")
     return None
@@ -163,125 +150,93 @@ def _ended(pod: ReadOnlyJson) -> Obstacle | None:
     """Return why a pod has come to its end: evicted, refused by the node, or all of its containers ended."""
     if not is_finished(pod):
         return None
-    status = part(pod, "status")
-    if status.get("reason"):
-        return _of_pod(pod, str(status["reason"]), str(status.get("message") or ""))
-    return _stuck_container(pod) or _of_pod(pod, f"Pod{phase_of(pod)}", str(status.get("message") or ""))
+    if status_reason(pod):
+        return _of_pod(pod, status_reason(pod), status_message(pod))
+    return _stuck_container(pod) or _of_pod(pod, f"Pod{phase_of(pod)}", status_message(pod))
 
 
 def _unschedulable(pod: ReadOnlyJson) -> Obstacle | None:
-    scheduled = condition_of(pod, "PodScheduled")
-    if scheduled.get("status") != "False" or node_name(pod):
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled is None or scheduled.status is not ConditionStatus.FALSE or node_name(pod):
         return None
-    shortage = str(scheduled.get("message") or "").partition(" preemption:")[0]
-    return _of_pod(pod, str(scheduled.get("reason") or "Unschedulable"), shortage)
+    return _of_pod(pod, scheduled.reason or "Unschedulable", scheduled.message.partition(" preemption:")[0])
 
 
 def _stuck_container(pod: ReadOnlyJson) -> Obstacle | None:
     """Return the first container that cannot start or has ended: init containers first, then in the spec's order."""
-    obstacles = (_stuck(pod, status) for status in (*_init_ends(pod), *_in_order(pod)))
-    return next((obstacle for obstacle in obstacles if obstacle is not None), None)
+    init = _init_at_work(pod)
+    containers = (*([init] if init is not None else []), *container_lives(pod))
+    return next((obstacle for each in containers if (obstacle := _stuck(pod, each)) is not None), None)
 
 
-def _stuck(pod: ReadOnlyJson, status: ReadOnlyJson) -> Obstacle | None:
-    waiting, terminated = waiting_of(status), terminated_of(status)
-    reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
-    if terminated:
-        return _end(pod, status, terminated, str(terminated.get("reason") or "Error"))
-    if reason == BACK_OFF:
-        return _end(pod, status, last_terminated_of(status), BACK_OFF)
+def _stuck(pod: ReadOnlyJson, container: ContainerLife) -> Obstacle | None:
+    reason, message = container.waits_for, container.wait_message
+    if container.end is not None:
+        return _ended_run(pod, container, container.end, container.end.reason or "Error")
+    if reason == BACK_OFF and container.last_end is not None:
+        return _ended_run(pod, container, container.last_end, BACK_OFF)
     if reason in _STARTING:
         return None
     if reason in _IMAGE_PULLS:
-        cause = _BACK_OFF_WORDS.sub("", message)
-        image = _image(pod, str(status.get("name", "")))
-        return _of_container(pod, status, IMAGE_PULL, f"{image}: {cause}" if cause else image)
-    return _of_container(pod, status, reason, message)
+        reason, cause = IMAGE_PULL, _BACK_OFF_WORDS.sub("", message)
+        message = f"{container.image}: {cause}" if cause else container.image
+    return Obstacle(reason=reason, message=message[:_LETTERS], pod=name_of(pod), container=container.name)
 
 
 def _restarted_container(pod: ReadOnlyJson) -> Obstacle | None:
     """Return the first container that runs again after a failure and is not ready yet."""
-    for status in _in_order(pod):
-        last = last_terminated_of(status)
-        if last.get("exitCode") and not status.get("ready"):
-            return _end(pod, status, last, "ContainerRestarted")
+    for container in container_lives(pod):
+        last = container.last_end
+        if last is not None and last.code and not container.is_ready:
+            return _ended_run(pod, container, last, RESTARTED)
     return None
 
 
 def _start_of(pod: ReadOnlyJson) -> Obstacle:
     """Return what a pod waits for that is bound and runs no Ray yet."""
-    name = name_of(pod)
-    init = _init_at_work(pod)
-    if condition_of(pod, "PodReadyToStartContainers").get("status") == "False":
+    name, init = name_of(pod), _init_at_work(pod)
+    sandbox = _condition(pod, "PodReadyToStartContainers")
+    if sandbox is not None and sandbox.status is ConditionStatus.FALSE:
         message = f"its volumes or its network are not there yet, see: kubectl describe pod {name}"
         return Obstacle(reason=Calm.CONTAINER_CREATING, message=message, pod=name)
-    if "running" in part(init, "state"):
-        container = str(init.get("name", ""))
-        return Obstacle(
-            reason=Calm.INITIALIZING, message=f"init container {container} runs", pod=name, container=container
-        )
-    container = str((init or ray_container(pod)).get("name", ""))
-    message = f"waits for image {_image(pod, container)}"
-    return Obstacle(reason=Calm.CONTAINER_CREATING, message=message, pod=name, container=container)
+    if init is not None and init.is_running:
+        message = f"init container {init.name} runs"
+        return Obstacle(reason=Calm.INITIALIZING, message=message, pod=name, container=init.name)
+    container = init or next(iter(container_lives(pod)), ContainerLife(name=""))
+    message = f"waits for image {container.image}"
+    return Obstacle(reason=Calm.CONTAINER_CREATING, message=message, pod=name, container=container.name)
 
 
-def _in_order(pod: ReadOnlyJson) -> Iterator[Json]:
-    """Yield the containers' statuses in the order of the spec, the Ray container's first."""
-    for container in mappings(part(pod, "spec").get("containers")):
-        status = container_status(pod, str(container.get("name", "")))
-        if status:
-            yield status
+def _condition(pod: ReadOnlyJson, name: str) -> Condition | None:
+    return find_condition(decode_conditions(conditions_of(pod)), name)
 
 
-def _init_at_work(pod: ReadOnlyJson) -> Json:
-    """Return the status of the first init container that is not done, empty when all are."""
-    statuses = init_container_statuses(pod)
-    return next((status for status in statuses if terminated_of(status).get("exitCode") != 0), {})
-
-
-def _init_ends(pod: ReadOnlyJson) -> Iterator[Json]:
-    init = _init_at_work(pod)
-    if init:
-        yield init
+def _init_at_work(pod: ReadOnlyJson) -> ContainerLife | None:
+    """Return the first init container that is not done, None when all are."""
+    lives = init_container_lives(pod)
+    return next((life for life in lives if life.end is None or life.end.code), None)
 
 
 def _waits_for_gcs(pod: ReadOnlyJson) -> bool:
     """Whether KubeRay's init container of a worker has started: from then on it is Ray that the pod waits for."""
     init = _init_at_work(pod)
-    return init.get("name") == _GCS_WAITER and (not waiting_of(init) or bool(last_terminated_of(init)))
+    return init is not None and init.name == _GCS_WAITER and init.has_ever_run
 
 
-def _image(pod: ReadOnlyJson, container: str) -> str:
-    spec = part(pod, "spec")
-    each = (*mappings(spec.get("initContainers")), *mappings(spec.get("containers")))
-    return next((str(one.get("image", "")) for one in each if one.get("name") == container), "")
-
-
-def _end(pod: ReadOnlyJson, status: ReadOnlyJson, terminated: ReadOnlyJson, reason: str) -> Obstacle:
+def _ended_run(pod: ReadOnlyJson, container: ContainerLife, end: ContainerEnd, reason: str) -> Obstacle:
     """Return how a container's run ended: ``OOMKilled, exit code 137 (SIGKILL): last line of its message``."""
-    code = int(terminated.get("exitCode") or 0)
-    killed_by = int(terminated.get("signal") or 0) or (code - 128 if code > 128 else 0)
-    words = f"exit code {code}"
+    killed_by = end.signal or end.code - _SHELL_SIGNALS
+    words = f"exit code {end.code}"
     if killed_by in set(signal.Signals):
         words += f" ({signal.Signals(killed_by).name})"
-    how = str(terminated.get("reason") or "")
-    if how not in {"", "Error", "Completed", reason}:
-        words = f"{how}, {words}"
-    lines = str(terminated.get("message") or "").strip().splitlines()
+    if end.reason not in {"", "Error", "Completed", reason}:
+        words = f"{end.reason}, {words}"
+    lines = end.message.strip().splitlines()
     if lines:
         words += f": {lines[-1].strip()}"
-    return Obstacle(
-        reason=reason,
-        message=words[:_LETTERS],
-        pod=name_of(pod),
-        container=str(status.get("name", "")),
-        ended_at=decode_time(terminated.get("finishedAt")),
-    )
+    pod_name = name_of(pod)
+    return Obstacle(reason=reason, message=words[:_LETTERS], pod=pod_name, container=container.name, ended_at=end.at)
 
 
 def _of_pod(pod: ReadOnlyJson, reason: str, message: str) -> Obstacle:
     return Obstacle(reason=reason, message=message[:_LETTERS], pod=name_of(pod))
-
-
-def _of_container(pod: ReadOnlyJson, status: ReadOnlyJson, reason: str, message: str) -> Obstacle:
-    return Obstacle(reason=reason, message=message[:_LETTERS], pod=name_of(pod), container=str(status.get("name", "")))

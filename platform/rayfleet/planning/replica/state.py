@@ -14,11 +14,11 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
 from rayfleet.objects.labels import DRAINING_ANNOTATION, INDEX_LABEL
-from rayfleet.objects.meta import annotation, is_terminating, name_of
+from rayfleet.objects.meta import annotation, decode_meta, is_terminating, name_of
 from rayfleet.objects.pods import incarnation_text, is_finished, is_head, node_name
-from rayfleet.objects.times import decode_time
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica.obstacles import (
+    RESTARTED,
     Calm,
     Obstacle,
     Standing,
@@ -155,7 +155,8 @@ def _blocker(seen: _Seen) -> Obstacle:
     if len(seen.alive) < seen.expected:
         message = f"{len(seen.alive)} of {seen.expected} pods are there"
         return Obstacle(reason=Calm.PODS_MISSING, message=message)
-    return wait_of(behind[0][1])
+    standing, pod = behind[0]
+    return wait_of(pod, Standing.JOINED if seen.through(Standing.JOINED) >= seen.expected else standing)
 
 
 def _forming(seen: _Seen) -> Obstacle:
@@ -176,7 +177,7 @@ def _cause(seen: _Seen) -> Obstacle:
     before = seen.before
     present = _blocker(seen) if seen.pods else _refusal(seen.cluster) or _counted(seen.cluster)
     first = min(_deaths(seen), key=_ended_at, default=None)
-    if first is not None and (not present.is_trouble or present.reason == "ContainerRestarted"):
+    if first is not None and (not present.is_trouble or present.reason == RESTARTED):
         present = first
     if before is not None and before.phase is _P.BROKEN and is_trouble(before.reason) and not present.is_trouble:
         return _said(before)
@@ -210,7 +211,7 @@ def _ended_at(end: Obstacle) -> float:
 def _leaving(seen: _Seen) -> Obstacle:
     """Return the pod that does not go, though its time is over."""
     for pod in seen.pods:
-        deleted_at = decode_time(pod["metadata"].get("deletionTimestamp"))
+        deleted_at = decode_meta(pod).deleted_at
         if deleted_at is not None and deleted_at + _STUCK_AFTER < seen.now:
             message = f"still there after its grace period (node {node_name(pod)})"
             return Obstacle(reason="PodStuck", message=message, pod=name_of(pod))

@@ -1,0 +1,173 @@
+"""Statuses of pods as a kubelet and a scheduler write them: by function, for pods in memory and on a real API server.
+
+Recorded from kubelet 1.36 with containerd 2.4 and from the sources that ``planning.replica.obstacles`` names. A status
+is of the whole pod; ``SPEC_CONTAINERS`` are the containers that it speaks of. Pure.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.conditions import is_true
+from rayfleet.objects.labels import (
+    GROUP_LABEL,
+    HEAD_NODE_TYPE,
+    NODE_TYPE_LABEL,
+    RAY_CLUSTER_LABEL,
+    WORKER_NODE_TYPE,
+)
+from rayfleet.objects.pods import init_container_statuses, phase_of
+from rayfleet.objects.times import encode_time
+
+SPEC_CONTAINERS = ("ray", "rayfleet-sidecar")
+IMAGE = "no/such-image:1"
+PULL_ERROR = (
+    f'failed to pull and unpack image "docker.io/{IMAGE}": failed to resolve reference "docker.io/{IMAGE}":'
+    " pull access denied, repository does not exist or may require authorization"
+)
+SHORTAGE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+
+
+def unbound() -> Json:
+    """Return the status before anybody has looked at the pod."""
+    return {"phase": "Pending"}
+
+
+def unschedulable(now: datetime, message: str = SHORTAGE) -> Json:
+    """Return the scheduler's word that no node has room."""
+    more = " preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+    return {"phase": "Pending", "conditions": [_no("PodScheduled", now, "Unschedulable", message + more)]}
+
+
+def creating(now: datetime, names: Sequence[str] = SPEC_CONTAINERS, *, has_sandbox: bool = True) -> Json:
+    """Return a bound pod whose containers wait: for volumes and network, or (``has_sandbox``) for images."""
+    waits = [waiting(name, "ContainerCreating") for name in names]
+    return _pending(now, waits, has_sandbox=has_sandbox)
+
+
+def blocked(now: datetime, *statuses: Json, init: Sequence[Json] = ()) -> Json:
+    """Return a bound pod with these containers, none of which has ever run."""
+    return _pending(now, statuses, init=init)
+
+
+def running(now: datetime, *statuses: Json, is_ready: bool = False, init: Sequence[Json] = ()) -> Json:
+    """Return a running pod with these containers."""
+    unready = _names(status for status in statuses if not status["ready"])
+    if is_ready:
+        ready = [condition("ContainersReady", now), condition("Ready", now)]
+    else:
+        message = f"containers with unready status: [{' '.join(unready)}]"
+        ready = [_no(name, now, "ContainersNotReady", message) for name in ("ContainersReady", "Ready")]
+    conditions = [
+        condition("PodReadyToStartContainers", now),
+        condition("Initialized", now),
+        *ready,
+        condition("PodScheduled", now),
+    ]
+    return _status("Running", conditions, statuses, init)
+
+
+def ready(now: datetime, names: Sequence[str] = SPEC_CONTAINERS, run: int = 0) -> Json:
+    """Return a pod all of whose containers are ready."""
+    return running(now, *(up(name, now, is_ready=True, run=run) for name in names), is_ready=True)
+
+
+def evicted(message: str = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 40Mi.") -> Json:
+    """Return a pod that its kubelet evicted."""
+    return {"phase": "Failed", "reason": "Evicted", "message": message}
+
+
+def waiting(name: str, reason: str, message: str = "", last: Json | None = None, restarts: int = 0) -> Json:
+    """Return a container that waits."""
+    state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+    return _container(name, state, last, restarts)
+
+
+def up(name: str, now: datetime, *, is_ready: bool, run: int = 0, last: Json | None = None) -> Json:
+    """Return a container that runs, as its ``run``th restart."""
+    running_since = {"running": {"startedAt": encode_time(now)}}
+    status = _container(name, running_since, last, run)
+    return {**status, "ready": is_ready, "started": True, "containerID": f"containerd://{name}-{run}"}
+
+
+def down(name: str, end: Json, restarts: int = 0) -> Json:
+    """Return a container that has ended and was not restarted yet."""
+    return _container(name, {"terminated": end}, None, restarts)
+
+
+def end(code: int, now: datetime, reason: str = "Error", message: str = "") -> Json:
+    """Return how a run of a container ended."""
+    told = {"message": message} if message else {}
+    return {"exitCode": code, "reason": reason, "startedAt": encode_time(now), "finishedAt": encode_time(now), **told}
+
+
+def condition(name: str, now: datetime) -> Json:
+    """Return a condition that is True since then."""
+    return {"type": name, "status": "True", "lastProbeTime": None, "lastTransitionTime": encode_time(now)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayPod:
+    """A pod as KubeRay makes it; ``group`` ``headgroup`` is the head's. ``meta`` are further fields of its metadata."""
+
+    name: str
+    ray_cluster: str
+    group: str = "headgroup"
+    uid: str = ""
+    node: str = "n1"
+    containers: Sequence[str] = SPEC_CONTAINERS
+    meta: ReadOnlyJson = field(default_factory=dict)
+
+    def showing(self, status: ReadOnlyJson) -> Json:
+        """Return it with that status; on its node, unless the status says that none is chosen."""
+        stated = {"status": dict(status)}
+        node_type = HEAD_NODE_TYPE if self.group == "headgroup" else WORKER_NODE_TYPE
+        labels = {RAY_CLUSTER_LABEL: self.ray_cluster, NODE_TYPE_LABEL: node_type, GROUP_LABEL: self.group}
+        is_bound = phase_of(stated) != "Pending" or is_true(stated, "PodScheduled")
+        inits = _names(init_container_statuses(stated))
+        spec: Json = {
+            "containers": [{"name": name, "image": IMAGE} for name in self.containers],
+            "initContainers": [{"name": name, "image": IMAGE} for name in inits],
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self.name, "uid": self.uid or f"uid-{self.name}", "labels": labels, **self.meta},
+            "spec": spec | ({"nodeName": self.node} if is_bound else {}),
+            **stated,
+        }
+
+
+def _names(statuses: Iterable[Json]) -> list[str]:
+    return [str(status["name"]) for status in statuses]
+
+
+def _pending(now: datetime, statuses: Sequence[Json], *, has_sandbox: bool = True, init: Sequence[Json] = ()) -> Json:
+    sandbox = condition("PodReadyToStartContainers", now)
+    conditions = [sandbox if has_sandbox else {**sandbox, "status": "False"}, condition("PodScheduled", now)]
+    return _status("Pending", conditions, statuses, init)
+
+
+def _status(phase: str, conditions: Sequence[Json], statuses: Sequence[Json], init: Sequence[Json]) -> Json:
+    status: Json = {"phase": phase, "podIP": "10.0.0.7", "conditions": [*conditions]}
+    if init:
+        status["initContainerStatuses"] = [*init]
+    return {**status, "containerStatuses": [*reversed(statuses)]}  # sorted by name there, not as the spec has them
+
+
+def _container(name: str, state: Json, last: Json | None, restarts: int) -> Json:
+    return {
+        "name": name,
+        "image": IMAGE,
+        "imageID": "",
+        "ready": False,
+        "started": False,
+        "restartCount": restarts,
+        "state": state,
+        "lastState": {"terminated": last} if last else {},
+    }
+
+
+def _no(name: str, now: datetime, reason: str, message: str) -> Json:
+    return {**condition(name, now), "status": "False", "reason": reason, "message": message}
