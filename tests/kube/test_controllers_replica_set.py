@@ -59,7 +59,7 @@ class World:
         reflectors = controller_reflectors(client, namespace)
         shared = Shared(client=client, reflectors=reflectors, recorder=EventRecorder(client, "tester"))
         part = ControllerPart(
-            name="replica-set", steps=replica_set_steps(reflectors), watches=replica_set_watches(reflectors)
+            name="replica-set", steps=replica_set_steps(reflectors, client), watches=replica_set_watches(reflectors)
         )
         [self.controller] = assembled([part], shared)
         self.work = (reflectors.run, shared.recorder.run, self.controller.run, self.simulator.run)

@@ -12,7 +12,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, SECRETS, SERVICES
 from rayfleet.model.resources import ResourceType as Resource
 from rayfleet.objects.labels import MODEL_LABEL
@@ -21,7 +20,7 @@ from rayfleet.objects.pods import is_finished, is_ready
 from rayfleet.planning.plan import Plan
 from rayfleet.planning.writes import WriteFailure, permission_of, writes_status
 from rayfleet.testing.planner_world import PlannerWorld
-from rayfleet.testing.stored_objects import NAMESPACE, Refused
+from rayfleet.testing.stored_objects import Refused
 
 EXAMPLES = 60  # some 8 s; thousands were run by hand
 PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)  # that one takes minutes here
@@ -68,9 +67,7 @@ def keys(world: PlannerWorld) -> Iterator[tuple[Resource, str]]:
 def planned(world: PlannerWorld, resource: Resource, name: str) -> Plan[object]:
     """Return what a pass would do now; hold its promises on the way."""
     steps = world.steps(resource)
-    raw = steps.find(ObjectKey(namespace=NAMESPACE, name=name))
-    assert raw is not None
-    observed = steps.observe(raw)
+    observed = world.observed(resource, name)
     plan = steps.plan(observed, world.now)
     assert steps.writes is not None
     assert {permission_of(action) for action in plan.actions} <= steps.writes

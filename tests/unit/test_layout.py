@@ -67,7 +67,7 @@ KEY_READS = {
     "rayfleet.local.node": 138,
     "rayfleet.local.supervisor": 9,
     "rayfleet.local.up": 22,
-    "rayfleet.planning": 11,
+    "rayfleet.planning": 10,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
     "rayfleet.testing": 59,

@@ -3,7 +3,7 @@
 What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the writes the executor's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,8 +17,10 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
-from rayfleet.objects.meta import decode_meta, key_of, name_of, namespace_of, uid_of
-from rayfleet.objects.owners import is_controlled_by
+from rayfleet.objects.meta import decode_meta, key_of, labels_of, name_of, namespace_of, uid_of
+from rayfleet.objects.owners import controller_uid, is_controlled_by
+from rayfleet.planning.claims import Claims, claims_of
+from rayfleet.planning.fleet.claimant import fleet_claimant, might_claim
 from rayfleet.planning.fleet.plan import WRITES, plan_fleet, plan_invalid_fleet
 from rayfleet.planning.names import fleets_wanting, route_name, service_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
@@ -26,6 +28,7 @@ from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.render import fleet_template
 from rayfleet.planning.writes import WriteFailure
 from rayfleet.plugin.contracts import Engine
+from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
@@ -34,11 +37,21 @@ OPTIONAL = (HTTP_ROUTES,)
 """Kinds that a cluster may lack; a plan is told so."""
 
 
-def fleet_steps(stores: Stores, engines: Mapping[str, Engine]) -> Steps[AnyObservedFleet]:
-    """Return the read and the decision for fleets; ``engines`` render ``spec.serving``."""
+def fleet_steps(stores: Stores, engines: Mapping[str, Engine], server: Server) -> Steps[AnyObservedFleet]:
+    """Return the read and the decision for fleets; ``engines`` render ``spec.serving``.
+
+    ``server`` is asked only before replica sets are taken.
+    """
+
+    def observe(raw: ReadOnlyJson) -> AnyObservedFleet | Awaitable[AnyObservedFleet]:
+        observed = observed_fleet(raw, stores, engines)
+        if isinstance(observed, ObservedFleet) and observed.claims.taken:
+            return confirmed(observed, raw, FLEETS, server)
+        return observed
+
     return Steps(
         find=stores.store(FLEETS).get,
-        observe=lambda raw: observed_fleet(raw, stores, engines),
+        observe=observe,
         plan=_plan,
         with_failure=_with_failure,
         writes=WRITES,
@@ -49,7 +62,7 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     """Return what wakes a fleet: itself, its replica sets, their Ray clusters, what it owns or would own."""
     return (
         primary(reflectors[FLEETS]),
-        Watch(reflector=reflectors[REPLICA_SETS], keys=owner_key(FLEETS.kind)),
+        Watch(reflector=reflectors[REPLICA_SETS], keys=lambda raw: _fleets_of_replica_set(raw, reflectors)),
         Watch(reflector=reflectors[RAY_CLUSTERS], keys=lambda raw: _fleets_of_ray_cluster(raw, reflectors)),
         Watch(reflector=reflectors[SERVICES], keys=lambda raw: _fleets_of_network(raw, reflectors)),
         Watch(
@@ -66,9 +79,11 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
     try:
         fleet = decode_fleet(raw)
         template = fleet_template(fleet, engines)
-        replica_sets = tuple(decode_replica_set(each) for each in stores.store(REPLICA_SETS).by_owner(uid))
+        owned = stores.store(REPLICA_SETS).by_owner(uid)
+        claims = _claims(fleet, owned, stores)
+        replica_sets = tuple(decode_replica_set(each) for each in owned if each not in claims.let_go)
     except ManifestError as error:
-        left = tuple(_decodable(stores, uid))
+        left = tuple(_decodable(stores.store(REPLICA_SETS).by_owner(uid)))
         return ObservedInvalidFleet(
             meta=decode_meta(raw),
             status=decode_fleet_status(raw.get("status")),
@@ -82,6 +97,7 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
         replica_sets=replica_sets,
         taken_names=_taken_names(fleet, stores),
         ray_clusters=_ray_clusters(replica_sets, stores),
+        claims=claims,
         services=_owned_or_named(stores, SERVICES, fleet, service_names(fleet.meta.name)),
         http_routes=_owned_or_named(stores, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
         absences=stores.absences(OPTIONAL),
@@ -99,8 +115,14 @@ def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObser
     return observed if isinstance(observed, ObservedInvalidFleet) else replace(observed, failure=failure)
 
 
-def _decodable(stores: Stores, uid: str) -> Iterable[ReplicaSet]:
-    for raw in stores.store(REPLICA_SETS).by_owner(uid):
+def _claims(fleet: Fleet, owned: Sequence[ReadOnlyJson], stores: Stores) -> Claims:
+    """Return which replica sets change hands; one that cannot be read is not taken."""
+    claims = claims_of(fleet_claimant(fleet), owned, stores.store(REPLICA_SETS).orphans(fleet.meta.namespace))
+    return replace(claims, taken=tuple(raw for raw in claims.taken if any(_decodable((raw,)))))
+
+
+def _decodable(replica_sets: Iterable[ReadOnlyJson]) -> Iterable[ReplicaSet]:
+    for raw in replica_sets:
         try:
             yield decode_replica_set(raw)
         except ManifestError:  # may be the very reason; the error of the fleet names it
@@ -140,6 +162,16 @@ def _owned_or_named(
         if raw is not None:
             objects[key] = raw
     return tuple(objects.values())
+
+
+def _fleets_of_replica_set(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
+    """Yield the fleet that controls a replica set; of one that nobody controls, all that might take it."""
+    if controller_uid(raw) is not None:
+        yield from owner_key(FLEETS.kind)(raw)
+        return
+    for fleet in reflectors.store(FLEETS).list(namespace_of(raw)):
+        if might_claim(fleet, labels_of(raw)):
+            yield key_of(fleet)
 
 
 def _fleets_of_ray_cluster(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:

@@ -1,32 +1,42 @@
 """The replica set controller: the Ray clusters of each RayClusterReplicaSet.
 
 What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the writes the executor's. Children are
-chosen by the UID of their controller, never by labels: two fleets with overlapping labels do not count each other's.
+those of its UID; labels decide only who takes what nobody controls, so two fleets with overlapping labels do not count
+each other's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.manifest.template import decode_selector
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
-from rayfleet.objects.meta import name_of
-from rayfleet.objects.owners import is_controlled_by
+from rayfleet.objects.meta import key_of, labels_of, name_of, namespace_of
+from rayfleet.objects.owners import controller_uid, is_controlled_by
 from rayfleet.objects.parts import part
+from rayfleet.objects.selectors import selects
+from rayfleet.planning.claims import claims_of
 from rayfleet.planning.observed import ObservedReplicaSet
-from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set
+from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set, replica_set_claimant
+from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 
-def replica_set_steps(stores: Stores) -> Steps[ObservedReplicaSet]:
-    """Return the read and the decision for replica sets."""
+def replica_set_steps(stores: Stores, server: Server) -> Steps[ObservedReplicaSet]:
+    """Return the read and the decision for replica sets; ``server`` is asked only before Ray clusters are taken."""
+
+    def observe(raw: ReadOnlyJson) -> ObservedReplicaSet | Awaitable[ObservedReplicaSet]:
+        observed = observed_replica_set(raw, stores)
+        return confirmed(observed, raw, REPLICA_SETS, server) if observed.claims.taken else observed
+
     return Steps(
         find=stores.store(REPLICA_SETS).get,
-        observe=lambda raw: observed_replica_set(raw, stores),
+        observe=observe,
         plan=plan_replica_set,
         with_failure=lambda observed, failure: replace(observed, failure=failure),
         writes=WRITES,
@@ -37,7 +47,7 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     """Return what wakes a replica set: itself, its Ray clusters and their pods."""
     return (
         primary(reflectors[REPLICA_SETS]),
-        Watch(reflector=reflectors[RAY_CLUSTERS], keys=owner_key(REPLICA_SETS.kind)),
+        Watch(reflector=reflectors[RAY_CLUSTERS], keys=lambda raw: _replica_sets_of_ray_cluster(raw, reflectors)),
         Watch(
             reflector=reflectors[PODS],
             keys=lambda raw: replica_sets_of_pod(raw, reflectors),
@@ -53,10 +63,13 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSe
     """
     replica_set = decode_replica_set(raw)
     store, pods = stores.store(RAY_CLUSTERS), stores.store(PODS)
-    ray_clusters = tuple(decode_ray_cluster(each) for each in store.by_owner(replica_set.meta.uid))
+    owned = store.by_owner(replica_set.meta.uid)
+    claims = claims_of(replica_set_claimant(replica_set), owned, store.orphans(replica_set.meta.namespace))
+    ray_clusters = tuple(decode_ray_cluster(each) for each in owned if each not in claims.let_go)
     return ObservedReplicaSet(
         replica_set=replica_set,
         ray_clusters=ray_clusters,
+        claims=claims,
         taken_names=frozenset(
             _others_names(replica_set.meta.name, replica_set.meta.uid, store.list(replica_set.meta.namespace))
         ),
@@ -87,3 +100,13 @@ def _others_names(name: str, uid: str, ray_clusters: Iterable[ReadOnlyJson]) -> 
     for raw in ray_clusters:
         if name_of(raw).startswith(f"{name}-") and not is_controlled_by(raw, uid):
             yield name_of(raw)
+
+
+def _replica_sets_of_ray_cluster(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
+    """Yield the replica set that controls a Ray cluster; of one that nobody controls, all that might take it."""
+    if controller_uid(raw) is not None:
+        yield from owner_key(REPLICA_SETS.kind)(raw)
+        return
+    for replica_set in reflectors.store(REPLICA_SETS).list(namespace_of(raw)):
+        if selects(decode_selector(part(replica_set, "spec", "selector")), labels_of(raw)):
+            yield key_of(replica_set)

@@ -26,6 +26,7 @@ from rayfleet.plugin import registry
 from rayfleet.plugin.contracts import Engine
 from rayfleet.process import until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
+from rayfleet.reconciling.confirming import Server
 from rayfleet.reconciling.runtime import RuntimeSettings
 
 WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES)
@@ -106,7 +107,7 @@ async def _work(
     reflectors = controller_reflectors(client, settings.namespace)
     recorder = EventRecorder(client, COMPONENT)
     shared = Shared(client=client, reflectors=reflectors, recorder=recorder, may_act=may_act, settings=settings.runtime)
-    await run_together(controller_parts(reflectors, engines), shared)
+    await run_together(controller_parts(reflectors, engines, client), shared)
 
 
 def controller_reflectors(
@@ -116,11 +117,16 @@ def controller_reflectors(
     return Reflectors(client, WATCHED, namespace, settings, SELECTIONS)
 
 
-def controller_parts(reflectors: Reflectors, engines: Mapping[str, Engine]) -> tuple[ControllerPart, ...]:
-    """Return our controllers, a line each; ``reflectors`` are ``controller_reflectors``'."""
+def controller_parts(
+    reflectors: Reflectors, engines: Mapping[str, Engine], server: Server
+) -> tuple[ControllerPart, ...]:
+    """Return our controllers, a line each; ``reflectors`` are ``controller_reflectors``'.
+
+    ``server`` is asked where the stores may be behind.
+    """
     return (
-        ControllerPart(name="fleet", steps=fleet_steps(reflectors, engines), watches=fleet_watches(reflectors)),
+        ControllerPart(name="fleet", steps=fleet_steps(reflectors, engines, server), watches=fleet_watches(reflectors)),
         ControllerPart(
-            name="replica-set", steps=replica_set_steps(reflectors), watches=replica_set_watches(reflectors)
+            name="replica-set", steps=replica_set_steps(reflectors, server), watches=replica_set_watches(reflectors)
         ),
     )

@@ -13,6 +13,7 @@ from rayfleet.objects.owners import controller_uid
 
 _OWNER = "owner"
 _NAMESPACE = "namespace"
+_ORPHANS = "orphans"
 
 
 def is_older(version: str, than: str) -> bool:
@@ -25,7 +26,7 @@ def is_older(version: str, than: str) -> bool:
 
 
 class Store:
-    """Objects by key, indexed by the UID of their controller and by namespace."""
+    """Objects by key, indexed by the UID of their controller, by namespace, and there those that nobody controls."""
 
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, ReadOnlyJson] = {}
@@ -51,6 +52,10 @@ class Store:
     def by_owner(self, uid: str) -> Sequence[ReadOnlyJson]:
         """Return the objects whose controller has ``uid``."""
         return self._filed(_OWNER, uid)
+
+    def orphans(self, namespace: str) -> Sequence[ReadOnlyJson]:
+        """Return the objects of a namespace that have no controller."""
+        return self._filed(_ORPHANS, namespace)
 
     def put(self, manifest: ReadOnlyJson) -> tuple[ReadOnlyJson | None, bool]:
         """Store an object.
@@ -99,8 +104,17 @@ def _namespace_index(manifest: ReadOnlyJson) -> Iterator[str]:
     yield key_of(manifest).namespace
 
 
+def _orphan_index(manifest: ReadOnlyJson) -> Iterator[str]:
+    if controller_uid(manifest) is None:
+        yield key_of(manifest).namespace
+
+
 def _is_same_object(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:
     return uid_of(one) == uid_of(other)
 
 
-_INDEXES: Mapping[str, Callable[[ReadOnlyJson], Iterable[str]]] = {_OWNER: _owner_index, _NAMESPACE: _namespace_index}
+_INDEXES: Mapping[str, Callable[[ReadOnlyJson], Iterable[str]]] = {
+    _OWNER: _owner_index,
+    _NAMESPACE: _namespace_index,
+    _ORPHANS: _orphan_index,
+}

@@ -3,10 +3,10 @@
 Reading is lenient: an API server gave the object, so its metadata has the right types; what is missing is empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey, ObjectMeta
 from rayfleet.objects.owners import controller_uid
 from rayfleet.objects.parts import mapping
@@ -62,6 +62,19 @@ def label(raw: ReadOnlyJson, name: str) -> str:
 def annotation(raw: ReadOnlyJson, name: str) -> str:
     """Return an annotation's value, empty without it."""
     return str(annotations_of(raw).get(name) or "")
+
+
+def without_labels(raw: ReadOnlyJson, names: Collection[str]) -> Json:
+    """Return an object (or pod template) without these labels, nor what that leaves empty."""
+    kept = {name: value for name, value in labels_of(raw).items() if name not in names}
+    if kept == labels_of(raw):
+        return dict(raw)
+    return _with_part(raw, "metadata", _with_part(mapping(raw.get("metadata")), "labels", kept))
+
+
+def _with_part(raw: ReadOnlyJson, name: str, part: Json) -> Json:
+    """Return ``raw`` with another part, without it when that is empty."""
+    return {**raw, name: part} if part else {each: value for each, value in raw.items() if each != name}
 
 
 def is_terminating(raw: ReadOnlyJson) -> bool:

@@ -65,6 +65,11 @@ def owner_entries(raw: ReadOnlyJson) -> list[Json]:
     return mappings(mapping(raw.get("metadata")).get("ownerReferences"))
 
 
+def entries_without(raw: ReadOnlyJson, uid: str) -> list[Json]:
+    """Return the references as they stand, but those to the owner ``uid``."""
+    return [entry for entry in owner_entries(raw) if entry.get("uid") != uid]
+
+
 def _decoded(entry: ReadOnlyJson) -> OwnerReference:
     return OwnerReference(
         api_version=entry.get("apiVersion", ""),

@@ -10,6 +10,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import ResourceType
+from rayfleet.planning.claims import Claims
 from rayfleet.planning.writes import WriteFailure
 
 
@@ -23,6 +24,7 @@ class ObservedFleet:
     terminating ones included. ``services`` and ``http_routes`` are those controlled by the fleet and those, whosever,
     that have one of the names ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them.
     ``absences`` are the kinds that cannot be read, of those that a cluster may lack.
+    ``claims`` are replica sets that change hands first; ``replica_sets`` has none of them.
     """
 
     fleet: Fleet
@@ -33,6 +35,7 @@ class ObservedFleet:
     services: tuple[ReadOnlyJson, ...] = ()
     http_routes: tuple[ReadOnlyJson, ...] = ()
     absences: Mapping[ResourceType, Absence] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
     failure: WriteFailure | None = None
 
 
@@ -56,7 +59,8 @@ class ObservedReplicaSet:
 
     ``taken_names`` are names of RayClusters in the namespace that others control. ``pods`` maps the UID of a RayCluster
     to the pods that it controls, as the API server gave them (trimmed); ``in_flight`` the UID of one that is drained to
-    the requests that its sidecar counted last, absent when it does not answer.
+    the requests that its sidecar counted last, absent when it does not answer. ``claims`` are RayClusters that change
+    hands first; ``ray_clusters`` has none of them.
     """
 
     replica_set: ReplicaSet
@@ -64,4 +68,5 @@ class ObservedReplicaSet:
     taken_names: frozenset[str] = frozenset()
     pods: Mapping[str, tuple[ReadOnlyJson, ...]] = field(default_factory=dict)
     in_flight: Mapping[str, int] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
     failure: WriteFailure | None = None

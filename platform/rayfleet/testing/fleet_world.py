@@ -96,7 +96,7 @@ class FleetWorld:
             recorder=recorder,
             settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF),
         )
-        parts = controller_parts(reflectors, self._engines)
+        parts = controller_parts(reflectors, self._engines, self._controller_client)
         async with _background([lambda: run_together(parts, shared)]):
             yield
 

@@ -5,6 +5,7 @@ again. A pass reads by the controllers' own steps and ends as ``reconciling.pass
 fails; after one that was refused for good it plans once more with that failure.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,18 @@ class Pass:
     plan: Plan[Any]
 
 
+def answered(observation: Any) -> Any:
+    """Return what was read, also when the server was asked: one in memory answers at once."""
+    if not inspect.isawaitable(observation):
+        return observation
+    reading = observation.__await__()
+    try:
+        next(reading)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a server in memory answers at once")
+
+
 class PlannerWorld:
     """One fleet and its objects."""
 
@@ -93,7 +106,7 @@ class PlannerWorld:
 
     def observe_fleet(self) -> ObservedFleet:
         """Return what a pass for the fleet, a valid one, reads now."""
-        observed = fleet_steps(self.stored, {}).observe(self.fleet)
+        observed = self.observed(FLEETS, name_of(self.fleet))
         assert isinstance(observed, ObservedFleet)
         return observed
 
@@ -108,9 +121,7 @@ class PlannerWorld:
     def pass_for(self, resource: ResourceType, name: str, observed: Any = None) -> Pass:
         """Make a pass for one object."""
         steps = self.steps(resource)
-        raw = steps.find(ObjectKey(namespace=NAMESPACE, name=name))
-        assert raw is not None, f"there is no {resource.kind} {name}"
-        observed = observed if observed is not None else steps.observe(raw)
+        observed = observed if observed is not None else self.observed(resource, name)
         plan = steps.plan(observed, self.now)
         done, failure = self._carried_out(name, plan)
         if failure is None or steps.with_failure is None:
@@ -118,11 +129,18 @@ class PlannerWorld:
         again, _ = self._carried_out(name, steps.plan(steps.with_failure(observed, failure), self.now))
         return Pass(writer=name, writes=(*done.writes, *again.writes), events=again.events, plan=again.plan)
 
+    def observed(self, resource: ResourceType, name: str) -> Any:
+        """Return what a pass for one object reads now, also from the server: that answers at once here."""
+        steps = self.steps(resource)
+        raw = steps.find(ObjectKey(namespace=NAMESPACE, name=name))
+        assert raw is not None, f"there is no {resource.kind} {name}"
+        return answered(steps.observe(raw))
+
     def steps(self, resource: ResourceType) -> Steps[Any]:
         """Return what the controller of a kind does in a pass, with what is there now."""
         every: dict[ResourceType, Steps[Any]] = {
-            FLEETS: fleet_steps(self.stored, {}),
-            REPLICA_SETS: replica_set_steps(self.stored),
+            FLEETS: fleet_steps(self.stored, {}, self.stored),
+            REPLICA_SETS: replica_set_steps(self.stored, self.stored),
             RAY_CLUSTERS: ray_cluster_steps(self.stored),
         }
         return every[resource]

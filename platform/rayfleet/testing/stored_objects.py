@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
+from rayfleet.kube.errors import NotFound
 from rayfleet.kube.store import Store
 from rayfleet.model.absence import Absence
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -68,6 +69,13 @@ class StoredObjects:
     def absences(self, resources: Iterable[ResourceType]) -> Mapping[ResourceType, Absence]:
         """Return which kinds cannot be read, as the test says in ``absent``."""
         return {resource: self.absent[resource] for resource in resources if resource in self.absent}
+
+    async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> Json:
+        """Return an object as a server has it now, at once. Raises NotFound."""
+        raw = self.of_kind(resource.kind).get(name)
+        if raw is None:
+            raise NotFound(f"{resource.kind} {namespace}/{name} not found", code=404, reason="NotFound")
+        return raw
 
     def named(self, action: Action) -> Json | None:
         """Return the object that an action is about as it stands; None for creates and for what is gone."""

@@ -25,7 +25,7 @@ def stored_world() -> tuple[StoredObjects, dict[str, Json]]:
 
     def put(kind: str, api_version: str, name: str, owner: tuple[ResourceType, str], **more: Any) -> Json:
         references = [controller_reference(owner[0], owner[1], uid_of(stored.of_kind(owner[0].kind).get(owner[1], {})))]
-        meta = {"name": name, "namespace": NAMESPACE, "ownerReferences": references}
+        meta = {"name": name, "namespace": NAMESPACE, "labels": {"a": "b"}, "ownerReferences": references}
         stored.create({"apiVersion": api_version, "kind": kind, "metadata": meta, **more})
         return stored.of_kind(kind)[name]
 

@@ -18,7 +18,7 @@ from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.serving import Serving
 from rayfleet.objects.labels import FLEET_LABEL, HASH_LABEL, TEMPLATE_HASH_ANNOTATION
-from rayfleet.objects.meta import labels_of
+from rayfleet.objects.meta import without_labels
 from rayfleet.objects.parts import copied, mapping
 from rayfleet.objects.ray_spec import has_autoscaler, head_group, pod_template, worker_groups
 from rayfleet.planning.fleet.normal_form import normal_amount, normal_form
@@ -70,14 +70,8 @@ def without_our_labels_on_pods(spec: ReadOnlyJson) -> Json:
     """Return a copy of a RayCluster's spec whose pods carry none of our labels, nor what that leaves empty."""
     written = copied(spec)
     for group in (head_group(written), *worker_groups(written)):
-        pod = pod_template(group)
-        if not labels_of(pod):
-            continue
-        pod["metadata"]["labels"] = without_our_labels(labels_of(pod))
-        if not pod["metadata"]["labels"]:
-            del pod["metadata"]["labels"]
-        if not pod["metadata"]:
-            del pod["metadata"]
+        if pod_template(group):
+            group |= {"template": without_labels(pod_template(group), _OUR_LABELS)}
     return written
 
 

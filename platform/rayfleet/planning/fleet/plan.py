@@ -16,6 +16,8 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, REPLICA_SETS, SERVICES
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
+from rayfleet.planning.claims import claim_writes
+from rayfleet.planning.fleet.claimant import fleet_claimant
 from rayfleet.planning.fleet.conditions import (
     is_complete,
     phase,
@@ -46,8 +48,14 @@ WRITES = (
 
 
 def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
-    """Return what to do now for one fleet; one that is being deleted gets its status alone."""
+    """Return what to do now for one fleet; one that is being deleted gets its status alone.
+
+    When replica sets change hands, that is all: what follows is decided on what is then its own.
+    """
     fleet = observed.fleet
+    if observed.claims and observed.failure is None:
+        writes = claim_writes(fleet_claimant(fleet), observed.claims, REPLICA_SETS)
+        return FleetPlan(actions=tuple(writes), status=fleet.status)
     view = view_of(observed, now)
     acts = fleet.meta.deleted_at is None and observed.failure is None
     step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)

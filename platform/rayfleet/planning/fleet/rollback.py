@@ -17,7 +17,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.labels import CHANGE_CAUSE_ANNOTATION, HASH_LABEL, MODEL_LABEL, SERVING_ANNOTATION
 from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.objects.meta import annotation, label, name_of
-from rayfleet.objects.parts import part
+from rayfleet.objects.parts import mapping, part
 from rayfleet.planning.fleet.identity import serving_identity, template_identity, without_our_labels_on_pods
 from rayfleet.planning.fleet.revisions import revision_of
 
@@ -50,17 +50,18 @@ def rollback_to(fleet: ReadOnlyJson, replica_sets: Sequence[ReplicaSet], revisio
     if kept is None:
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=_not_kept(revision))
     spec, cause = part(fleet, "spec"), kept.meta.annotations.get(CHANGE_CAUSE_ANNOTATION)
-    source = _source(kept)
-    if "serving" not in source and spec.get("selector") is None:
+    serving = _kept_serving(kept)
+    if not serving and not part(spec, "selector"):
         message = f"Revision {number} keeps no spec.serving: an older rayfleet made it"
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
-    if _identity(fleet) == _kept_identity(kept):
+    if _identity(fleet) == _kept_identity(kept, serving):
         message = f"Revision {number} is what the fleet has now"
         return Rollback(outcome=RollbackOutcome.UNCHANGED, message=message, revision=number)
-    present = {name: spec[name] for name in ("template", "serving") if spec.get(name) is not None}
+    present = {name: value for name in ("template", "serving") if (value := part(spec, name))}
+    source = {"serving": serving} if serving else {"template": encode_template(_written(kept.spec.template))}
     patch: Json = {"spec": merge_patch_to(present, source)}
     if cause != (annotation(fleet, CHANGE_CAUSE_ANNOTATION) or None):
-        patch["metadata"] = {"annotations": {CHANGE_CAUSE_ANNOTATION: cause}}
+        patch |= {"metadata": {"annotations": {CHANGE_CAUSE_ANNOTATION: cause}}}
     message = f"Rolled back to revision {number}"
     return Rollback(outcome=RollbackOutcome.CHANGES, message=message, revision=number, patch=patch)
 
@@ -75,12 +76,10 @@ def _not_kept(revision: int) -> str:
     return f"Revision {revision} is not kept" if revision else "There is no revision before this one"
 
 
-def _source(kept: ReplicaSet) -> Json:
-    """Return ``template`` or ``serving`` of a spec as the user wrote it."""
+def _kept_serving(kept: ReplicaSet) -> Json:
+    """Return the short form that the replica set was rendered from, empty when it notes none."""
     note = kept.meta.annotations.get(SERVING_ANNOTATION)
-    if note:
-        return {"serving": json.loads(note)}
-    return {"template": encode_template(_written(kept.spec.template))}
+    return mapping(json.loads(note)) if note else {}
 
 
 def _written(template: RayClusterTemplate) -> RayClusterTemplate:
@@ -90,15 +89,13 @@ def _written(template: RayClusterTemplate) -> RayClusterTemplate:
 
 
 def _identity(fleet: ReadOnlyJson) -> str:
-    spec = part(fleet, "spec")
-    if spec.get("serving") is not None:
+    if serving := part(fleet, "spec", "serving"):
         default_name = label(fleet, MODEL_LABEL) or name_of(fleet)
-        return serving_identity(decode_serving(part(spec, "serving"), default_name=default_name))
-    return template_identity(decode_template(part(spec, "template")))
+        return serving_identity(decode_serving(serving, default_name=default_name))
+    return template_identity(decode_template(part(fleet, "spec", "template")))
 
 
-def _kept_identity(kept: ReplicaSet) -> str:
-    source = _source(kept)
-    if "serving" in source:
-        return serving_identity(decode_serving(source["serving"], default_name=""))
+def _kept_identity(kept: ReplicaSet, serving: ReadOnlyJson) -> str:
+    if serving:
+        return serving_identity(decode_serving(serving, default_name=""))
     return template_identity(kept.spec.template)

@@ -2,7 +2,8 @@
 
 As the ReplicaSet controller of Kubernetes, with one difference: a Ray cluster that is on its way out keeps its place
 until it is gone when it asks for accelerators, so two sets of them are never held by accident. A broken one keeps its
-place too: it is counted, never left behind. Ray clusters are never changed, only made and deleted.
+place too: it is counted, never left behind. The spec of a Ray cluster is never changed: it is taken or let go (its
+owner), made and deleted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from rayfleet.objects.labels import DELETION_COST_ANNOTATION, TEMPLATE_HASH_ANNO
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
+from rayfleet.planning.claims import Claimant, claim_writes
 from rayfleet.planning.names import ray_cluster_name
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
@@ -50,7 +52,7 @@ from rayfleet.planning.writes import (
 )
 
 REPLICA_FAILURE = "ReplicaFailure"
-WRITES = permissions(RAY_CLUSTERS, Verb.CREATE, Verb.DELETE) | {status_permission(REPLICA_SETS)}
+WRITES = permissions(RAY_CLUSTERS, Verb.CREATE, Verb.PATCH, Verb.DELETE) | {status_permission(REPLICA_SETS)}
 """All that a plan for a replica set may write; Roles and tests read it."""
 _CREATED = Event(reason="SuccessfulCreate", message=f"Created RayCluster {NAME_MARK}")
 _DELETED = Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {NAME_MARK}")
@@ -58,8 +60,14 @@ _BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
 
 
 def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetPlan:
-    """Return what to do now for one replica set; one that is being deleted gets its status alone."""
+    """Return what to do now for one replica set; one that is being deleted gets its status alone.
+
+    When Ray clusters change hands, that is all: what follows is decided on what is then its own.
+    """
     replica_set = observed.replica_set
+    if observed.claims and observed.failure is None:
+        writes = claim_writes(replica_set_claimant(replica_set), observed.claims, RAY_CLUSTERS)
+        return ReplicaSetPlan(actions=tuple(writes), status=replica_set.status)
     min_ready = timedelta(seconds=replica_set.spec.min_ready_seconds)
     active = [cluster for cluster in observed.ray_clusters if not cluster.is_terminating]
     availability = availability_of(active, replica_set.status.ready_since, min_ready, now)
@@ -76,6 +84,11 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
         events=tuple(_failure_events(observed)),
         requeue_after=min((each for each in (availability.next_change, wait) if each is not None), default=None),
     )
+
+
+def replica_set_claimant(replica_set: ReplicaSet) -> Claimant:
+    """Return the replica set as a claimant of Ray clusters."""
+    return Claimant(resource=REPLICA_SETS, meta=replica_set.meta, selector=replica_set.spec.selector)
 
 
 def deletion_order(clusters: Sequence[RayCluster]) -> list[RayCluster]:
