@@ -6,6 +6,7 @@ What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
@@ -18,10 +19,12 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.meta import decode_meta, key_of, labels_of, name_of, namespace_of, uid_of
-from rayfleet.objects.owners import controller_uid, is_controlled_by
+from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.claims import Claims, claims_of
 from rayfleet.planning.fleet.claimant import fleet_claimant, might_claim
+from rayfleet.planning.fleet.identity import fleet_identity
 from rayfleet.planning.fleet.plan import WRITES, plan_fleet, plan_invalid_fleet
+from rayfleet.planning.fleet.revisions import revision_names
 from rayfleet.planning.names import fleets_wanting, route_name, service_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
@@ -91,11 +94,13 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
             replica_sets=left,
             ray_clusters=_ray_clusters(left, stores),
         )
+    identity = fleet_identity(fleet, template)
     return ObservedFleet(
         fleet=fleet,
         template=template,
+        identity=identity,
         replica_sets=replica_sets,
-        taken_names=_taken_names(fleet, stores),
+        taken_names=_taken_names(fleet, identity, stores),
         ray_clusters=_ray_clusters(replica_sets, stores),
         claims=claims,
         services=_owned_or_named(stores, SERVICES, fleet, service_names(fleet.meta.name)),
@@ -129,17 +134,14 @@ def _decodable(replica_sets: Iterable[ReadOnlyJson]) -> Iterable[ReplicaSet]:
             continue
 
 
-def _taken_names(fleet: Fleet, stores: Stores) -> frozenset[str]:
-    """Return names of others' replica sets.
+def _taken_names(fleet: Fleet, identity: str, stores: Stores) -> frozenset[str]:
+    """Return the names that a new replica set would get and that are there, up to the first that is free."""
+    store = stores.store(REPLICA_SETS)
 
-    Only those that could collide, so the rest of the namespace costs nothing.
-    """
-    prefix = f"{fleet.meta.name}-"
-    return frozenset(
-        name_of(raw)
-        for raw in stores.store(REPLICA_SETS).list(fleet.meta.namespace)
-        if name_of(raw).startswith(prefix) and not is_controlled_by(raw, fleet.meta.uid)
-    )
+    def is_taken(name: str) -> bool:
+        return store.get(ObjectKey(namespace=fleet.meta.namespace, name=name)) is not None
+
+    return frozenset(takewhile(is_taken, revision_names(fleet, identity)))
 
 
 def _ray_clusters(replica_sets: Iterable[ReplicaSet], stores: Stores) -> Mapping[str, tuple[RayCluster, ...]]:

@@ -19,16 +19,18 @@ class ObservedFleet:
     """A fleet and everything that is, or pretends to be, its own.
 
     ``template`` is ``fleet_template(fleet, engines)`` of ``rayfleet.planning.render``: as written, or rendered from
-    ``serving``. ``replica_sets`` are those controlled by the fleet (by owner UID); ``taken_names`` are names of other
-    replica sets in the namespace. ``ray_clusters`` maps the UID of a replica set to the Ray clusters that it controls,
-    terminating ones included. ``services`` and ``http_routes`` are those controlled by the fleet and those, whosever,
-    that have one of the names ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them.
-    ``absences`` are the kinds that cannot be read, of those that a cluster may lack.
-    ``claims`` are replica sets that change hands first; ``replica_sets`` has none of them.
+    ``serving``; ``identity`` is ``fleet_identity`` of both. ``replica_sets`` are those controlled by the fleet (by
+    owner UID); ``taken_names`` are names that a new one would get and that are there, whosever. ``ray_clusters`` maps
+    the UID of a replica set to the Ray clusters that it controls, terminating ones included. ``services`` and
+    ``http_routes`` are those controlled by the fleet and those, whosever, that have one of the names
+    ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them. ``absences`` are the kinds that
+    cannot be read, of those that a cluster may lack. ``claims`` are replica sets that change hands first;
+    ``replica_sets`` has none that is let go.
     """
 
     fleet: Fleet
     template: RayClusterTemplate
+    identity: str
     replica_sets: tuple[ReplicaSet, ...] = ()
     taken_names: frozenset[str] = frozenset()
     ray_clusters: Mapping[str, tuple[RayCluster, ...]] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class ObservedReplicaSet:
     ``taken_names`` are names of RayClusters in the namespace that others control. ``pods`` maps the UID of a RayCluster
     to the pods that it controls, as the API server gave them (trimmed); ``in_flight`` the UID of one that is drained to
     the requests that its sidecar counted last, absent when it does not answer. ``claims`` are RayClusters that change
-    hands first; ``ray_clusters`` has none of them.
+    hands first; ``ray_clusters`` has none that is let go.
     """
 
     replica_set: ReplicaSet

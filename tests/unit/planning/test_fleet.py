@@ -1,27 +1,32 @@
 """The fleet planner beside rollouts: identity, history, conditions, what is invalid, what is refused."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from rayfleet.controllers.fleet import observed_fleet
+from rayfleet.kube.store import Store
 from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import REPLICA_SETS
+from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import find_condition
 from rayfleet.objects.meta import annotation
+from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
-from rayfleet.planning.observed import ObservedInvalidFleet
+from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.writes import Action, Create, Delete, WriteFailure, writes_status
 from rayfleet.testing.planner_world import PlannerWorld
+from rayfleet.testing.stored_objects import StoredObjects
 
 SETS = "RayClusterReplicaSet"
 REVISION = "deployment.kubernetes.io/revision"
@@ -131,6 +136,39 @@ def test_a_name_that_is_taken_is_counted_as_a_collision() -> None:
     plan = plan_fleet(replace(observed, taken_names=frozenset({name})), world.now)
     assert new_set(plan) != name
     assert plan.status.collision_count == 1
+
+
+class Unscanned(StoredObjects):
+    """Stores in which nobody may look at everything."""
+
+    def store(self, resource: ResourceType) -> Store:
+        filled = super().store(resource)
+
+        class OneByOne(Store):
+            def list(self, namespace: str | None = None) -> Sequence[ReadOnlyJson]:
+                raise AssertionError(f"a pass scans {resource.plural} of {namespace}")
+
+        guarded = OneByOne()
+        for key in filled:
+            raw = filled.get(key)
+            assert raw is not None
+            guarded.put(raw)
+        return guarded
+
+
+def test_a_pass_looks_at_no_other_fleet_s_replica_sets() -> None:
+    """The time of a pass does not grow with the number of fleets in its namespace."""
+    world = make_world()
+    unscanned = Unscanned(world.now)
+    unscanned.by_kind = world.objects
+    observed = observed_fleet(world.fleet, unscanned, {})
+    assert isinstance(observed, ObservedFleet)
+    name = new_set(plan_fleet(observed, world.now))
+    others = {"name": name, "ownerReferences": [controller_reference(FLEETS, "another", "another")]}
+    unscanned.create({"apiVersion": REPLICA_SETS.api_version, "kind": SETS, "metadata": others})
+    again = observed_fleet(world.fleet, unscanned, {})
+    assert isinstance(again, ObservedFleet)
+    assert again.taken_names == {name}
 
 
 def test_a_replica_set_without_our_note_is_known_by_its_template() -> None:

@@ -6,6 +6,7 @@ Annotations are Deployment's (``deployment.kubernetes.io/...``), so what reads a
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 
 from rayfleet.manifest.policies import encode_policies
 from rayfleet.manifest.serving import encode_serving
@@ -49,14 +50,18 @@ _OWN_ANNOTATIONS = frozenset(
 _HISTORY_LETTERS = 2000
 
 
+def revision_names(fleet: Fleet, identity: str) -> Iterator[str]:
+    """Yield the names that a new replica set may have, by preference, without end: another for each collision."""
+    for collisions in count(fleet.status.collision_count or 0):
+        yield replica_set_name(fleet.meta.name, template_hash(identity, collisions))
+
+
 def free_hash(view: View) -> tuple[str, int | None]:
     """Return the short hash of the new revision and the collision count it took to find a name that is free."""
-    collisions = view.fleet.status.collision_count
-    while True:
-        short = template_hash(view.identity, collisions)
-        if replica_set_name(view.fleet.meta.name, short) not in view.taken_names:
-            return short, collisions
-        collisions = (collisions or 0) + 1
+    before = view.fleet.status.collision_count
+    met = next(n for n, name in enumerate(revision_names(view.fleet, view.identity)) if name not in view.taken_names)
+    collisions = (before or 0) + met if met else before
+    return template_hash(view.identity, collisions), collisions
 
 
 def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:

@@ -11,7 +11,7 @@ from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
-from rayfleet.planning.fleet.identity import fleet_identity, is_of_revision
+from rayfleet.planning.fleet.identity import is_of_revision
 from rayfleet.planning.observed import ObservedFleet
 
 
@@ -83,14 +83,13 @@ def view_of(observed: ObservedFleet, now: datetime) -> View:
     fleet = observed.fleet
     has_accelerators = accelerators(observed.template.spec) > 0
     min_ready = timedelta(seconds=fleet.spec.min_ready_seconds)
-    identity = fleet_identity(fleet, observed.template)
     members: list[Member] = []
     changes: list[timedelta] = []
     for replica_set in sorted(observed.replica_sets, key=_age):
         availability, member = _member(observed, replica_set, min_ready, now)
         members.append(member)
         changes += [availability.next_change] if availability.next_change is not None else []
-    template = observed.template
+    template, identity = observed.template, observed.identity
     new = next((member for member in members if is_of_revision(member.replica_set, identity, template)), None)
     return View(
         fleet=fleet,
