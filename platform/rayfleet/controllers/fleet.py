@@ -97,6 +97,7 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
     identity = fleet_identity(fleet, template)
     return ObservedFleet(
         fleet=fleet,
+        manifest=raw,
         template=template,
         identity=identity,
         replica_sets=replica_sets,

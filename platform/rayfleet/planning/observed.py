@@ -18,6 +18,7 @@ from rayfleet.planning.writes import WriteFailure
 class ObservedFleet:
     """A fleet and everything that is, or pretends to be, its own.
 
+    ``manifest`` is the fleet as the API server gave it.
     ``template`` is ``fleet_template(fleet, engines)`` of ``rayfleet.planning.render``: as written, or rendered from
     ``serving``; ``identity`` is ``fleet_identity`` of both. ``replica_sets`` are those controlled by the fleet (by
     owner UID); ``taken_names`` are names that a new one would get and that are there, whosever. ``ray_clusters`` maps
@@ -29,6 +30,7 @@ class ObservedFleet:
     """
 
     fleet: Fleet
+    manifest: ReadOnlyJson
     template: RayClusterTemplate
     identity: str
     replica_sets: tuple[ReplicaSet, ...] = ()

@@ -6,6 +6,8 @@ As ``TestRollback`` and ``TestReentrantRollback`` of Deployment's controller (v1
 import copy
 from typing import Any
 
+import pytest
+
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.json import Json
@@ -17,6 +19,7 @@ from rayfleet.testing.planner_world import PlannerWorld
 
 LABELS = {"app": "x"}
 CAUSE = "kubernetes.io/change-cause"
+ROLLBACK = "deprecated.deployment.rollback.to"
 
 
 def template(image: str, **spec: Any) -> Json:
@@ -117,3 +120,48 @@ def test_a_merge_patch_takes_away_what_the_target_has_not() -> None:
     target = {"b": {"d": 3, "n": {"x": None, "y": 1}}, "e": [2], "f": {"g": 1}}
     assert merge_patch_to(current, target) == {"a": None, "b": {"c": None, "d": 3, "n": {"y": 1}}, "e": [2]}
     assert merge_patch_to(target, target) == {}
+
+
+def asked(world: PlannerWorld, revision: str) -> list[tuple[str, str]]:
+    """Ask for a revision by annotation and let everything settle; return what was said of it: type and reason."""
+    patch = {"metadata": {"annotations": {ROLLBACK: revision}}}
+    world.stored.apply(Merge(resource=FLEETS, ref=ref_of(world.fleet), patch=patch))
+    plan = world.fleet_pass()
+    events = [action.event for action in plan.actions if isinstance(action, Merge) and action.event is not None]
+    world.settle()
+    assert ROLLBACK not in world.fleet["metadata"]["annotations"]
+    return [(event.type, event.reason) for event in events]
+
+
+def test_the_annotation_brings_a_revision_back() -> None:
+    first = template("a")
+    world = make_world(copy.deepcopy(first), template("b"))
+    assert asked(world, "0") == [("Normal", "DeploymentRollback")]
+    assert world.fleet["spec"]["template"] == first
+    assert sorted(each.spec.replicas for each in replica_sets(world)) == [0, 1]
+    assert world.fleet["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+
+
+@pytest.mark.parametrize("revision", ["7", "soon", "-1"])
+def test_an_annotation_that_cannot_be_obeyed_is_said_and_taken_off(revision: str) -> None:
+    world = make_world(template("a"), template("b"))
+    assert asked(world, revision) == [("Warning", "DeploymentRollbackRevisionNotFound")]
+    assert world.fleet["spec"]["template"] == template("b")
+
+
+def test_asking_for_the_present_template_changes_nothing() -> None:
+    world = make_world(template("a"), template("b"))
+    assert asked(world, "2") == [("Warning", "DeploymentRollbackTemplateUnchanged")]
+
+
+def test_a_paused_fleet_waits_with_it() -> None:
+    """Deployment's sync asks whether it is paused before it looks for the annotation."""
+    world = make_world(template("a"), template("b"))
+    world.change_spec({"paused": True})
+    patch = {"metadata": {"annotations": {ROLLBACK: "1"}}}
+    world.stored.apply(Merge(resource=FLEETS, ref=ref_of(world.fleet), patch=patch))
+    world.settle()
+    assert world.fleet["metadata"]["annotations"][ROLLBACK] == "1"
+    world.change_spec({"paused": False})
+    world.settle()
+    assert world.fleet["spec"]["template"] == template("a")

@@ -30,6 +30,7 @@ from rayfleet.planning.fleet.conditions import (
 from rayfleet.planning.fleet.model_name import model_name
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
+from rayfleet.planning.fleet.undo import undo_write
 from rayfleet.planning.fleet.view import View, total_size, view_of
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
@@ -50,18 +51,20 @@ WRITES = (
 def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     """Return what to do now for one fleet; one that is being deleted gets its status alone.
 
-    When replica sets change hands, that is all: what follows is decided on what is then its own.
+    When replica sets change hands, or an old template comes back, that is all: what follows is decided on what is then
+    there.
     """
     fleet = observed.fleet
-    if observed.claims and observed.failure is None:
-        writes = claim_writes(fleet_claimant(fleet), observed.claims, REPLICA_SETS)
-        return FleetPlan(actions=tuple(writes), status=fleet.status)
-    view = view_of(observed, now)
     acts = fleet.meta.deleted_at is None and observed.failure is None
+    first = tuple(_first_of_all(observed)) if acts else ()
+    if first:
+        return FleetPlan(actions=first, status=fleet.status)
+    view = view_of(observed, now)
     step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
     traffic = plan_traffic(observed) if acts else Traffic()
     status = _status(observed, view, step, traffic, now)
-    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_complete(view, status)))
+    is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
+    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_done))
     return FleetPlan(
         actions=(*step.actions, *traffic.actions, *_status_write(fleet.meta, fleet.status, status)),
         status=status,
@@ -90,6 +93,14 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
         status=status,
         events=tuple(_condition_events(observed.status.conditions, status.conditions)),
     )
+
+
+def _first_of_all(observed: ObservedFleet) -> Iterator[Action]:
+    """Yield the writes that change what all else is decided on."""
+    if observed.claims:
+        yield from claim_writes(fleet_claimant(observed.fleet), observed.claims, REPLICA_SETS)
+    elif undo := undo_write(observed):
+        yield undo
 
 
 def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Traffic, now: datetime) -> FleetStatus:

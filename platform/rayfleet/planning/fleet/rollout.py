@@ -4,6 +4,7 @@ The order of Deployment's sync: paused or rescaled, then the strategy, then clea
 write per replica set, so that each is decided on what it really is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rayfleet.model.fleet import StrategyType
@@ -81,10 +82,11 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
     rest follows.
     """
     actions: list[Action] = []
+    renewed = revision_annotations(view, view.new) if view.new and not view.fleet.spec.paused else {}
     for member in view.members:
         if member.replica_set.meta.deleted_at is not None:
             continue
-        synced = dict(revision_annotations(view, member)) if member is view.new and not view.fleet.spec.paused else {}
+        synced = dict(renewed) if member is view.new else {}
         size = sizes.get(member.replica_set.meta.uid)
         if size is not None and (size == view.bounds.desired or len(sizes) > 1 or notes_partial_growth):
             synced |= _changed_annotations(member, size_annotations(view.bounds))
@@ -94,7 +96,7 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
         else:
             actions += _synced(view, member, synced)
     return RolloutStep(
-        actions=(*actions, *_fleet_revision(view)),
+        actions=(*actions, *_fleet_revision(view, renewed)),
         collision_count=view.fleet.status.collision_count,
     )
 
@@ -124,11 +126,14 @@ def _synced(view: View, member: Member, annotations: dict[str, str]) -> list[Act
     return [Merge(resource=REPLICA_SETS, ref=_ref(member), patch=patch)] if patch else []
 
 
-def _fleet_revision(view: View) -> list[Action]:
-    """Return the write that copies the new replica set's revision to the fleet, where history tools look for it."""
+def _fleet_revision(view: View, renewed: Mapping[str, str]) -> list[Action]:
+    """Return the write that copies the new replica set's revision to the fleet, where history tools look for it.
+
+    ``renewed`` are the annotations that this pass gives the new replica set.
+    """
     if view.new is None:
         return []
-    number = view.new.replica_set.meta.annotations.get(REVISION_ANNOTATION)
+    number = renewed.get(REVISION_ANNOTATION) or view.new.replica_set.meta.annotations.get(REVISION_ANNOTATION)
     meta = view.fleet.meta
     if number is None or meta.annotations.get(REVISION_ANNOTATION) == number:
         return []

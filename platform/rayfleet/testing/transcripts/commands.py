@@ -5,6 +5,7 @@
 ``set FIELD=VALUE ...``      the user applies the manifest with other fields; ``FIELD=`` takes one away
 ``image NAME``               short for ``set image=NAME``; so ``replicas N``, ``model NAME``
 ``pause``, ``resume``        short for ``set paused=true`` and ``set paused=``
+``undo N``                   the user asks for revision N by annotation (0: the one before)
 ``delete fleet``             the user asks for the fleet's deletion
 ``break image NAME``         Ray clusters of this image get ready no more (``mend image NAME``: they do again)
 ``kill head of N``           the Nth oldest Ray cluster loses its head; KubeRay replaces it at the end of the round
@@ -99,6 +100,8 @@ def _others(words: list[str], stage: Stage) -> list[str] | None:
     match words:
         case ["delete", "fleet"] if stage.is_created:
             stage.delete_fleet()
+        case ["undo", number] if stage.is_created:
+            stage.ask_for_revision(_number(number))
         case ["foreign", kind, name]:
             stage.foreign_object(_resource(kind), name)
         case ["remove", kind, name]:

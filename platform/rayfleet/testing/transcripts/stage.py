@@ -11,11 +11,12 @@ from datetime import timedelta
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import RAY_CLUSTERS, ResourceType
-from rayfleet.objects.labels import REVISION_ANNOTATION
-from rayfleet.objects.meta import annotation, name_of
+from rayfleet.objects.labels import REVISION_ANNOTATION, ROLLBACK_ANNOTATION
+from rayfleet.objects.meta import annotation, annotations_of, name_of
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.testing.planner_world import Pass, PlannerWorld
+from rayfleet.testing.stored_objects import with_metadata
 from rayfleet.testing.transcripts.lines import pass_lines, standing
 from rayfleet.testing.transcripts.manifest import Manifest
 
@@ -46,6 +47,12 @@ class Stage:
     def delete_fleet(self) -> None:
         """Let the user ask for the fleet's deletion; nobody ends it here."""
         self.world.stored.mark_terminating(self.world.fleet)
+
+    def ask_for_revision(self, number: int) -> None:
+        """Let the user annotate the fleet with the revision to go back to."""
+        fleet = self.world.fleet
+        annotations = {**annotations_of(fleet), ROLLBACK_ANNOTATION: str(number)}
+        self.world.stored.put(with_metadata(fleet, {"annotations": annotations}))
 
     def foreign_object(self, resource: ResourceType, name: str) -> None:
         """Let somebody else make an object. Raises Stale, Refused."""
