@@ -105,8 +105,12 @@ async def test_it_grows_and_shrinks_and_says_so(world: World) -> None:
     await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 1}}, subresource="")
     await world.until_counts(replicas=1, readyReplicas=1, terminatingReplicas=0)
     assert len(await world.ray_clusters()) == 1
-    events = {each["reason"] for each in (await world.client.list(EVENTS, world.namespace)).items}
-    assert {"SuccessfulCreate", "SuccessfulDelete"} <= events
+
+    async def reasons() -> set[str]:
+        return {each["reason"] for each in (await world.client.list(EVENTS, world.namespace)).items}
+
+    both = {"SuccessfulCreate", "SuccessfulDelete"}
+    await until(reasons, "both are told", LIMIT_SECONDS, holds=both.issubset)
 
 
 async def test_a_satisfied_replica_set_is_not_written_again(world: World) -> None:

@@ -61,7 +61,7 @@ ROOMS_OF_OBJECTS = frozenset(
 KEY_READS = {
     "rayfleet.cli": 44,
     "rayfleet.controllers": 1,
-    "rayfleet.kube": 77,
+    "rayfleet.kube": 72,
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,
     "rayfleet.local.node": 138,

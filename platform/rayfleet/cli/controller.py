@@ -19,9 +19,29 @@ from rayfleet.cli.target import run
     "--leader-election/--no-leader-election", default=False, show_default=True, help="For more than one replica."
 )
 @click.option("--lease-namespace", default="rayfleet-system", show_default=True, help="Where the Lease lies.")
+@click.option(
+    "--kube-api-qps",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100.0,
+    show_default=True,
+    help="Requests per second to the API server, without Events.",
+)
+@click.option(
+    "--kube-api-burst",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Requests at once, after a pause.",
+)
 @run
-async def controller_command(
-    kubeconfig: str | None, context: str | None, namespace: str | None, leader_election: bool, lease_namespace: str
+async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options by name
+    kubeconfig: str | None,
+    context: str | None,
+    namespace: str | None,
+    leader_election: bool,
+    lease_namespace: str,
+    kube_api_qps: float,
+    kube_api_burst: int,
 ) -> None:
     """Run the fleet and replica set controllers until SIGTERM.
 
@@ -33,6 +53,7 @@ async def controller_command(
 
     from rayfleet.controllers.run import ControllerSettings, lease_settings
     from rayfleet.controllers.run import run as run_controllers
+    from rayfleet.kube.client import limited
     from rayfleet.logs import configure_logging
     from rayfleet.plugin.settings import read_plugin_settings
 
@@ -46,5 +67,6 @@ async def controller_command(
             namespace=namespace,
             lease=lease_settings(lease_namespace, identity) if leader_election else None,
             disabled_plugins=read_plugin_settings().disabled,
+            limits=limited(kube_api_qps, kube_api_burst),
         )
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
-from rayfleet.kube.client import KubeClient
+from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.kube.errors import Forbidden, NotFound, Unreachable
 from rayfleet.kube.events import EventRecorder
@@ -41,7 +41,7 @@ class ControllerSettings:
     """How the controller process runs; the command line fills it.
 
     ``kubeconfig`` None: the pod's service account. ``namespace`` None: all. ``lease`` None: no leader election (one
-    process only). ``disabled_plugins`` are entry point names.
+    process only). ``disabled_plugins`` are entry point names. ``limits`` hold for all requests together.
     """
 
     kubeconfig: Path | None = None
@@ -50,6 +50,7 @@ class ControllerSettings:
     lease: LeaseSettings | None = None
     disabled_plugins: tuple[str, ...] = ()
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    limits: ClientSettings = field(default_factory=ClientSettings)
     start_limit: timedelta = timedelta(seconds=15)
 
 
@@ -64,7 +65,7 @@ async def run(settings: ControllerSettings) -> None:
     Raises PluginError, SettingsError, LeadershipLost, ApiError.
     """
     engines = registry.load(disabled=settings.disabled_plugins).engines
-    async with await connect(settings.kubeconfig, settings.context) as client:
+    async with await connect(settings.kubeconfig, settings.context, settings=settings.limits) as client:
         await until_stopped(run_controllers(client, settings, engines))
 
 

@@ -33,14 +33,15 @@ from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
-from rayfleet.model.resources import ResourceType
+from rayfleet.model.resources import EVENTS, ResourceType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
     """Limits of one client.
 
-    100/200 keeps 1,000 fleets per shard moving and is far below a server's own fairness limits.
+    100/200 keeps 1,000 fleets per shard moving and is far below a server's own fairness limits. Events have a rate of
+    their own beside it.
     """
 
     request_timeout: timedelta = timedelta(seconds=30)
@@ -48,9 +49,17 @@ class ClientSettings:
     queries_per_second: float = 100
     burst: int = 200
     reserve: int = 20
+    event_queries_per_second: float = 25
+    event_burst: int = 50
     busy_retries: int = 3
     busy_retry_limit: timedelta = timedelta(seconds=10)
     user_agent: str = "rayfleet"
+
+
+def limited(queries_per_second: float, burst: int) -> ClientSettings:
+    """Return settings with another rate; a tenth of the burst, at most the usual part, is kept for what is urgent."""
+    reserve = min(ClientSettings().reserve, burst // 10)
+    return ClientSettings(queries_per_second=queries_per_second, burst=burst, reserve=reserve)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,9 @@ class KubeClient:
         self._credentials = address.who()
         self._bucket = TokenBucket(
             rate_per_second=self.settings.queries_per_second, burst=self.settings.burst, reserve=self.settings.reserve
+        )
+        self._talk_bucket = TokenBucket(
+            rate_per_second=self.settings.event_queries_per_second, burst=self.settings.event_burst
         )
         self._sockets = Sockets()
         self._opened: aiohttp.ClientSession | None = None
@@ -102,7 +114,8 @@ class KubeClient:
 
     async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> Json:
         """Return one object. Raises NotFound."""
-        return await self._json(Request(method="GET", path=object_path(resource, name, namespace)))
+        path = object_path(resource, name, namespace)
+        return await self._json(Request(method="GET", path=path, is_talk=resource is EVENTS))
 
     async def list(
         self,
@@ -136,7 +149,8 @@ class KubeClient:
         if subresource:
             path = f"{object_path(resource, meta['name'], meta.get('namespace'))}/{subresource}"
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-        return await self._json(Request(method="POST", path=path, query=query, body=orjson.dumps(manifest)))
+        body = orjson.dumps(manifest)
+        return await self._json(Request(method="POST", path=path, query=query, body=body, is_talk=resource is EVENTS))
 
     async def replace(self, resource: ResourceType, manifest: ReadOnlyJson, *, subresource: str = "") -> Json:
         """Replace an object whole and return it as stored.
@@ -165,7 +179,16 @@ class KubeClient:
         query = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if form is PatchForm.APPLY else {})
         path = object_path(resource, key.name, key.namespace, subresource)
         body = orjson.dumps(patch)
-        return await self._json(Request(method="PATCH", path=path, query=query, body=body, content_type=form.value))
+        return await self._json(
+            Request(
+                method="PATCH",
+                path=path,
+                query=query,
+                body=body,
+                content_type=form.value,
+                is_talk=resource is EVENTS,
+            )
+        )
 
     async def delete(
         self,
@@ -298,7 +321,8 @@ class KubeClient:
         raise AssertionError("the loop returns or raises")
 
     async def _once(self, request: Request) -> bytes:
-        await self._bucket.take(is_urgent=request.method == "DELETE")
+        bucket = self._talk_bucket if request.is_talk else self._bucket
+        await bucket.take(is_urgent=request.method == "DELETE")
         try:
             async with self._session.request(**await self._arguments(request)) as response:
                 body = await response.read()

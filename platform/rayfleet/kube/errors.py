@@ -45,6 +45,11 @@ class ApiError(RayfleetError):
         self.reason = reason
         self.details: Mapping[str, Any] = details or {}
 
+    @property
+    def about(self) -> str:
+        """Return the plural of the kind that the answer is about, empty when it names none."""
+        return str(self.details.get("kind") or "")
+
 
 class NotFound(ApiError):
     """The object, or the whole resource, is not there."""

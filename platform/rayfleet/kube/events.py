@@ -1,9 +1,9 @@
-"""Writes Events beside objects, for people; never in the way of the work.
+"""Writes Events beside objects, for people; never in the way of the work, and at a rate of their own.
 
-``record`` returns at once; ``run`` writes. The same words about the same object raise a count instead of making a new
-Event (its name is a hash of them, so a restarted process goes on counting), many different messages of one reason are
-combined, and each object has a small budget, as client-go's correlator does (10 similar in 10 minutes, 25 at once, then
-one each five minutes).
+``record`` returns at once; ``run`` writes what ``event_backlog`` has put together. The name of an Event is a hash of
+its words, so the same words raise a count, also after a restart of the process. What the server refuses for now (a
+conflict, a storm, no answer) is tried again, later and later; what it refuses for good is logged. Who ends ``run``
+waits for the last words, but not for long.
 """
 
 import asyncio
@@ -11,46 +11,36 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
-from rayfleet.kube.throttle import TokenBucket
+from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from rayfleet.kube.event_backlog import Backlog, Pending, Subject
 from rayfleet.model.events import EventType
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS
+from rayfleet.objects.backoff import Backoff
+from rayfleet.objects.meta import name_of, namespace_of, uid_of
 from rayfleet.objects.times import encode_time
 
 log = logging.getLogger(__name__)
 
-_QUEUE_LIMIT = 1000
-_OBJECT_LIMIT = 4096
-_SIMILAR_LIMIT = 10
-_SIMILAR_SECONDS = 600
-_BURST_PER_OBJECT = 25
-_RATE_PER_OBJECT = 1 / 300
-_MESSAGE_LIMIT = 1024
+_COUNT_LIMIT = 4096
+_COUNT_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Note:
-    """One thing to say about one object."""
+class EventSettings:
+    """``settle`` is how long words wait for others of their reason; client-go tries twelve times as well."""
 
-    reference: tuple[tuple[str, str], ...]
-    namespace: str
-    type: EventType
-    reason: str
-    message: str
-
-
-@dataclass(slots=True)
-class _Budget:
-    """What one object has said lately."""
-
-    bucket: TokenBucket
-    messages: dict[str, dict[str, float]] = field(default_factory=dict)
+    settle: timedelta = timedelta(seconds=1)
+    tries: int = 12
+    first_backoff: timedelta = timedelta(seconds=1)
+    longest_backoff: timedelta = timedelta(seconds=30)
+    flush_limit: timedelta = timedelta(seconds=3)
 
 
 class EventRecorder:
@@ -60,15 +50,24 @@ class EventRecorder:
         self,
         client: KubeClient,
         component: str,
+        settings: EventSettings | None = None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._client = client
         self._component = component
+        self._settings = settings or EventSettings()
         self._now = now
-        self._queue: asyncio.Queue[_Note] = asyncio.Queue(_QUEUE_LIMIT)
-        self._budgets: OrderedDict[str, _Budget] = OrderedDict()
-        self.dropped = 0
+        self._seconds = seconds
+        self._backlog = Backlog()
+        self._woken = asyncio.Event()
+        self._counts: OrderedDict[ObjectKey, int] = OrderedDict()  # of Events written here
+
+    @property
+    def dropped(self) -> int:
+        """Return how many notes had no room."""
+        return self._backlog.dropped
 
     def record(
         self,
@@ -79,95 +78,122 @@ class EventRecorder:
         type: EventType = EventType.NORMAL,  # noqa: A002 - the API's word
     ) -> None:
         """Say something about the object ``about`` (its manifest, with apiVersion, kind and uid)."""
-        meta = about["metadata"]
-        note = _Note(
-            reference=(
-                ("apiVersion", about["apiVersion"]),
-                ("kind", about["kind"]),
-                ("name", meta["name"]),
-                ("namespace", meta.get("namespace") or ""),
-                ("uid", meta.get("uid") or ""),
-            ),
-            namespace=meta.get("namespace") or "default",
-            type=type,
-            reason=reason,
-            message=message[:_MESSAGE_LIMIT],
+        reference = (
+            ("apiVersion", about["apiVersion"]),
+            ("kind", about["kind"]),
+            ("name", name_of(about)),
+            ("namespace", namespace_of(about)),
+            ("uid", uid_of(about)),
         )
-        note = self._combined(note)
-        if self._budget(note).bucket.try_take() > 0:
-            self.dropped += 1
-            return
-        try:
-            self._queue.put_nowait(note)
-        except asyncio.QueueFull:
-            self.dropped += 1
+        subject = Subject(reference=reference, type=type, reason=reason)
+        self._backlog.say(subject, message, self._seconds() + self._settings.settle.total_seconds())
+        self._woken.set()
 
     async def run(self) -> None:
-        """Write what was recorded until cancelled; an Event that cannot be written is logged and forgotten."""
-        while True:
-            note = await self._queue.get()
+        """Write what was recorded until cancelled; then write the rest, as far as ``flush_limit`` goes."""
+        try:
+            while True:
+                pending = self._backlog.take(self._seconds())
+                if pending is not None:
+                    await self._written(pending)
+                else:
+                    await self._next()
+        finally:
+            await self._flush()
+
+    async def _next(self) -> None:
+        """Wait until something is due."""
+        self._woken.clear()
+        due_at = self._backlog.next_due()
+        try:
+            async with asyncio.timeout(None if due_at is None else max(0.0, due_at - self._seconds())):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _written(self, pending: Pending) -> bool:
+        """Write one Event, or put it back; whether the server took it, or will never."""
+        facts = {"reason": pending.subject.reason, "tries": pending.tries + 1}
+        try:
+            await self._write(pending)
+        except ApiError as error:
+            if not error.is_retryable or pending.tries + 1 >= self._settings.tries:
+                log.warning("event not written", extra=facts | {"error": error.message})
+                return not error.is_retryable
+            backoff = Backoff(first=self._settings.first_backoff, longest=self._settings.longest_backoff)
+            delay = backoff.delay(pending.tries + 1).total_seconds()
+            self._backlog.put_back(pending, self._seconds() + delay)
+            return False
+        except asyncio.CancelledError:
+            self._backlog.put_back(pending, self._seconds())
+            raise
+        return True
+
+    async def _flush(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.flush_limit.total_seconds()):
+                for pending in self._backlog.take_all():
+                    if not await self._written(pending):
+                        break  # a server that is away now is away for the rest
+        except TimeoutError:
+            log.warning("events not written", extra={"events": len(self._backlog)})
+
+    async def _write(self, pending: Pending) -> None:
+        manifest = self._manifest(pending)
+        key = ObjectKey(namespace=namespace_of(manifest), name=name_of(manifest))
+        for _ in range(_COUNT_TRIES):
             try:
-                await self._write(note)
-            except ApiError as error:
-                log.warning("event not written", extra={"reason": note.reason, "error": error.message})
+                self._note(key, await self._create_or_count(key, manifest, pending.count))
+            except Conflict:  # somebody else counts too
+                self._counts.pop(key, None)
+            else:
+                return
+        raise Conflict(f"Event {key} changes too fast", code=409, reason="Conflict")
 
-    def _budget(self, note: _Note) -> _Budget:
-        subject = repr(note.reference)
-        budget = self._budgets.get(subject)
-        if budget is None:
-            bucket = TokenBucket(
-                rate_per_second=_RATE_PER_OBJECT, burst=_BURST_PER_OBJECT, clock=lambda: self._now().timestamp()
-            )
-            budget = self._budgets[subject] = _Budget(bucket=bucket)
-            if len(self._budgets) > _OBJECT_LIMIT:
-                self._budgets.popitem(last=False)
-        self._budgets.move_to_end(subject)
-        return budget
-
-    def _combined(self, note: _Note) -> _Note:
-        """Return the note, or one for all of its reason when there were many different messages lately."""
-        now = self._now().timestamp()
-        last_said = self._budget(note).messages.setdefault(f"{note.type}/{note.reason}", {})
-        for message in [each for each, at in last_said.items() if now - at > _SIMILAR_SECONDS]:
-            del last_said[message]
-        if note.message not in last_said and len(last_said) >= _SIMILAR_LIMIT:
-            return replace(note, message=f"(combined from similar events): {note.reason}")
-        last_said[note.message] = now
-        return note
-
-    async def _write(self, note: _Note) -> None:
-        manifest = self._manifest(note)
+    async def _create_or_count(self, key: ObjectKey, manifest: ReadOnlyJson, times: int) -> int:
+        """Create an Event, or raise the count of the one that is there; return its count."""
+        count = self._counts.get(key)
         try:
-            await self._client.create(EVENTS, manifest)
+            if count is None:
+                await self._client.create(EVENTS, manifest)
+                return times
         except AlreadyExists:
-            await self._count(note, manifest)
-
-    async def _count(self, note: _Note, manifest: ReadOnlyJson) -> None:
-        key = ObjectKey(namespace=note.namespace, name=manifest["metadata"]["name"])
-        try:
             event = await self._client.get(EVENTS, key.name, key.namespace)
-            patch = {"count": (event.get("count") or 1) + 1, "lastTimestamp": manifest["lastTimestamp"]}
-            await self._client.patch(EVENTS, key, patch)
-        except NotFound:  # expired between the two calls
+            count = int(event.get("count") or 1)
+        try:
+            await self._client.patch(EVENTS, key, {"count": count + times, "lastTimestamp": manifest["lastTimestamp"]})
+        except NotFound:  # expired meanwhile
             await self._client.create(EVENTS, manifest)
+            return times
+        return count + times
 
-    def _manifest(self, note: _Note) -> Json:
-        words = repr((note.reference, note.type, note.reason, note.message))
-        reference = dict(note.reference)
+    def _note(self, key: ObjectKey, count: int) -> None:
+        self._counts[key] = count
+        self._counts.move_to_end(key)
+        if len(self._counts) > _COUNT_LIMIT:
+            self._counts.popitem(last=False)
+
+    def _manifest(self, pending: Pending) -> Json:
+        subject, message = pending.subject, pending.message
+        words = repr((subject.reference, subject.type, subject.reason, message))
+        reference = dict(subject.reference)
         now = encode_time(self._now())
         digest = hashlib.sha256(words.encode()).hexdigest()[:16]
         return {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{reference['name'][:230]}.{digest}", "namespace": note.namespace},
+            "metadata": {
+                "name": f"{reference['name'][:230]}.{digest}",
+                "namespace": reference["namespace"] or "default",
+            },
             "involvedObject": reference,
-            "type": note.type.value,
-            "reason": note.reason,
-            "message": note.message,
+            "type": subject.type.value,
+            "reason": subject.reason,
+            "message": message,
             "source": {"component": self._component},
             "reportingComponent": self._component,
             "reportingInstance": "",
-            "count": 1,
+            "count": pending.count,
             "firstTimestamp": now,
             "lastTimestamp": now,
         }

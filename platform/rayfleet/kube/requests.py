@@ -26,7 +26,10 @@ class PatchForm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What goes over the wire; ``path`` is below the address, with everything quoted."""
+    """What goes over the wire; ``path`` is below the address, with everything quoted.
+
+    ``is_talk``: of an Event, which has a rate of its own and keeps no work waiting.
+    """
 
     method: str
     path: str
@@ -34,6 +37,7 @@ class Request:
     body: bytes | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
+    is_talk: bool = False
 
 
 def collection_path(resource: ResourceType, namespace: str | None, *, is_strict: bool = False) -> str:

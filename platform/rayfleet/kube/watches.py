@@ -72,8 +72,8 @@ class Reflectors(Mapping[ResourceType, Reflector]):
 
     def absences(self, resources: Iterable[ResourceType]) -> Mapping[ResourceType, Absence]:
         """Return which of the watched kinds cannot be read now, and why."""
-        said = {resource: self._reflectors[resource].absence for resource in resources}
-        return {resource: absence for resource, absence in said.items() if absence is not None}
+        absences = {resource: self._reflectors[resource].absence for resource in resources}
+        return {resource: absence for resource, absence in absences.items() if absence is not None}
 
     async def run(self) -> None:
         """Keep all stores until cancelled."""

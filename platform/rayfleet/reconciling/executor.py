@@ -232,7 +232,7 @@ def _vanished(action: Action, error: NotFound) -> ApiError:
 
     To a create in a namespace that is there it means that there is no such kind; else something went: look again.
     """
-    if isinstance(action, Create | CreateTogether) and error.details.get("kind") != NAMESPACES.plural:
+    if isinstance(action, Create | CreateTogether) and error.about != NAMESPACES.plural:
         return WriteRefused(WriteFailure(action=action, message=no_such_kind(action.resource).message), error)
     return Conflict(f"gone meanwhile: {error.message}", code=404, reason=error.reason)
 

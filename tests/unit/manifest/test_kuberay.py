@@ -1,6 +1,6 @@
 """KubeRay's refusals: each said at its field, and by the stand-in in KubeRay's words; their neighbours are taken."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from rayfleet.controllers.fleet import observed_fleet
 from rayfleet.kube.store import Store
 from rayfleet.local.kuberay.refusals import refusal
 from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.model.absence import Absence
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, ResourceType
@@ -74,6 +75,9 @@ def test_a_fleet_that_kuberay_would_refuse_has_no_children(case: RefusedTemplate
 class EmptyStores:
     def store(self, resource: ResourceType) -> Store:
         return Store()
+
+    def absences(self, resources: Iterable[ResourceType]) -> Mapping[ResourceType, Absence]:
+        return {}
 
 
 def test_everything_that_is_refused_is_said_at_once() -> None:
