@@ -40,11 +40,15 @@ class Running:
 
 
 class LlamaServer:
-    """The actor's class; ``load`` once, ``stay`` for as long as the process lives."""
+    """The actor's class; ``load`` once, when ``up`` has answered, and ``stay`` for as long as the process lives."""
 
     def __init__(self) -> None:
         self._server: Any = None
         self._ended = threading.Event()
+
+    def up(self) -> int:
+        """Return the process's number: Ray has placed the actor, and its process runs."""
+        return os.getpid()
 
     def load(self, settings: ServerSettings) -> Running:
         """Bring the model to this node, load it and answer on a free port; EnvironmentProblem when it cannot be had."""

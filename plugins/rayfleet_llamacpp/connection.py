@@ -1,9 +1,11 @@
-"""The only module that speaks to Ray: join, watch its nodes, hold the placement group, start and end actors.
+"""The only module that speaks to Ray: join, watch its nodes, start and end actors.
 
-Ray is imported here lazily: its import is the largest part of a start, and the API must answer 503 meanwhile. One
-placement group lives as long as the driver: Ray moves a bundle of a dead node to the next live one by itself, and the
-servers on the other nodes are left alone (tried with Ray 2.60: a new actor on the moved bundle runs 0.9 s after the
-node is back).
+Ray is imported here lazily: its import is the largest part of a start, and the API must answer 503 meanwhile.
+
+Every actor is bound to a node by the node's identity, and to no other: one that cannot run there fails, or is given up
+after a while. A placement group would choose the nodes by itself, and move a bundle when its node dies, but not when
+the node dies while an actor is being placed on that bundle: then it is never placed again (Ray 2.60, a node killed
+0.1 s after its actor). tests/e2e/test_llamacpp_on_ray.py tries that order of deaths.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rayfleet.model.errors import EnvironmentProblem
 from rayfleet_llamacpp.actor import LlamaServer, Running, ServerSettings
 from rayfleet_llamacpp.membership import RayNode
 
@@ -30,7 +33,6 @@ class RayConnection:
         self._host = host
         self._on_joined = on_joined
         self._ray: Any = None
-        self._group: Any = None
         self._nodes: tuple[RayNode, ...] = ()
         self._heard_at = 0.0
         self._changed = asyncio.Event()
@@ -70,30 +72,20 @@ class RayConnection:
         self._changed.clear()
         await self._changed.wait()
 
-    async def reserve(self, bundles: int) -> None:
-        """Hold one logical accelerator on each of that many nodes."""
-        from ray.util.placement_group import placement_group
+    async def start_server(self, node: RayNode, settings: ServerSettings, place_seconds: float) -> "Server":
+        """Start an actor on that node and load the model in it; the actor is ended if that fails or is cancelled.
 
-        self._group = placement_group([{"GPU": 1}] * bundles, strategy="STRICT_SPREAD")
-        await asyncio.wrap_future(self._group.ready().future())
+        Raises EnvironmentProblem when Ray does not run the actor within ``place_seconds``.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    def bundle_node(self, index: int) -> RayNode | None:
-        """Return the live node that holds a bundle now; ``None`` while it holds none. Asks Ray; call it in a thread."""
-        from ray.util.placement_group import placement_group_table
-
-        identity = placement_group_table(self._group)["bundles_to_node_id"].get(index)
-        return next((node for node in self._nodes if node.identity == identity and node.is_alive), None)
-
-    async def start_server(self, index: int, settings: ServerSettings) -> "Server":
-        """Start an actor on a bundle and load the model in it; the actor is ended if that fails or is cancelled."""
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        strategy = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=index)
+        strategy = NodeAffinitySchedulingStrategy(node.identity, soft=False)
         # Two threads: `load` and `stay`.
         options = {"num_cpus": 0, "num_gpus": 1, "max_concurrency": 2, "scheduling_strategy": strategy}
         actor = await asyncio.to_thread(self._ray.remote(LlamaServer).options(**options).remote)
         server = Server(self._ray, actor)
         try:
+            await self._placed(actor, node, place_seconds)
             running: Running = await asyncio.wrap_future(actor.load.remote(settings).future())
         except BaseException:
             server.end()
@@ -105,6 +97,16 @@ class RayConnection:
         """End all actors and leave. Blocking; hangs when the head service is gone."""
         if self._ray is not None:
             self._ray.shutdown()
+
+    async def _placed(self, actor: Any, node: RayNode, limit_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(limit_seconds):
+                await asyncio.wrap_future(actor.up.remote().future())
+        except TimeoutError as error:
+            raise EnvironmentProblem(
+                f"Ray ran no server on node {node.address} within {limit_seconds:.0f} s",
+                way_out="Its slot is held, or it has none: every `ray start` needs --num-gpus=1 for a (logical) slot.",
+            ) from error
 
     async def _port_open(self) -> None:
         host, _, port = self._address.rpartition(":")

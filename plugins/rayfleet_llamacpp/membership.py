@@ -1,6 +1,6 @@
 """Which nodes hold a working server, and whether that makes the engine healthy. Pure.
 
-A *slot* is one bundle of the placement group: the place of one server on one node.
+A *slot* is the place of one server; it has a node of its own for as long as its server loads and serves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ class SlotState(StrEnum):
 
 TRANSITIONS: Mapping[SlotState, frozenset[SlotState]] = MappingProxyType(
     {
-        SlotState.EMPTY: frozenset({SlotState.LOADING}),  # enough nodes are there
+        SlotState.EMPTY: frozenset({SlotState.LOADING}),  # enough nodes are there, and one of them is free
         SlotState.LOADING: frozenset({SlotState.SERVING, SlotState.LOST}),  # the server answers; it failed to start
         SlotState.SERVING: frozenset({SlotState.LOST}),  # actor dead, port closed, silent, or node dead
         SlotState.LOST: frozenset({SlotState.LOADING}),  # enough nodes are there again
@@ -30,7 +30,7 @@ TRANSITIONS: Mapping[SlotState, frozenset[SlotState]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One server's place. ``node`` (address), ``url`` and ``pid`` are empty or 0 unless it serves.
+    """One server's place. ``node`` (address) is empty unless it loads or serves, ``url`` and ``pid`` unless it serves.
 
     ``cause`` says why the last server was lost; it stays until another one serves.
     """
@@ -137,6 +137,18 @@ def alive_addresses(nodes: Sequence[RayNode]) -> tuple[str, ...]:
 def dead_addresses(nodes: Sequence[RayNode]) -> tuple[str, ...]:
     """Return the addresses that were alive once and are not now, sorted."""
     return tuple(sorted({node.address for node in nodes} - set(alive_addresses(nodes))))
+
+
+def free_node(nodes: Sequence[RayNode], slots: Sequence[Slot]) -> RayNode | None:
+    """Return a live node that is no slot's, the first by address; ``None`` when there is none."""
+    taken = {slot.node for slot in slots if slot.node}
+    free = (node for node in nodes if node.is_alive and node.address not in taken)
+    return min(free, key=lambda node: (node.address, node.identity), default=None)
+
+
+def is_alive(nodes: Sequence[RayNode], identity: str) -> bool:
+    """Whether that very node is alive: one that came after it at its address is another."""
+    return any(node.identity == identity and node.is_alive for node in nodes)
 
 
 def neighbours(nodes: Sequence[RayNode], address: str) -> int:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -18,6 +19,8 @@ from rayfleet_llamacpp.membership import (
     SlotState,
     Verdict,
     alive_addresses,
+    free_node,
+    is_alive,
     judge,
     neighbours,
 )
@@ -28,7 +31,8 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.3
 _ANSWER_LIMIT_SECONDS = 2.0
 _MISSES_ALLOWED = 3  # answers in a row that may fail to come; a closed port is believed at once
-_STARTS_ALLOWED = 5  # failed starts in a row of one slot before the driver gives up and lets its container restart
+_STARTS_ALLOWED = 3  # failed starts in a row of one slot before the driver gives up and lets its container restart
+_PLACE_SECONDS = 20.0  # for Ray to run an actor on a node that is alive: it takes 2 s, and much more on a busy machine
 _PAUSE_SECONDS = 1.0  # after a failed start
 _RAY_GONE_SECONDS = 10.0
 
@@ -37,10 +41,15 @@ class RayGone(EnvironmentProblem):
     """Ray's head service answers no more: everything it knew is lost."""
 
 
+class NodeLost(EnvironmentProblem):
+    """The node died while a server was being started there."""
+
+
 @dataclass(slots=True)
 class _Held:
     slot: Slot
     server: Server | None = None
+    identity: str = ""  # of the slot's node
 
 
 class Replica:
@@ -87,20 +96,18 @@ class Replica:
         )
 
     async def assemble(self) -> None:
-        """Join Ray, wait for the nodes and hold a place on each; EnvironmentProblem when they do not come."""
+        """Join Ray and wait for the nodes; EnvironmentProblem when they do not come."""
         limit = self._options.node_wait_seconds
         try:
             async with asyncio.timeout(limit):
                 await self._connection.connect()
                 await self._enough_nodes()
-                await self._connection.reserve(self._options.nodes)
         except TimeoutError as error:
             raise EnvironmentProblem(
-                f"within {limit:.0f} s only {len(alive_addresses(self.nodes))} of {self._options.nodes} Ray nodes with "
-                f"a free accelerator slot came to {self._options.ray_address}",
-                way_out="Look at the worker pods; every `ray start` needs --num-gpus=1 for its (logical) slot.",
+                f"within {limit:.0f} s only {len(alive_addresses(self.nodes))} of {self._options.nodes} Ray nodes came "
+                f"to {self._options.ray_address}",
+                way_out="Look at the worker pods.",
             ) from error
-        self._tell("placement group ready")
 
     async def keep(self) -> None:
         """Serve until cancelled. Raises (in a group) RayGone, or EnvironmentProblem when servers do not start."""
@@ -134,6 +141,8 @@ class Replica:
             await self._enough_nodes()
             try:
                 await self._start(held)
+            except NodeLost as error:
+                self._lose(held, error.message)
             except Exception as error:
                 failures += 1
                 log.warning(
@@ -152,34 +161,44 @@ class Replica:
                 self._lose(held, await self._loss(held))
 
     async def _start(self, held: _Held) -> None:
-        index = held.slot.index
-        held.slot = held.slot.moved(SlotState.LOADING)
+        index, node = held.slot.index, await self._free_node()
+        held.slot, held.identity = held.slot.moved(SlotState.LOADING, node=node.address), node.identity
+        settings = ServerSettings(
+            model=self._options.model,
+            served_model_name=self._options.served_model_name,
+            host=node.address,
+            context_tokens=self._options.context_tokens,
+            parallel_requests=self._options.parallel_requests,
+            threads=self._options.threads,
+            neighbours=neighbours(self.nodes, node.address),
+            disabled_plugins=self._options.disabled_plugins,
+        )
         async with asyncio.timeout(self._options.load_seconds):
-            node = await self._bundle_node(index)
-            settings = ServerSettings(
-                model=self._options.model,
-                served_model_name=self._options.served_model_name,
-                host=node.address,
-                context_tokens=self._options.context_tokens,
-                parallel_requests=self._options.parallel_requests,
-                threads=self._options.threads,
-                neighbours=neighbours(self.nodes, node.address),
-                disabled_plugins=self._options.disabled_plugins,
-            )
-            held.server = await self._connection.start_server(index, settings)
+            held.server = await self._started(node, settings)
         running = held.server.running
         held.slot = held.slot.moved(SlotState.SERVING, node=node.address, url=running.url, pid=running.pid)
         self._tell(f"server {index} serves at {running.url} (pid {running.pid}, {running.threads} threads)")
         if self.verdict().is_healthy:
             self._tell("healthy")
 
-    async def _bundle_node(self, index: int) -> RayNode:
-        """Return where a bundle is, waiting while Ray moves it away from a dead node."""
+    async def _free_node(self) -> RayNode:
         while True:
-            node = await asyncio.to_thread(self._connection.bundle_node, index)
+            node = free_node(self.nodes, self.slots)
             if node is not None:
                 return node
-            await asyncio.sleep(_POLL_SECONDS)
+            await self._connection.changed()
+
+    async def _started(self, node: RayNode, settings: ServerSettings) -> Server:
+        """Return a server on that node; NodeLost as soon as Ray says that the node is dead."""
+        starting = asyncio.create_task(self._connection.start_server(node, settings, _PLACE_SECONDS))
+        dying = asyncio.create_task(self._node_death(node.identity))
+        try:
+            await asyncio.wait((starting, dying), return_when=asyncio.FIRST_COMPLETED)
+            if dying.done():
+                raise NodeLost(f"did not start: {dying.result()}")
+            return starting.result()
+        finally:
+            await _cancelled(starting, dying)
 
     async def _loss(self, held: _Held) -> str:
         """Return why the server is lost, as soon as anything says so."""
@@ -187,15 +206,13 @@ class Replica:
         watches = [
             asyncio.create_task(held.server.death()),
             asyncio.create_task(self._silence(held.slot.url)),
-            asyncio.create_task(self._node_death(held.slot.node)),
+            asyncio.create_task(self._node_death(held.identity)),
         ]
         try:
             done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
             return "; ".join(task.result() for task in done)
         finally:
-            for task in watches:
-                task.cancel()
-            await asyncio.gather(*watches, return_exceptions=True)
+            await _cancelled(*watches)
 
     async def _silence(self, url: str) -> str:
         """Return why the server's port does not answer, when it does not."""
@@ -216,10 +233,10 @@ class Replica:
                 return f"it does not answer ({misses} times in a row)"
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _node_death(self, address: str) -> str:
-        while address in alive_addresses(self.nodes):
+    async def _node_death(self, identity: str) -> str:
+        while is_alive(self.nodes, identity):
             await self._connection.changed()
-        return f"Ray says that node {address} is dead"
+        return f"Ray says that its node is dead ({identity})"
 
     def _lose(self, held: _Held, cause: str) -> None:
         lost = held.slot
@@ -232,6 +249,12 @@ class Replica:
 
     def _tell(self, text: str) -> None:
         log.info("%.2f s: %s", time.monotonic() - self._began, text)
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _first_line(error: BaseException) -> str:
