@@ -15,6 +15,7 @@ from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
 from rayfleet.plugin.reference import split_reference
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
+from rayfleet_llamacpp.page import TRAFFIC
 
 IMAGE = "rayfleet/llamacpp"
 
@@ -37,15 +38,15 @@ class LlamaCpp:
             way_out=f"Name one in spec.serving.image that has it, and rayfleet's plugin llamacpp, as {IMAGE} does.",
             drain_seconds=drain_seconds(serving.arguments),
         )
-        # One logical accelerator per node holds the node's place in the placement group; no device stands behind it
-        # unless the pod asks for some.
+        # One logical accelerator per node is the place of its server; no device stands behind it unless the pod asks
+        # for some.
         ray_start = {"num-gpus": str(max(1, serving.resources.accelerators))}
         return LaunchPlan(
             image=IMAGE,
             ray_version=RAY_VERSION,
             head=head_launch(frame, ray_start),
             worker=worker_launch(frame, ray_start),
-            probe=EngineProbe(port=ENGINE_PORT),
+            probe=EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC),
         )
 
 

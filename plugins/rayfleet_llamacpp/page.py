@@ -1,4 +1,4 @@
-"""Make one metrics page out of the pages of all servers, under llama.cpp's own names. Pure.
+"""Make one metrics page out of the pages of all servers, under llama.cpp's own names, and of the driver's counts. Pure.
 
 Counters and gauges are summed. Averages are made anew from the sums they come from (over
 the whole life; llama.cpp's own start over now and then), a maximum stays one. What a lost server
@@ -8,7 +8,20 @@ had counted stays in the sums, so a counter never falls while the driver lives.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rayfleet.plugin.metric_page import read_metric_page, render_metric
+from rayfleet.model.engine import TrafficMetrics
+from rayfleet.plugin.metric_page import labels_text, read_metric_page, render_metric
+
+_RUNNING = "rayfleet_llamacpp_requests_in_flight"
+_STEPS = "rayfleet_llamacpp_steps_total"
+_ANSWERS = "rayfleet_llamacpp_answers_total"
+TRAFFIC = TrafficMetrics(
+    running=(_RUNNING,),
+    steps=(_STEPS,),
+    served=(f'{_ANSWERS}{{result="ok"}}',),
+    failed=(f'{_ANSWERS}{{result="failed"}}',),
+)
+# What a server counts while it works: calls of the model, and the tokens of prompts.
+_WORK = ("llamacpp:n_decode_total", "llamacpp:prompt_tokens_total")
 
 _PREFIX = "llamacpp:"
 # Averages over a server's life: numerator and denominator on the same page.
@@ -58,6 +71,31 @@ def merged(pages: Sequence[Page]) -> Page:
         if name in values:
             values[name] = values.get(above, 0.0) / values[below] if values.get(below) else 0.0
     return Page(values=values, kinds=kinds, helps=helps)
+
+
+def steps_taken(page: Page) -> float:
+    """Return a number that grows while the server works on any request."""
+    return sum(page.values.get(name, 0) for name in _WORK)
+
+
+def traffic_page(busy: Mapping[int, int], steps: Mapping[int, float], answers: Mapping[str, int]) -> str:
+    """Return the driver's own metrics: requests and steps by the server's index, answers by their result."""
+    return "".join(
+        (
+            render_metric(_RUNNING, "gauge", "Requests of a server that are not answered yet.", _by_server(busy)),
+            render_metric(_STEPS, "counter", "Grows while a server works.", _by_server(steps)),
+            render_metric(
+                _ANSWERS,
+                "counter",
+                "Answers, by result: ok, or failed by a server's fault.",
+                [(labels_text(result=result), count) for result, count in sorted(answers.items())],
+            ),
+        )
+    )
+
+
+def _by_server(values: Mapping[int, float]) -> list[tuple[str, float]]:
+    return [(labels_text(server=str(index)), value) for index, value in sorted(values.items())]
 
 
 def render_page(page: Page) -> str:

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from rayfleet_llamacpp.membership import RayNode, Slot, Verdict, alive_addresses, dead_addresses
-from rayfleet_llamacpp.page import Page, counters, merged, parse_page, render_page
+from rayfleet_llamacpp.page import Page, counters, merged, parse_page, render_page, steps_taken, traffic_page
 from rayfleet_llamacpp.pick import least_busy
 from rayfleet_llamacpp.wire import error_body, error_event, openai_error, requested_model, split_events
 
@@ -31,7 +31,7 @@ NODE_HEADER = "X-Rayfleet-Node"  # the address of the node that worked on the an
 
 _KEPT_HEADERS = ("Content-Type", "Cache-Control")
 _CONNECT_SECONDS = 5.0
-_SCRAPE_SECONDS = 2.0
+_SCRAPE_SECONDS = 0.5  # the sidecar waits 1 s for the whole page; of a server that hangs it shows the last one
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -65,6 +65,7 @@ class Proxy:
         self._model = served_model_name
         self._session = session
         self._busy: Counter[int] = Counter()
+        self._answers = Counter({"ok": 0, "failed": 0})
         self._turns: dict[int, int] = {}
         self._turn = 0
         self._last_pages: dict[str, Page] = {}
@@ -114,9 +115,12 @@ class Proxy:
         return web.json_response({"object": "list", "data": [model]})
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        urls = [slot.url for slot in self.replica.slots if slot.url]
-        pages = [page for page in await asyncio.gather(*map(self._page, urls)) if page is not None]
-        text = render_page(merged((*pages, self._of_lost)))
+        slots = [slot for slot in self.replica.slots if slot.url]
+        pages = await asyncio.gather(*(self._page(slot.url) for slot in slots))
+        shown = {slot.index: page for slot, page in zip(slots, pages, strict=True) if page is not None}
+        busy = {slot.index: self._busy[slot.index] for slot in self.replica.slots}
+        steps = {index: steps_taken(page) for index, page in shown.items()}
+        text = render_page(merged((*shown.values(), self._of_lost))) + traffic_page(busy, steps, self._answers)
         return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
     async def _page(self, url: str) -> Page | None:
@@ -182,12 +186,18 @@ class Proxy:
                 sent[NODE_HEADER] = slot.node
                 if upstream.content_type != "text/event-stream":
                     content = await upstream.read()
+                    self._count(upstream.status)
                     shown = openai_error(content) if upstream.status >= 400 else content
                     return web.Response(status=upstream.status, body=shown, headers=sent)
                 return await self._stream(request, upstream, sent)
         except (aiohttp.ClientError, TimeoutError) as error:
+            self._answers["failed"] += 1
             log.warning("server %d broke off before its answer: %s", slot.index, error)
             return None
+
+    def _count(self, status: int) -> None:
+        if status < 400 or status >= 500:  # the rest is the client's own doing
+            self._answers["ok" if status < 400 else "failed"] += 1
 
     async def _stream(
         self, request: web.Request, upstream: aiohttp.ClientResponse, headers: dict[str, str]
@@ -204,7 +214,9 @@ class Proxy:
                     await response.write(whole)
                 chunk = await upstream.content.readany()
             await response.write(rest)
+            self._count(upstream.status)
         except aiohttp.ClientPayloadError as error:
+            self._answers["failed"] += 1
             log.warning("a stream was cut: %s", error)
             message = "The server that generated this stream was lost; the answer is incomplete."
             await response.write(error_event(message, "server_error", "engine_lost"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from types import MappingProxyType
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan
+from rayfleet.model.engine import EngineProbe, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
@@ -23,6 +23,16 @@ from rayfleet_vllm.launch import NODES_PORT, launch_frame
 # built `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in
 # `spec.serving.image`.
 IMAGE = "vllm/vllm-openai:v0.14.0"
+
+# vLLM 0.32.0. What it answered with 5xx is its fault: its own counter of requests knows only those that it took up.
+_HANDLERS = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages")
+TRAFFIC = TrafficMetrics(
+    running=("vllm:num_requests_running",),
+    waiting=("vllm:num_requests_waiting",),
+    steps=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total"),
+    served=tuple(f'http_requests_total{{handler="{handler}",status="2xx"}}' for handler in _HANDLERS),
+    failed=tuple(f'http_requests_total{{handler="{handler}",status="5xx"}}' for handler in _HANDLERS),
+)
 
 _DRAIN_FLAG = "--shutdown-timeout"
 _REFUSED = MappingProxyType(
@@ -74,7 +84,7 @@ class Vllm:
             ray_version=RAY_VERSION,
             head=head_launch(frame, ray_start),
             worker=worker_launch(frame, ray_start),
-            probe=EngineProbe(port=ENGINE_PORT, nodes_port=NODES_PORT),
+            probe=EngineProbe(port=ENGINE_PORT, nodes_port=NODES_PORT, traffic=TRAFFIC),
         )
 
 

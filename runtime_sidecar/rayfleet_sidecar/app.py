@@ -1,4 +1,4 @@
-"""The sidecar's application: wiring and its three endpoints."""
+"""The sidecar's application: wiring and its four endpoints."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
+from rayfleet.model.json import Json
 from rayfleet_sidecar.clock import Clock
 from rayfleet_sidecar.engine_client import EngineClient
 from rayfleet_sidecar.judge import Judge
 from rayfleet_sidecar.pages import own_page, usable_page
+from rayfleet_sidecar.readiness import Reason
 from rayfleet_sidecar.settings import SidecarSettings
 
 SETTINGS: web.AppKey[SidecarSettings] = web.AppKey("settings", SidecarSettings)
@@ -28,6 +30,7 @@ def make_app(settings: SidecarSettings, clock: Clock) -> web.Application:
     app.cleanup_ctx.append(_judging)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/ready", _ready)
+    app.router.add_get("/inflight", _inflight)
     app.router.add_get("/metrics", _metrics)
     return app
 
@@ -62,13 +65,47 @@ async def _ready(request: web.Request) -> web.Response:
         "since": verdict.since.isoformat(),
         "engine": request.app[SETTINGS].engine,
     }
-    status = 200 if verdict.is_ready else 503
+    return _answer(content, is_good=verdict.is_ready)
+
+
+async def _inflight(request: web.Request) -> web.Response:
+    """Answer with the requests that the engine has now, asked this moment.
+
+    503 with a reason when they cannot be told, or are stuck: then there is nothing that is worth waiting for.
+    """
+    judge = request.app[JUDGE]
+    if not request.app[SETTINGS].traffic.running:
+        return _unknown("MetricsUnknown", "nobody has told which of the engine's metrics count its requests")
+    page = await request.app[ENGINE].metrics_page()
+    if judge.judgement.reason is Reason.ENGINE_STALLED:
+        return _unknown(judge.judgement.reason.value, judge.judgement.message)
+    traffic = judge.traffic.take(page)
+    if traffic is None:
+        words = "the engine's metrics cannot be had" if not page else "the engine's metrics lack its requests"
+        return _unknown("MetricsMissing", words)
+    return _answer({"in_flight": traffic.in_flight, "since": judge.traffic.since.isoformat()}, is_good=True)
+
+
+def _unknown(reason: str, message: str) -> web.Response:
+    return _answer({"in_flight": None, "reason": reason, "message": message}, is_good=False)
+
+
+def _answer(content: Json, *, is_good: bool) -> web.Response:
+    status = 200 if is_good else 503
     return web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
 
 
 async def _metrics(request: web.Request) -> web.Response:
     app = request.app
-    engine_page = usable_page(await app[ENGINE].metrics_page())
-    own = own_page(app[JUDGE], app[SETTINGS].engine, app[CLOCK](), has_engine_page=bool(engine_page))
+    page = await app[ENGINE].metrics_page()
+    traffic = app[JUDGE].traffic.take(page)
+    engine_page = usable_page(page)
+    own = own_page(
+        app[JUDGE],
+        app[SETTINGS].engine,
+        app[CLOCK](),
+        has_engine_page=bool(engine_page),
+        in_flight=None if traffic is None else traffic.in_flight,
+    )
     headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     return web.Response(body=(own + engine_page).encode(), headers=headers)

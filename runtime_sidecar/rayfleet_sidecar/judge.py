@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Protocol
 
 from rayfleet_sidecar.clock import Clock
@@ -18,6 +19,7 @@ from rayfleet_sidecar.readiness import (
     with_token_action,
 )
 from rayfleet_sidecar.settings import SidecarSettings
+from rayfleet_sidecar.traffic_monitor import TrafficMonitor
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +35,23 @@ class Engine(Protocol):
         """Ask for one token; return what went wrong, empty when it came."""
         ...
 
+    async def metrics_page(self) -> str:
+        """Return the engine's own page, empty when it cannot be had."""
+        ...
+
 
 class Judge:
-    """``judgement`` is the newest; ``transitions``, ``generations`` and ``errors`` count for the metrics."""
+    """``judgement`` is the newest; ``transitions``, ``generations`` and ``errors`` count for the metrics.
+
+    ``traffic`` knows the engine's requests, for whoever asks.
+    """
 
     def __init__(self, engine: Engine, settings: SidecarSettings, clock: Clock) -> None:
         self._engine = engine
         self._settings = settings
         self._clock = clock
         self._token: asyncio.Task[None] | None = None
+        self.traffic = TrafficMonitor(engine, settings, clock)
         self.judgement: Judgement = first_judgement(clock())
         self.transitions = 0
         self.errors = 0
@@ -70,8 +80,15 @@ class Judge:
                 await asyncio.wait([self._token])
 
     async def _look(self) -> None:
-        observation = await self._engine.observed()
+        async with asyncio.TaskGroup() as group:
+            look = group.create_task(self._engine.observed())
+            group.create_task(self.traffic.read_when_due())
         rules, now = self._settings.rules, self._clock()
+        observation = replace(
+            look.result(),
+            stalled_for=self.traffic.stalled_for(now),
+            failures=self.traffic.failures,
+        )
         self._take(judged(self.judgement, observation, rules, now))
         action = next_token_action(self.judgement, rules, now)
         self._take(with_token_action(self.judgement, action))

@@ -6,6 +6,7 @@ from rayfleet.plugin.metric_page import labels_text, read_metric_page, render_me
 from rayfleet_sidecar.readiness import Judgement, Moment, Reason
 
 _OURS = "rayfleet_sidecar_"
+_IN_FLIGHT = "rayfleet_requests_in_flight"
 
 
 class Judged(Protocol):
@@ -17,8 +18,11 @@ class Judged(Protocol):
     generations: dict[str, int]
 
 
-def own_page(judge: Judged, engine: str, now: Moment, *, has_engine_page: bool) -> str:
-    """Return the sidecar's metrics, all for ``engine``; ``has_engine_page`` says whether the engine's follow."""
+def own_page(judge: Judged, engine: str, now: Moment, *, has_engine_page: bool, in_flight: int | None) -> str:
+    """Return the sidecar's metrics, all for ``engine``; ``has_engine_page`` says whether the engine's follow.
+
+    ``in_flight`` None: the engine does not tell, and nor does the page.
+    """
     judgement, label = judge.judgement, labels_text(engine=engine)
     reasons = [(labels_text(engine=engine, reason=reason), judgement.reason is reason) for reason in Reason]
     generations = [
@@ -44,7 +48,10 @@ def own_page(judge: Judged, engine: str, now: Moment, *, has_engine_page: bool) 
         ),
         ("generations_total", "counter", "One-token generations asked of the engine.", generations),
     )
-    return "".join(render_metric(_OURS + name, kind, meaning, samples) for name, kind, meaning, samples in metrics)
+    own = "".join(render_metric(_OURS + name, kind, meaning, samples) for name, kind, meaning, samples in metrics)
+    if in_flight is None:
+        return own
+    return own + render_metric(_IN_FLIGHT, "gauge", "Requests that the engine works on or holds.", [(label, in_flight)])
 
 
 def usable_page(text: str) -> str:
@@ -54,7 +61,7 @@ def usable_page(text: str) -> str:
     may be cut short) or by one of our own names.
     """
     page = read_metric_page(text)
-    if page.broken_lines or any(name.startswith(_OURS) for name in page.names):
+    if page.broken_lines or any(name.startswith((_OURS, _IN_FLIGHT)) for name in page.names):
         return ""
     kept = [line for line in text.splitlines() if line and line != "# EOF"]
     return "\n".join(kept) + "\n" if kept else ""

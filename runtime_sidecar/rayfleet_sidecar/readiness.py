@@ -37,6 +37,8 @@ class ReadinessRules:
     on a crowded machine one late answer is no news. ``shortest_refusal``: an engine that was ready and is not stays so
     for longer than a readiness probe's period of 1 s, so that no probe misses it. ``pause_after_failure``: a broken
     engine is not asked for tokens in a tight loop. ``stale_after``: a judge that stood still this long judges nothing.
+    ``stall_after``: requests that run this long without a step of the engine are stuck (zero: not looked at); longer
+    than any step takes. ``suspicious_failures``: so many generations that failed in a row are no client's doing.
     """
 
     expected_nodes: int = 0
@@ -44,6 +46,8 @@ class ReadinessRules:
     shortest_refusal: timedelta = timedelta(seconds=1.5)
     pause_after_failure: timedelta = timedelta(seconds=1)
     stale_after: timedelta = timedelta(seconds=2)
+    stall_after: timedelta = timedelta(seconds=120)
+    suspicious_failures: int = 3
 
 
 class Reason(StrEnum):
@@ -55,6 +59,7 @@ class Reason(StrEnum):
     ENGINE_FAILING = "EngineFailing"  # was ready, and now says that it is unwell
     RAY_NODES_UNKNOWN = "RayNodesUnknown"  # Ray's view cannot be had
     RAY_NODES_MISSING = "RayNodesMissing"  # fewer (or more) nodes alive than expected
+    ENGINE_STALLED = "EngineStalled"  # was ready, and its running requests do not get on
     WARMING = "Warming"  # healthy; a first token is awaited
     GENERATION_FAILED = "GenerationFailed"  # healthy, but the one-token generation failed
     READY = "Ready"
@@ -78,14 +83,16 @@ TRANSITIONS: Mapping[Reason, frozenset[Reason]] = MappingProxyType(
         # Ray answers, or the engine has a trouble of its own, which explains more.
         Reason.RAY_NODES_UNKNOWN: frozenset({Reason.RAY_NODES_MISSING, Reason.ENGINE_LOADING, Reason.WARMING})
         | _ENGINE_LOST,
-        # The nodes are there again, and what they hid shows: anything but an end of a generation.
-        Reason.RAY_NODES_MISSING: frozenset(Reason) - _TOKEN_ENDED - {Reason.RAY_NODES_MISSING},
+        # The nodes are there again, and what they hid shows: anything that does not need a ready engine before.
+        Reason.RAY_NODES_MISSING: frozenset(Reason) - _TOKEN_ENDED - {Reason.RAY_NODES_MISSING, Reason.ENGINE_STALLED},
+        # It gets on, or has nothing to do any more (a token has to say so), or it was lost.
+        Reason.ENGINE_STALLED: frozenset({Reason.WARMING}) | _RAY_LOST | _ENGINE_LOST,
         # The token came or failed, or the engine was lost while it was awaited.
         Reason.WARMING: _TOKEN_ENDED | _RAY_LOST | _ENGINE_LOST | {Reason.ENGINE_LOADING},
         # The next token came, or the engine was lost while it was awaited.
         Reason.GENERATION_FAILED: frozenset({Reason.READY, Reason.ENGINE_LOADING}) | _RAY_LOST | _ENGINE_LOST,
-        # Lost: never straight to loading, since it was ready.
-        Reason.READY: _RAY_LOST | _ENGINE_LOST,
+        # Lost: never straight to loading, since it was ready. Or it was suspect, and a token has told.
+        Reason.READY: _RAY_LOST | _ENGINE_LOST | {Reason.ENGINE_STALLED, Reason.GENERATION_FAILED},
     }
 )
 
@@ -103,13 +110,16 @@ class Answer(StrEnum):
 class Observation:
     """One look. ``alive_nodes`` is None when Ray's view could not be had, with ``are_nodes_late`` when not in time.
 
-    ``detail`` is the engine's own word on its state, or how asking it failed.
+    ``detail`` is the engine's own word on its state, or how asking it failed. From its metrics: ``stalled_for`` is how
+    long running requests have not got on, ``failures`` the generations that have failed since one ended well.
     """
 
     answer: Answer
     detail: str = ""
     alive_nodes: int | None = None
     are_nodes_late: bool = False
+    stalled_for: timedelta = timedelta()
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +128,10 @@ class Judgement:
 
     ``has_answered`` remembers this sidecar's whole life, ``was_ready`` only the engine's present one: it ends when the
     engine stops answering, so that one that was started anew is loading and not failing. ``late_looks`` in a row
-    brought no answer in time. ``is_asked``: a one-token generation is under way. By the steady clock: ``looked_at`` is
-    the newest look, ``lost_at`` when the engine last ceased to be ready, ``failed_at`` when the newest generation
-    failed, None unless that is the reason.
+    brought no answer in time. ``is_asked``: a one-token generation is under way. ``excused_failures`` of clients' were
+    before the newest token came; ``is_suspect``: too many have come since. By the steady clock: ``looked_at`` is the
+    newest look, ``lost_at`` when the engine last ceased to be ready, ``failed_at`` when the newest generation failed,
+    None unless that is the reason.
     """
 
     reason: Reason
@@ -132,6 +143,9 @@ class Judgement:
     is_proved: bool = False
     late_looks: int = 0
     is_asked: bool = False
+    failures: int = 0
+    excused_failures: int = 0
+    is_suspect: bool = False
     lost_at: timedelta | None = None
     failed_at: timedelta | None = None
 
@@ -142,8 +156,8 @@ class Judgement:
 
     @property
     def wants_token(self) -> bool:
-        """Whether all is well but a token: only then does one prove anything."""
-        return self.reason in {Reason.WARMING, Reason.GENERATION_FAILED}
+        """Whether all is well but a token, or its clients' generations fail: only then does one prove anything."""
+        return self.reason in {Reason.WARMING, Reason.GENERATION_FAILED} or (self.is_ready and self.is_suspect)
 
 
 class TokenAction(StrEnum):
@@ -182,7 +196,15 @@ def judged(before: Judgement, observation: Observation, rules: ReadinessRules, n
     """
     is_late = _is_late(observation, rules)
     late_looks = before.late_looks + 1 if is_late else 0
-    looked = replace(before, looked_at=now.steady, late_looks=late_looks)
+    excused = min(before.excused_failures, observation.failures)  # fewer than before: they are counted anew
+    looked = replace(
+        before,
+        looked_at=now.steady,
+        late_looks=late_looks,
+        failures=observation.failures,
+        excused_failures=excused,
+        is_suspect=observation.failures - excused >= rules.suspicious_failures,
+    )
     is_forgiven = is_late and late_looks <= rules.forgiven_looks and not _are_nodes_missing(observation, rules)
     if before.is_ready and is_forgiven:
         return looked
@@ -211,9 +233,23 @@ def with_generation(before: Judgement, failure: str, now: Moment) -> Judgement:
     if not before.wants_token:
         return ended
     if failure:
-        after = replace(ended, message=f"the one-token generation failed: {failure}", failed_at=now.steady)
+        after = replace(
+            ended,
+            message=f"the one-token generation failed: {failure}",
+            is_proved=False,
+            lost_at=now.steady if before.is_ready else before.lost_at,
+            failed_at=now.steady,
+        )
         return _moved(after, Reason.GENERATION_FAILED, now)
-    after = replace(ended, message="ready", is_proved=True, was_ready=True, failed_at=None)
+    after = replace(
+        ended,
+        message="ready",
+        is_proved=True,
+        was_ready=True,
+        excused_failures=before.failures,
+        is_suspect=False,
+        failed_at=None,
+    )
     return _moved(after, Reason.READY, now)
 
 
@@ -268,11 +304,23 @@ def _cause(before: Judgement, observation: Observation, rules: ReadinessRules) -
         return _engine_cause(before, observation)
     if rules.expected_nodes and observation.alive_nodes is None:
         return Reason.RAY_NODES_UNKNOWN, "Ray's view of its nodes cannot be had"
+    return _well_cause(before, observation, rules)
+
+
+def _well_cause(before: Judgement, observation: Observation, rules: ReadinessRules) -> tuple[Reason, str]:
+    """Return what is to be said of an engine that says itself that it is well."""
+    if before.reason in {Reason.READY, Reason.ENGINE_STALLED} and _is_stalled(observation, rules):
+        seconds = observation.stalled_for.total_seconds()
+        return Reason.ENGINE_STALLED, f"requests are running, and the engine has taken no step for {seconds:.0f} s"
     if before.is_proved:
         return Reason.READY, "ready"
     if before.reason is Reason.GENERATION_FAILED:
         return Reason.GENERATION_FAILED, before.message
     return Reason.WARMING, "healthy; waiting for a first token"
+
+
+def _is_stalled(observation: Observation, rules: ReadinessRules) -> bool:
+    return bool(rules.stall_after) and observation.stalled_for >= rules.stall_after
 
 
 def _engine_cause(before: Judgement, observation: Observation) -> tuple[Reason, str]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from rayfleet.model.engine import TrafficMetrics
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet_sidecar.readiness import ReadinessRules
@@ -19,7 +20,9 @@ class SidecarSettings:
 
     ``judge_period`` plus ``answer_limit`` is how old a verdict can be; ``token_limit`` is for a first generation, which
     compiles and allocates. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's
-    metrics. ``api_key`` is what the engine wants to see as a bearer token.
+    metrics. ``api_key`` is what the engine wants to see as a bearer token. ``traffic`` is what the metrics tell of
+    requests; they are read every ``traffic_period``. ``linger`` is how long to serve on after SIGTERM while the engine
+    does: whoever drains a replica asks here.
     """
 
     host: str = "127.0.0.1"
@@ -37,6 +40,9 @@ class SidecarSettings:
     most_bytes: int = 256 << 10
     most_page_bytes: int = 4 << 20
     api_key: str = field(default="", repr=False)
+    traffic: TrafficMetrics = field(default_factory=TrafficMetrics)
+    traffic_period: timedelta = timedelta(seconds=5)
+    linger: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,9 @@ class _Flag:
 
 _PLAIN = SidecarSettings()
 _EXPECTED_NODES = "--expected-ray-nodes"
-# By the field of SidecarSettings that a flag sets; ``expected_nodes`` is one of its rules.
+_STALL_SECONDS = "--stall-seconds"
+_LINGER_SECONDS = "--linger-seconds"
+# By the field of SidecarSettings that a flag sets; ``expected_nodes`` and ``stall_seconds`` are rules of it.
 _FLAGS: Mapping[str, _Flag] = {
     "host": _Flag(name="--host", default=_PLAIN.host, help="address to listen on (default: %(default)s)"),
     "port": _Flag(name="--port", default=_PLAIN.port, help="port to listen on (default: %(default)s)"),
@@ -78,10 +86,26 @@ _FLAGS: Mapping[str, _Flag] = {
     ),
     "expected_nodes": _Flag(name=_EXPECTED_NODES, default=0, help="Ray nodes of this replica; 0: not on Ray"),
     "nodes_url": _Flag(name="--ray-nodes-url", default="", help='where {"alive": [...]} of Ray can be had'),
+    "stall_seconds": _Flag(
+        name=_STALL_SECONDS,
+        default=int(_PLAIN.rules.stall_after.total_seconds()),
+        help="running requests without a step of the engine for so long are a stall; 0: never (default: %(default)s)",
+    ),
+    "linger_seconds": _Flag(
+        name=_LINGER_SECONDS, default=0, help="serve on after SIGTERM while the engine does, so long at most"
+    ),
+}
+# By the field of TrafficMetrics: what its series tell.
+_TRAFFIC_FLAGS: Mapping[str, str] = {
+    "running": "gauges of requests being worked on",
+    "waiting": "gauges of requests that wait",
+    "steps": "counters that grow while the engine works, with the labels of those gauges",
+    "served": "counters of generations that ended well",
+    "failed": "counters of generations that failed by the engine's fault",
 }
 _DESCRIPTION = (
     "Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its health and a "
-    "one-token generation), /metrics (its own and the engine's)."
+    "one-token generation), /inflight (the engine's requests), /metrics (its own and the engine's)."
 )
 
 
@@ -103,11 +127,29 @@ def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str
             default=environment.get(flag.variable, flag.default),
             help=flag.help,
         )
-    values: dict[str, Any] = vars(parser.parse_args(arguments))
-    rules = replace(_PLAIN.rules, expected_nodes=values.pop("expected_nodes"))
-    settings = SidecarSettings(**values, rules=rules, api_key=environment.get("INFERENCE_ENGINE_API_KEY", ""))
+    for name, meaning in _TRAFFIC_FLAGS.items():
+        parser.add_argument(
+            f"--{name}-metrics", dest=name, metavar="SERIES", default="", help=f"{meaning}; apart by spaces"
+        )
+    settings = _settings(vars(parser.parse_args(arguments)), environment.get("INFERENCE_ENGINE_API_KEY", ""))
     _check(settings)
-    return replace(settings, engine_url=settings.engine_url.rstrip("/"))
+    return settings
+
+
+def _settings(values: dict[str, Any], api_key: str) -> SidecarSettings:
+    rules = replace(
+        _PLAIN.rules,
+        expected_nodes=values.pop("expected_nodes"),
+        stall_after=timedelta(seconds=values.pop("stall_seconds")),
+    )
+    return SidecarSettings(
+        engine_url=values.pop("engine_url").rstrip("/"),
+        rules=rules,
+        traffic=TrafficMetrics(**{name: tuple(values.pop(name).split()) for name in _TRAFFIC_FLAGS}),
+        linger=timedelta(seconds=values.pop("linger_seconds")),
+        api_key=api_key,
+        **values,
+    )
 
 
 def _check(settings: SidecarSettings) -> None:
@@ -118,6 +160,9 @@ def _check(settings: SidecarSettings) -> None:
     expected = settings.rules.expected_nodes
     if expected < 0:
         raise SettingsError(f"{_EXPECTED_NODES}: {expected} is negative")
+    for flag, span in ((_STALL_SECONDS, settings.rules.stall_after), (_LINGER_SECONDS, settings.linger)):
+        if span < timedelta():
+            raise SettingsError(f"{flag}: {span.total_seconds():g} is negative")
     if expected and not settings.nodes_url:
         raise SettingsError(
             f"{_EXPECTED_NODES} without --ray-nodes-url", way_out="Say where Ray's view of its nodes can be had."

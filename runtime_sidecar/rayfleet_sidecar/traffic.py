@@ -96,10 +96,10 @@ def _standstill(before: Standstill | None, steps: float, now: timedelta) -> Stan
 
 def _by_labels(samples: Iterable[Sample], series: Iterable[str]) -> Counter[str]:
     """Return the sums of the samples of these series, by the samples' labels."""
-    wanted = [_name_and_labels(each) for each in series]
+    patterns = [_name_and_labels(each) for each in series]
     sums: Counter[str] = Counter()
     for sample in samples:
-        if any(sample.name == name and labels <= set(sample.labels.split(",")) for name, labels in wanted):
+        if any(sample.name == name and labels <= set(sample.labels.split(",")) for name, labels in patterns):
             sums[sample.labels] += sample.value  # type: ignore[assignment]  # a Counter of floats is typed for ints
     return sums
 

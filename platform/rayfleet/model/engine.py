@@ -53,7 +53,7 @@ class EngineProbe:
     metrics_path: str = "/metrics"
     nodes_path: str = "/nodes"
     nodes_port: int = 0
-    traffic: TrafficMetrics = TrafficMetrics()
+    traffic: TrafficMetrics = field(default_factory=TrafficMetrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ class Fault(StrEnum):
 class FakeEngine:
     """Change ``fault``, ``api_key`` and ``alive_nodes`` while it runs.
 
-    ``requests`` counts generations asked for, ``aborted`` those left, ``health_checks`` the questions after its health.
+    ``requests`` counts generations asked for, ``aborted`` those left, ``health_checks`` the questions after its health,
+    ``page_reads`` those after its metrics.
 
     With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``. ``page`` is added
     to ``/metrics``.
@@ -55,6 +56,7 @@ class FakeEngine:
     running: int = 0
     aborted: int = 0
     health_checks: int = 0
+    page_reads: int = 0
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
@@ -94,6 +96,7 @@ class FakeEngine:
         return web.json_response({"alive": list(self.alive_nodes), "dead": []})
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        self.page_reads += 1
         return web.Response(
             text=f"# TYPE fake:requests_running gauge\nfake:requests_running {self.running}\n"
             f"# TYPE fake:requests_total counter\nfake:requests_total {self.requests}\n{self.page}"

@@ -210,6 +210,76 @@ async def test_counters_of_a_lost_server_are_kept(site: Site) -> None:
     assert "llamacpp:tokens_predicted_total 12\n" in await (await site.client.get("/metrics")).text()
 
 
+def _own_lines(text: str) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("rayfleet_llamacpp_"))
+    return {name.removeprefix("rayfleet_llamacpp_"): float(value) for name, _, value in lines}
+
+
+async def _own_metrics(site: Site) -> dict[str, float]:
+    return _own_lines(await (await site.client.get("/metrics")).text())
+
+
+async def test_requests_are_counted_for_each_server_with_its_steps(site: Site) -> None:
+    released = asyncio.Event()
+
+    async def waits(_: web.Request) -> web.Response:
+        await released.wait()
+        return web.json_response({"ok": True})
+
+    await site.add(waits, "llamacpp:n_decode_total 5\nllamacpp:prompt_tokens_total 2\n")
+    await site.add(answers, "llamacpp:n_decode_total 1\n")
+    task = asyncio.create_task(site.client.post(CHAT, json={}))
+    await until(lambda: site.proxy.running_requests == 1, "it is taken", 5, every=0)
+    shown = await _own_metrics(site)
+    assert shown['requests_in_flight{server="0"}'] == 1
+    assert shown['requests_in_flight{server="1"}'] == 0
+    assert (shown['steps_total{server="0"}'], shown['steps_total{server="1"}']) == (7, 1)
+    released.set()
+    await task
+    assert (await _own_metrics(site))['requests_in_flight{server="0"}'] == 0
+
+
+async def test_a_server_that_hangs_is_shown_as_it_was(site: Site) -> None:
+    hangs = asyncio.Event()
+
+    async def page(_: web.Request) -> web.Response:
+        if hangs.is_set():
+            await asyncio.sleep(60)
+        return web.Response(text="llamacpp:n_decode_total 5\n")
+
+    application = web.Application()
+    application.add_routes([web.get("/metrics", page)])
+    server = TestServer(application)
+    await server.start_server()
+    site.servers.append(server)
+    slot = Slot(index=0, state=SlotState.SERVING, node="node0", url=str(server.make_url("")).rstrip("/"))
+    site.members.slots = (slot,)
+    assert (await _own_metrics(site))['steps_total{server="0"}'] == 5
+    hangs.set()
+    assert (await _own_metrics(site))['steps_total{server="0"}'] == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "counted"), [(200, (1, 0)), (400, (0, 0)), (404, (0, 0)), (500, (0, 1)), (503, (0, 1))]
+)
+async def test_answers_are_counted_by_whose_fault_they_are(site: Site, status: int, counted: tuple[int, int]) -> None:
+    async def says(_: web.Request) -> web.Response:
+        return web.json_response({}, status=status)
+
+    await site.add(says)
+    await site.client.post(CHAT, json={})
+    shown = await _own_metrics(site)
+    assert (shown['answers_total{result="ok"}'], shown['answers_total{result="failed"}']) == counted
+
+
+@pytest.mark.parametrize(("is_cut", "counted"), [(False, (1, 0)), (True, (0, 1))])
+async def test_a_stream_is_counted_at_its_end(site: Site, is_cut: bool, counted: tuple[int, int]) -> None:
+    await site.add(streams(*EVENTS, is_cut=is_cut))
+    await (await site.client.post(CHAT, json={})).read()
+    shown = await _own_metrics(site)
+    assert (shown['answers_total{result="ok"}'], shown['answers_total{result="failed"}']) == counted
+
+
 async def test_an_error_of_a_server_comes_in_openais_shape(site: Site) -> None:
     async def refuses(_: web.Request) -> web.Response:
         return web.json_response(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from rayfleet.model.engine import TrafficMetrics
 from rayfleet.testing.waiting import until
 from rayfleet_sidecar.judge import Judge
 from rayfleet_sidecar.readiness import STALLED, Answer, Judgement, Observation, Reason
@@ -27,6 +28,7 @@ class OwnEngine:
         self.failure: str | None = ""
         self.look_error: Exception | None = None
         self.token_error: Exception | None = None
+        self.page = ""
         self.looks = self.asked = self.ended = self.dropped = 0
 
     async def observed(self) -> Observation:
@@ -34,6 +36,9 @@ class OwnEngine:
         if self.look_error is not None:
             raise self.look_error
         return self.observation
+
+    async def metrics_page(self) -> str:
+        return self.page
 
     async def token_failure(self) -> str:
         self.asked += 1
@@ -67,7 +72,8 @@ async def start(engine: OwnEngine, clock: HandClock) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         def started() -> Judge:
-            judge = Judge(engine, SidecarSettings(judge_period=timedelta(milliseconds=1)), clock)
+            traffic = TrafficMetrics(running=("running",), steps=("steps",), served=("served",), failed=("failed",))
+            judge = Judge(engine, SidecarSettings(judge_period=timedelta(milliseconds=1), traffic=traffic), clock)
             task = asyncio.create_task(judge.run())
             stack.push_async_callback(asyncio.wait, [task], timeout=LIMIT_SECONDS)
             stack.callback(task.cancel)
@@ -168,6 +174,30 @@ async def test_an_unexpected_error_about_a_token_is_counted_told_and_got_over(
     engine.token_error = None
     clock.advance(1)
     await until_ready(judge)
+
+
+async def test_requests_that_do_not_get_on_end_a_readiness(engine: OwnEngine, start: Start, clock: HandClock) -> None:
+    engine.page = "running 2\nsteps 7\n"
+    judge = start()
+    await until_ready(judge)
+    for _ in range(2):  # seen at the beginning of a span and at its end
+        clock.advance(120)
+        await looked(engine)
+    await until_reason(judge, Reason.ENGINE_STALLED)
+    engine.page = "running 2\nsteps 8\n"
+    clock.advance(5)
+    await until_ready(judge)
+    assert engine.asked == 2
+
+
+async def test_generations_that_fail_are_tried_by_a_token(engine: OwnEngine, start: Start, clock: HandClock) -> None:
+    engine.page = "running 0\nserved 1\nfailed 0\n"
+    judge = start()
+    await until_ready(judge)
+    engine.page, engine.failure = "running 0\nserved 1\nfailed 3\n", "status 500"
+    clock.advance(5)
+    await until_reason(judge, Reason.GENERATION_FAILED)
+    assert engine.asked == 2
 
 
 async def test_a_judge_that_ends_leaves_no_question_behind(engine: OwnEngine, start: Start) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
+from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch, TrafficMetrics
 from rayfleet.model.errors import FieldError, RayfleetError
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems
@@ -163,6 +163,9 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("its_image_and_its_ray_are_named", "any Ray", planning(lambda plan, _: replace(plan, ray_version="2"))),
     ("the_sidecar_can_ask_it", "no root", probing(health_path="health")),
     ("the_sidecar_can_ask_it", "an address", probing(metrics_path="http://localhost/metrics")),
+    ("its_series_can_be_told_to_the_sidecar", "two in one", probing(traffic=TrafficMetrics(running=("a b",)))),
+    ("its_series_can_be_told_to_the_sidecar", "half a label", probing(traffic=TrafficMetrics(running=("a{b=c}",)))),
+    ("its_series_can_be_told_to_the_sidecar", "steps of what", probing(traffic=TrafficMetrics(steps=("a",)))),
     ("its_ports_are_its_own", "the sidecar's", probing(port=8080)),
     ("its_ports_are_its_own", "Ray's", probing(nodes_port=6379)),
     ("its_ports_are_its_own", "the node manager's", probing(nodes_port=6380)),

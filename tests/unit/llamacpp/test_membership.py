@@ -15,10 +15,12 @@ from rayfleet_llamacpp.membership import (
     SlotState,
     alive_addresses,
     dead_addresses,
+    free_node,
+    is_alive,
     judge,
     neighbours,
 )
-from rayfleet_llamacpp.page import counters, merged, parse_page, render_page
+from rayfleet_llamacpp.page import counters, merged, parse_page, render_page, steps_taken
 from rayfleet_llamacpp.pick import least_busy
 from rayfleet_llamacpp.wire import openai_error, requested_model, split_events
 
@@ -100,6 +102,33 @@ def test_a_replaced_node_is_not_dead() -> None:
     assert dead_addresses(nodes) == ("10.0.0.2",)
 
 
+@pytest.mark.parametrize(
+    ("slots", "nodes", "address"),
+    [
+        ((), BOTH, "10.0.0.0"),
+        ((serving(0),), BOTH, "10.0.0.1"),
+        ((Slot(index=0).moved(SlotState.LOADING, node="10.0.0.0"), Slot(index=1)), BOTH, "10.0.0.1"),
+        ((serving(0), serving(1)), BOTH, None),
+        ((serving(0), LOST), BOTH, "10.0.0.1"),  # what is lost has no node any more
+        ((serving(0),), (BOTH[0], node("10.0.0.1", is_alive=False)), None),
+        ((serving(0),), (BOTH[0], node("10.0.0.1", is_alive=False), BOTH[1]), "10.0.0.1"),
+    ],
+)
+def test_a_server_gets_a_live_node_of_its_own(
+    slots: tuple[Slot, ...], nodes: tuple[RayNode, ...], address: str | None
+) -> None:
+    free = free_node(nodes, slots)
+    assert (free.address if free else None) == address
+    assert free is None or free.is_alive
+
+
+def test_a_node_that_came_after_another_at_its_address_is_not_that_one() -> None:
+    dead, successor = node("10.0.0.1", is_alive=False), node("10.0.0.1")
+    assert not is_alive((dead, successor), dead.identity)
+    assert is_alive((dead, successor), successor.identity)
+    assert not is_alive((), successor.identity)
+
+
 def test_nodes_of_one_machine_share_its_cores() -> None:
     nodes = (
         node("a", machine="x"),
@@ -137,6 +166,11 @@ def test_pages_are_summed_and_averages_made_anew() -> None:
     assert both["llamacpp:tokens_predicted_total"] == 2 * 2769
     assert both["llamacpp:n_tokens_max"] == 137
     assert both["llamacpp:predicted_tokens_seconds"] == pytest.approx(2769 / 106.898)
+
+
+def test_a_servers_steps_grow_with_its_calls_of_the_model_and_with_its_prompts() -> None:
+    assert steps_taken(PAGE) == 850 + 124
+    assert steps_taken(merged(())) == 0
 
 
 def test_a_lost_servers_counters_stay_in_the_sums_and_its_gauges_do_not() -> None:

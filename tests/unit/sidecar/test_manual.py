@@ -23,7 +23,7 @@ def test_every_reason_is_told() -> None:
 def test_every_metric_is_told() -> None:
     now = HandClock()()
     judge = SimpleNamespace(judgement=first_judgement(now), transitions=0, errors=0, generations={"ok": 0, "failed": 0})
-    page = own_page(judge, "vllm", now, has_engine_page=True)
+    page = own_page(judge, "vllm", now, has_engine_page=True, in_flight=0)
     names = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     assert {cell for cell in first_cells() if cell.startswith("rayfleet_")} == names
     assert set(re.findall(r"^(rayfleet_\w+)\{", page, re.MULTILINE)) == names
@@ -35,4 +35,7 @@ def test_the_times_told_are_the_settings() -> None:
     assert f"ends after {settings.answer_limit.total_seconds():g} s" in text
     assert f"older than {settings.rules.stale_after.total_seconds():g} s" in text
     assert f"refused for {settings.rules.shortest_refusal.total_seconds():g} s at least" in text
+    assert f"are read every {settings.traffic_period.total_seconds():g} s" in text
+    assert f"no step for {settings.rules.stall_after.total_seconds():g} s" in text
+    assert f"After {settings.rules.suspicious_failures} generations" in text
     assert f"at most {settings.token_limit.total_seconds():g} s" in text

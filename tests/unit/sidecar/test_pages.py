@@ -22,6 +22,7 @@ DATA = Path(__file__).parents[2] / "data"
         ('{"running": 3}', ""),
         ("a 1\nb{x=", ""),
         ("rayfleet_sidecar_engine_ready 1\n", ""),
+        ("rayfleet_requests_in_flight 1\n", ""),
         ("# TYPE rayfleet_sidecar_engine_ready gauge\n", ""),
         ("# HELP rayfleet_sidecar_engine_ready\n", ""),
         ("", ""),
@@ -37,10 +38,10 @@ def test_a_recorded_page_of_a_real_engine_is_usable(name: str) -> None:
     assert usable_page(page).count("\n") > 10
 
 
-def _own_samples(now: Moment, engine: str = "vllm") -> dict[tuple[str, ...], float]:
+def _own_samples(now: Moment, engine: str = "vllm", in_flight: int | None = 5) -> dict[tuple[str, ...], float]:
     generations = {"ok": 3, "failed": 1}
     judge = SimpleNamespace(judgement=first_judgement(HandClock()()), transitions=4, errors=2, generations=generations)
-    families = text_string_to_metric_families(own_page(judge, engine, now, has_engine_page=True))
+    families = text_string_to_metric_families(own_page(judge, engine, now, has_engine_page=True, in_flight=in_flight))
     return {
         (sample.name.removeprefix("rayfleet_sidecar_"), *sample.labels.values()): sample.value
         for family in families
@@ -59,7 +60,12 @@ def test_the_own_page_tells_the_judgement_and_the_counts() -> None:
     assert samples["transitions_total", "vllm"] == 4
     assert samples["judge_errors_total", "vllm"] == 2
     assert samples["engine_page_up", "vllm"] == 1
+    assert samples["rayfleet_requests_in_flight", "vllm"] == 5
     assert (samples["generations_total", "vllm", "ok"], samples["generations_total", "vllm", "failed"]) == (3, 1)
+
+
+def test_requests_that_cannot_be_told_are_not_on_the_page() -> None:
+    assert not any("in_flight" in key[0] for key in _own_samples(HandClock()(), in_flight=None))
 
 
 def test_an_engines_name_with_marks_of_the_format_stays_one_name() -> None:

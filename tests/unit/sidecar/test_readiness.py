@@ -32,6 +32,8 @@ UNWELL = Observation(answer=Answer.UNWELL, detail="Loading model")
 LATE = Observation(answer=Answer.LATE, detail="no answer within 1 s", alive_nodes=2)
 NODES_LATE = Observation(answer=Answer.OK, are_nodes_late=True)
 NODE_LOST = Observation(answer=Answer.OK, alive_nodes=1)
+STALLED_REQUESTS = replace(WELL, stalled_for=timedelta(seconds=120))
+THREE_FAILURES = replace(WELL, failures=3)
 STEP_SECONDS = 2.0  # longer than any refusal is held
 
 
@@ -197,6 +199,52 @@ def test_a_verdict_tells_the_judgement() -> None:
     )
 
 
+def test_a_ready_engine_whose_requests_do_not_get_on_is_not_ready_and_says_so() -> None:
+    assert _after(WELL, "", replace(WELL, stalled_for=timedelta(seconds=119.9))).is_ready
+    judgement = _after(WELL, "", STALLED_REQUESTS)
+    assert (judgement.reason, judgement.is_ready) == (Reason.ENGINE_STALLED, False)
+    assert judgement.message == "requests are running, and the engine has taken no step for 120 s"
+
+
+def test_a_stall_lasts_as_long_as_it_is_seen_and_its_end_wants_a_token() -> None:
+    assert _after(WELL, "", STALLED_REQUESTS, STALLED_REQUESTS).reason is Reason.ENGINE_STALLED
+    assert _after(WELL, "", STALLED_REQUESTS, WELL).reason is Reason.WARMING
+    assert _after(WELL, "", STALLED_REQUESTS, WELL, "").is_ready
+
+
+def test_a_first_token_that_takes_long_is_no_stall() -> None:
+    assert _after(WELL, STALLED_REQUESTS).reason is Reason.WARMING
+
+
+def test_no_stall_is_seen_when_none_is_looked_for() -> None:
+    rules = replace(TWO_NODES, stall_after=timedelta())
+    assert _after(WELL, "", replace(WELL, stalled_for=timedelta(days=1)), rules=rules).is_ready
+
+
+def test_an_engine_that_fails_its_clients_stays_ready_until_a_token_fails_too() -> None:
+    suspect, action = _looked(_after(WELL, ""), THREE_FAILURES, 6)
+    assert (suspect.is_ready, action) == (True, TokenAction.ASK)
+    failed = with_generation(suspect, "status 500", _at(7))
+    assert (failed.reason, failed.lost_at) == (Reason.GENERATION_FAILED, _at(7).steady)
+    assert not judged(failed, THREE_FAILURES, TWO_NODES, _at(8)).is_ready
+
+
+def test_two_failures_are_no_suspicion() -> None:
+    assert _looked(_after(WELL, ""), replace(WELL, failures=2), 6)[1] is TokenAction.WAIT
+
+
+def test_a_token_excuses_the_failures_before_it_and_no_later_ones() -> None:
+    excused = _after(WELL, "", THREE_FAILURES, "")
+    assert (excused.reason, excused.is_suspect) == (Reason.READY, False)
+    assert _looked(excused, replace(WELL, failures=5), 10)[1] is TokenAction.WAIT
+    assert _looked(excused, replace(WELL, failures=6), 10)[1] is TokenAction.ASK
+
+
+def test_failures_that_are_counted_anew_are_excused_no_longer() -> None:
+    anew = judged(_after(WELL, "", THREE_FAILURES, ""), WELL, TWO_NODES, _at(9))
+    assert _looked(anew, THREE_FAILURES, 10)[1] is TokenAction.ASK
+
+
 def test_a_clock_on_the_wall_that_jumps_moves_no_refusal() -> None:
     lost = judged(_after(WELL, ""), UNWELL, TWO_NODES, _at(10))
     well = judged(lost, WELL, TWO_NODES, _at(11))
@@ -215,7 +263,7 @@ def _every_step() -> Iterator[tuple[Judgement, Judgement]]:
         Observation(answer=answer, alive_nodes=alive, are_nodes_late=are_late)
         for answer in Answer
         for alive, are_late in ((None, False), (None, True), (1, False), (2, False))
-    ]
+    ] + [STALLED_REQUESTS, THREE_FAILURES]
     known = {_timeless(first_judgement(_at(0)))}
     ahead = list(known)
     while ahead:

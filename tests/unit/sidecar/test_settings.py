@@ -1,9 +1,11 @@
 """The sidecar's flags and environment (rayfleet_sidecar.settings)."""
 
 from dataclasses import fields
+from datetime import timedelta
 
 import pytest
 
+from rayfleet.model.engine import TrafficMetrics
 from rayfleet.model.errors import SettingsError
 from rayfleet_sidecar.settings import SidecarSettings, read_settings
 
@@ -23,6 +25,8 @@ def test_every_flag_arrives_in_its_field() -> None:
         "--model": "smollm2",
         "--expected-ray-nodes": "2",
         "--ray-nodes-url": "http://a:2/nodes",
+        "--linger-seconds": "70",
+        "--running-metrics": 'a:running{x="1"} b',
     }
     settings = read_settings([word for pair in arguments.items() for word in pair], {})
     changed = {
@@ -31,7 +35,19 @@ def test_every_flag_arrives_in_its_field() -> None:
     assert len(changed) == len(arguments)
     assert (settings.host, settings.port, settings.engine, settings.model) == ("127.0.0.9", 9, "vllm", "smollm2")
     assert (settings.engine_url, settings.health_path, settings.metrics_path) == ("http://a:1", "/h", "/m")
+    assert settings.linger == timedelta(seconds=70)
+    assert settings.traffic == TrafficMetrics(running=('a:running{x="1"}', "b"))
     assert (settings.rules.expected_nodes, settings.nodes_url) == (2, "http://a:2/nodes")
+
+
+def test_each_traffic_flag_arrives_in_its_field() -> None:
+    names = [each.name for each in fields(TrafficMetrics)]
+    settings = read_settings([f"--{name}-metrics={name}:a" for name in names], {})
+    assert settings.traffic == TrafficMetrics(**{name: (f"{name}:a",) for name in names})
+
+
+def test_a_stall_is_a_rule_and_can_be_left_unseen() -> None:
+    assert read_settings(["--stall-seconds", "0"], {}).rules.stall_after == timedelta()
 
 
 def test_the_peers_environment_is_read_and_flags_win() -> None:
@@ -52,6 +68,8 @@ def test_the_engines_key_comes_by_the_environment_and_is_never_printed() -> None
     [
         (["--expected-ray-nodes", "-1"], "--expected-ray-nodes: -1 is negative"),
         (["--expected-ray-nodes", "2"], "--expected-ray-nodes without --ray-nodes-url"),
+        (["--stall-seconds", "-1"], "--stall-seconds: -1 is negative"),
+        (["--linger-seconds", "-1"], "--linger-seconds: -1 is negative"),
         (["--port", "0"], "--port: 0 is not a port"),
         (["--engine-url", "127.0.0.1:8000"], "--engine-url: '127.0.0.1:8000' is no URL"),
         (["--engine-url", "http://a:99999"], "--engine-url: 'http://a:99999' is no URL"),

@@ -16,6 +16,7 @@ from rayfleet.testing.suites.engine.tested import TestedEngine
 SECRET = "a-token-that-must-not-be-written-down"  # noqa: S105 - a test's own
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|API_?KEY", re.IGNORECASE)
 _EVERY_ADDRESS = re.compile(r"(?<![\d.])0\.0\.0\.0(?![\d.])|\[::\]")
+_SERIES = re.compile(r'[a-zA-Z_:][\w:]*(\{\w+="[^"\s,]*"(,\w+="[^"\s,]*")*\})?')
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9./_-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
 # Set by Kubernetes, by KubeRay or by rayfleet in every Ray container.
 _VARIABLE_OF_OTHERS = re.compile(r"POD_IP|FQ_RAY_IP|RAY_(IP|PORT|ADDRESS|AUTH_.*|CLUSTER_NAME)|KUBERAY_.*")
@@ -61,6 +62,14 @@ class AnswerChecks(TestedEngine):
         for plan in self.plans():
             for path in (plan.probe.health_path, plan.probe.metrics_path, plan.probe.nodes_path):
                 assert re.fullmatch(r"/[\w./-]*", path), path
+
+    def test_its_series_can_be_told_to_the_sidecar(self) -> None:
+        """Names with perhaps some labels, as the metrics page writes them; a space would part one in two."""
+        for plan in self.plans():
+            traffic = plan.probe.traffic
+            for series in (*traffic.running, *traffic.waiting, *traffic.steps, *traffic.served, *traffic.failed):
+                assert _SERIES.fullmatch(series), series
+            assert traffic.running or not traffic.steps, "steps are compared with what runs"
 
     def test_its_ports_are_its_own(self) -> None:
         """Ray's daemons, the sidecar and the engine share one address."""

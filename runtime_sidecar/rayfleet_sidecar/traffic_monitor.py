@@ -1,0 +1,60 @@
+"""Reads the engine's metrics now and then and remembers what they told of its requests; what it means is traffic.py's.
+
+A page that cannot be had tells nothing: neither that requests get on nor that they do not.
+"""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from rayfleet_sidecar.clock import Clock
+from rayfleet_sidecar.readiness import Moment
+from rayfleet_sidecar.settings import SidecarSettings
+from rayfleet_sidecar.traffic import Traffic, Watched, read_traffic, stalled_for, watched
+
+
+class Pages(Protocol):
+    """Where the engine's page comes from."""
+
+    async def metrics_page(self) -> str:
+        """Return the page, empty when it cannot be had; ends within a limit of its own."""
+        ...
+
+
+class TrafficMonitor:
+    """``in_flight`` is the number of requests when it was last read, the same since ``since``; None before that."""
+
+    def __init__(self, engine: Pages, settings: SidecarSettings, clock: Clock) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._watched = Watched()
+        self._due = timedelta.min
+        self.in_flight: int | None = None
+        self.since: datetime = clock().date
+
+    @property
+    def failures(self) -> int:
+        """Generations that have failed since one ended well."""
+        return self._watched.failures
+
+    def stalled_for(self, now: Moment) -> timedelta:
+        """Return how long running requests have not got on, as far as pages have told; zero when they do."""
+        return stalled_for(self._watched, now.steady)
+
+    async def read_when_due(self) -> None:
+        """Read the page if its time has come and its requests can be told from it."""
+        now = self._clock().steady
+        if self._settings.traffic.running and now >= self._due:
+            self._due = now + self._settings.traffic_period
+            self.take(await self._engine.metrics_page())
+
+    def take(self, page: str) -> Traffic | None:
+        """Take in a page that was read just now; return what it tells of the requests, None when nothing."""
+        traffic = read_traffic(page, self._settings.traffic)
+        if traffic is None:
+            return None
+        now = self._clock()
+        self._watched = watched(self._watched, traffic, now.steady)
+        if traffic.in_flight != self.in_flight:
+            self.in_flight, self.since = traffic.in_flight, now.date
+        return traffic
