@@ -15,6 +15,7 @@ from rayfleet.manifest.template import encode_template, selector_errors
 from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
+from rayfleet.model.policies import Drain
 from rayfleet.model.serving import Serving
 from rayfleet.planning.render import fleet_template, render_template
 from rayfleet.plugin.contracts import Engine, ModelFormat
@@ -110,7 +111,7 @@ def test_what_the_manifest_names_wins_over_the_engines_choice() -> None:
     serving = replace(serving_of(fleet), image="example/mine:2", ray_version="2.40.0", environment=own)
     plan = engine.launch_plan(serving)
     worker = replace(plan.worker, environment={"MODEL": "the engine's", "KEPT": "1"})
-    spec = render_template(serving, replace(plan, worker=worker), fleet.meta).spec
+    spec = render_template(serving, replace(plan, worker=worker), fleet.meta, Drain()).spec
     assert spec["rayVersion"] == "2.40.0"
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         ray = group["template"]["spec"]["containers"][0]

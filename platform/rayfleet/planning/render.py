@@ -8,16 +8,19 @@ authentication where Ray has it (2.52).
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 
 from rayfleet import __version__
 from rayfleet.manifest.fleet import serving_labels
-from rayfleet.model.engine import LaunchPlan, NodeLaunch
+from rayfleet.model.engine import LaunchPlan, NodeLaunch, TrafficMetrics
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.policies import Drain
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.model.serving import NodeResources, Serving
 from rayfleet.objects.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
+from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
 
@@ -28,14 +31,6 @@ RAY_PORTS: Mapping[str, int] = {"gcs-server": GCS_PORT, "client": 10001, "dashbo
 SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
 WORKER_GROUP = "workers"
 _TOKEN_RAY_VERSION = (2, 52)
-
-# How a replica that is to go finishes its requests. Its head leaves the Service the moment it is deleted; the head
-# waits until gateways have seen that, then the engine drains. Workers get their SIGTERM at the same time as the head,
-# so they wait for its engine to end.
-LAME_DUCK_SECONDS = 2
-GRACE_SECONDS = 60
-_HEAD_PRE_STOP = f"sleep {LAME_DUCK_SECONDS}"
-_WORKER_PRE_STOP = 'while timeout 1 bash -c "exec 3<>/dev/tcp/$FQ_RAY_IP/{port}" 2>/dev/null; do sleep 0.2; done'
 
 _RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 # A lost node is known in about 1 + 3 x 2 seconds; Ray's own default is half a minute.
@@ -57,10 +52,10 @@ def fleet_template(fleet: Fleet, engines: Mapping[str, Engine]) -> RayClusterTem
     serving = fleet.spec.serving
     assert serving is not None, "a decoded fleet has a template or a serving part"
     engine = checked_engine(fleet, serving, engines)
-    return render_template(serving, engine.launch_plan(serving), fleet.meta)
+    return render_template(serving, engine.launch_plan(serving), fleet.meta, fleet.spec.drain)
 
 
-def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta) -> RayClusterTemplate:
+def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta, drain: Drain) -> RayClusterTemplate:
     """Return the RayCluster template of one replica: a head with the sidecar, and ``nodes - 1`` workers."""
     version = serving.ray_version or plan.ray_version
     spec: Json = {"rayVersion": version}
@@ -68,7 +63,9 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta) -> Ra
         spec["authOptions"] = {"mode": "token"}
     spec["headGroupSpec"] = {
         "rayStartParams": _start_params(plan.head),
-        "template": _pod_template(serving, [_head_container(serving, plan), _sidecar(serving, plan)]),
+        "template": _pod_template(
+            serving, [_head_container(serving, plan, drain), _sidecar(serving, plan, drain)], drain
+        ),
     }
     if serving.nodes > 1:
         workers = serving.nodes - 1
@@ -79,7 +76,7 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta) -> Ra
                 "minReplicas": workers,
                 "maxReplicas": workers,
                 "rayStartParams": _start_params(plan.worker),
-                "template": _pod_template(serving, [_worker_container(serving, plan)]),
+                "template": _pod_template(serving, [_worker_container(serving, plan, drain)], drain),
             }
         ]
     labels = serving_labels(fleet, serving.served_model_name)
@@ -93,12 +90,12 @@ def _start_params(launch: NodeLaunch) -> Json:
     return {**frame, **launch.ray_start_params}
 
 
-def _pod_template(serving: Serving, containers: list[ReadOnlyJson]) -> Json:
-    spec: Json = {"terminationGracePeriodSeconds": GRACE_SECONDS, "containers": containers}
+def _pod_template(serving: Serving, containers: list[ReadOnlyJson], drain: Drain) -> Json:
+    spec: Json = {"terminationGracePeriodSeconds": grace_seconds(drain.timeout_seconds), "containers": containers}
     return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": spec}
 
 
-def _head_container(serving: Serving, plan: LaunchPlan) -> Json:
+def _head_container(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
     ports = {**RAY_PORTS, "serve": plan.probe.port}
     environment = {**_RAY_ENVIRONMENT, **_HEAD_ENVIRONMENT, **plan.head.environment, **serving.environment}
     return {
@@ -106,18 +103,18 @@ def _head_container(serving: Serving, plan: LaunchPlan) -> Json:
         "env": _environment(environment),
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         **_ray_probes(GCS_PORT),
-        **_pre_stop(_HEAD_PRE_STOP),
+        "lifecycle": head_hook(drain.timeout_seconds),
     }
 
 
-def _worker_container(serving: Serving, plan: LaunchPlan) -> Json:
+def _worker_container(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
     environment = {**_RAY_ENVIRONMENT, **plan.worker.environment, **serving.environment}
     return {
         **_ray_container("ray-worker", serving, plan, plan.worker.script),
         "env": _environment(environment),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         **_ray_probes(NODE_MANAGER_PORT),
-        **_pre_stop(_WORKER_PRE_STOP.format(port=plan.probe.port)),
+        "lifecycle": worker_hook(drain.timeout_seconds),
     }
 
 
@@ -134,7 +131,7 @@ def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -
     return container
 
 
-def _sidecar(serving: Serving, plan: LaunchPlan) -> Json:
+def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
     probe = plan.probe
     return {
         "name": "rayfleet-sidecar",
@@ -150,6 +147,8 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> Json:
             f"--model={serving.served_model_name}",
             f"--expected-ray-nodes={serving.nodes}",
             f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
+            f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
+            *_traffic_flags(probe.traffic),
         ],
         "env": _environment({}),
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
@@ -172,6 +171,12 @@ def _sidecar(serving: Serving, plan: LaunchPlan) -> Json:
     }
 
 
+def _traffic_flags(traffic: TrafficMetrics) -> list[str]:
+    """Return which of the engine's metrics tell of its requests, as the sidecar's flags."""
+    series = {each.name: getattr(traffic, each.name) for each in fields(traffic)}
+    return [f"--{name}-metrics={' '.join(values)}" for name, values in series.items() if values]
+
+
 def _ray_probes(port: int) -> Json:
     """Return probes of Ray's daemon: ready at once when it listens, restarted after two minutes of silence."""
     return {
@@ -183,10 +188,6 @@ def _ray_probes(port: int) -> Json:
             "failureThreshold": 24,
         },
     }
-
-
-def _pre_stop(script: str) -> Json:
-    return {"lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", script]}}}}
 
 
 def _environment(values: Mapping[str, str]) -> list[Json]:

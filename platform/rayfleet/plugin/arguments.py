@@ -11,7 +11,7 @@ from rayfleet.model.errors import FieldError
 
 PATH = "spec.serving.args"
 OF_THE_PLAN = "is set by rayfleet from the other fields of spec.serving"
-# A pod is killed 60 s after it was told to end; the head waits for gateways first, and Ray wants some seconds too.
+# A pod is killed 60 s after its drain; the head has waited for gateways before it, and Ray wants some seconds too.
 MOST_DRAIN_SECONDS = 40
 
 _ENDS_AT_ONCE = MappingProxyType(dict.fromkeys(("-h", "--help"), "would end the engine at once"))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from rayfleet.planning.render import GRACE_SECONDS, LAME_DUCK_SECONDS
+from rayfleet.planning.drain_hooks import ENDING_SECONDS, LAME_DUCK_SECONDS
 from rayfleet.testing.launching import POD_IP
 from rayfleet.testing.suites.engine.tested import TestedEngine
 
@@ -65,4 +65,4 @@ class ArgumentChecks(TestedEngine):
             longest = next(drain for drain in reversed(drains) if not self.engine.problems(drain))
         killed_after = self.killed_after(longest, tmp_path)
         assert killed_after > float(longest.arguments[-1] if longest.arguments else 0)
-        assert LAME_DUCK_SECONDS + killed_after + _RAY_SECONDS <= GRACE_SECONDS
+        assert LAME_DUCK_SECONDS + killed_after + _RAY_SECONDS <= ENDING_SECONDS

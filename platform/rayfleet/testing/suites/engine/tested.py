@@ -14,6 +14,7 @@ from rayfleet.manifest.serving import encode_serving
 from rayfleet.model.engine import LaunchPlan, NodeLaunch
 from rayfleet.model.fleet import RayClusterTemplate
 from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.policies import Drain
 from rayfleet.model.serving import Serving
 from rayfleet.planning.render import render_template
 from rayfleet.plugin.contracts import Engine
@@ -91,7 +92,7 @@ class TestedEngine:
 
     def rendered(self, serving: Serving) -> RayClusterTemplate:
         """Return the template of a replica."""
-        return render_template(serving, self.engine.launch_plan(serving), ObjectMeta(name="tested"))
+        return render_template(serving, self.engine.launch_plan(serving), ObjectMeta(name="tested"), Drain())
 
     def asked_anew(self, serving: Serving, seed: str) -> AskedAnew:
         """Return what the engine says in a process of its own.
