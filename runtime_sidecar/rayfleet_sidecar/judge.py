@@ -86,7 +86,7 @@ class Judge:
         rules, now = self._settings.rules, self._clock()
         observation = replace(
             look.result(),
-            stalled_for=self.traffic.stalled_for(now),
+            stalled_for=self.traffic.stalled_for,
             failures=self.traffic.failures,
         )
         self._take(judged(self.judgement, observation, rules, now))

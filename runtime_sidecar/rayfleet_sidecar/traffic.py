@@ -46,10 +46,12 @@ class Standstill:
 class Watched:
     """What the readings so far have shown.
 
-    ``busy`` is what has requests running, by its labels. ``served`` and ``failed`` are the counters as they stood when
-    a generation was last seen to end well; None before the first reading.
+    ``busy`` is what has requests running, by its labels, as of the newest reading (``read_at``, steady clock).
+    ``served`` and ``failed`` are the counters as they stood when a generation was last seen to end well; None before
+    the first reading.
     """
 
+    read_at: timedelta = timedelta()
     busy: Mapping[str, Standstill] = field(default_factory=dict)
     served: float | None = None
     failed: float = 0
@@ -80,14 +82,17 @@ def watched(before: Watched, traffic: Traffic, now: timedelta) -> Watched:
     }
     is_anew = before.served is None or traffic.served != before.served or traffic.failed < before.failed
     if is_anew:
-        return Watched(busy=busy, served=traffic.served, failed=traffic.failed)
+        return Watched(read_at=now, busy=busy, served=traffic.served, failed=traffic.failed)
     failures = round(traffic.failed - before.failed)
-    return Watched(busy=busy, served=before.served, failed=before.failed, failures=failures)
+    return Watched(read_at=now, busy=busy, served=before.served, failed=before.failed, failures=failures)
 
 
-def stalled_for(seen: Watched, now: timedelta) -> timedelta:
-    """Return how long the part that stands still longest has done so; zero when none does."""
-    return max((now - part.since for part in seen.busy.values()), default=timedelta())
+def stalled_for(seen: Watched) -> timedelta:
+    """Return how long the part that stands still longest was seen to do so; zero when none does.
+
+    Time that passes without a reading is no proof: an engine that is busy may be late with its page.
+    """
+    return max((seen.read_at - part.since for part in seen.busy.values()), default=timedelta())
 
 
 def _standstill(before: Standstill | None, steps: float, now: timedelta) -> Standstill:

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from rayfleet_sidecar.clock import Clock
-from rayfleet_sidecar.readiness import Moment
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.traffic import Traffic, Watched, read_traffic, stalled_for, watched
 
@@ -37,9 +36,10 @@ class TrafficMonitor:
         """Generations that have failed since one ended well."""
         return self._watched.failures
 
-    def stalled_for(self, now: Moment) -> timedelta:
-        """Return how long running requests have not got on, as far as pages have told; zero when they do."""
-        return stalled_for(self._watched, now.steady)
+    @property
+    def stalled_for(self) -> timedelta:
+        """How long running requests have not got on, as far as pages have told; zero when they do."""
+        return stalled_for(self._watched)
 
     async def read_when_due(self) -> None:
         """Read the page if its time has come and its requests can be told from it."""

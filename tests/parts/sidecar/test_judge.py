@@ -180,14 +180,22 @@ async def test_requests_that_do_not_get_on_end_a_readiness(engine: OwnEngine, st
     engine.page = "running 2\nsteps 7\n"
     judge = start()
     await until_ready(judge)
-    for _ in range(2):  # seen at the beginning of a span and at its end
-        clock.advance(120)
-        await looked(engine)
+    clock.advance(120)
     await until_reason(judge, Reason.ENGINE_STALLED)
     engine.page = "running 2\nsteps 8\n"
     clock.advance(5)
     await until_ready(judge)
     assert engine.asked == 2
+
+
+async def test_a_page_that_does_not_come_is_no_stall(engine: OwnEngine, start: Start, clock: HandClock) -> None:
+    engine.page = "running 2\nsteps 7\n"
+    judge = start()
+    await until_ready(judge)
+    engine.page = ""
+    clock.advance(1000)
+    await looked(engine)
+    assert judge.verdict().is_ready
 
 
 async def test_generations_that_fail_are_tried_by_a_token(engine: OwnEngine, start: Start, clock: HandClock) -> None:

@@ -73,27 +73,28 @@ def _part(running: float, steps: float) -> Traffic:
 @pytest.mark.parametrize(
     ("readings", "seconds"),
     [
-        ([(0, _part(1, 5))], 100),
-        ([(0, _part(1, 5)), (60, _part(1, 5))], 100),
-        ([(0, _part(1, 5)), (60, _part(3, 5))], 100),  # more requests are no step
-        ([(0, _part(1, 5)), (60, _part(1, 6))], 40),  # a step
-        ([(0, _part(1, 5)), (60, _part(1, 2))], 40),  # counted anew: another process
-        ([(0, _part(1, 5)), (60, _part(0, 5))], 0),  # nothing to do
-        ([(0, _part(1, 5)), (60, _part(0, 5)), (70, _part(1, 5))], 30),  # a request that has just come
+        ([(0, _part(1, 5))], 0),  # one reading shows no span
+        ([(0, _part(1, 5)), (60, _part(1, 5))], 60),
+        ([(0, _part(1, 5)), (60, _part(3, 5))], 60),  # more requests are no step
+        ([(0, _part(1, 5)), (60, _part(1, 6))], 0),  # a step
+        ([(0, _part(1, 5)), (60, _part(1, 6)), (90, _part(1, 6))], 30),
+        ([(0, _part(1, 5)), (60, _part(1, 2)), (90, _part(1, 2))], 30),  # counted anew: another process
+        ([(0, _part(1, 5)), (60, _part(0, 5)), (90, _part(0, 5))], 0),  # nothing to do
+        ([(0, _part(1, 5)), (60, _part(0, 5)), (70, _part(1, 5)), (90, _part(1, 5))], 20),  # one that has just come
         ([(0, _part(0, 5))], 0),
-        ([(0, Traffic(running={"a": 1}))], 0),  # an engine that does not count steps
+        ([(0, Traffic(running={"a": 1})), (60, Traffic(running={"a": 1}))], 0),  # an engine that does not count steps
         ([], 0),
     ],
 )
 def test_a_stall_is_as_old_as_its_first_reading(readings: list[tuple[float, Traffic]], seconds: float) -> None:
-    assert stalled_for(_seen(*readings), _seconds(100)) == _seconds(seconds)
+    assert stalled_for(_seen(*readings)) == _seconds(seconds)
 
 
 def test_a_part_that_stands_still_is_seen_beside_one_that_works() -> None:
     def page(steps_of_b: float) -> Traffic:
         return Traffic(running={"a": 1, "b": 1}, steps={"a": 5, "b": steps_of_b})
 
-    assert stalled_for(_seen((0, page(1)), (50, page(2)), (90, page(3))), _seconds(100)) == _seconds(100)
+    assert stalled_for(_seen((0, page(1)), (50, page(2)), (90, page(3)))) == _seconds(90)
 
 
 @pytest.mark.parametrize(
