@@ -59,7 +59,7 @@ ROOMS_OF_OBJECTS = frozenset(
     }
 )
 KEY_READS = {
-    "rayfleet.cli": 44,
+    "rayfleet.cli": 31,
     "rayfleet.controllers": 1,
     "rayfleet.kube": 72,
     "rayfleet.local.endpoints": 40,

@@ -16,7 +16,8 @@ import click
 
 from rayfleet.cli.first_answer import first_answer, wait_until_ready
 from rayfleet.cli.phases import Phases
-from rayfleet.cli.target import Target
+from rayfleet.cli.settings import read_cli_settings
+from rayfleet.local.folders import cluster_folders
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import FLEETS, NAMESPACES
@@ -73,9 +74,8 @@ async def _running(options: UpOptions, phases: Phases) -> "AsyncIterator[Launche
     from rayfleet.local.supervisor.settings import SupervisorSettings
     from rayfleet.local.up.launch import launch, stop
 
-    target = Target(kubeconfig=None, name=options.name, namespace="default")
     settings = SupervisorSettings(
-        root=target.folders.root,
+        root=cluster_folders(read_cli_settings().state_home, options.name).root,
         name=options.name,
         api_port=options.api_port,
         gateway_port=options.gateway_port,

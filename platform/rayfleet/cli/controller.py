@@ -62,7 +62,7 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     identity = f"{platform.node()}-{os.getpid()}"
     await run_controllers(
         ControllerSettings(
-            kubeconfig=Path(kubeconfig) if kubeconfig else settings.kubeconfig,
+            kubeconfig=(Path(kubeconfig),) if kubeconfig else settings.kubeconfig or None,
             context=context,
             namespace=namespace,
             lease=lease_settings(lease_namespace, identity) if leader_election else None,

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import click
 
-from rayfleet.cli.kinds import split_reference
+from rayfleet.cli.durations import age
+from rayfleet.cli.kinds import named_references
 from rayfleet.cli.target import Target, run, target_options
-from rayfleet.model.errors import SettingsError
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import EVENTS
 from rayfleet.objects.conditions import conditions_of
+from rayfleet.objects.events import EventFacts, by_age, decode_event
 from rayfleet.objects.meta import labels_of, name_of, namespace_of, uid_of
 from rayfleet.objects.owners import owners_of
 from rayfleet.objects.parts import part
@@ -27,16 +28,13 @@ async def describe_command(what: tuple[str, ...], target: Target) -> None:
     \b
     rayfleet describe rcf/smollm2
     """
-    resource, names = split_reference(what)
-    if not names:
-        raise SettingsError(
-            f"name one of the {resource.plural}", way_out=f"`rayfleet get {resource.plural}` lists them."
-        )
-    async with target.client() as client:
-        for name in names:
-            shown = await client.get(resource, name, target.namespace if resource.is_namespaced else None)
+    chosen = named_references(what, "rayfleet describe rcf/NAME")
+    async with target.session() as session:
+        for each in chosen:
+            key = session.key(each.resource, each.name)
+            shown = await session.client.get(each.resource, key.name, key.namespace)
             selector = f"involvedObject.uid={uid_of(shown)}"
-            events = await client.list(EVENTS, target.namespace or None, field_selector=selector)
+            events = await session.client.list(EVENTS, key.namespace or None, field_selector=selector)
             click.echo("\n".join(described(shown, events.items, datetime.now(UTC))))
 
 
@@ -56,36 +54,16 @@ def described(shown: ReadOnlyJson, events: Iterable[ReadOnlyJson], now: datetime
     conditions = conditions_of(shown)
     if conditions:
         lines += ["Conditions:", *(_condition_line(entry, now) for entry in conditions)]
-    rows = [_event_line(event, now) for event in sorted(events, key=_last_seen)]
+    rows = [_event_line(event, now) for event in by_age(map(decode_event, events))]
     return [*lines, "Events:", *(rows or ["  <none>"])]
 
 
-def age(since: str | None, now: datetime) -> str:
-    """Return how long ago in kubectl's short form: ``5s``, ``12m``, ``3h``, ``2d``; ``<unknown>`` without a time."""
-    moment = decode_time(since)
-    if moment is None:
-        return "<unknown>"
-    seconds = max(0, int((now - moment).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
 def _condition_line(entry: ReadOnlyJson, now: datetime) -> str:
-    since = age(entry.get("lastTransitionTime"), now)
+    since = age(decode_time(entry.get("lastTransitionTime")), now)
     stated = f"{entry['type']}={entry['status']}  {entry.get('reason', '')}"
     return f"  {stated}  ({since})  {entry.get('message', '')}".rstrip()
 
 
-def _event_line(event: ReadOnlyJson, now: datetime) -> str:
-    count = event.get("count") or 1
-    times = f" x{count}" if count > 1 else ""
-    since = age(_last_seen(event) or None, now)
-    return f"  {since:>9}{times}  {event.get('type')}  {event.get('reason')}  {event.get('message', '')}"
-
-
-def _last_seen(event: ReadOnlyJson) -> str:
-    return str(
-        event.get("lastTimestamp") or event.get("eventTime") or part(event, "metadata").get("creationTimestamp") or ""
-    )
+def _event_line(event: EventFacts, now: datetime) -> str:
+    times = f" x{event.count}" if event.count > 1 else ""
+    return f"  {age(event.last_seen, now):>9}{times}  {event.type}  {event.reason}  {event.message}"

@@ -4,7 +4,9 @@ import shutil
 
 import click
 
-from rayfleet.cli.target import Target, run
+from rayfleet.cli.settings import read_cli_settings
+from rayfleet.cli.target import run
+from rayfleet.local.folders import cluster_folders
 
 
 @click.command("down")
@@ -19,7 +21,7 @@ async def down_command(name: str, forget: bool) -> None:
     """
     from rayfleet.local.up.launch import stop
 
-    folders = Target(kubeconfig=None, name=name, namespace="").folders
+    folders = cluster_folders(read_cli_settings().state_home, name)
     was_there = await stop(folders)
     click.echo(f"cluster {name!r} is down" if was_there else f"cluster {name!r} was not running")
     if forget and folders.root.exists():

@@ -1,17 +1,18 @@
 """``endpoint``: where OpenAI clients go."""
 
+import asyncio
 import json
 import shlex
-from collections.abc import Iterable
 
 import click
 
 from rayfleet.cli.target import Target, run, target_options
+from rayfleet.local.folders import ClusterFolders
 from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.model.errors import SettingsError
-from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.resources import HTTP_ROUTES
-from rayfleet.objects.parts import mappings, part
+from rayfleet.model.resources import GATEWAYS, HTTP_ROUTES
+from rayfleet.objects.gateways import models_of_routes, url_of_gateways
+from rayfleet.objects.meta import key_of
 
 
 @click.command("endpoint")
@@ -20,37 +21,52 @@ from rayfleet.objects.parts import mappings, part
 @target_options
 @run
 async def endpoint_command(model: str, quiet: bool, target: Target) -> None:
-    """Print the URL of the gateway, and for MODEL (default: each one served) a curl line and an openai snippet."""
-    record = running_record(target)
+    """Print the URL of the gateway, and for MODEL (default: each one served) a curl line and an openai snippet.
+
+    \b
+    rayfleet endpoint
+    OPENAI_BASE_URL=$(rayfleet endpoint -q)
+    """
+    folders = await target.local_folders()
+    if folders is None:
+        url = await _gateway_url(target)
+    else:
+        url = (await asyncio.to_thread(running_record, folders)).gateway_url
     if quiet:
-        click.echo(f"{record.gateway_url}/v1")
+        click.echo(f"{url}/v1")
         return
-    async with target.client() as client:
-        routes = await client.list(HTTP_ROUTES)
+    async with target.session() as session:
+        routes = await session.client.list(HTTP_ROUTES)
     models = [model] if model else models_of_routes(routes.items)
-    click.echo(f"{record.gateway_url}/v1")
+    click.echo(f"{url}/v1")
     for name in models:
-        click.echo("\n" + "\n".join(usage_lines(record.gateway_url, name)))
+        click.echo("\n" + "\n".join(usage_lines(url, name)))
     if not models:
         click.echo("No fleet serves a model yet: `rayfleet apply -f fleet.yaml`.", err=True)
 
 
-def running_record(target: Target) -> Record:
+def running_record(folders: ClusterFolders) -> Record:
     """Return the record of the running local cluster. Raises SettingsError when it does not run."""
-    record = read_record(target.folders.record)
+    record = read_record(folders.record)
     if record is None or not record.supervisor.is_alive():
         raise SettingsError(
-            f"cluster {target.name!r} does not run on this machine", way_out="Start it with `rayfleet up --detach`."
+            f"cluster {folders.root.name!r} does not run on this machine",
+            way_out="Start it with `rayfleet up --detach`.",
         )
     return record
 
 
-def models_of_routes(routes: Iterable[ReadOnlyJson]) -> list[str]:
-    """Return the model names that routes match by header, sorted. Pure."""
-    rules = [rule for route in routes for rule in mappings(part(route, "spec").get("rules"))]
-    matches = [match for rule in rules for match in mappings(rule.get("matches"))]
-    headers = [header for match in matches for header in mappings(match.get("headers"))]
-    return sorted({str(header["value"]) for header in headers if header["name"].lower() == "model"})
+async def _gateway_url(target: Target) -> str:
+    async with target.session() as session:
+        gateways = (await session.client.list(GATEWAYS)).items
+    url = url_of_gateways(gateways)
+    if not url:
+        names = ", ".join(str(key_of(gateway)) for gateway in gateways) or "none"
+        raise SettingsError(
+            f"no Gateway of this cluster has an address yet (Gateways: {names})",
+            way_out="`kubectl port-forward` to its Service reaches it meanwhile.",
+        )
+    return url
 
 
 def usage_lines(url: str, model: str) -> list[str]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rayfleet.cli.kinds import kind_words, resource_named, split_reference
-from rayfleet.cli.target import Target, run, target_options
-from rayfleet.model.errors import SettingsError
+from rayfleet.cli.durations import Duration
+from rayfleet.cli.kinds import named_references, references
+from rayfleet.cli.target import Session, Target, run, target_options
+from rayfleet.model.errors import SettingsError, WrongUse
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, NAMESPACES, REPLICA_SETS, ResourceType
@@ -48,13 +49,12 @@ async def apply_command(files: tuple[str, ...], target: Target) -> None:
     from rayfleet.kube.apply import apply_object
     from rayfleet.kube.errors import NotFound
 
-    documents = read_manifests(files)
+    documents = await asyncio.to_thread(read_manifests, files)
     check_fleets(documents)
-    async with target.client() as client:
-        for document in documents:
-            placed = in_namespace(document, target.namespace or "default")
+    async with target.session() as session:
+        for placed in _placed(documents, target, session):
             try:
-                applied, _ = await apply_object(client, placed)
+                applied, _ = await apply_object(session.client, placed)
             except NotFound as error:
                 raise SettingsError(f"{_spoken(placed)}: {error.message}", way_out=_missing(placed, error)) from error
             click.echo(f"{_spoken(placed)} {applied}")
@@ -74,25 +74,31 @@ async def get_command(what: tuple[str, ...], output: str, selector: str, watch: 
     rayfleet get fleets
     rayfleet get pods -o wide -w
     rayfleet get rcf/smollm2 -o yaml
+    rayfleet get rcf,rcrs,rayclusters -A
     """
     from rayfleet.cli.tables import print_listing, watch_listing
 
-    resource, names = split_reference(what)
-    async with target.client() as client:
-        await print_listing(client, resource, target.namespace, names=names, selector=selector, output=output)
+    chosen = references(what)
+    names = [each.name for each in chosen if each.name]
+    if watch and len({each.resource for each in chosen}) > 1:
+        raise WrongUse("-w follows one kind", way_out="Start one command for each kind.")
+    if names and selector:
+        raise WrongUse("names and -l each say which objects", way_out="Give one of them.")
+    async with target.session() as session:
+        await print_listing(session, chosen, selector=selector, output=output)
         if watch:
-            await watch_listing(client, resource, target.namespace, selector=selector)
+            await watch_listing(session, chosen[0], selector=selector)
 
 
 @click.command("delete")
 @click.argument("what", nargs=-1, metavar="[KIND[/NAME] [NAME...]]")
 @click.option("-f", "--filename", "files", multiple=True, help="Delete the objects of these manifest files.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the objects are gone.")
-@click.option("--timeout", default=120, show_default=True, help="Seconds to wait at most.")
+@click.option("--timeout", type=Duration(), default="120s", show_default=True, help="How long to wait at most.")
 @target_options
 @run
 async def delete_command(
-    what: tuple[str, ...], files: tuple[str, ...], wait: bool, timeout: int, target: Target
+    what: tuple[str, ...], files: tuple[str, ...], wait: bool, timeout: timedelta, target: Target
 ) -> None:
     """Delete objects, and wait until they (and what they own, for fleets) are gone.
 
@@ -100,12 +106,18 @@ async def delete_command(
     rayfleet delete rcf/smollm2
     rayfleet delete -f fleet.yaml
     """
+    from rayfleet.kube.apply import resource_of
     from rayfleet.kube.errors import NotFound
     from rayfleet.model.propagation import Propagation
 
-    namespace = target.namespace or "default"
-    doomed = list(_doomed(what, files, namespace))
-    async with target.client() as client:
+    if bool(what) == bool(files):
+        raise WrongUse("say what to delete, by name or by -f", way_out="For example `rayfleet delete rcf/NAME`.")
+    documents = await asyncio.to_thread(read_manifests, files) if files else []
+    chosen = named_references(what, "rayfleet delete rcf/NAME") if what else []
+    async with target.session() as session:
+        client = session.client
+        doomed = [(resource_of(each), key_of(each)) for each in reversed(_placed(documents, target, session))]
+        doomed += [(each.resource, session.key(each.resource, each.name)) for each in chosen]
         missing = 0
         for resource, key in doomed:
             owns = resource in {FLEETS, REPLICA_SETS}
@@ -118,7 +130,7 @@ async def delete_command(
             else:
                 click.echo(f"{resource.plural}/{key.name} deleted")
         if wait:
-            await _wait_gone(client, doomed, timedelta(seconds=timeout))
+            await _wait_gone(client, doomed, timeout)
     if missing:
         sys.exit(1)
 
@@ -134,14 +146,12 @@ async def scale_command(what: tuple[str, ...], replicas: int, target: Target) ->
     \b
     rayfleet scale rcf/smollm2 --replicas 3
     """
-    resource, names = split_reference(what)
-    if not names:
-        raise SettingsError("name the fleet to scale", way_out="For example `rayfleet scale rcf/NAME --replicas 2`.")
-    async with target.client() as client:
-        for name in names:
-            key = ObjectKey(namespace=target.namespace or "default", name=name)
-            await client.patch(resource, key, {"spec": {"replicas": replicas}}, subresource="scale")
-            click.echo(f"{resource.plural}/{name} scaled")
+    chosen = named_references(what, "rayfleet scale rcf/NAME --replicas 2")
+    async with target.session() as session:
+        for each in chosen:
+            key = session.key(each.resource, each.name)
+            await session.client.patch(each.resource, key, {"spec": {"replicas": replicas}}, subresource="scale")
+            click.echo(f"{each} scaled")
 
 
 def read_manifests(files: Iterable[str]) -> list[Json]:
@@ -181,18 +191,32 @@ def check_fleets(documents: Iterable[ReadOnlyJson]) -> None:
 
 def in_namespace(document: ReadOnlyJson, namespace: str) -> ReadOnlyJson:
     """Return the object with its namespace filled in where its kind has one and none is given."""
-    resource = _resource_of(document)
-    if not resource.is_namespaced or namespace_of(document):
+    from rayfleet.kube.apply import resource_of
+
+    if not resource_of(document).is_namespaced or namespace_of(document):
         return document
     return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
 
 
-def _resource_of(document: ReadOnlyJson) -> ResourceType:
-    return resource_named(str(document.get("kind", "")))
+def _placed(documents: Iterable[ReadOnlyJson], target: Target, session: Session) -> list[ReadOnlyJson]:
+    """Return the objects with their namespaces. Raises WrongUse where ``-n`` says another than the manifest."""
+    if target.is_everywhere:
+        raise WrongUse("-A is for listing, not for manifests", way_out="Name the namespace with -n.")
+    placed = [in_namespace(document, session.namespace) for document in documents]
+    for document in placed:
+        own = namespace_of(document)
+        if target.namespace and own and own != target.namespace:
+            raise WrongUse(
+                f"{_spoken(document)}: its manifest says namespace {own!r}, the command line {target.namespace!r}",
+                way_out=f"Leave -n out, or say -n {own}.",
+            )
+    return placed
 
 
 def _spoken(document: ReadOnlyJson) -> str:
-    return f"{_resource_of(document).plural}/{name_of(document)}"
+    from rayfleet.kube.apply import resource_of
+
+    return f"{resource_of(document).plural}/{name_of(document)}"
 
 
 def _missing(document: ReadOnlyJson, error: "NotFound") -> str:
@@ -213,22 +237,6 @@ def _texts(name: str) -> list[tuple[str, str]]:
         raise SettingsError(f"-f {name}: {error.strerror}", way_out="Give a manifest file, a folder, or -.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"-f {name}: not UTF-8 text ({error.reason})", way_out="Give a YAML manifest.") from error
-
-
-def _doomed(what: tuple[str, ...], files: tuple[str, ...], namespace: str) -> Iterable[tuple[ResourceType, ObjectKey]]:
-    if files:
-        for document in reversed(read_manifests(files)):
-            placed = in_namespace(document, namespace)
-            yield _resource_of(placed), key_of(placed)
-        return
-    resource, names = split_reference(what)
-    if not names:
-        raise SettingsError(
-            f"name the {resource.plural} to delete",
-            way_out=f"`rayfleet get {resource.plural}` lists them. Kinds: {', '.join(kind_words())}.",
-        )
-    for name in names:
-        yield resource, ObjectKey(namespace=namespace if resource.is_namespaced else "", name=name)
 
 
 async def _wait_gone(client: "KubeClient", doomed: Iterable[tuple[ResourceType, ObjectKey]], limit: timedelta) -> None:

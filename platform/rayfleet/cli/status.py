@@ -1,5 +1,6 @@
 """``status``: processes, fleets, replicas, and what keeps them from being ready."""
 
+import asyncio
 from collections.abc import Sequence
 
 import click
@@ -18,16 +19,17 @@ from rayfleet.objects.meta import key_of
 @run
 async def status_command(target: Target) -> int:
     """Show processes, fleets, replicas and what keeps them from being ready; exit code 1 when something is wrong."""
-    is_local = target.kubeconfig is None
-    record = read_record(target.folders.record) if is_local else None
-    if is_local:
-        _print_processes(target.name, record)
+    folders = await target.local_folders()
+    if folders is not None:
+        record = await asyncio.to_thread(read_record, folders.record)
+        _print_processes(folders.root.name, record)
         if record is None or not record.supervisor.is_alive():
             return 1
-    async with target.client() as client:
-        fleets = (await client.list(FLEETS, target.namespace or None)).items
-        clusters = (await client.list(RAY_CLUSTERS, target.namespace or None)).items
-        pods = (await client.list(PODS, target.namespace or None)).items
+    async with target.session() as session:
+        client, namespace = session.client, session.list_namespace
+        fleets = (await client.list(FLEETS, namespace)).items
+        clusters = (await client.list(RAY_CLUSTERS, namespace)).items
+        pods = (await client.list(PODS, namespace)).items
     return max([_print_fleet(fleet, clusters, pods) for fleet in fleets], default=0)
 
 

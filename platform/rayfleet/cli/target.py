@@ -1,6 +1,7 @@
-"""Which API server a command speaks to, and how its errors reach a person.
+"""What the shared options say: which API server, which namespace; and how errors reach a person.
 
-``--kubeconfig`` wins, then ``$KUBECONFIG``, then the cluster of this machine (``--name``), if it runs.
+``cli/sources.py`` has the order in which an API server is looked for. The namespace is ``-n``'s, else the context's,
+else ``default``, as kubectl's.
 """
 
 import asyncio
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from rayfleet.cli.settings import read_cli_settings
-from rayfleet.local.folders import ClusterFolders, cluster_folders
-from rayfleet.local.supervisor.record import read_record
-from rayfleet.model.errors import RayfleetError, SettingsError, leaves
+from rayfleet.cli.sources import local_folders, source_of
+from rayfleet.local.folders import ClusterFolders
+from rayfleet.model.errors import RayfleetError, WrongUse, leaves
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import ResourceType
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -26,79 +29,103 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What the shared options say; ``namespace`` is empty for all of them."""
+class Session:
+    """An opened client and where the command looks.
 
-    kubeconfig: Path | None
-    name: str
+    ``namespace`` is the one for objects that are named; ``list_namespace`` is None when ``-A`` asks for all of them.
+    """
+
+    client: "KubeClient"
     namespace: str
+    is_everywhere: bool = False
 
     @property
-    def folders(self) -> ClusterFolders:
-        """The folders of the local cluster ``name``."""
-        return cluster_folders(read_cli_settings().state_home, self.name)
+    def list_namespace(self) -> str | None:
+        """The namespace to list in, None for all."""
+        return None if self.is_everywhere else self.namespace
 
-    def kubeconfig_path(self) -> Path:
-        """Return the kubeconfig to use. Raises SettingsError when there is none, with the way out."""
-        chosen = self.kubeconfig or read_cli_settings().kubeconfig
-        if chosen is not None:
-            return chosen
-        if self.folders.kubeconfig.exists():
-            if read_record(self.folders.record) is None:
-                raise SettingsError(
-                    f"cluster {self.name!r} does not run on this machine, and KUBECONFIG is not set",
-                    way_out="Start it with `rayfleet up --detach`, or name another API server with --kubeconfig.",
-                )
-            return self.folders.kubeconfig
-        raise SettingsError(
-            f"no API server to speak to: cluster {self.name!r} does not exist on this machine "
-            "and KUBECONFIG is not set",
-            way_out="Start one here with `rayfleet up`, or name yours with --kubeconfig.",
-        )
+    def key(self, resource: ResourceType, name: str) -> ObjectKey:
+        """Return where the object of that name lies. Raises WrongUse under ``-A``: one name, many namespaces."""
+        if resource.is_namespaced and self.is_everywhere:
+            raise WrongUse(
+                f"{resource.plural}/{name}: -A lists and cannot say which object is meant",
+                way_out="Name its namespace with -n.",
+            )
+        return ObjectKey(namespace=self.namespace if resource.is_namespaced else "", name=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The shared options as given; None is what was not said."""
+
+    kubeconfig: Path | None = None
+    name: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+    is_everywhere: bool = False
+
+    async def local_folders(self) -> ClusterFolders | None:
+        """Return the folders of the cluster of this machine that is meant, running or not; None for another's."""
+        settings = read_cli_settings()
+        return await asyncio.to_thread(local_folders, settings, kubeconfig=self.kubeconfig, name=self.name)
 
     @asynccontextmanager
-    async def client(self) -> "AsyncIterator[KubeClient]":
-        """Yield an opened client."""
+    async def session(self) -> AsyncIterator[Session]:
+        """Yield an opened client with its namespace. Raises SettingsError when there is no API server to speak to."""
         from rayfleet.kube.config import connect
 
-        async with await connect(self.kubeconfig_path()) as client:
-            yield client
+        settings = read_cli_settings()
+        source = await asyncio.to_thread(source_of, settings, kubeconfig=self.kubeconfig, name=self.name)
+        async with await connect(source.files, self.context) as client:
+            namespace = self.namespace or client.address.namespace
+            yield Session(client=client, namespace=namespace, is_everywhere=self.is_everywhere)
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --name, --kubeconfig, --namespace, --all-namespaces; the command gets one ``target``."""
+    """Add --name, --kubeconfig, --context, --namespace, --all-namespaces; the command gets one ``target``."""
 
-    @click.option(
-        "--name", default="default", show_default=True, help="Cluster of this machine, as given to `rayfleet up`."
-    )
+    @click.option("--name", help="Speak to this cluster of this machine, as given to `rayfleet up`.")
     @click.option(
         "--kubeconfig",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Speak to this API server instead. [default: $KUBECONFIG, else the cluster of this machine]",
+        help="Speak to the API server of this file. [default: $KUBECONFIG, else the cluster of this machine, "
+        "else ~/.kube/config, else the pod's service account]",
     )
-    @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the objects.")
+    @click.option("--context", help="Context of the kubeconfig. [default: its current one]")
+    @click.option("-n", "--namespace", help="Namespace of the objects. [default: the context's]")
     @click.option("-A", "--all-namespaces", is_flag=True, help="Objects of every namespace.")
     @functools.wraps(command)
     def with_target(
-        *args: Any, name: str, kubeconfig: Path | None, namespace: str, all_namespaces: bool, **rest: Any
+        *args: Any,
+        name: str | None,
+        kubeconfig: Path | None,
+        context: str | None,
+        namespace: str | None,
+        all_namespaces: bool,
+        **rest: Any,
     ) -> Any:
-        target = Target(kubeconfig=kubeconfig, name=name, namespace="" if all_namespaces else namespace)
+        if name is not None and kubeconfig is not None:
+            raise click.UsageError("--name and --kubeconfig each say which API server; give one of them")
+        target = Target(
+            kubeconfig=kubeconfig, name=name, context=context, namespace=namespace, is_everywhere=all_namespaces
+        )
         return command(*args, target=target, **rest)
 
     return with_target
 
 
 def run(command: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, None]:
-    """Run an asynchronous command: its number is the exit code, a RayfleetError becomes a message and 1."""
+    """Run a command: its number is the exit code; a RayfleetError becomes a message and 1 (WrongUse 2)."""
 
     @functools.wraps(command)
     def to_completion(*args: P.args, **rest: P.kwargs) -> None:
         try:
             code = asyncio.run(command(*args, **rest))
         except* RayfleetError as group:
-            for error in leaves(group):
+            errors = leaves(group)
+            for error in errors:
                 click.echo(f"error: {error}", err=True)
-            sys.exit(1)
+            sys.exit(2 if any(isinstance(error, WrongUse) for error in errors) else 1)
         except* BrokenPipeError:
             sys.exit(0)  # `rayfleet get ... | head` is no failure
         sys.exit(code or 0)

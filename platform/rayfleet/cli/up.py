@@ -10,7 +10,7 @@ from rayfleet.cli.bring_up import UpOptions, serve
 from rayfleet.cli.phases import Phases
 from rayfleet.cli.settings import read_cli_settings
 from rayfleet.cli.target import run
-from rayfleet.model.errors import SettingsError
+from rayfleet.model.errors import WrongUse
 from rayfleet.process import stop_event
 
 QUESTION = "What is the capital of France?"
@@ -80,7 +80,7 @@ def up_command(  # noqa: PLR0913, PLR0917 - click passes options by name
 
 async def _up(options: UpOptions) -> int:
     if options.once and options.detach:
-        raise SettingsError("--once and --detach exclude each other", way_out="--once shuts down when it has answered.")
+        raise WrongUse("--once and --detach exclude each other", way_out="--once shuts down when it has answered.")
     interrupted = stop_event()
     phases = Phases(is_plain=read_cli_settings().is_plain)
     work = asyncio.create_task(serve(options, phases, interrupted))

@@ -7,12 +7,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
 from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
 from rayfleet.kube.client import ClientSettings, KubeClient
-from rayfleet.kube.config import connect
+from rayfleet.kube.config import Kubeconfig, connect
 from rayfleet.kube.errors import Forbidden, NotFound, Unreachable
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.lease import LeaderElector, LeaseSettings
@@ -44,7 +43,7 @@ class ControllerSettings:
     process only). ``disabled_plugins`` are entry point names. ``limits`` hold for all requests together.
     """
 
-    kubeconfig: Path | None = None
+    kubeconfig: Kubeconfig = None
     context: str | None = None
     namespace: str | None = None
     lease: LeaseSettings | None = None

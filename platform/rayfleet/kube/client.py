@@ -34,6 +34,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import EVENTS, ResourceType
+from rayfleet.objects.meta import name_of, namespace_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +145,9 @@ class KubeClient:
 
         With ``subresource`` it is posted there (``binding``, ``eviction``), below the manifest's name.
         """
-        meta = manifest["metadata"]
-        path = collection_path(resource, meta.get("namespace"), is_strict=True)
+        path = collection_path(resource, namespace_of(manifest), is_strict=True)
         if subresource:
-            path = f"{object_path(resource, meta['name'], meta.get('namespace'))}/{subresource}"
+            path = object_path(resource, name_of(manifest), namespace_of(manifest), subresource)
         query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
         body = orjson.dumps(manifest)
         return await self._json(Request(method="POST", path=path, query=query, body=body, is_talk=resource is EVENTS))
@@ -157,8 +157,7 @@ class KubeClient:
 
         Raises Conflict when its resourceVersion is not the newest.
         """
-        meta = manifest["metadata"]
-        path = object_path(resource, meta["name"], meta.get("namespace"), subresource)
+        path = object_path(resource, name_of(manifest), namespace_of(manifest), subresource)
         query = {"fieldManager": FIELD_MANAGER}
         return await self._json(Request(method="PUT", path=path, query=query, body=orjson.dumps(manifest)))
 

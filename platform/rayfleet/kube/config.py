@@ -7,6 +7,7 @@ borrowed from ``kubernetes.aio.config``, imported only then.
 
 import asyncio
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -14,14 +15,18 @@ from typing import Any
 
 from rayfleet.kube.address import KubeAddress, TokenFile
 from rayfleet.kube.client import ClientSettings, KubeClient
+from rayfleet.kube.kubeconfig import read_kubeconfigs
 from rayfleet.model.errors import SettingsError
+
+Kubeconfig = Path | Sequence[Path] | None
+"""One file, several that are merged, or None: the service account of the pod that this runs in."""
 
 _BORROWED_USER_FIELDS = ("exec", "auth-provider")
 _BORROWED_REFRESH_SECONDS = 60
 
 
 async def connect(
-    kubeconfig: Path | None, context: str | None = None, settings: ClientSettings | None = None
+    kubeconfig: Kubeconfig, context: str | None = None, settings: ClientSettings | None = None
 ) -> KubeClient:
     """Return a client, not yet entered, for a context of ``kubeconfig``; None means the pod that this runs in.
 
@@ -30,18 +35,23 @@ async def connect(
     return KubeClient(await read_address(kubeconfig, context), settings)
 
 
-async def read_address(kubeconfig: Path | None, context: str | None = None) -> KubeAddress:
+async def read_address(kubeconfig: Kubeconfig, context: str | None = None) -> KubeAddress:
     """Return where ``connect`` would connect. Raises SettingsError."""
     if kubeconfig is None:
+        if context:
+            raise SettingsError(
+                "there is no kubeconfig that could have contexts", way_out="Name one with --kubeconfig."
+            )
         return _address_in_cluster()
-    document = await asyncio.to_thread(_read_document, kubeconfig)
+    files = (kubeconfig,) if isinstance(kubeconfig, Path) else tuple(kubeconfig)
+    document = await asyncio.to_thread(read_kubeconfigs, files)
     try:
         user = chosen_user(document, context)
         if any(name in user for name in _BORROWED_USER_FIELDS):
-            return await _borrowed_address(kubeconfig, document, context)
-        return decode_kubeconfig(document, folder=kubeconfig.parent, context=context)
+            return await _borrowed_address(files, document, context)
+        return decode_kubeconfig(document, context=context)
     except SettingsError as error:
-        raise SettingsError(f"{kubeconfig}: {error.message}", way_out=error.way_out) from error
+        raise SettingsError(f"{os.pathsep.join(map(str, files))}: {error.message}", way_out=error.way_out) from error
 
 
 def chosen_user(document: Mapping[str, Any], context: str | None = None) -> Mapping[str, Any]:
@@ -50,24 +60,21 @@ def chosen_user(document: Mapping[str, Any], context: str | None = None) -> Mapp
     return _named(document, "users", "user", name) if name else {}
 
 
-def decode_kubeconfig(document: Mapping[str, Any], *, folder: Path, context: str | None = None) -> KubeAddress:
-    """Return the address that a plain kubeconfig tells; relative file names are below ``folder``.
-
-    Raises SettingsError.
-    """
+def decode_kubeconfig(document: Mapping[str, Any], *, context: str | None = None) -> KubeAddress:
+    """Return the address that a plain kubeconfig tells. Pure. Raises SettingsError."""
     chosen = _chosen_context(document, context)
     cluster = _named(document, "clusters", "cluster", chosen.get("cluster"))
     user = chosen_user(document, context)
     if not cluster.get("server"):
         raise SettingsError(f"clusters: {chosen.get('cluster')!r} has no `server`")
-    token_file = _below(folder, user.get("tokenFile"))
+    token_file = _path(user.get("tokenFile"))
     return KubeAddress(
         url=str(cluster["server"]),
         token=_token(user),
-        ca_file=_below(folder, cluster.get("certificate-authority")),
+        ca_file=_path(cluster.get("certificate-authority")),
         ca_data=_decoded(cluster, "certificate-authority-data"),
-        client_certificate_file=_below(folder, user.get("client-certificate")),
-        client_key_file=_below(folder, user.get("client-key")),
+        client_certificate_file=_path(user.get("client-certificate")),
+        client_key_file=_path(user.get("client-key")),
         client_certificate_data=_decoded(user, "client-certificate-data"),
         client_key_data=_decoded(user, "client-key-data"),
         server_name=str(cluster.get("tls-server-name") or ""),
@@ -77,25 +84,13 @@ def decode_kubeconfig(document: Mapping[str, Any], *, folder: Path, context: str
     )
 
 
-def _read_document(kubeconfig: Path) -> Mapping[str, Any]:
-    import yaml  # 20 ms, needed here only
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        document = yaml.load(kubeconfig.read_text("utf-8"), Loader=loader)  # noqa: S506 - both are safe
-    except OSError as error:
-        raise SettingsError(f"the kubeconfig {kubeconfig} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the kubeconfig {kubeconfig} is no YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise SettingsError(f"the kubeconfig {kubeconfig} is no mapping")
-    return document
-
-
 def _chosen_context(document: Mapping[str, Any], context: str | None) -> Mapping[str, Any]:
     name = context or document.get("current-context")
     if not name:
-        raise SettingsError("`current-context` is not set", way_out="Name a context with --context.")
+        raise SettingsError(
+            "`current-context` is not set",
+            way_out="`kubectl config use-context NAME` sets it; the commands of `rayfleet` also take --context.",
+        )
     return _named(document, "contexts", "context", name)
 
 
@@ -106,10 +101,6 @@ def _named(document: Mapping[str, Any], plural: str, singular: str, name: object
             return entry.get(singular) or {}
     known = ", ".join(str(entry.get("name")) for entry in entries) or "none"
     raise SettingsError(f"{plural}: there is no {name!r}", way_out=f"Known: {known}.")
-
-
-def _below(folder: Path, name: str | None) -> Path | None:
-    return folder / name if name else None
 
 
 def _decoded(fields: Mapping[str, Any], name: str) -> str:
@@ -142,14 +133,17 @@ class _BorrowedCredentials:
         return str(self._configuration.api_key.get("BearerToken") or "")
 
 
-async def _borrowed_address(kubeconfig: Path, document: Mapping[str, Any], context: str | None) -> KubeAddress:
+async def _borrowed_address(files: Sequence[Path], document: Mapping[str, Any], context: str | None) -> KubeAddress:
     from kubernetes.aio.client import Configuration
     from kubernetes.aio.config import ConfigException, load_kube_config
 
     configuration = Configuration()
     try:
         loader = await load_kube_config(
-            config_file=str(kubeconfig), context=context, client_configuration=configuration, persist_config=False
+            config_file=os.pathsep.join(map(str, files)),
+            context=context or document.get("current-context"),  # of several files the loader would take the last's
+            client_configuration=configuration,
+            persist_config=False,
         )
     except ConfigException as error:
         raise SettingsError(str(error)) from error

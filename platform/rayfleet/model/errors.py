@@ -6,6 +6,7 @@
     ├── ManifestError          the user's manifest; carries every FieldError found
     ├── PluginError            a plugin is absent, broken, or contributes twice
     ├── SettingsError          a flag or an environment variable
+    │   └── WrongUse           a command line that can never work, whatever the cluster holds
     ├── EnvironmentProblem     this machine lacks something: a port, space, Python, a package
     └── ApiError               what an API server answered (rayfleet.kube.errors has the leaves)
 
@@ -60,6 +61,10 @@ class PluginError(RayfleetError):
 
 class SettingsError(RayfleetError):
     """A flag or environment variable has a value that cannot be used; the message names it."""
+
+
+class WrongUse(SettingsError):
+    """A command line that can never work: an unknown kind, options that exclude each other; exit code 2."""
 
 
 class EnvironmentProblem(RayfleetError):

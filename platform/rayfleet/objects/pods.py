@@ -162,6 +162,13 @@ def container_status(pod: ReadOnlyJson, name: str) -> Json:
     return next((status for status in container_statuses(pod) if status.get("name") == name), {})
 
 
+def container_names(pod: ReadOnlyJson) -> list[str]:
+    """Return the names of all containers, those that initialise first, in order."""
+    spec = mapping(pod.get("spec"))
+    entries = (*mappings(spec.get("initContainers")), *mappings(spec.get("containers")))
+    return [str(entry.get("name")) for entry in entries]
+
+
 def ray_container(pod: ReadOnlyJson) -> Json:
     """Return the container that Ray runs in, empty for a pod without containers."""
     containers = mappings(part(pod, "spec").get("containers"))

@@ -25,9 +25,9 @@ def document(user: dict[str, Any], **cluster: Any) -> dict[str, Any]:
     }
 
 
-def test_a_token_and_files_beside_the_kubeconfig() -> None:
-    config = document({"token": "s3cret"}, **{"certificate-authority": "ca.crt"})
-    address = decode_kubeconfig(config, folder=Path("/etc/k"))
+def test_a_token_and_a_file() -> None:
+    config = document({"token": "s3cret"}, **{"certificate-authority": "/etc/k/ca.crt"})
+    address = decode_kubeconfig(config)
     assert (address.url, address.token, address.namespace) == ("https://127.0.0.1:1", "s3cret", "team")
     assert address.ca_file == Path("/etc/k/ca.crt")
     assert "s3cret" not in repr(address)
@@ -36,7 +36,7 @@ def test_a_token_and_files_beside_the_kubeconfig() -> None:
 def test_embedded_certificates_are_decoded() -> None:
     pem = base64.b64encode(b"PEM").decode()
     config = document({"client-certificate-data": pem}, **{"certificate-authority-data": pem})
-    address = decode_kubeconfig(config, folder=Path())
+    address = decode_kubeconfig(config)
     assert (address.ca_data, address.client_certificate_data) == ("PEM", "PEM")
 
 
@@ -53,7 +53,7 @@ def test_embedded_certificates_are_decoded() -> None:
 )
 def test_an_error_names_the_field(config: dict[str, Any], context: str | None, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        decode_kubeconfig(config, folder=Path(), context=context)
+        decode_kubeconfig(config, context=context)
 
 
 async def test_an_error_names_the_file(tmp_path: Path) -> None:

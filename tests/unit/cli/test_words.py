@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from rayfleet.cli.describe import age, described
-from rayfleet.cli.endpoint import models_of_routes, usage_lines
-from rayfleet.cli.kinds import resource_named, split_reference
+from rayfleet.cli.describe import described
+from rayfleet.cli.durations import age, duration_seconds
+from rayfleet.cli.endpoint import usage_lines
+from rayfleet.cli.kinds import Reference, named_references, one_fleet, references, resource_named
 from rayfleet.cli.main import rayfleet_group
-from rayfleet.model.errors import SettingsError
-from rayfleet.model.resources import FLEETS, PODS
+from rayfleet.model.errors import WrongUse
+from rayfleet.model.resources import FLEETS, GATEWAYS, PODS
+from rayfleet.objects.gateways import models_of_routes, url_of_gateways
 
 
 @pytest.mark.parametrize("word", ["rcf", "fleets", "RayClusterFleet", "rayclusterfleets.orchestration.aibrix.ai"])
@@ -20,14 +22,46 @@ def test_a_kind_has_the_words_that_kubectl_takes(word: str) -> None:
 
 
 def test_a_misspelt_kind_is_answered_with_the_nearest() -> None:
-    with pytest.raises(SettingsError) as error:
+    with pytest.raises(WrongUse) as error:
         resource_named("flets")
     assert "fleets" in error.value.way_out
 
 
+def test_a_kind_of_another_group_is_not_ours() -> None:
+    assert resource_named("gateways.gateway.networking.k8s.io") is GATEWAYS
+    with pytest.raises(WrongUse):
+        resource_named("gateways.networking.istio.io")
+
+
 def test_a_reference_may_be_one_word_or_two() -> None:
-    assert split_reference(("pod/a",)) == (PODS, ("a",))
-    assert split_reference(("pods", "a", "b")) == (PODS, ("a", "b"))
+    a, b = Reference(resource=PODS, name="a"), Reference(resource=PODS, name="b")
+    assert references(("pod/a",)) == [a]
+    assert references(("pods", "a", "b")) == [a, b]
+    assert references(("rcf/a", "pod/b")) == [Reference(resource=FLEETS, name="a"), b]
+    assert references(("rcf,po",)) == [Reference(resource=FLEETS, name=""), Reference(resource=PODS, name="")]
+
+
+@pytest.mark.parametrize("words", [(), ("pod/",), ("pod/a", "b"), ("pod/a/b",), ("flets/a",)])
+def test_what_is_no_reference_is_a_wrong_use(words: tuple[str, ...]) -> None:
+    with pytest.raises(WrongUse):
+        references(words)
+
+
+@pytest.mark.parametrize("words", [("rcf/a",), ("fleet", "a"), ("RayClusterFleet/a",), ("a",)])
+def test_a_fleet_is_named_in_any_of_its_spellings(words: tuple[str, ...]) -> None:
+    assert one_fleet(words, "rollout undo") == "a"
+
+
+@pytest.mark.parametrize("words", [("pod/a",), ("rcf/a", "rcf/b"), ("rcf", "a", "b")])
+def test_what_is_not_one_fleet_is_a_wrong_use(words: tuple[str, ...]) -> None:
+    with pytest.raises(WrongUse, match="rollout undo"):
+        one_fleet(words, "rollout undo")
+
+
+def test_who_must_be_named_is_told_how() -> None:
+    with pytest.raises(WrongUse) as error:
+        named_references(("pods",), "rayfleet delete pod/NAME")
+    assert "rayfleet get pods" in error.value.way_out
 
 
 def test_help_names_every_command() -> None:
@@ -54,7 +88,16 @@ def test_a_misspelt_command_is_answered_with_the_nearest() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172800, "2d")])
 def test_an_age_is_short(seconds: int, text: str) -> None:
     now = datetime.fromtimestamp(1_000_000 + seconds, UTC)
-    assert age(datetime.fromtimestamp(1_000_000, UTC).isoformat(), now) == text
+    assert age(datetime.fromtimestamp(1_000_000, UTC), now) == text
+    assert age(None, now) == "<unknown>"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0s", 0), ("1m30s", 90), ("1.5h", 5400), ("250ms", 0.25), ("5x", None), ("", None), ("-1s", None)],
+)
+def test_a_duration_is_read_as_kubectl_reads_it(text: str, seconds: float | None) -> None:
+    assert duration_seconds(text) == seconds
 
 
 def test_a_description_ends_with_the_events_oldest_first() -> None:
@@ -72,6 +115,16 @@ def test_a_description_ends_with_the_events_oldest_first() -> None:
 def test_models_are_read_from_routes() -> None:
     route = {"spec": {"rules": [{"matches": [{"headers": [{"name": "model", "value": "m"}]}]}]}}
     assert models_of_routes([route, {}]) == ["m"]
+
+
+def test_the_gateway_of_a_cluster_is_where_its_address_and_listener_say() -> None:
+    waiting = {"spec": {"listeners": [{"port": 80, "protocol": "HTTP"}]}}
+    ready = {
+        "spec": {"listeners": [{"port": 8443, "protocol": "HTTPS"}]},
+        "status": {"addresses": [{"value": "10.0.0.7"}]},
+    }
+    assert url_of_gateways([waiting, ready]) == "https://10.0.0.7:8443"
+    assert url_of_gateways([waiting]) == ""
 
 
 def test_the_curl_line_survives_a_shell() -> None:
