@@ -3,17 +3,20 @@
 ``fleet: scale RayClusterReplicaSet/fleet-abc replicas 2 -> 3 | ScalingReplicaSet: Scaled up ...``. Without a name it is
 the writer's own object. What follows the bar is the event that the write is told by, or why the write was not taken. Of
 a status only what differs is shown: of a condition its status and reason; when these stay, the names of the fields that
-changed; of a first status no zeros.
+changed; of replicas how many stand how; of a first status no zeros.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from rayfleet.manifest.fleet import decode_fleet_status
+from rayfleet.manifest.replica_states import decode_replica_states
 from rayfleet.model.conditions import Condition
 from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.replica import ReplicaState
 from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import Conditions, decode_conditions, encode_condition, find_condition
 from rayfleet.objects.labels import TEMPLATE_HASH_ANNOTATION
@@ -24,6 +27,7 @@ from rayfleet.testing.planner_world import Pass, Write
 
 _NOTHING = "(nothing changes)"
 _CONDITIONS = "conditions"
+_STATES = "replicaStates"
 _LONG = frozenset({"template", "matchLabels", "parentRefs", TEMPLATE_HASH_ANNOTATION})
 
 
@@ -118,8 +122,24 @@ def _status_changes(before: ReadOnlyJson, after: ReadOnlyJson) -> Iterator[str]:
         value = after.get(name)
         if name == _CONDITIONS:
             yield from _condition_changes(decode_conditions(before.get(name)), decode_conditions(value))
+        elif name == _STATES:
+            yield from _state_changes(before.get(name), value)
         elif before.get(name) != value and (before or value):
             yield f"{name}({len(value)})" if isinstance(value, Mapping) else f"{name}={_text(value)}"
+
+
+def _state_changes(before: Any, after: Any) -> Iterator[str]:
+    """Yield how many replicas stand how, if any of it changed; where trouble is named, with the pod and container."""
+    earlier, now = ([_standing(state) for state in decode_replica_states(states)] for states in (before, after))
+    if earlier != now:
+        counts = Counter(now)
+        yield f"replicas[{', '.join(f'{count} {words}' for words, count in counts.items())}]"
+
+
+def _standing(state: ReplicaState) -> str:
+    place = "/".join(word for word in (state.pod, state.container) if word)
+    words = " ".join(word for word in (state.phase.value, state.progress, state.reason) if word)
+    return f"{words} ({place})" if place else words
 
 
 def _condition_changes(before: Conditions, after: Conditions) -> Iterator[str]:
