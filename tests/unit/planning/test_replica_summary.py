@@ -31,20 +31,20 @@ def test_those_that_need_a_look_come_first() -> None:
     assert [each.name for each in in_order_of_need(states)] == order
 
 
-def test_words_name_how_many_wait_and_the_one_that_needs_a_look() -> None:
+def test_words_name_how_many_wait_and_the_first_of_them() -> None:
     stuck = state("b", progress="1/2", reason="ErrImagePull", message="no/such:1", pod="b-head", container="ray")
-    assert waiting_words([state("a"), stuck, state("c", P.READY)]) == (
+    assert waiting_words([state("c", P.READY), stuck, state("a")], 3) == (
         "2 of 3 replicas wait: Pulling 1/2 since 2026-01-02T03:03:55Z, pod b-head, container ray:"
         " ErrImagePull no/such:1"
     )
-    assert waiting_words([state("a", P.PENDING)]) == "1 of 1 replica waits: Pending since 2026-01-02T03:03:55Z"
-    assert waiting_words([state("c", P.READY), state("d", P.TERMINATING)]) == ""
+    assert waiting_words([state("a", P.PENDING)], 1) == "1 of 1 replica waits: Pending since 2026-01-02T03:03:55Z"
+    assert waiting_words([state("c", P.READY), state("d", P.TERMINATING)], 2) == ""
 
 
-def test_a_write_of_states_alone_waits_for_a_second_since_the_last() -> None:
+def test_a_write_of_states_alone_waits_for_two_seconds_since_the_last() -> None:
     before = [state("a", P.PENDING, age=60.0), state("b", P.PENDING, age=0.4)]
     after = [state("a", P.SCHEDULING, age=0.0), before[1]]
-    assert write_may_wait(before, after, NOW) == 0.6 * SECOND
+    assert write_may_wait(before, after, NOW) == 1.6 * SECOND
     assert write_may_wait(before[:1], after[:1], NOW) is None
     assert write_may_wait([], after, NOW) is None
     assert write_may_wait([state("a", age=-3600.0)], after, NOW) is None, "the clock went back"

@@ -12,7 +12,7 @@ from rayfleet.planning.replica.obstacles import Calm, is_trouble
 
 MOST_LISTED = 20
 """States in a fleet's status at most."""
-_SETTLE = timedelta(seconds=1)  # a choice: a start goes through its first phases within one write or two
+_SETTLE = timedelta(seconds=2)  # a choice: a start goes through its first phases within one write or two
 _IN_NEED = {phase: rank for rank, phase in enumerate((ReplicaPhase.FAILED, ReplicaPhase.BROKEN))}
 _CONTENT = frozenset({ReplicaPhase.READY, ReplicaPhase.DRAINING, ReplicaPhase.TERMINATING})
 _LOST = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
@@ -46,9 +46,9 @@ def lost(states: Iterable[ReplicaState]) -> list[ReplicaState]:
     return [state for state in states if state.phase in _LOST]
 
 
-def waiting(states: Iterable[ReplicaState]) -> list[ReplicaState]:
-    """Return those that are neither ready nor on their way out."""
-    return [state for state in states if state.phase not in _CONTENT]
+def is_waiting(state: ReplicaState) -> bool:
+    """Whether a replica is neither ready nor on its way out."""
+    return state.phase not in _CONTENT
 
 
 def are_suspended(states: Iterable[ReplicaState]) -> bool:
@@ -56,16 +56,15 @@ def are_suspended(states: Iterable[ReplicaState]) -> bool:
     return any(state.phase is ReplicaPhase.PENDING and state.reason == Calm.SUSPENDED for state in states)
 
 
-def waiting_words(states: Sequence[ReplicaState]) -> str:
-    """Return what they wait for, of the one that needs a look first; empty when none waits.
+def waiting_words(states: Sequence[ReplicaState], total: int) -> str:
+    """Return what replicas, out of so many, wait for: the first one's words; empty when none waits.
 
     ``2 of 3 replicas wait: Pulling 1/2 since 2026-01-02T03:04:05Z, pod x-head, container ray: ErrImagePull no/such:1``.
     """
-    waits = waiting(states)
+    waits = [state for state in states if is_waiting(state)]
     if not waits:
         return ""
-    verb = "replica waits" if len(waits) == len(states) == 1 else "replicas wait"
-    return f"{len(waits)} of {len(states)} {verb}: {standing_words(in_order_of_need(waits)[0])}"
+    return f"{len(waits)} of {total} {'replica waits' if total == 1 else 'replicas wait'}: {standing_words(waits[0])}"
 
 
 def standing_words(state: ReplicaState) -> str:
@@ -81,7 +80,7 @@ def standing_words(state: ReplicaState) -> str:
 def write_may_wait(before: Sequence[ReplicaState], after: Sequence[ReplicaState], now: datetime) -> timedelta | None:
     """Return how long a write may wait that would change states alone; None: it is due.
 
-    New trouble is written at once, the rest at most once a second: the phases of a start may follow one another faster.
+    New trouble is written at once, the rest once in two seconds: the phases of a start may follow one another faster.
     """
     known = {_trouble(state) for state in before}
     if not before or any(in_trouble(state) and _trouble(state) not in known for state in after):

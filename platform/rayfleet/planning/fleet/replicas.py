@@ -1,0 +1,85 @@
+"""A fleet's replicas one by one, as its replica sets say where they stand: which of them need a look. Pure.
+
+A replica set's status lags behind the Ray clusters, so what it says of one that is gone, or is ready by now, is left
+out: what a start that goes well passes through is never written into the fleet's status.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from rayfleet.model.fleet import ReplicaSet
+from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.model.replica import ReplicaPhase, ReplicaState
+from rayfleet.planning.fleet.view import Member, View
+from rayfleet.planning.observed import ObservedFleet
+from rayfleet.planning.replica.summary import MOST_LISTED, in_order_of_need, in_trouble, is_waiting
+
+_SLOW_AFTER = timedelta(seconds=10)  # a choice: a start that takes longer is worth telling where it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicas:
+    """``known`` are all of which a replica set has said where they stand, ``new`` those of the present template.
+
+    ``listed`` need a look: in trouble, or waiting for long; those in front that need it first. ``next_change`` is when
+    time alone makes one that waits worth listing.
+    """
+
+    known: tuple[ReplicaState, ...]
+    new: tuple[ReplicaState, ...]
+    listed: tuple[ReplicaState, ...]
+    next_change: timedelta | None
+
+    @property
+    def listed_new(self) -> tuple[ReplicaState, ...]:
+        """Return the listed ones of the present template, in the same order."""
+        uids = {state.uid for state in self.new}
+        return tuple(state for state in self.listed if state.uid in uids)
+
+
+def replicas_of(observed: ObservedFleet, view: View, now: datetime) -> Replicas:
+    """Return where the fleet's replicas stand."""
+    pairs = {member.replica_set.meta.uid: tuple(_pairs(observed, member)) for member in view.members}
+    every = [pair for pairs_of_one in pairs.values() for pair in pairs_of_one]
+    waits = [wait for cluster, state in every if (wait := _until_slow(cluster, state, now)) is not None]
+    listed = [
+        replace(state, incarnation="")
+        for cluster, state in every
+        if in_trouble(state) or (is_waiting(state) and _until_slow(cluster, state, now) is None)
+    ]
+    new = pairs[view.new.replica_set.meta.uid] if view.new is not None else ()
+    return Replicas(
+        known=tuple(state for _, state in every),
+        new=tuple(state for _, state in new),
+        listed=tuple(in_order_of_need(listed)[:MOST_LISTED]),
+        next_change=min(waits, default=None),
+    )
+
+
+def _pairs(observed: ObservedFleet, member: Member) -> Iterator[tuple[RayCluster, ReplicaState]]:
+    """Yield a member's Ray clusters with what its replica set says of them, unless that is outdated."""
+    said_of = _states(member.replica_set)
+    for cluster in observed.ray_clusters.get(member.replica_set.meta.uid, ()):
+        state = said_of.get(cluster.meta.uid)
+        if state is not None and not _is_outdated(cluster, state):
+            yield cluster, state
+
+
+def _states(replica_set: ReplicaSet) -> dict[str, ReplicaState]:
+    return {state.uid: state for state in replica_set.status.replica_states}
+
+
+def _is_outdated(cluster: RayCluster, state: ReplicaState) -> bool:
+    if cluster.is_terminating:
+        return state.phase is not ReplicaPhase.TERMINATING
+    return cluster.is_ready is not (state.phase is ReplicaPhase.READY) and state.phase is not ReplicaPhase.DRAINING
+
+
+def _until_slow(cluster: RayCluster, state: ReplicaState, now: datetime) -> timedelta | None:
+    """Return how long until a replica that waits is worth listing; None: it is, or it does not wait."""
+    created = cluster.meta.created_at
+    if created is None or not is_waiting(state):
+        return None
+    left = created + _SLOW_AFTER - now
+    return left if timedelta() < left <= _SLOW_AFTER else None
