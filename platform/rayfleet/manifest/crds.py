@@ -84,6 +84,8 @@ def _fleet_crd() -> Json:
         _column("Model", "string", ".status.model"),
         _column("Status", "string", ".status.phase"),
         _AGE,
+        _wide_column("Blocked By", ".status.replicaStates[0].reason"),
+        _wide_column("Blocking Pod", ".status.replicaStates[0].pod"),
     ]
     scale = {
         "specReplicasPath": ".spec.replicas",
@@ -191,6 +193,11 @@ def _open_schema(description: str) -> Json:
 
 def _column(name: str, kind: str, path: str) -> Json:
     return {"name": name, "type": kind, "jsonPath": path}
+
+
+def _wide_column(name: str, path: str) -> Json:
+    """Return a column of text that ``kubectl get -o wide`` shows."""
+    return {**_column(name, "string", path), "priority": 1}
 
 
 def _crd(

@@ -67,9 +67,12 @@ def without_condition(conditions: Conditions, name: str) -> Conditions:
     return tuple(condition for condition in conditions if condition.type != name)
 
 
-def observed_at(conditions: Conditions, generation: int) -> Conditions:
-    """Return the conditions as speaking of that generation of the spec."""
-    return tuple(replace(condition, observed_generation=generation) for condition in conditions)
+def observed_at(conditions: Conditions, generation: int, *names: str) -> Conditions:
+    """Return the conditions, those of the types ``names`` (none: all) as speaking of that generation of the spec."""
+    return tuple(
+        replace(condition, observed_generation=generation) if not names or condition.type in names else condition
+        for condition in conditions
+    )
 
 
 def new_condition(name: str, status: ConditionStatus, reason: str, message: str, now: datetime) -> Condition:

@@ -98,8 +98,8 @@ def down(name: str, end: Json, restarts: int = 0) -> Json:
 
 def end(code: int, now: datetime, reason: str = "Error", message: str = "") -> Json:
     """Return how a run of a container ended."""
-    told = {"message": message} if message else {}
-    return {"exitCode": code, "reason": reason, "startedAt": encode_time(now), "finishedAt": encode_time(now), **told}
+    words = {"message": message} if message else {}
+    return {"exitCode": code, "reason": reason, "startedAt": encode_time(now), "finishedAt": encode_time(now), **words}
 
 
 def condition(name: str, now: datetime) -> Json:

@@ -233,7 +233,9 @@ def test_transition_times_move_with_the_status_alone() -> None:
     world.now += timedelta(minutes=5)
     world.change_spec({"template": template("b")})
     world.settle()
-    assert condition_of(world.fleet_pass(), "Available") == before
+    after = condition_of(world.fleet_pass(), "Available")
+    assert (after.observed_generation, before.observed_generation) == (2, 1)
+    assert replace(after, observed_generation=1) == before
 
 
 def test_a_lost_replica_shows_as_degraded() -> None:

@@ -1,26 +1,45 @@
-"""The conditions of a fleet: Available, Progressing, ReplicaFailure. Pure.
+"""The conditions of a fleet that Deployment has, Available, Progressing and ReplicaFailure; and WriteRefused. Pure.
 
 As Deployment's ``syncRolloutStatus``, with its types and reasons. ``Progressing`` notes in ``lastUpdateTime`` when
 there was progress last; after ``progressDeadlineSeconds`` without any it turns False, and the plan says when to look
-for that.
+for that. Its message ends with what the replicas wait for, as soon as one waits for long. While a replica waits for
+admission (Kueue) nothing is late: the clock stands, and begins anew.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import Fleet, FleetStatus
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.planning.fleet.view import View
+from rayfleet.planning.replica.summary import are_suspended, waiting_words
 from rayfleet.planning.replica_set.plan import REPLICA_FAILURE
+from rayfleet.planning.writes import Verb, WriteFailure, permission_of
 
 AVAILABLE = "Available"
 PROGRESSING = "Progressing"
+WRITE_REFUSED = "WriteRefused"
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 PAUSED = "DeploymentPaused"
 NEW_AVAILABLE = "NewReplicaSetAvailable"
+SUSPENDED = "ReplicasSuspended"
+_UPDATED = "ReplicaSetUpdated"
+_UNDER_WAY = frozenset({"NewReplicaSetCreated", "FoundNewReplicaSet", _UPDATED, DEADLINE_EXCEEDED})
+_WITHOUT_CLOCK = frozenset({DEADLINE_EXCEEDED, NEW_AVAILABLE, SUSPENDED})
+_WAITS = re.compile(r";? \d+ of \d+ replicas? waits?: .*", re.DOTALL)  # what ``waiting_words`` adds to a message
 _NO_DEADLINE = 2**31 - 1  # as Deployment: the largest int32 switches the deadline off
 _CLOCK_MARGIN = timedelta(seconds=1)
+_OF_A_ROLLOUT = frozenset({FLEETS, REPLICA_SETS})
+_VERBS: Mapping[Verb, str] = {
+    Verb.CREATE: "Create",
+    Verb.PATCH: "Update",
+    Verb.UPDATE: "Update",
+    Verb.DELETE: "Delete",
+}
 
 
 def is_complete(view: View, status: FleetStatus) -> bool:
@@ -53,13 +72,32 @@ def with_progress(conditions: Conditions, view: View, status: FleetStatus, creat
     if created:
         message = f'Created new replica set "{created}"'
         return _progressed(conditions, "NewReplicaSetCreated", message, now)
-    return _judged(conditions, view, status, now)
+    return _with_waits(_judged(conditions, view, status, now), view)
 
 
-def with_refusal(conditions: Conditions, message: str, now: datetime) -> Conditions:
-    """Return the conditions of a fleet whose replica set could not be made."""
-    condition = new_condition(PROGRESSING, ConditionStatus.FALSE, "ReplicaSetCreateError", message, now)
+def with_refusal(conditions: Conditions, failure: WriteFailure, now: datetime) -> Conditions:
+    """Return the conditions of a fleet a write of which was refused, with what was, by its kind.
+
+    ``ReplicaSetCreateError`` ends progress; a refused Service costs only its own part, and is told beside.
+    """
+    kind = failure.action.resource.kind.removeprefix("RayCluster")
+    reason = f"{kind}{_VERBS[permission_of(failure.action).verb]}Error"
+    if failure.action.resource in _OF_A_ROLLOUT:
+        condition = new_condition(PROGRESSING, ConditionStatus.FALSE, reason, failure.message, now)
+    else:
+        condition = new_condition(WRITE_REFUSED, ConditionStatus.TRUE, reason, failure.message, now)
     return with_condition(conditions, condition)
+
+
+def is_refused(conditions: Conditions) -> bool:
+    """Whether Progressing tells of a refused write, which every pass without one takes back."""
+    current = find_condition(conditions, PROGRESSING)
+    return current is not None and current.status is ConditionStatus.FALSE and current.reason != DEADLINE_EXCEEDED
+
+
+def summary_of(condition: Condition) -> str:
+    """Return a condition's message, of Progressing without what the replicas wait for."""
+    return _WAITS.sub("", condition.message) if condition.type == PROGRESSING else condition.message
 
 
 def with_replica_failure(conditions: Conditions, view: View) -> Conditions:
@@ -74,7 +112,7 @@ def with_replica_failure(conditions: Conditions, view: View) -> Conditions:
 def until_deadline(fleet: Fleet, status: FleetStatus, now: datetime, *, is_done: bool) -> timedelta | None:
     """Return how long until the deadline could be exceeded; None when it cannot."""
     current = find_condition(status.conditions, PROGRESSING)
-    waits = current is not None and current.reason not in {DEADLINE_EXCEEDED, NEW_AVAILABLE}
+    waits = current is not None and current.reason not in _WITHOUT_CLOCK
     if current is None or not waits or is_done or fleet.spec.paused:
         return None
     return max(_CLOCK_MARGIN, _deadline(fleet, current) - now + _CLOCK_MARGIN)
@@ -87,7 +125,7 @@ def phase(view: View, status: FleetStatus) -> str:
     desired = view.bounds.desired
     words: Sequence[tuple[bool, str]] = (
         (view.fleet.meta.deleted_at is not None, "Terminating"),
-        (reason in {DEADLINE_EXCEEDED, "ReplicaSetCreateError"}, "Stalled"),
+        (progressing is not None and progressing.status is ConditionStatus.FALSE, "Stalled"),
         (view.fleet.spec.paused, "Paused"),
         (desired == status.replicas == 0, "Idle"),
         (is_complete(view, status), "Available"),
@@ -115,14 +153,33 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
         return _progressed(conditions, NEW_AVAILABLE, f'ReplicaSet "{name}" has successfully progressed.', now)
     if current is None:
         return _progressed(conditions, "FoundNewReplicaSet", f'Found new replica set "{name}"', now)
-    if _has_progressed(fleet.status, status):
-        return _progressed(conditions, "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.', now)
-    if _deadline(fleet, current) <= now and current.reason != DEADLINE_EXCEEDED:
-        message = f'ReplicaSet "{name}" has timed out progressing.'
-        return with_condition(
-            conditions, new_condition(PROGRESSING, ConditionStatus.FALSE, DEADLINE_EXCEEDED, message, now)
-        )
-    return conditions
+    if are_suspended(view.replicas.new):
+        message = "Replicas wait for admission, and the progress deadline with them."
+        return with_condition(conditions, new_condition(PROGRESSING, ConditionStatus.UNKNOWN, SUSPENDED, message, now))
+    if _has_progressed(fleet.status, status) or current.reason == SUSPENDED or is_refused(conditions):
+        return _progressed(conditions, _UPDATED, f'ReplicaSet "{name}" is progressing.', now)
+    return _timed(conditions, current, fleet, name, now)
+
+
+def _timed(conditions: Conditions, current: Condition, fleet: Fleet, name: str, now: datetime) -> Conditions:
+    """Return the conditions without progress: late once the deadline has passed."""
+    if current.reason == DEADLINE_EXCEEDED or now < _deadline(fleet, current):
+        return conditions
+    message = f'ReplicaSet "{name}" has timed out progressing.'
+    late = new_condition(PROGRESSING, ConditionStatus.FALSE, DEADLINE_EXCEEDED, message, now)
+    return with_condition(conditions, late)
+
+
+def _with_waits(conditions: Conditions, view: View) -> Conditions:
+    """Return the conditions with what the new replicas wait for after Progressing's own words; no time moves."""
+    current = find_condition(conditions, PROGRESSING)
+    if current is None or current.reason not in _UNDER_WAY:
+        return conditions
+    words = waiting_words(view.replicas.listed_new, len(view.replicas.new))
+    summary = summary_of(current)
+    joined = f"{summary}{' ' if summary.endswith('.') else '; '}{words}" if words else summary
+    worded = replace(current, message=joined)
+    return tuple(worded if condition is current else condition for condition in conditions)
 
 
 def _progressed(conditions: Conditions, reason: str, message: str, now: datetime) -> Conditions:

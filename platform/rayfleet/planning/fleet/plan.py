@@ -6,7 +6,7 @@ conditions. A fleet whose manifest is invalid is left exactly as it runs, and sa
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rayfleet.manifest.fleet import encode_fleet_status
 from rayfleet.model.conditions import ConditionStatus
@@ -14,13 +14,23 @@ from rayfleet.model.events import EventType
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, REPLICA_SETS, SERVICES
-from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.objects.conditions import (
+    Conditions,
+    find_condition,
+    new_condition,
+    observed_at,
+    with_condition,
+    without_condition,
+)
 from rayfleet.objects.labels import FLEET_LABEL, HEAD_NODE_TYPE, NODE_TYPE_LABEL
 from rayfleet.planning.claims import claim_writes
 from rayfleet.planning.fleet.claimant import fleet_claimant
 from rayfleet.planning.fleet.conditions import (
+    PROGRESSING,
+    WRITE_REFUSED,
     is_complete,
     phase,
+    summary_of,
     until_deadline,
     with_availability,
     with_progress,
@@ -28,16 +38,17 @@ from rayfleet.planning.fleet.conditions import (
     with_replica_failure,
 )
 from rayfleet.planning.fleet.model_name import model_name
+from rayfleet.planning.fleet.readiness import READY, ROUTED, with_degradation, with_readiness
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
 from rayfleet.planning.fleet.undo import undo_write
 from rayfleet.planning.fleet.view import View, total_size, view_of
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
+from rayfleet.planning.replica.summary import write_may_wait
 from rayfleet.planning.writes import Action, Event, Verb, permissions, ref_to, status_permission, status_replaced
 
 INVALID = "Invalid"
-ROUTED = "Routed"
 WRITES = (
     permissions(REPLICA_SETS, Verb.CREATE, Verb.PATCH, Verb.DELETE)
     | permissions(SERVICES, Verb.CREATE, Verb.PATCH, Verb.DELETE)
@@ -62,9 +73,9 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     view = view_of(observed, now)
     step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
     traffic = plan_traffic(observed) if acts else Traffic()
-    status = _status(observed, view, step, traffic, now)
+    status, hold = _written_status(fleet.status, _status(observed, view, step, traffic, now), now)
     is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
-    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_done))
+    waits = (view.next_change, hold, until_deadline(fleet, status, now, is_done=is_done))
     return FleetPlan(
         actions=(*step.actions, *traffic.actions, *_status_write(fleet.meta, fleet.status, status)),
         status=status,
@@ -76,7 +87,9 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
 def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPlan:
     """Return the status of a fleet that cannot be accepted, and nothing else: what runs, runs on."""
     message = "; ".join(str(error) for error in observed.error.errors)
-    condition = new_condition(INVALID, ConditionStatus.TRUE, "InvalidSpec", message, now)
+    invalid = new_condition(INVALID, ConditionStatus.TRUE, "InvalidSpec", message, now)
+    not_ready = new_condition(READY, ConditionStatus.FALSE, "InvalidSpec", message, now)
+    conditions = with_condition(with_condition(observed.status.conditions, invalid), not_ready)
     clusters = [each for owned in observed.ray_clusters.values() for each in owned]
     active = [cluster for cluster in clusters if not cluster.is_terminating]
     status = replace(
@@ -85,7 +98,7 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
         replicas=len(active),
         ready_replicas=sum(cluster.is_ready for cluster in active),
         terminating_replicas=len(clusters) - len(active),
-        conditions=with_condition(observed.status.conditions, condition),
+        conditions=observed_at(conditions, observed.meta.generation, INVALID, READY),
         phase=INVALID,
     )
     return FleetPlan(
@@ -109,13 +122,28 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Tra
     conditions = without_condition(fleet.status.conditions, INVALID)
     conditions = with_availability(conditions, view, counted.available_replicas, now)
     if observed.failure is not None:
-        conditions = with_refusal(conditions, observed.failure.message, now)
+        conditions = with_refusal(conditions, observed.failure, now)
     elif fleet.meta.deleted_at is None:
+        conditions = without_condition(conditions, WRITE_REFUSED)
         conditions = with_progress(conditions, view, counted, step.created, now)
         conditions = _with_route(conditions, traffic, now)
-    conditions = with_replica_failure(conditions, view)
-    status = replace(counted, conditions=conditions, model=model_name(fleet) or "")
+    conditions = with_degradation(with_replica_failure(conditions, view), view, now)
+    conditions = with_readiness(conditions, view, counted, now)
+    status = replace(counted, conditions=observed_at(conditions, fleet.meta.generation), model=model_name(fleet) or "")
     return replace(status, phase=phase(view, status))
+
+
+def _written_status(before: FleetStatus, after: FleetStatus, now: datetime) -> tuple[FleetStatus, timedelta | None]:
+    """Return the status to write now: the one before when only words and states differ and may wait so long."""
+    wait = write_may_wait(before.replica_states, after.replica_states, now)
+    if wait is None or before == after or _without_words(before) != _without_words(after):
+        return after, None
+    return before, wait
+
+
+def _without_words(status: FleetStatus) -> FleetStatus:
+    conditions = tuple(replace(condition, message="") for condition in status.conditions)
+    return replace(status, conditions=conditions, replica_states=())
 
 
 def _counts(view: View, step: RolloutStep) -> FleetStatus:
@@ -133,6 +161,7 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
         collision_count=step.collision_count,
         scaling_target_selector=f"{FLEET_LABEL}={fleet.meta.name},{NODE_TYPE_LABEL}={HEAD_NODE_TYPE}",
         ready=f"{ready}/{view.bounds.desired}",
+        replica_states=view.replicas.listed,
     )
 
 
@@ -156,12 +185,13 @@ def _condition_events(before: Conditions, after: Conditions) -> Iterator[Event]:
         earlier = find_condition(before, name)
         if condition is None or condition.status is not is_problem:
             continue
-        if earlier is None or (earlier.reason, earlier.message) != (condition.reason, condition.message):
+        if earlier is None or (earlier.reason, summary_of(earlier)) != (condition.reason, summary_of(condition)):
             yield Event(type=EventType.WARNING, reason=condition.reason, message=condition.message)
 
 
 _PROBLEMS = (
     (INVALID, ConditionStatus.TRUE),
     (ROUTED, ConditionStatus.FALSE),
-    ("Progressing", ConditionStatus.FALSE),
+    (PROGRESSING, ConditionStatus.FALSE),
+    (WRITE_REFUSED, ConditionStatus.TRUE),
 )

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
-from rayfleet.planning.fleet.view import Member, View
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.planning.replica.summary import MOST_LISTED, in_order_of_need, in_trouble, is_waiting
 
@@ -38,9 +37,9 @@ class Replicas:
         return tuple(state for state in self.listed if state.uid in uids)
 
 
-def replicas_of(observed: ObservedFleet, view: View, now: datetime) -> Replicas:
-    """Return where the fleet's replicas stand."""
-    pairs = {member.replica_set.meta.uid: tuple(_pairs(observed, member)) for member in view.members}
+def replicas_of(observed: ObservedFleet, new: ReplicaSet | None, now: datetime) -> Replicas:
+    """Return where the fleet's replicas stand; ``new`` is the replica set of the present template."""
+    pairs = {replica_set.meta.uid: tuple(_pairs(observed, replica_set)) for replica_set in observed.replica_sets}
     every = [pair for pairs_of_one in pairs.values() for pair in pairs_of_one]
     waits = [wait for cluster, state in every if (wait := _until_slow(cluster, state, now)) is not None]
     listed = [
@@ -48,26 +47,21 @@ def replicas_of(observed: ObservedFleet, view: View, now: datetime) -> Replicas:
         for cluster, state in every
         if in_trouble(state) or (is_waiting(state) and _until_slow(cluster, state, now) is None)
     ]
-    new = pairs[view.new.replica_set.meta.uid] if view.new is not None else ()
     return Replicas(
         known=tuple(state for _, state in every),
-        new=tuple(state for _, state in new),
+        new=tuple(state for _, state in pairs[new.meta.uid]) if new is not None else (),
         listed=tuple(in_order_of_need(listed)[:MOST_LISTED]),
         next_change=min(waits, default=None),
     )
 
 
-def _pairs(observed: ObservedFleet, member: Member) -> Iterator[tuple[RayCluster, ReplicaState]]:
-    """Yield a member's Ray clusters with what its replica set says of them, unless that is outdated."""
-    said_of = _states(member.replica_set)
-    for cluster in observed.ray_clusters.get(member.replica_set.meta.uid, ()):
-        state = said_of.get(cluster.meta.uid)
+def _pairs(observed: ObservedFleet, replica_set: ReplicaSet) -> Iterator[tuple[RayCluster, ReplicaState]]:
+    """Yield a replica set's Ray clusters with what it says of them, unless that is outdated."""
+    states = {state.uid: state for state in replica_set.status.replica_states}
+    for cluster in observed.ray_clusters.get(replica_set.meta.uid, ()):
+        state = states.get(cluster.meta.uid)
         if state is not None and not _is_outdated(cluster, state):
             yield cluster, state
-
-
-def _states(replica_set: ReplicaSet) -> dict[str, ReplicaState]:
-    return {state.uid: state for state in replica_set.status.replica_states}
 
 
 def _is_outdated(cluster: RayCluster, state: ReplicaState) -> bool:
@@ -77,9 +71,9 @@ def _is_outdated(cluster: RayCluster, state: ReplicaState) -> bool:
 
 
 def _until_slow(cluster: RayCluster, state: ReplicaState, now: datetime) -> timedelta | None:
-    """Return how long until a replica that waits is worth listing; None: it is, or it does not wait."""
+    """Return how long until a replica that waits is worth listing; None: it is, or it is for another reason."""
     created = cluster.meta.created_at
-    if created is None or not is_waiting(state):
+    if created is None or not is_waiting(state) or in_trouble(state):
         return None
     left = created + _SLOW_AFTER - now
     return left if timedelta() < left <= _SLOW_AFTER else None

@@ -12,6 +12,7 @@ from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
 from rayfleet.planning.fleet.identity import is_of_revision
+from rayfleet.planning.fleet.replicas import Replicas, replicas_of
 from rayfleet.planning.observed import ObservedFleet
 
 
@@ -55,7 +56,8 @@ class Member:
 class View:
     """What a fleet's rollout is decided on.
 
-    ``old`` is in order of age, oldest first; ``new`` is None until it is made.
+    ``replicas`` are its Ray clusters one by one, as far as the replica sets have said where they stand. ``old`` is in
+    order of age, oldest first; ``new`` is None until it is made.
     """
 
     fleet: Fleet
@@ -66,6 +68,7 @@ class View:
     old: tuple[Member, ...]
     taken_names: frozenset[str]
     next_change: timedelta | None
+    replicas: Replicas
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -91,6 +94,8 @@ def view_of(observed: ObservedFleet, now: datetime) -> View:
         changes += [availability.next_change] if availability.next_change is not None else []
     template, identity = observed.template, observed.identity
     new = next((member for member in members if is_of_revision(member.replica_set, identity, template)), None)
+    replicas = replicas_of(observed, new.replica_set if new is not None else None, now)
+    changes += [replicas.next_change] if replicas.next_change is not None else []
     return View(
         fleet=fleet,
         template=template,
@@ -100,6 +105,7 @@ def view_of(observed: ObservedFleet, now: datetime) -> View:
         old=tuple(member for member in members if member is not new),
         taken_names=observed.taken_names | {member.replica_set.meta.name for member in members},
         next_change=min(changes, default=None),
+        replicas=replicas,
     )
 
 
