@@ -4,7 +4,7 @@ Recorded from kubelet 1.36 with containerd 2.4 and from the sources that ``plann
 is of the whole pod; ``SPEC_CONTAINERS`` are the containers that it speaks of. Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -105,6 +105,60 @@ def end(code: int, now: datetime, reason: str = "Error", message: str = "") -> J
 def condition(name: str, now: datetime) -> Json:
     """Return a condition that is True since then."""
     return {"type": name, "status": "True", "lastProbeTime": None, "lastTransitionTime": encode_time(now)}
+
+
+def image_refused(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod whose first container's image cannot be had."""
+    refusal = f'Back-off pulling image "{IMAGE}": ErrImagePull: {PULL_ERROR}'
+    others = [waiting(name, "ContainerCreating") for name in names[1:]]
+    return blocked(now, waiting(names[0], "ImagePullBackOff", refusal), *others)
+
+
+def crash_looping(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod whose first container ends again and again."""
+    last = end(1, now, message="Traceback (most recent call last):\nRuntimeError: no GPU\n")
+    back_off = f"back-off 40s restarting failed container={names[0]}"
+    first = waiting(names[0], "CrashLoopBackOff", back_off, last, restarts=3)
+    return running(now, first, *(up(name, now, is_ready=False) for name in names[1:]))
+
+
+def out_of_memory(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod whose first container was just killed for its memory."""
+    first = down(names[0], end(137, now, "OOMKilled"))
+    return running(now, first, *(up(name, now, is_ready=False) for name in names[1:]))
+
+
+def without_secret(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod that asks for a Secret that is not there."""
+    missing = waiting(names[0], "CreateContainerConfigError", 'secret "token" not found')
+    return blocked(now, missing, *(waiting(name, "ContainerCreating") for name in names[1:]))
+
+
+def waiting_for_gcs(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a worker that waits for its head's GCS."""
+    init = up("wait-gcs-ready", now, is_ready=False)
+    return blocked(now, *(waiting(name, "PodInitializing") for name in names), init=[init])
+
+
+def loading(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod whose Ray container is ready and whose others are not."""
+    return running(now, up(names[0], now, is_ready=True), *(up(name, now, is_ready=False) for name in names[1:]))
+
+
+SITUATIONS: Mapping[str, Callable[[datetime, Sequence[str]], Json]] = {
+    "unbound": lambda _now, _names: unbound(),
+    "unschedulable": lambda now, _names: unschedulable(now),
+    "creating": creating,
+    "image-refused": image_refused,
+    "without-secret": without_secret,
+    "waiting-for-gcs": waiting_for_gcs,
+    "crash-looping": crash_looping,
+    "out-of-memory": out_of_memory,
+    "loading": loading,
+    "evicted": lambda _now, _names: evicted(),
+    "ready": ready,
+}
+"""How a pod may stand, by a word: what its status is then, by the time and the names of its containers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

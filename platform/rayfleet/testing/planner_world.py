@@ -18,15 +18,17 @@ from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import conditions_of, since
 from rayfleet.objects.meta import is_terminating, labels_of, name_of, uid_of
+from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import desired_workers, expected_workers
 from rayfleet.planning.observed import ObservedFleet, ObservedReplicaSet
 from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
 from rayfleet.planning.writes import Action, Event, WriteFailure
 from rayfleet.reconciling.passes import Steps
+from rayfleet.testing.kubelet import RayPod
 from rayfleet.testing.stored_objects import NAMESPACE, Refused, Stale, StoredObjects, with_metadata
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -193,6 +195,16 @@ class PlannerWorld:
         """Let KubeRay report one worker less than there should be."""
         raw = self._ray_cluster(name)
         self._report(raw, is_head_ready=True, workers=max(0, desired_workers(part(raw, "spec")) - 1))
+
+    def show_pod(self, ray_cluster: str, pod: RayPod, status: ReadOnlyJson) -> None:
+        """Let a pod of a Ray cluster have a status; it is made when it is not there."""
+        owner = controller_reference(RAY_CLUSTERS, ray_cluster, uid_of(self._ray_cluster(ray_cluster)))
+        shown = with_metadata(pod.showing(status), {"ownerReferences": [owner]})
+        there = self.stored.of_kind(PODS.kind).get(pod.name)
+        if there is None:
+            self.stored.create(shown)
+        else:
+            self.stored.put({**there, "spec": part(shown, "spec"), "status": part(shown, "status")})
 
     def finish_deletions(self) -> None:
         """Let the pods of terminating Ray clusters be gone, and with them the objects."""

@@ -29,6 +29,7 @@ from rayfleet.planning.fleet.conditions import (
     PROGRESSING,
     WRITE_REFUSED,
     is_complete,
+    is_refused,
     phase,
     summary_of,
     until_deadline,
@@ -123,6 +124,8 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Tra
     conditions = with_availability(conditions, view, counted.available_replicas, now)
     if observed.failure is not None:
         conditions = with_refusal(conditions, observed.failure, now)
+        if view.new is not None and not is_refused(conditions):
+            conditions = with_progress(conditions, view, counted, "", now)
     elif fleet.meta.deleted_at is None:
         conditions = without_condition(conditions, WRITE_REFUSED)
         conditions = with_progress(conditions, view, counted, step.created, now)

@@ -10,6 +10,7 @@
 ``break image NAME``         Ray clusters of this image get ready no more (``mend image NAME``: they do again)
 ``kill head of N``           the Nth oldest Ray cluster loses its head; KubeRay replaces it at the end of the round
 ``kill worker of N``         likewise one worker
+``pods of N are HOW``        its pods have a status of ``testing.kubelet.SITUATIONS``; ``head of N is HOW``, ``worker``
 ``lose head of N``           it loses its head until ``restore head of N``
 ``hold terminating``         the pods of terminating Ray clusters stay until ``release terminating``
 ``quota KIND N``             of a kind there may be N objects; ``quota KIND none`` ends that
@@ -23,6 +24,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from rayfleet.model.resources import HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.testing.kubelet import SITUATIONS
 from rayfleet.testing.stored_objects import Refused, Stale
 from rayfleet.testing.transcripts.manifest import FieldError
 from rayfleet.testing.transcripts.stage import Stage
@@ -72,6 +74,8 @@ def _kuberay(words: list[str], stage: Stage) -> list[str] | None:
             stage.broken_images.discard(name)
         case ["hold" | "release" as verb, "terminating"]:
             stage.holds_terminating = verb == "hold"
+        case ["pods" | "head" | "worker" as pods, "of", number, "is" | "are", situation] if situation in SITUATIONS:
+            stage.show_pods(_ray_cluster(stage, number), pods, situation)
         case ["kill" | "lose" | "restore" as verb, "head" | "worker" as pod, "of", number]:
             return _changed(stage, f"{verb} {pod}", _ray_cluster(stage, number))
         case _:

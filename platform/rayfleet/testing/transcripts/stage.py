@@ -14,7 +14,8 @@ from rayfleet.model.resources import RAY_CLUSTERS, ResourceType
 from rayfleet.objects.labels import REVISION_ANNOTATION, ROLLBACK_ANNOTATION
 from rayfleet.objects.meta import annotation, annotations_of, name_of
 from rayfleet.objects.parts import part
-from rayfleet.objects.ray_spec import containers, head_group
+from rayfleet.objects.ray_spec import containers, expected_workers, head_group
+from rayfleet.testing.kubelet import SITUATIONS, RayPod
 from rayfleet.testing.planner_world import Pass, PlannerWorld
 from rayfleet.testing.stored_objects import with_metadata
 from rayfleet.testing.transcripts.lines import pass_lines, standing
@@ -63,6 +64,17 @@ class Stage:
         """Let a Ray cluster be without a head until further notice."""
         self.lost_heads.add(name)
         self.world.make_unready(name)
+
+    def show_pods(self, name: str, pods: str, situation: str) -> None:
+        """Let the head, the worker or (``pods``) all pods of a Ray cluster stand as ``kubelet`` calls it."""
+        spec = part(self.world.stored.of_kind(RAY_CLUSTERS.kind)[name], "spec")
+        workers = [
+            RayPod(name=f"{name}-worker-{n}", ray_cluster=name, group="workers", containers=("ray",), node="n2")
+            for n in range(1, 1 + expected_workers(spec))
+        ]
+        chosen = {"head": [RayPod(name=f"{name}-head", ray_cluster=name)], "worker": workers}
+        for pod in chosen.get(pods) or [*chosen["head"], *workers]:
+            self.world.show_pod(name, pod, SITUATIONS[situation](self.world.now, pod.containers))
 
     def play(self) -> Iterator[str]:
         """Play rounds; yield what happens, line by line, and how the fleet stands then."""
