@@ -53,3 +53,24 @@ async def test_the_annotation_brings_the_template_of_before_back(world: FleetWor
     assert len(await world.objects(REPLICA_SETS)) == 2
     [ray_cluster] = await world.objects(RAY_CLUSTERS)
     assert str(containers(head_group(part(ray_cluster, "spec")))[0]["image"]) == FIRST
+
+
+async def test_a_rollout_without_progress_goes_back_by_itself(world: FleetWorld) -> None:
+    strategy = {"rollbackOnFailure": True, "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    await world.client.create(
+        FLEETS, fleet_manifest(world.namespace, replicas=1, strategy=strategy, progressDeadlineSeconds=3)
+    )
+    await world.until_complete(1)
+    before = await world.names(RAY_CLUSTERS)
+    await until(lambda: noted_healthy(world), "the first revision is noted as healthy", LIMIT_SECONDS)
+    world.simulator.is_ready = lambda name: name in before
+    await world.patch(with_image(SECOND))
+    await until(lambda: world.condition("RolledBack"), "the condition RolledBack", LIMIT_SECONDS)
+    assert (await written(world))[0] == FIRST
+    await world.until_complete(1)
+    assert await world.names(RAY_CLUSTERS) == before
+
+
+async def noted_healthy(world: FleetWorld) -> bool:
+    [replica_set] = await world.objects(REPLICA_SETS)
+    return "orchestration.aibrix.ai/was-available" in annotations_of(replica_set)

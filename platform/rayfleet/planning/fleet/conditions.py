@@ -75,6 +75,14 @@ def with_progress(conditions: Conditions, view: View, status: FleetStatus, creat
     return _with_waits(_judged(conditions, view, status, now), view)
 
 
+def with_returned(conditions: Conditions, name: str, now: datetime) -> Conditions:
+    """Return the conditions when the template of the replica set ``name`` came back: the deadline counts from now."""
+    current = find_condition(conditions, PROGRESSING)
+    if current is None or current.status is ConditionStatus.UNKNOWN:
+        return conditions
+    return _progressed(conditions, "FoundNewReplicaSet", f'Found new replica set "{name}"', now)
+
+
 def with_refusal(conditions: Conditions, failure: WriteFailure, now: datetime) -> Conditions:
     """Return the conditions of a fleet a write of which was refused, with what was, by its kind.
 

@@ -37,7 +37,9 @@ from rayfleet.planning.fleet.conditions import (
     with_progress,
     with_refusal,
     with_replica_failure,
+    with_returned,
 )
+from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdated_note, with_rolled_back
 from rayfleet.planning.fleet.model_name import model_name
 from rayfleet.planning.fleet.readiness import READY, ROUTED, with_degradation, with_readiness
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
@@ -68,17 +70,22 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     """
     fleet = observed.fleet
     acts = fleet.meta.deleted_at is None and observed.failure is None
-    first = tuple(_first_of_all(observed)) if acts else ()
+    view = view_of(observed, now)
+    first = tuple(_first_of_all(observed, view)) if acts else ()
     if first:
         return FleetPlan(actions=first, status=fleet.status)
-    view = view_of(observed, now)
     step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
     traffic = plan_traffic(observed) if acts else Traffic()
     status, hold = _written_status(fleet.status, _status(observed, view, step, traffic, now), now)
     is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
     waits = (view.next_change, hold, until_deadline(fleet, status, now, is_done=is_done))
     return FleetPlan(
-        actions=(*step.actions, *traffic.actions, *_status_write(fleet.meta, fleet.status, status)),
+        actions=(
+            *step.actions,
+            *(outdated_note(view) if acts else ()),
+            *traffic.actions,
+            *_status_write(fleet.meta, fleet.status, status),
+        ),
         status=status,
         events=tuple(_condition_events(fleet.status.conditions, status.conditions)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
@@ -109,12 +116,12 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
     )
 
 
-def _first_of_all(observed: ObservedFleet) -> Iterator[Action]:
+def _first_of_all(observed: ObservedFleet, view: View) -> Iterator[Action]:
     """Yield the writes that change what all else is decided on."""
     if observed.claims:
         yield from claim_writes(fleet_claimant(observed.fleet), observed.claims, REPLICA_SETS)
-    elif undo := undo_write(observed):
-        yield undo
+    elif write := undo_write(observed) or failed_rollout_write(observed, view):
+        yield write
 
 
 def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Traffic, now: datetime) -> FleetStatus:
@@ -129,9 +136,10 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Tra
     elif fleet.meta.deleted_at is None:
         conditions = without_condition(conditions, WRITE_REFUSED)
         conditions = with_progress(conditions, view, counted, step.created, now)
+        conditions = with_returned(conditions, step.returned, now) if step.returned else conditions
         conditions = _with_route(conditions, traffic, now)
-    conditions = with_degradation(with_replica_failure(conditions, view), view, now)
-    conditions = with_readiness(conditions, view, counted, now)
+    conditions = with_rolled_back(with_replica_failure(conditions, view), view, now)
+    conditions = with_readiness(with_degradation(conditions, view, now), view, counted, now)
     status = replace(counted, conditions=observed_at(conditions, fleet.meta.generation), model=model_name(fleet) or "")
     return replace(status, phase=phase(view, status))
 

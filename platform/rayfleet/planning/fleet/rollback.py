@@ -14,7 +14,13 @@ from rayfleet.manifest.serving import decode_serving
 from rayfleet.manifest.template import decode_template, encode_template
 from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.objects.labels import CHANGE_CAUSE_ANNOTATION, HASH_LABEL, MODEL_LABEL, SERVING_ANNOTATION
+from rayfleet.objects.labels import (
+    CHANGE_CAUSE_ANNOTATION,
+    HASH_LABEL,
+    MODEL_LABEL,
+    ROLLED_BACK_ANNOTATION,
+    SERVING_ANNOTATION,
+)
 from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.objects.meta import annotation, label, name_of
 from rayfleet.objects.parts import mapping, part
@@ -32,11 +38,15 @@ class RollbackOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """``patch`` is the JSON merge patch of the fleet, empty unless something changes; ``message`` says it in words."""
+    """``patch`` is the JSON merge patch of the fleet, empty unless something changes; ``message`` says it in words.
+
+    ``identity`` is that of the template then.
+    """
 
     outcome: RollbackOutcome
     message: str
     revision: int = 0
+    identity: str = ""
     patch: Json = field(default_factory=dict)
 
 
@@ -49,21 +59,36 @@ def rollback_to(fleet: ReadOnlyJson, replica_sets: Sequence[ReplicaSet], revisio
     kept = next((each for each in replica_sets if number and revision_of(each) == number), None)
     if kept is None:
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=_not_kept(revision))
-    spec, cause = part(fleet, "spec"), kept.meta.annotations.get(CHANGE_CAUSE_ANNOTATION)
-    serving = _kept_serving(kept)
+    spec, serving = part(fleet, "spec"), _kept_serving(kept)
     if not serving and not part(spec, "selector"):
         message = f"Revision {number} keeps no spec.serving: an older rayfleet made it"
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
-    if _identity(fleet) == _kept_identity(kept, serving):
+    identity = _kept_identity(kept, serving)
+    if _identity(fleet) == identity:
         message = f"Revision {number} is what the fleet has now"
         return Rollback(outcome=RollbackOutcome.UNCHANGED, message=message, revision=number)
-    present = {name: value for name in ("template", "serving") if (value := part(spec, name))}
+    return Rollback(
+        outcome=RollbackOutcome.CHANGES,
+        message=f"Rolled back to revision {number}",
+        revision=number,
+        identity=identity,
+        patch=_patch(fleet, kept, serving),
+    )
+
+
+def _patch(fleet: ReadOnlyJson, kept: ReplicaSet, serving: ReadOnlyJson) -> Json:
+    present = {name: value for name in ("template", "serving") if (value := part(fleet, "spec", name))}
     source = {"serving": serving} if serving else {"template": encode_template(_written(kept.spec.template))}
     patch: Json = {"spec": merge_patch_to(present, source)}
+    annotations: Json = {}
+    cause = kept.meta.annotations.get(CHANGE_CAUSE_ANNOTATION)
     if cause != (annotation(fleet, CHANGE_CAUSE_ANNOTATION) or None):
-        patch |= {"metadata": {"annotations": {CHANGE_CAUSE_ANNOTATION: cause}}}
-    message = f"Rolled back to revision {number}"
-    return Rollback(outcome=RollbackOutcome.CHANGES, message=message, revision=number, patch=patch)
+        annotations |= {CHANGE_CAUSE_ANNOTATION: cause}
+    if annotation(fleet, ROLLED_BACK_ANNOTATION):  # asked for, so it may be tried again
+        annotations |= {ROLLED_BACK_ANNOTATION: None}
+    if annotations:
+        patch |= {"metadata": {"annotations": annotations}}
+    return patch
 
 
 def _previous_revision(replica_sets: Sequence[ReplicaSet]) -> int:

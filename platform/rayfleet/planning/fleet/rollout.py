@@ -11,6 +11,7 @@ from rayfleet.model.fleet import StrategyType
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.objects.labels import REVISION_ANNOTATION
+from rayfleet.planning.fleet.failed_rollout import health_note
 from rayfleet.planning.fleet.next_sizes import first_size, recreate_sizes, rolling_sizes
 from rayfleet.planning.fleet.rescaling import Sizes, is_scaling_event, scaled_sizes
 from rayfleet.planning.fleet.revisions import (
@@ -30,11 +31,13 @@ _SCALING = "ScalingReplicaSet"
 class RolloutStep:
     """What a pass does to replica sets.
 
-    ``created`` names a new one; ``collision_count`` is the status's from now on.
+    ``created`` names a new one, ``returned`` an old one whose template came back; ``collision_count`` is the status's
+    from now on.
     """
 
     actions: tuple[Action, ...] = ()
     created: str = ""
+    returned: str = ""
     collision_count: int | None = None
 
 
@@ -82,7 +85,7 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
     rest follows.
     """
     actions: list[Action] = []
-    renewed = revision_annotations(view, view.new) if view.new and not view.fleet.spec.paused else {}
+    renewed = _renewed(view)
     for member in view.members:
         if member.replica_set.meta.deleted_at is not None:
             continue
@@ -97,8 +100,16 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
             actions += _synced(view, member, synced)
     return RolloutStep(
         actions=(*actions, *_fleet_revision(view, renewed)),
+        returned=view.new.replica_set.meta.name if view.new and REVISION_ANNOTATION in renewed else "",
         collision_count=view.fleet.status.collision_count,
     )
+
+
+def _renewed(view: View) -> Mapping[str, str]:
+    """Return the annotations that the new replica set ought to get now; none while the fleet is paused."""
+    if view.new is None or view.fleet.spec.paused:
+        return {}
+    return {**revision_annotations(view, view.new), **_changed_annotations(view.new, health_note(view))}
 
 
 def _cleaned_up(view: View) -> RolloutStep:

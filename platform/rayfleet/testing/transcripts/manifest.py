@@ -8,8 +8,9 @@
 ``selector`` (``x``)        what the selector asks of the label ``app``, which the template has with the value ``x``
 ``strategy``                ``RollingUpdate`` or ``Recreate``
 ``surge``, ``unavailable``  the bounds of a rolling update
+``rollback``                ``true``: a failed rollout goes back to the last healthy revision
 others                      as they are called in ``spec``: ``replicas``, ``paused``, ``minReadySeconds``,
-                            ``progressDeadlineSeconds``, ``revisionHistoryLimit``
+                            ``progressDeadlineSeconds``, ``revisionHistoryLimit``, ``replacementPolicy``
 =========================== ===========================================================================================
 """
 
@@ -23,7 +24,14 @@ from rayfleet.objects.labels import MODEL_LABEL
 
 Value = int | bool | str
 FLEET_NAME = "fleet"
-_IN_SPEC = ("replicas", "paused", "minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit")
+_IN_SPEC = (
+    "replicas",
+    "paused",
+    "minReadySeconds",
+    "progressDeadlineSeconds",
+    "revisionHistoryLimit",
+    "replacementPolicy",
+)
 
 
 class FieldError(Exception):
@@ -42,6 +50,7 @@ class Manifest:
     strategy: Value | None = None
     surge: Value | None = None
     unavailable: Value | None = None
+    rollback: Value | None = None
     spec: Mapping[str, Value] = field(default_factory=dict)
 
     def changed(self, words: Sequence[str]) -> "Manifest":
@@ -65,7 +74,7 @@ class Manifest:
         spec: Json = {**self.spec, "selector": {"matchLabels": {"app": self.selector}}, "template": self._template()}
         bounds = {"maxSurge": self.surge, "maxUnavailable": self.unavailable}
         rolling = {name: bound for name, bound in bounds.items() if bound is not None}
-        strategy = {"type": self.strategy, "rollingUpdate": rolling or None}
+        strategy = {"type": self.strategy, "rollingUpdate": rolling or None, "rollbackOnFailure": self.rollback}
         if strategy := {name: value for name, value in strategy.items() if value is not None}:
             spec |= {"strategy": strategy}
         labels = {} if self.model is None else {MODEL_LABEL: self.model}
