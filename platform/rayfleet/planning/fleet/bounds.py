@@ -34,6 +34,10 @@ class Bounds:
         """How many must be available."""
         return self.desired - self.unavailable
 
+    def delete_first(self) -> "Bounds":
+        """Return the bounds of a rollout that finds no room for a surge: one at a time at least goes before."""
+        return Bounds(desired=self.desired, surge=0, unavailable=min(self.desired, max(1, self.unavailable)))
+
 
 def rollout_bounds(spec: FleetSpec, *, has_accelerators: bool) -> Bounds:
     """Return the bounds; for ``Recreate`` both are 0. Desired 10 with 25% each: surge 3, unavailable 2."""

@@ -20,9 +20,9 @@ from rayfleet.objects.conditions import Conditions, find_condition, new_conditio
 from rayfleet.objects.labels import HEALTHY_ANNOTATION, ROLLED_BACK_ANNOTATION
 from rayfleet.objects.parts import mapping, part
 from rayfleet.planning.fleet.conditions import DEADLINE_EXCEEDED, PROGRESSING
-from rayfleet.planning.fleet.revisions import revision
+from rayfleet.planning.fleet.members import Member, revision
 from rayfleet.planning.fleet.rollback import RollbackOutcome, rollback_to
-from rayfleet.planning.fleet.view import Member, View
+from rayfleet.planning.fleet.view import View
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.planning.writes import Event, Merge, ref_to
 

@@ -7,8 +7,9 @@ what is still on its way out.
 
 from collections.abc import Sequence
 
+from rayfleet.planning.fleet.members import Member, total_size
 from rayfleet.planning.fleet.rescaling import Sizes
-from rayfleet.planning.fleet.view import Member, View, total_size
+from rayfleet.planning.fleet.view import View
 
 
 def first_size(view: View) -> int:

@@ -40,12 +40,13 @@ from rayfleet.planning.fleet.conditions import (
     with_returned,
 )
 from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdated_note, with_rolled_back
+from rayfleet.planning.fleet.members import total_size
 from rayfleet.planning.fleet.model_name import model_name
 from rayfleet.planning.fleet.readiness import READY, ROUTED, with_degradation, with_readiness
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
 from rayfleet.planning.fleet.undo import undo_write
-from rayfleet.planning.fleet.view import View, total_size, view_of
+from rayfleet.planning.fleet.view import View, view_of
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.replica.summary import write_may_wait

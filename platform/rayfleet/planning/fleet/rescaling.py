@@ -8,7 +8,8 @@ done.
 from collections.abc import Mapping, Sequence
 
 from rayfleet.objects.labels import DESIRED_REPLICAS_ANNOTATION, MAX_REPLICAS_ANNOTATION
-from rayfleet.planning.fleet.view import Member, View, total_size
+from rayfleet.planning.fleet.members import Member, total_size
+from rayfleet.planning.fleet.view import View
 
 Sizes = Mapping[str, int]
 """New sizes of replica sets by UID."""

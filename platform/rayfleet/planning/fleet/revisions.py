@@ -5,13 +5,13 @@ Annotations are Deployment's (``deployment.kubernetes.io/...``), so what reads a
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import count
 
 from rayfleet.manifest.policies import encode_policies
 from rayfleet.manifest.serving import encode_serving
 from rayfleet.manifest.template import encode_selector, encode_template
-from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet, Selector
+from rayfleet.model.fleet import Fleet, RayClusterTemplate, Selector
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.model.serving import Serving
@@ -34,7 +34,8 @@ from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import head_group, worker_groups
 from rayfleet.planning.fleet.bounds import Bounds
 from rayfleet.planning.fleet.identity import noted_identity
-from rayfleet.planning.fleet.view import Member, View
+from rayfleet.planning.fleet.members import Member, next_revision, revision
+from rayfleet.planning.fleet.view import View
 from rayfleet.planning.names import replica_set_name, template_hash
 from rayfleet.planning.writes import Delete, ref_to
 
@@ -124,25 +125,9 @@ def size_annotations(bounds: Bounds) -> dict[str, str]:
     return {DESIRED_REPLICAS_ANNOTATION: str(bounds.desired), MAX_REPLICAS_ANNOTATION: str(bounds.most)}
 
 
-def revision_of(replica_set: ReplicaSet) -> int:
-    """Return the number of the revision; 0 when there is none that can be read."""
-    text = replica_set.meta.annotations.get(REVISION_ANNOTATION, "")
-    return int(text) if text.isdecimal() else 0
-
-
-def revision(member: Member) -> int:
-    """Return the number of the revision; 0 when there is none that can be read."""
-    return revision_of(member.replica_set)
-
-
 def serving_note(serving: Serving) -> str:
     """Return the text by which a replica set keeps the short form that it was rendered from."""
     return json.dumps(encode_serving(serving), sort_keys=True, separators=(",", ":"))
-
-
-def next_revision(old: Sequence[Member]) -> int:
-    """Return one more than the highest revision of the old ones."""
-    return max((revision(member) for member in old), default=0) + 1
 
 
 def revision_annotations(view: View, new: Member) -> Mapping[str, str]:

@@ -25,7 +25,7 @@ from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.objects.meta import annotation, label, name_of
 from rayfleet.objects.parts import mapping, part
 from rayfleet.planning.fleet.identity import serving_identity, template_identity, without_our_labels_on_pods
-from rayfleet.planning.fleet.revisions import revision_of
+from rayfleet.planning.fleet.members import revision_of
 
 
 class RollbackOutcome(StrEnum):

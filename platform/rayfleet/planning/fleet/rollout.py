@@ -7,11 +7,15 @@ write per replica set, so that each is decided on what it really is.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from rayfleet.manifest.policies import encode_policies
+from rayfleet.model.events import EventType
 from rayfleet.model.fleet import StrategyType
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.objects.labels import REVISION_ANNOTATION
+from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.planning.fleet.failed_rollout import health_note
+from rayfleet.planning.fleet.members import Member
 from rayfleet.planning.fleet.next_sizes import first_size, recreate_sizes, rolling_sizes
 from rayfleet.planning.fleet.rescaling import Sizes, is_scaling_event, scaled_sizes
 from rayfleet.planning.fleet.revisions import (
@@ -21,7 +25,8 @@ from rayfleet.planning.fleet.revisions import (
     revision_annotations,
     size_annotations,
 )
-from rayfleet.planning.fleet.view import Member, View
+from rayfleet.planning.fleet.surge import withdrawal_note
+from rayfleet.planning.fleet.view import View
 from rayfleet.planning.writes import Action, Create, Event, Merge, ObjectRef, annotated, ref_to, scaled
 
 _SCALING = "ScalingReplicaSet"
@@ -52,8 +57,22 @@ def rollout_step(view: View) -> RolloutStep:
         return _recreated(view)
     if view.new is None:
         return _created(view, first_size(view))
+    if view.stuck_surge:
+        return _withdrawn(view, view.new)
     step = _resized(view, rolling_sizes(view, view.new))
     return step if step.actions else _cleaned_up(view)
+
+
+def _withdrawn(view: View, new: Member) -> RolloutStep:
+    """Return the write that takes the surge back for which there is no room; the rest of the rollout has none."""
+    size, name = new.size - view.stuck_surge, new.replica_set.meta.name
+    seconds = view.fleet.spec.strategy.surge_timeout_seconds
+    message = (
+        f"No room for a surge within {seconds}s: scaled {name} down from {new.size} to {size}, going on delete-first"
+    )
+    write = scaled(REPLICA_SETS, _ref(new), size, withdrawal_note(new))
+    event = Event(type=EventType.WARNING, reason="SurgeWithdrawn", message=message)
+    return RolloutStep(actions=(replace(write, event=event),), collision_count=view.fleet.status.collision_count)
 
 
 def _recreated(view: View) -> RolloutStep:
@@ -128,13 +147,24 @@ def _changed_annotations(member: Member, desired: dict[str, str]) -> dict[str, s
 
 
 def _synced(view: View, member: Member, annotations: dict[str, str]) -> list[Action]:
-    patch: Json = {}
-    if annotations:
-        patch["metadata"] = {"annotations": annotations}
-    seconds = view.fleet.spec.min_ready_seconds
-    if member is view.new and member.replica_set.spec.min_ready_seconds != seconds:
-        patch["spec"] = {"minReadySeconds": seconds}
+    patch: Json = {"metadata": {"annotations": annotations}} if annotations else {}
+    if spec := _spec_patch(view, member):
+        patch |= {"spec": spec}
     return [Merge(resource=REPLICA_SETS, ref=_ref(member), patch=patch)] if patch else []
+
+
+def _spec_patch(view: View, member: Member) -> Json:
+    """Return what a replica set does not yet know of the fleet's policies; an old one that is empty needs none."""
+    if member is not view.new and not member.size and not member.active:
+        return {}
+    fleet, present = view.fleet.spec, member.replica_set.spec
+    patch = merge_patch_to(
+        encode_policies(present.recovery, present.drain, present.replacement_policy),
+        encode_policies(fleet.recovery, fleet.drain, fleet.replacement_policy),
+    )
+    if member is view.new and present.min_ready_seconds != fleet.min_ready_seconds:
+        patch["minReadySeconds"] = fleet.min_ready_seconds
+    return patch
 
 
 def _fleet_revision(view: View, renewed: Mapping[str, str]) -> list[Action]:

@@ -3,53 +3,19 @@
 Counts come from the Ray clusters themselves, not from the replica sets' statuses, which lag behind.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
+from rayfleet.model.policies import ReplacementPolicy
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
 from rayfleet.planning.fleet.identity import is_of_revision
+from rayfleet.planning.fleet.members import Member, total_size
 from rayfleet.planning.fleet.replicas import Replicas, replicas_of
+from rayfleet.planning.fleet.surge import is_withdrawn, stuck_surge
 from rayfleet.planning.observed import ObservedFleet
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One replica set with its Ray clusters counted.
-
-    ``size`` is what its spec asks for, ``active`` what exists and is not terminating, ``ready`` and ``available`` of
-    these. ``holds_terminating`` says whether terminating ones keep their place.
-    """
-
-    replica_set: ReplicaSet
-    active: int
-    terminating: int
-    ready: int
-    available: int
-    holds_terminating: bool
-
-    @property
-    def size(self) -> int:
-        """Return the desired number of Ray clusters."""
-        return self.replica_set.spec.replicas
-
-    @property
-    def usable(self) -> int:
-        """Return how many stay available at its size: a surplus goes with the unready ones first."""
-        return min(self.size, self.available)
-
-    @property
-    def occupied(self) -> int:
-        """Return how many places it takes now: those asked for or still there, and those on their way out."""
-        return max(self.size, self.active) + self.held
-
-    @property
-    def held(self) -> int:
-        """Return the places that terminating Ray clusters keep."""
-        return self.terminating if self.holds_terminating else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +23,8 @@ class View:
     """What a fleet's rollout is decided on.
 
     ``replicas`` are its Ray clusters one by one, as far as the replica sets have said where they stand. ``old`` is in
-    order of age, oldest first; ``new`` is None until it is made.
+    order of age, oldest first; ``new`` is None until it is made. ``stuck_surge`` is how many surge replicas of it are
+    to be withdrawn.
     """
 
     fleet: Fleet
@@ -67,6 +34,7 @@ class View:
     new: Member | None
     old: tuple[Member, ...]
     taken_names: frozenset[str]
+    stuck_surge: int
     next_change: timedelta | None
     replicas: Replicas
 
@@ -84,34 +52,37 @@ class View:
 def view_of(observed: ObservedFleet, now: datetime) -> View:
     """Count everything once."""
     fleet = observed.fleet
-    has_accelerators = accelerators(observed.template.spec) > 0
     min_ready = timedelta(seconds=fleet.spec.min_ready_seconds)
     members: list[Member] = []
-    changes: list[timedelta] = []
+    changes: list[timedelta | None] = []
     for replica_set in sorted(observed.replica_sets, key=_age):
         availability, member = _member(observed, replica_set, min_ready, now)
         members.append(member)
-        changes += [availability.next_change] if availability.next_change is not None else []
+        changes.append(availability.next_change)
     template, identity = observed.template, observed.identity
     new = next((member for member in members if is_of_revision(member.replica_set, identity, template)), None)
     replicas = replicas_of(observed, new.replica_set if new is not None else None, now)
-    changes += [replicas.next_change] if replicas.next_change is not None else []
+    changes.append(replicas.next_change)
+    old = tuple(member for member in members if member is not new)
+    bounds = rollout_bounds(fleet.spec, has_accelerators=accelerators(template.spec) > 0)
+    stuck = 0
+    if new is not None and is_withdrawn(new, old):
+        bounds = bounds.delete_first()
+    elif new is not None:
+        stuck, again = stuck_surge(fleet, new, total_size(members) - bounds.desired, now)
+        changes.append(again)
     return View(
         fleet=fleet,
         template=template,
         identity=identity,
-        bounds=rollout_bounds(fleet.spec, has_accelerators=has_accelerators),
+        bounds=bounds,
         new=new,
-        old=tuple(member for member in members if member is not new),
+        old=old,
         taken_names=observed.taken_names | {member.replica_set.meta.name for member in members},
-        next_change=min(changes, default=None),
+        stuck_surge=stuck,
+        next_change=min((change for change in changes if change is not None), default=None),
         replicas=replicas,
     )
-
-
-def total_size(members: Sequence[Member]) -> int:
-    """Return the sum of the sizes."""
-    return sum(member.size for member in members)
 
 
 def _age(replica_set: ReplicaSet) -> tuple[float, str]:
@@ -131,6 +102,14 @@ def _member(
         terminating=len(clusters) - len(active),
         ready=len(availability.since),
         available=len(availability.available),
-        holds_terminating=accelerators(replica_set.spec.template.spec) > 0,
+        holds_terminating=_holds_terminating(observed.fleet, replica_set),
     )
     return availability, member
+
+
+def _holds_terminating(fleet: Fleet, replica_set: ReplicaSet) -> bool:
+    """Whether Ray clusters on their way out keep their place: as the policy says, else when they have accelerators."""
+    policy = fleet.spec.replacement_policy
+    if policy is None:
+        return accelerators(replica_set.spec.template.spec) > 0
+    return policy is ReplacementPolicy.TERMINATION_COMPLETE
