@@ -10,6 +10,7 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Invalid
 from rayfleet.manifest.documents import load_documents
 from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.model.errors import ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
@@ -36,6 +37,11 @@ def fleet(namespace: str, **spec: Any) -> Json:
     }
 
 
+def selecting(operator: str, *values: str) -> Json:
+    """Return a spec with one requirement."""
+    return {"selector": {"matchExpressions": [{"key": "app", "operator": operator, "values": list(values)}]}}
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -52,6 +58,14 @@ def fleet(namespace: str, **spec: Any) -> Json:
             "rollingUpdate holds for type RollingUpdate only",
         ),
         ({"strategy": {"rollingUpdate": {"maxSurge": "30"}}}, "spec.strategy.rollingUpdate.maxSurge"),
+        # Report 48, as apps/v1's ValidateDeploymentSpec and ValidateLabelSelector refuse them.
+        ({"strategy": {"rollingUpdate": {"maxUnavailable": "150%"}}}, "spec.strategy.rollingUpdate.maxUnavailable"),
+        (selecting("Exists", "any"), "values must not be given when operator is Exists or DoesNotExist"),
+        (selecting("DoesNotExist", "any"), "values must not be given"),
+        (selecting("NotIn"), "values must be given when operator is In or NotIn"),
+        (selecting("In"), "values must be given"),
+        ({"minReadySeconds": 30, "progressDeadlineSeconds": 30}, "must be greater than minReadySeconds"),
+        ({"minReadySeconds": 600}, "progressDeadlineSeconds must be greater than minReadySeconds"),
         ({"replicas": -1}, "spec.replicas"),
         ({"strategy": {"type": "Rolling"}}, "spec.strategy.type"),
     ],
@@ -61,6 +75,21 @@ async def test_a_wrong_fleet_is_refused_at_the_door(
 ) -> None:
     with pytest.raises(Invalid, match=message):
         await client.create(FLEETS, fleet(namespace, **spec))
+    with pytest.raises(ManifestError):
+        decode_fleet(fleet(namespace, **spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"strategy": {"rollingUpdate": {"maxUnavailable": "100%", "maxSurge": "150%"}}},
+        selecting("Exists"),
+        selecting("In", "x"),
+        {"minReadySeconds": 29, "progressDeadlineSeconds": 30},
+    ],
+)
+async def test_what_is_just_right_is_taken(client: KubeClient, namespace: str, spec: ReadOnlyJson) -> None:
+    decode_fleet(await client.create(FLEETS, fleet(namespace, **spec)))
 
 
 @pytest.mark.parametrize("name", ["a" * 41, "2b", "a.b"])

@@ -17,10 +17,13 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 PERCENT_PATTERN = "^[0-9]+%$"
+SHARE_PATTERN = "^0*(100|[0-9]{1,2})%$"
+"""A percentage of a whole: 100% at most."""
 NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 _WRONG_TEXT: Mapping[str, str] = {
     PERCENT_PATTERN: "is neither a count nor a percentage",
+    SHARE_PATTERN: "is neither a count nor a percentage of 100% at most",
     QUANTITY_PATTERN: "is no quantity (such as 500m, 2 or 8Gi)",
     NAME_PATTERN: "is no DNS-1035 name (lower-case letters, digits and '-', beginning with a letter)",
 }

@@ -9,6 +9,7 @@ from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
 from rayfleet.manifest.policies import decode_drain, decode_recovery, decode_replacement_policy, decode_route
 from rayfleet.manifest.replica_states import decode_replica_states, encode_replica_states
 from rayfleet.manifest.schema import (
+    DEADLINE_MESSAGE,
     FLEET_NAME_LETTERS,
     FLEET_SPEC,
     NOT_BOTH_ZERO_MESSAGE,
@@ -121,7 +122,15 @@ def _meaning_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, known_errors: list[Fi
         errors.append(FieldError(path="spec.selector", message=SELECTOR_NEEDED_MESSAGE))
     if not is_wrong_at(known_errors, "spec.strategy"):
         errors += _strategy_errors(mapping(spec.get("strategy")))
+    if not any(is_wrong_at(known_errors, path) for path in ("spec.progressDeadlineSeconds", "spec.minReadySeconds")):
+        errors += _deadline_errors(with_defaults(spec, FLEET_SPEC))
     return errors
+
+
+def _deadline_errors(spec: ReadOnlyJson) -> list[FieldError]:
+    if spec["progressDeadlineSeconds"] > spec["minReadySeconds"]:
+        return []
+    return [FieldError(path="spec.progressDeadlineSeconds", message=DEADLINE_MESSAGE)]
 
 
 def _selector_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, known_errors: list[FieldError]) -> list[FieldError]:

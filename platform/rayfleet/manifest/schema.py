@@ -6,7 +6,7 @@ defaults are AIBrix's (v1alpha1) and Deployment's (apps/v1); ``serving`` is our 
 bounded: an API server refuses rules whose worst cost it cannot bound.
 """
 
-from rayfleet.manifest.checking import PERCENT_PATTERN
+from rayfleet.manifest.checking import PERCENT_PATTERN, SHARE_PATTERN
 from rayfleet.manifest.policies import DRAIN, RECOVERY, REPLACEMENT_POLICY, ROUTE
 from rayfleet.manifest.schema_parts import (
     LABEL_LETTERS,
@@ -29,6 +29,14 @@ RAY_CLUSTER_SUFFIX_LETTERS = 6  # "-" and the ordinal's hash
 REPLICA_SET_NAME_LETTERS = RAY_CLUSTER_NAME_LETTERS - RAY_CLUSTER_SUFFIX_LETTERS
 FLEET_NAME_LETTERS = REPLICA_SET_NAME_LETTERS - REPLICA_SET_SUFFIX_LETTERS
 
+VALUES_NEEDED_MESSAGE = "values must be given when operator is In or NotIn"
+VALUES_REFUSED_MESSAGE = "values must not be given when operator is Exists or DoesNotExist"
+_HAS_VALUES = "has(self.values) && self.values.size() > 0"
+_VALUES_FIT = [
+    {"rule": f"!(self.operator in ['In', 'NotIn']) || ({_HAS_VALUES})", "message": VALUES_NEEDED_MESSAGE},
+    {"rule": f"self.operator in ['In', 'NotIn'] || !({_HAS_VALUES})", "message": VALUES_REFUSED_MESSAGE},
+]
+
 _SELECTOR = object_of(
     "Which RayClusters are the fleet's: must match template.metadata.labels; cannot be changed.",
     {
@@ -50,6 +58,7 @@ _SELECTOR = object_of(
                     },
                 },
                 required=["key", "operator"],
+                **{"x-kubernetes-validations": _VALUES_FIT},
             ),
         },
     },
@@ -130,7 +139,7 @@ _STRATEGY = object_of(
             {
                 "maxSurge": int_or_text("RayClusters above replicas; a percentage rounds up.", PERCENT_PATTERN),
                 "maxUnavailable": int_or_text(
-                    "RayClusters that may be missing; a percentage rounds down.", PERCENT_PATTERN
+                    "RayClusters that may be missing; a percentage rounds down.", SHARE_PATTERN
                 ),
             },
             **{"x-kubernetes-validations": [{"rule": _NOT_BOTH_ZERO, "message": NOT_BOTH_ZERO_MESSAGE}]},
@@ -165,6 +174,7 @@ _SELECTOR_KEPT = (
 )
 ONE_SOURCE_MESSAGE = "exactly one of template and serving must be given"
 SELECTOR_NEEDED_MESSAGE = "must be given with template"
+DEADLINE_MESSAGE = "progressDeadlineSeconds must be greater than minReadySeconds"
 SELECTOR_MISMATCH_MESSAGE = "selector does not match template.metadata.labels"
 
 FLEET_SPEC = object_of(
@@ -192,6 +202,7 @@ FLEET_SPEC = object_of(
             {"rule": "has(self.serving) || has(self.selector)", "message": f"selector {SELECTOR_NEEDED_MESSAGE}"},
             {"rule": _SELECTOR_MATCHES, "message": SELECTOR_MISMATCH_MESSAGE},
             {"rule": _SELECTOR_KEPT, "message": "selector cannot be changed"},
+            {"rule": "self.progressDeadlineSeconds > self.minReadySeconds", "message": DEADLINE_MESSAGE},
         ]
     },
 )

@@ -1,8 +1,10 @@
 """Selector and RayCluster template, from and to JSON. Pure; decoding takes what the schema has accepted."""
 
+from collections.abc import Iterator
+
 from rayfleet.manifest.checking import child_path, shown
 from rayfleet.manifest.ray_template import ray_template_errors
-from rayfleet.manifest.schema import SELECTOR_MISMATCH_MESSAGE
+from rayfleet.manifest.schema import SELECTOR_MISMATCH_MESSAGE, VALUES_NEEDED_MESSAGE, VALUES_REFUSED_MESSAGE
 from rayfleet.model.errors import FieldError
 from rayfleet.model.fleet import LabelRequirement, RayClusterTemplate, Selector
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -61,13 +63,27 @@ def template_errors(raw: ReadOnlyJson, path: str) -> tuple[FieldError, ...]:
 
 
 def selector_errors(selector: Selector, template: RayClusterTemplate, path: str) -> tuple[FieldError, ...]:
-    """Return the one error of a selector that is empty or does not select what the template makes."""
+    """Return what is wrong with a selector.
+
+    Values that do not fit its operators; else that it is empty, or does not select what the template makes.
+    """
+    wrong = tuple(_requirement_errors(selector, path))
+    if wrong:
+        return wrong
     if not selector.match_labels and not selector.match_expressions:
         message = "is empty: it would select every RayCluster of the namespace"
         return (FieldError(path=path, message=message),)
     if selects(selector, template.labels):
         return ()
     return (FieldError(path=path, message=f"{SELECTOR_MISMATCH_MESSAGE}: {_mismatch(selector, template)}"),)
+
+
+def _requirement_errors(selector: Selector, path: str) -> Iterator[FieldError]:
+    for index, requirement in enumerate(selector.match_expressions):
+        needs_values = requirement.operator in {"In", "NotIn"}
+        if needs_values is not bool(requirement.values):
+            message = VALUES_NEEDED_MESSAGE if needs_values else VALUES_REFUSED_MESSAGE
+            yield FieldError(path=f"{path}.matchExpressions[{index}].values", message=message)
 
 
 def _mismatch(selector: Selector, template: RayClusterTemplate) -> str:

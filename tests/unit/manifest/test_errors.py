@@ -65,6 +65,22 @@ CASES = [
         "spec.strategy.rollingUpdate: maxSurge and maxUnavailable must not both be 0: no step could ever be made",
     ),
     (
+        put("spec.strategy", {"rollingUpdate": {"maxUnavailable": "150%"}}),
+        'spec.strategy.rollingUpdate.maxUnavailable: "150%" is neither a count nor a percentage of 100% at most',
+    ),
+    (
+        put("spec.selector.matchExpressions", [{"key": "app", "operator": "Exists", "values": ["any"]}]),
+        "spec.selector.matchExpressions[0].values: values must not be given when operator is Exists or DoesNotExist",
+    ),
+    (
+        put("spec.selector.matchExpressions", [{"key": "tier", "operator": "NotIn", "values": []}]),
+        "spec.selector.matchExpressions[0].values: values must be given when operator is In or NotIn",
+    ),
+    (
+        put("spec.minReadySeconds", 600),
+        "spec.progressDeadlineSeconds: progressDeadlineSeconds must be greater than minReadySeconds",
+    ),
+    (
         put("spec.strategy", {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
         "spec.strategy.rollingUpdate: rollingUpdate holds for type RollingUpdate only",
     ),
