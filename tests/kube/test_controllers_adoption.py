@@ -14,6 +14,7 @@ from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.objects.meta import finalizers_of, key_of, uid_of
 from rayfleet.objects.owners import controller_uid
+from rayfleet.objects.parts import part
 from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
 from rayfleet.testing.waiting import until
 
@@ -76,3 +77,15 @@ async def test_a_relabelled_ray_cluster_is_let_go_and_another_made(world: FleetW
     await until(lambda: owners(world), "one kept, one made", LIMIT_SECONDS, holds=lambda each: len(each) == 2)
     left = await world.client.get(RAY_CLUSTERS, key_of(ray_cluster).name, world.namespace)
     assert (uid_of(left), controller_uid(left)) == (uid_of(ray_cluster), None)
+
+
+async def test_two_fleets_with_one_selector_keep_their_own_and_the_younger_says_it(world: FleetWorld) -> None:
+    first = await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=1))
+    await world.until_complete(1)
+    second = fleet_manifest(world.namespace, "second") | {"spec": {**first["spec"], "replicas": 2}}
+    made = await world.client.create(FLEETS, second)
+    await until(lambda: world.shows("second", availableReplicas=2), "both are there", LIMIT_SECONDS)
+    assert (await world.condition("SelectorOverlap", "second"))["message"].startswith("The selector selects")
+    assert await world.condition("SelectorOverlap") == {}
+    sizes = {controller_uid(each): part(each, "status")["replicas"] for each in await world.objects(REPLICA_SETS)}
+    assert sizes == {uid_of(first): 1, uid_of(made): 2}

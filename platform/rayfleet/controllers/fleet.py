@@ -13,7 +13,7 @@ from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.errors import ManifestError
-from rayfleet.model.fleet import Fleet, ReplicaSet
+from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
@@ -23,6 +23,7 @@ from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.claims import Claims, claims_of
 from rayfleet.planning.fleet.claimant import fleet_claimant, might_claim
 from rayfleet.planning.fleet.identity import fleet_identity
+from rayfleet.planning.fleet.overlap import overlapping, selected_pairs, template_label_pairs
 from rayfleet.planning.fleet.plan import WRITES, plan_fleet, plan_invalid_fleet
 from rayfleet.planning.fleet.revisions import revision_names
 from rayfleet.planning.names import fleets_wanting, route_name, service_names
@@ -104,6 +105,7 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
         taken_names=_taken_names(fleet, identity, stores),
         ray_clusters=_ray_clusters(replica_sets, stores),
         claims=claims,
+        overlapping=_overlapping(fleet, template, stores),
         services=_owned_or_named(stores, SERVICES, fleet, service_names(fleet.meta.name)),
         http_routes=_owned_or_named(stores, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
         absences=stores.absences(OPTIONAL),
@@ -133,6 +135,15 @@ def _decodable(replica_sets: Iterable[ReadOnlyJson]) -> Iterable[ReplicaSet]:
             yield decode_replica_set(raw)
         except ManifestError:  # may be the very reason; the error of the fleet names it
             continue
+
+
+def _overlapping(fleet: Fleet, template: RayClusterTemplate, stores: Stores) -> tuple[str, ...]:
+    """Return the fleets that the fleet has to speak of: looked for among those with its rarest label."""
+    store, pairs = stores.store(FLEETS), selected_pairs(fleet)
+    if not pairs:
+        return overlapping(fleet, template.labels, store.list(fleet.meta.namespace))
+    rarest = min(pairs, key=lambda pair: store.count(template_label_pairs, pair))
+    return overlapping(fleet, template.labels, store.by(template_label_pairs, rarest))
 
 
 def _taken_names(fleet: Fleet, identity: str, stores: Stores) -> frozenset[str]:

@@ -4,16 +4,15 @@ Invariant: a stored object's resourceVersion never goes back (an older event tha
 index holds exactly the keys of the stored objects. Objects are shared: read them, never change them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.objects.meta import key_of, uid_of, version_of
 from rayfleet.objects.owners import controller_uid
 
-_OWNER = "owner"
-_NAMESPACE = "namespace"
-_ORPHANS = "orphans"
+Index = Callable[[ReadOnlyJson], Iterable[str]]
+"""Pure: the values that an object is filed under. It must not raise, whatever the object says."""
 
 
 def is_older(version: str, than: str) -> bool:
@@ -26,11 +25,15 @@ def is_older(version: str, than: str) -> bool:
 
 
 class Store:
-    """Objects by key, indexed by the UID of their controller, by namespace, and there those that nobody controls."""
+    """Objects by key, indexed by the UID of their controller, by namespace, and by what else somebody asked for."""
 
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, ReadOnlyJson] = {}
-        self._by_value: Mapping[str, dict[str, dict[ObjectKey, None]]] = {name: {} for name in _INDEXES}
+        self._filed: dict[Index, dict[str, dict[ObjectKey, None]]] = {
+            _owner_index: {},
+            _namespace_index: {},
+            _orphan_index: {},
+        }
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -43,7 +46,7 @@ class Store:
         """Return all objects, or those of one namespace."""
         if namespace is None:
             return tuple(self._objects.values())
-        return self._filed(_NAMESPACE, namespace)
+        return self.by(_namespace_index, namespace)
 
     def __iter__(self) -> Iterator[ObjectKey]:
         """Iterate over the keys that are there now; the store may change meanwhile."""
@@ -51,11 +54,24 @@ class Store:
 
     def by_owner(self, uid: str) -> Sequence[ReadOnlyJson]:
         """Return the objects whose controller has ``uid``."""
-        return self._filed(_OWNER, uid)
+        return self.by(_owner_index, uid)
+
+    def by(self, index: Index, value: str) -> Sequence[ReadOnlyJson]:
+        """Return the objects that ``index`` files under ``value``; from the first time on, without a scan."""
+        if index not in self._filed:
+            self._filed[index] = {}
+            for key, manifest in self._objects.items():
+                self._file(index, key, manifest)
+        return tuple(self._objects[key] for key in self._filed[index].get(value, ()))
+
+    def count(self, index: Index, value: str) -> int:
+        """Return how many objects ``by`` would."""
+        self.by(index, "")
+        return len(self._filed[index].get(value, ()))
 
     def orphans(self, namespace: str) -> Sequence[ReadOnlyJson]:
         """Return the objects of a namespace that have no controller."""
-        return self._filed(_ORPHANS, namespace)
+        return self.by(_orphan_index, namespace)
 
     def put(self, manifest: ReadOnlyJson) -> tuple[ReadOnlyJson | None, bool]:
         """Store an object.
@@ -68,9 +84,8 @@ class Store:
             return old, False
         self._unfile(key)
         self._objects[key] = manifest
-        for name, index in _INDEXES.items():
-            for value in index(manifest):
-                self._by_value[name].setdefault(value, {})[key] = None
+        for index in self._filed:
+            self._file(index, key, manifest)
         return old, True
 
     def remove(self, key: ObjectKey) -> ReadOnlyJson | None:
@@ -78,16 +93,16 @@ class Store:
         self._unfile(key)
         return self._objects.pop(key, None)
 
-    def _filed(self, index: str, value: str) -> Sequence[ReadOnlyJson]:
-        return tuple(self._objects[key] for key in self._by_value[index].get(value, ()))
+    def _file(self, index: Index, key: ObjectKey, manifest: ReadOnlyJson) -> None:
+        for value in index(manifest):
+            self._filed[index].setdefault(value, {})[key] = None
 
     def _unfile(self, key: ObjectKey) -> None:
         old = self._objects.get(key)
         if old is None:
             return
-        for name, index in _INDEXES.items():
-            filed = self._by_value[name]
-            for value in index(old):
+        for index, filed in self._filed.items():
+            for value in set(index(old)):
                 keys = filed[value]
                 keys.pop(key, None)
                 if not keys:
@@ -111,10 +126,3 @@ def _orphan_index(manifest: ReadOnlyJson) -> Iterator[str]:
 
 def _is_same_object(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:
     return uid_of(one) == uid_of(other)
-
-
-_INDEXES: Mapping[str, Callable[[ReadOnlyJson], Iterable[str]]] = {
-    _OWNER: _owner_index,
-    _NAMESPACE: _namespace_index,
-    _ORPHANS: _orphan_index,
-}

@@ -43,7 +43,7 @@ from rayfleet.model.resources import FLEETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
 from rayfleet.objects.labels import FLEET_LABEL, MODEL_LABEL
 from rayfleet.objects.meta import decode_meta
-from rayfleet.objects.parts import mapping
+from rayfleet.objects.parts import mapping, part
 
 _SCALING_COUNTS = (
     ("replicas", "replicas"),
@@ -151,6 +151,13 @@ def serving_labels(meta: ObjectMeta, served_model_name: str) -> dict[str, str]:
     They are its selector when none is given.
     """
     return {MODEL_LABEL: served_model_name, FLEET_LABEL: meta.name}
+
+
+def written_template_labels(raw: ReadOnlyJson) -> Json:
+    """Return the labels of the RayClusters of a fleet as an API server gave it; never raises."""
+    if serving := part(raw, "spec", "serving"):
+        return serving_labels(decode_meta(raw), _served_name(serving, raw))
+    return part(raw, "spec", "template", "metadata", "labels")
 
 
 def _served_name(serving: ReadOnlyJson, raw: ReadOnlyJson) -> str:

@@ -26,7 +26,7 @@ class ObservedFleet:
     ``http_routes`` are those controlled by the fleet and those, whosever, that have one of the names
     ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them. ``absences`` are the kinds that
     cannot be read, of those that a cluster may lack. ``claims`` are replica sets that change hands first;
-    ``replica_sets`` has none that is let go.
+    ``replica_sets`` has none that is let go. ``overlapping`` are the fleets that its selector selects too.
     """
 
     fleet: Fleet
@@ -40,6 +40,7 @@ class ObservedFleet:
     http_routes: tuple[ReadOnlyJson, ...] = ()
     absences: Mapping[ResourceType, Absence] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    overlapping: tuple[str, ...] = ()
     failure: WriteFailure | None = None
 
 

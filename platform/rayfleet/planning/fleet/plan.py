@@ -42,6 +42,7 @@ from rayfleet.planning.fleet.conditions import (
 from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdated_note, with_rolled_back
 from rayfleet.planning.fleet.members import total_size
 from rayfleet.planning.fleet.model_name import model_name
+from rayfleet.planning.fleet.overlap import SELECTOR_OVERLAP, with_overlap
 from rayfleet.planning.fleet.readiness import READY, ROUTED, with_degradation, with_readiness
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
@@ -140,6 +141,7 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Tra
         conditions = with_returned(conditions, step.returned, now) if step.returned else conditions
         conditions = _with_route(conditions, traffic, now)
     conditions = with_rolled_back(with_replica_failure(conditions, view), view, now)
+    conditions = with_overlap(conditions, observed.overlapping, now)
     conditions = with_readiness(with_degradation(conditions, view, now), view, counted, now)
     status = replace(counted, conditions=observed_at(conditions, fleet.meta.generation), model=model_name(fleet) or "")
     return replace(status, phase=phase(view, status))
@@ -204,6 +206,7 @@ def _condition_events(before: Conditions, after: Conditions) -> Iterator[Event]:
 _PROBLEMS = (
     (INVALID, ConditionStatus.TRUE),
     (ROUTED, ConditionStatus.FALSE),
+    (SELECTOR_OVERLAP, ConditionStatus.TRUE),
     (PROGRESSING, ConditionStatus.FALSE),
     (WRITE_REFUSED, ConditionStatus.TRUE),
 )
