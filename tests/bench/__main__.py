@@ -157,12 +157,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fleets", type=int, default=200, help="fleets: how many (default: %(default)s)")
     parser.add_argument("--replicas", type=int, default=5, help="fleets: replicas of each (default: %(default)s)")
     parser.add_argument("--against", default="", help="fleets: a commit to run in the same way first")
+    parser.add_argument("--profile", default="", help="fleets: write a cProfile of the controllers there")
     return parser
 
 
 if __name__ == "__main__":
     chosen = _parser().parse_args()
     if chosen.what == "fleets":
-        asyncio.run(fleets.main(fleets.Size(fleets=chosen.fleets, replicas=chosen.replicas), chosen.against))
+        size = fleets.Size(fleets=chosen.fleets, replicas=chosen.replicas, profile=chosen.profile)
+        asyncio.run(fleets.main(size, chosen.against))
     else:
         asyncio.run(main(chosen.seconds))

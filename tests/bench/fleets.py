@@ -47,6 +47,7 @@ _LOOK_SECONDS = 0.25
 _WRITERS = 20
 _SOURCE_ROOTS = ("platform", "gateway", "runtime_sidecar", "plugins")
 _CONTROLLER = "from rayfleet.cli.main import main; main()"
+_PROFILED = "import cProfile; from rayfleet.cli.main import main; cProfile.run('main()', {file!r})"
 _DEFINITIONS = "import json; from rayfleet.manifest.crds import fleet_crds; print(json.dumps(list(fleet_crds())))"
 _WRITES = frozenset({"create", "update", "patch", "delete"})
 _POLICY = {
@@ -59,10 +60,11 @@ _POLICY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is made."""
+    """How much is made; ``profile`` is a file for a profile of this tree's controllers (which makes them slower)."""
 
     fleets: int
     replicas: int
+    profile: str = ""
 
     @property
     def total(self) -> int:
@@ -225,7 +227,10 @@ async def _run(tree: Tree, size: Size) -> list[Phase]:
             async with await connect(api.kubeconfig, settings=settings) as client:
                 await install(client, _definitions(tree))
                 await client.create(NAMESPACES, {"metadata": {"name": _NAMESPACE}})
-                async with _processes(tree, api.kubeconfig) as controller:
+                program = _CONTROLLER
+                if size.profile and tree.folder == ROOT:
+                    program = _PROFILED.format(file=size.profile)
+                async with _processes(tree, api.kubeconfig, program) as controller:
                     bench = Bench(client=client, audit=Audit(log), process_id=controller, size=size)
                     return await bench.phases()
 
@@ -239,13 +244,13 @@ def _definitions(tree: Tree) -> list[Json]:
 
 
 @asynccontextmanager
-async def _processes(tree: Tree, kubeconfig: Path) -> AsyncIterator[int]:
+async def _processes(tree: Tree, kubeconfig: Path, program: str) -> AsyncIterator[int]:
     """Run the simulator and the tree's controllers; give the controllers' process id."""
     simulator = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.bench.simulator", str(kubeconfig), cwd=ROOT
     )
     controller = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _CONTROLLER, "controller", "--kubeconfig", str(kubeconfig), "-n", _NAMESPACE),
+        *(sys.executable, "-c", program, "controller", "--kubeconfig", str(kubeconfig), "-n", _NAMESPACE),
         env=tree.environment(),
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -81,11 +81,12 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
     """Return everything that a plan for the fleet needs, from the stores only. No effect."""
     uid = uid_of(raw)
     try:
-        fleet = decode_fleet(raw)
+        fleet = stores.store(FLEETS).decoded(raw, decode_fleet)
         template = fleet_template(fleet, engines)
-        owned = stores.store(REPLICA_SETS).by_owner(uid)
+        store = stores.store(REPLICA_SETS)
+        owned = store.by_owner(uid)
         claims = _claims(fleet, owned, stores)
-        replica_sets = tuple(decode_replica_set(each) for each in owned if each not in claims.let_go)
+        replica_sets = tuple(store.decoded(each, decode_replica_set) for each in owned if each not in claims.let_go)
     except ManifestError as error:
         left = tuple(_decodable(stores.store(REPLICA_SETS).by_owner(uid)))
         return ObservedInvalidFleet(
@@ -159,7 +160,9 @@ def _taken_names(fleet: Fleet, identity: str, stores: Stores) -> frozenset[str]:
 def _ray_clusters(replica_sets: Iterable[ReplicaSet], stores: Stores) -> Mapping[str, tuple[RayCluster, ...]]:
     store = stores.store(RAY_CLUSTERS)
     return {
-        replica_set.meta.uid: tuple(decode_ray_cluster(raw) for raw in store.by_owner(replica_set.meta.uid))
+        replica_set.meta.uid: tuple(
+            store.decoded(raw, decode_ray_cluster) for raw in store.by_owner(replica_set.meta.uid)
+        )
         for replica_set in replica_sets
     }
 

@@ -8,12 +8,13 @@ each other's.
 from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 
+from rayfleet.kube.store import Store
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.manifest.template import decode_selector
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
+from rayfleet.model.meta import ObjectKey, ObjectMeta
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.meta import key_of, labels_of, name_of, namespace_of
 from rayfleet.objects.owners import controller_uid, is_controlled_by
@@ -61,18 +62,16 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSe
 
     No effect. Raises ManifestError.
     """
-    replica_set = decode_replica_set(raw)
+    replica_set = stores.store(REPLICA_SETS).decoded(raw, decode_replica_set)
     store, pods = stores.store(RAY_CLUSTERS), stores.store(PODS)
     owned = store.by_owner(replica_set.meta.uid)
     claims = claims_of(replica_set_claimant(replica_set), owned, store.orphans(replica_set.meta.namespace))
-    ray_clusters = tuple(decode_ray_cluster(each) for each in owned if each not in claims.let_go)
+    ray_clusters = tuple(store.decoded(each, decode_ray_cluster) for each in owned if each not in claims.let_go)
     return ObservedReplicaSet(
         replica_set=replica_set,
         ray_clusters=ray_clusters,
         claims=claims,
-        taken_names=frozenset(
-            _others_names(replica_set.meta.name, replica_set.meta.uid, store.list(replica_set.meta.namespace))
-        ),
+        taken_names=frozenset(_others_names(replica_set.meta, store)),
         pods={cluster.meta.uid: tuple(pods.by_owner(cluster.meta.uid)) for cluster in ray_clusters},
     )
 
@@ -95,10 +94,10 @@ def _without_version(raw: ReadOnlyJson) -> Json:
     return {**raw, "metadata": meta}
 
 
-def _others_names(name: str, uid: str, ray_clusters: Iterable[ReadOnlyJson]) -> Iterable[str]:
-    """Yield the names of others' Ray clusters that could collide with children of the replica set ``name``."""
-    for raw in ray_clusters:
-        if name_of(raw).startswith(f"{name}-") and not is_controlled_by(raw, uid):
+def _others_names(replica_set: ObjectMeta, ray_clusters: Store) -> Iterable[str]:
+    """Yield the names of others' Ray clusters that could collide with children of the replica set."""
+    for raw in ray_clusters.named_after(replica_set.namespace, replica_set.name):
+        if not is_controlled_by(raw, replica_set.uid):
             yield name_of(raw)
 
 

@@ -32,6 +32,8 @@ WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES)
 SELECTIONS: Mapping[ResourceType, Selection] = {PODS: Selection(label_selector=RAY_CLUSTER_LABEL, trim=trimmed_pod)}
 """Of all pods of a cluster only those of Ray clusters are held, and little of each."""
 COMPONENT = "rayfleet-controller"
+RUNTIME = RuntimeSettings(pace=timedelta(milliseconds=250), status_hold=timedelta(seconds=2))
+"""A rollout of many replicas is some hundred changes; measured by ``python -m tests.bench fleets``."""
 _POLL_SECONDS = 0.5
 
 
@@ -48,7 +50,7 @@ class ControllerSettings:
     namespace: str | None = None
     lease: LeaseSettings | None = None
     disabled_plugins: tuple[str, ...] = ()
-    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    runtime: RuntimeSettings = RUNTIME
     limits: ClientSettings = field(default_factory=ClientSettings)
     start_limit: timedelta = timedelta(seconds=15)
 

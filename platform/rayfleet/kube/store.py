@@ -5,12 +5,15 @@ index holds exactly the keys of the stored objects. Objects are shared: read the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.objects.meta import key_of, uid_of, version_of
 from rayfleet.objects.owners import controller_uid
 
+T = TypeVar("T")
+Decode = Callable[[ReadOnlyJson], T]
 Index = Callable[[ReadOnlyJson], Iterable[str]]
 """Pure: the values that an object is filed under. It must not raise, whatever the object says."""
 
@@ -29,10 +32,12 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, ReadOnlyJson] = {}
+        self._decoded: dict[ObjectKey, dict[Decode[Any], Any]] = {}
         self._filed: dict[Index, dict[str, dict[ObjectKey, None]]] = {
             _owner_index: {},
             _namespace_index: {},
             _orphan_index: {},
+            _stem_index: {},
         }
 
     def __len__(self) -> int:
@@ -73,6 +78,24 @@ class Store:
         """Return the objects of a namespace that have no controller."""
         return self.by(_orphan_index, namespace)
 
+    def named_after(self, namespace: str, stem: str) -> Sequence[ReadOnlyJson]:
+        """Return the objects of a namespace whose names are ``stem``, a dash, and letters without a dash."""
+        return self.by(_stem_index, f"{namespace}/{stem}")
+
+    def decoded(self, manifest: ReadOnlyJson, decode: Decode[T]) -> T:
+        """Return ``decode(manifest)``, done once as long as the very object is stored. Raises what ``decode`` raises.
+
+        ``decode`` is pure and a function that lives long: it is the key of what is remembered.
+        """
+        key = key_of(manifest)
+        if self._objects.get(key) is not manifest:
+            return decode(manifest)
+        kept = self._decoded.setdefault(key, {})
+        if decode not in kept:
+            kept[decode] = decode(manifest)
+        value: T = kept[decode]
+        return value
+
     def put(self, manifest: ReadOnlyJson) -> tuple[ReadOnlyJson | None, bool]:
         """Store an object.
 
@@ -83,6 +106,7 @@ class Store:
         if old is not None and _is_same_object(old, manifest) and is_older(version_of(manifest), than=version_of(old)):
             return old, False
         self._unfile(key)
+        self._decoded.pop(key, None)
         self._objects[key] = manifest
         for index in self._filed:
             self._file(index, key, manifest)
@@ -91,6 +115,7 @@ class Store:
     def remove(self, key: ObjectKey) -> ReadOnlyJson | None:
         """Forget the object at ``key`` and return it."""
         self._unfile(key)
+        self._decoded.pop(key, None)
         return self._objects.pop(key, None)
 
     def _file(self, index: Index, key: ObjectKey, manifest: ReadOnlyJson) -> None:
@@ -122,6 +147,11 @@ def _namespace_index(manifest: ReadOnlyJson) -> Iterator[str]:
 def _orphan_index(manifest: ReadOnlyJson) -> Iterator[str]:
     if controller_uid(manifest) is None:
         yield key_of(manifest).namespace
+
+
+def _stem_index(manifest: ReadOnlyJson) -> Iterator[str]:
+    key = key_of(manifest)
+    yield f"{key.namespace}/{key.name.rpartition('-')[0]}"
 
 
 def _is_same_object(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:

@@ -8,6 +8,7 @@ stale view can change no successor. How each verb is carried out, and why it is 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeGuard
 
 from rayfleet.model.events import EventType
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -176,7 +177,7 @@ def status_replaced(resource: ResourceType, ref: ObjectRef, status: ReadOnlyJson
     return Replace(resource=resource, ref=ref, content=status)
 
 
-def writes_status(action: Action) -> bool:
+def writes_status(action: Action) -> TypeGuard[Replace]:
     """Whether an action says how its object stands, and does nothing else."""
     return isinstance(action, Replace) and action.subresource == STATUS
 

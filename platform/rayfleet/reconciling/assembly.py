@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from rayfleet.kube.client import KubeClient
@@ -15,6 +16,7 @@ from rayfleet.reconciling.executor import Executor
 from rayfleet.reconciling.own_writes import OwnWrites
 from rayfleet.reconciling.passes import Passes, Steps
 from rayfleet.reconciling.runtime import Controller, RuntimeSettings, Watch
+from rayfleet.reconciling.status_holds import StatusHolds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,18 @@ def assembled(parts: Iterable[ControllerPart], shared: Shared) -> tuple[Controll
 
 
 def _controller(part: ControllerPart, shared: Shared) -> Controller:
+    settings = part.settings or shared.settings
     executor = Executor(shared.client, OwnWrites(shared.reflectors), shared.may_act)
     needed = tuple(watch.reflector for watch in part.watches if not watch.is_optional)
-    passes = Passes(part.steps, executor, shared.recorder, lambda: datetime.now(UTC), lambda: _unreadable(needed))
-    return Controller(part.name, passes, part.watches, part.settings or shared.settings)
+    passes = Passes(
+        part.steps,
+        executor,
+        shared.recorder,
+        lambda: datetime.now(UTC),
+        lambda: _unreadable(needed),
+        StatusHolds(settings.status_hold, monotonic),
+    )
+    return Controller(part.name, passes, part.watches, settings)
 
 
 def _unreadable(needed: Sequence[Reflector]) -> Absence | None:

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from rayfleet.kube.events import EventRecorder
@@ -31,6 +32,7 @@ from rayfleet.planning.writes import (
     writes_status,
 )
 from rayfleet.reconciling.executor import Executor, WriteRefused
+from rayfleet.reconciling.status_holds import StatusHolds
 
 Observed = TypeVar("Observed")
 Clock = Callable[[], datetime]
@@ -68,12 +70,14 @@ class Passes(Generic[Observed]):
         recorder: EventRecorder,
         clock: Clock,
         unreadable: Callable[[], Absence | None] = lambda: None,
+        holds: StatusHolds | None = None,
     ) -> None:
         self._steps = steps
         self._executor = executor
         self._recorder = recorder
         self._clock = clock
         self._unreadable = unreadable
+        self._holds = holds or StatusHolds(timedelta(0), monotonic)
         self._said: dict[ObjectKey, str] = {}
 
     def is_current(self, key: ObjectKey) -> bool:
@@ -85,6 +89,7 @@ class Passes(Generic[Observed]):
         about = self._steps.find(key)
         if about is None:  # deleted while it was queued
             self._said.pop(key, None)
+            self._holds.forget(key)
             return None
         unreadable = self._unreadable()
         if unreadable is not None:  # its end wakes all keys
@@ -104,16 +109,17 @@ class Passes(Generic[Observed]):
     async def _act(self, key: ObjectKey, about: ReadOnlyJson, observed: Observed) -> timedelta | None:
         now = self._clock()
         plan = self._steps.plan(observed, now)
+        actions, look_again = self._holds.split(key, about, plan.actions)
         try:
             self._check(plan, self._may_write)
-            await self._carry_out(key, about, plan)
+            await self._carry_out(key, about, replace(plan, actions=actions))
         except WriteRefused as refused:
             if self._steps.with_failure is not None:
                 failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)
                 self._check(failed, writes_status)
                 await self._carry_out(key, about, failed)
             raise
-        return plan.requeue_after
+        return min((wait for wait in (plan.requeue_after, look_again) if wait is not None), default=None)
 
     def _may_write(self, action: Action) -> bool:
         return self._steps.writes is None or permission_of(action) in self._steps.writes

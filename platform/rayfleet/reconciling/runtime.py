@@ -66,7 +66,8 @@ class RuntimeSettings:
     """``resync`` is how often objects of resynced watches are looked at again, spread by jitter.
 
     ``longest_backoff`` bounds how long a key waits that fails again and again. ``settle`` is how long a woken key waits
-    for further changes that one pass can serve too.
+    for further changes that one pass can serve too. ``pace`` is the least time from one pass for a key to the next that
+    a change asks for; the first one comes at once. ``status_hold`` is how long a status that may wait waits for more.
     """
 
     workers: int = 4
@@ -74,6 +75,8 @@ class RuntimeSettings:
     pass_limit: timedelta = timedelta(minutes=2)
     longest_backoff: timedelta = timedelta(seconds=60)
     settle: timedelta = timedelta(0)
+    pace: timedelta = timedelta(0)
+    status_hold: timedelta = timedelta(0)
 
 
 def own_key(manifest: ReadOnlyJson) -> Iterable[ObjectKey]:
@@ -108,6 +111,7 @@ class Controller:
         self.queue = WorkQueue(longest_backoff=self._settings.longest_backoff)
         self.passes = 0
         self.failed_passes = 0
+        self._passed_at: dict[ObjectKey, float] = {}  # of the loop's clock; old ones go at each resync
         self._reconciler = reconciler
         self._watches = tuple(watches)
         for watch in self._watches:
@@ -139,8 +143,13 @@ class Controller:
         return hear
 
     def _wake(self, key: ObjectKey) -> None:
-        if self._settings.settle:
-            self.queue.add_after(key, self._settings.settle)
+        passed_at = self._passed_at.get(key)
+        delay = self._settings.settle
+        if passed_at is not None:
+            since = timedelta(seconds=asyncio.get_running_loop().time() - passed_at)
+            delay = max(delay, self._settings.pace - since)
+        if delay > timedelta(0):
+            self.queue.add_after(key, delay)
         else:
             self.queue.add(key)
 
@@ -153,6 +162,7 @@ class Controller:
             try:
                 await self._pass(key)
             finally:
+                self._passed_at[key] = asyncio.get_running_loop().time()
                 self.queue.done(key)
 
     async def _pass(self, key: ObjectKey) -> None:
@@ -184,6 +194,8 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+            old = asyncio.get_running_loop().time() - self._settings.pace.total_seconds()
+            self._passed_at = {key: at for key, at in self._passed_at.items() if at > old}
             self._wake_everything()
 
     def _wake_everything(self) -> None:

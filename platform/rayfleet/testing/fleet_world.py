@@ -29,6 +29,8 @@ LIMIT_SECONDS = 30.0
 # A storm of faults can fail the same key or watch ten times in a row; with the back-off of a year's work, a test would
 # wait minutes.
 _LONGEST_BACKOFF = timedelta(milliseconds=500)
+# As in production, and shorter: tests wait for what comes after it.
+_PACE, _HOLD = timedelta(milliseconds=5), timedelta(milliseconds=50)
 
 
 def fleet_manifest(namespace: str, name: str = "model", *, replicas: int = 2, **spec: object) -> Json:
@@ -94,7 +96,7 @@ class FleetWorld:
             client=self._controller_client,
             reflectors=reflectors,
             recorder=recorder,
-            settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF),
+            settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF, pace=_PACE, status_hold=_HOLD),
         )
         parts = controller_parts(reflectors, self._engines, self._controller_client)
         async with _background([lambda: run_together(parts, shared)]):

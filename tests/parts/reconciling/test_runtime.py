@@ -13,7 +13,7 @@ from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, FLEETS
 from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, WroteVersion
-from rayfleet.reconciling.runtime import Controller, Watch, own_key, owner_key, primary
+from rayfleet.reconciling.runtime import Controller, RuntimeSettings, Watch, own_key, owner_key, primary
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
 from rayfleet.testing.waiting import until
 
@@ -147,6 +147,24 @@ async def test_a_pass_comes_when_a_kind_is_there_again() -> None:
         controller = Controller("test", reconciler, (primary(mine), watch))
         tasks = [asyncio.ensure_future(each()) for each in (mine.run, theirs.run, controller.run)]
         await until(lambda: theirs.is_synced and reconciler.passes >= 2, "a pass after the kind came back")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_changes_of_one_key_are_served_together_but_the_first_at_once() -> None:
+    reconciler = Scripted()
+    async with scripted_server(one_object) as address, KubeClient(address) as client:
+        reflector = Reflector(client, CONFIG_MAPS)
+        controller = Controller("test", reconciler, (primary(reflector),), RuntimeSettings(pace=timedelta(hours=1)))
+        tasks = [asyncio.ensure_future(reflector.run()), asyncio.ensure_future(controller.run())]
+        async with asyncio.timeout(10):
+            await reconciler.done.wait()
+        for _ in range(100):
+            controller._wake(KEY)
+            await asyncio.sleep(0)
+        assert reconciler.passes == 1  # the next one comes within the hour
+        assert controller.queue.is_idle
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

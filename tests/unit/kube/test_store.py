@@ -1,7 +1,7 @@
 """The store: indexes hold exactly what is stored, versions never go back."""
 
 from rayfleet.kube.store import Store, is_older
-from rayfleet.model.json import Json
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.owners import controller_uid
@@ -66,3 +66,31 @@ def test_a_namespace_lists_its_own() -> None:
     assert names(store.list("n")) == ["a"]
     assert store.list("m") == ()
     assert names(store.list()) == ["a"]
+
+
+def test_an_object_is_decoded_once_as_long_as_it_is_stored() -> None:
+    store = Store()
+    decoded: list[ReadOnlyJson] = []
+
+    def decode(raw: ReadOnlyJson) -> str:
+        decoded.append(raw)
+        return str(raw["metadata"]["resourceVersion"])
+
+    first, second = manifest("a", 1), manifest("a", 2)
+    store.put(first)
+    assert [store.decoded(first, decode) for _ in range(3)] == ["1", "1", "1"]
+    assert decoded == [first]
+    store.put(second)
+    assert store.decoded(second, decode) == "2"
+    assert store.decoded(first, decode) == "1"  # an older view is nobody's
+    store.remove(key_of(second))
+    assert store.decoded(second, decode) == "2"
+    assert decoded == [first, second, first, second]
+
+
+def test_names_are_looked_up_by_what_they_are_made_from() -> None:
+    store = Store()
+    for name in ("model-abc-x1", "model-abc-x2", "model-abc", "model-abc-x-y", "model-abcd-x1"):
+        store.put(manifest(name, 1))
+    assert names(store.named_after("n", "model-abc")) == ["model-abc-x1", "model-abc-x2"]
+    assert store.named_after("other", "model-abc") == ()

@@ -1,0 +1,45 @@
+"""How long a status that may wait has waited: one write tells of all changes of a moment.
+
+A hold begins when a pass first wants another status than the stored one, and ends with the write, with a change that is
+urgent, or after ``longest``: then the newest status is written, so the last one always is. Nothing is kept but times:
+each pass decides anew what the status is.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.objects.parts import part
+from rayfleet.planning.urgency import is_urgent
+from rayfleet.planning.writes import Action, writes_status
+
+Seconds = Callable[[], float]
+
+
+class StatusHolds:
+    """The holds of one controller, by key; ``longest`` 0: none waits. ``seconds`` is a monotonic clock."""
+
+    def __init__(self, longest: timedelta, seconds: Seconds) -> None:
+        self._longest = longest.total_seconds()
+        self._seconds = seconds
+        self._since: dict[ObjectKey, float] = {}
+
+    def split(
+        self, key: ObjectKey, about: ReadOnlyJson, actions: tuple[Action, ...]
+    ) -> tuple[tuple[Action, ...], timedelta | None]:
+        """Return the actions to carry out now, and when to look again for a status that waits; None when none does."""
+        last = actions[-1] if actions else None
+        if last is None or not writes_status(last) or is_urgent(part(about, "status"), last.content):
+            self._since.pop(key, None)
+            return actions, None
+        now = self._seconds()
+        left = self._since.setdefault(key, now) + self._longest - now
+        if left <= 0:
+            del self._since[key]
+            return actions, None
+        return actions[:-1], timedelta(seconds=left)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object is gone."""
+        self._since.pop(key, None)

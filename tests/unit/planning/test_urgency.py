@@ -1,0 +1,52 @@
+"""Which changes of a status wait for others, and which do not."""
+
+from typing import Any
+
+import pytest
+
+from rayfleet.planning.urgency import is_urgent
+
+AT = "2026-01-01T00:00:00Z"
+
+
+def condition(kind: str, status: str = "True", reason: str = "Because", message: str = "", at: str = AT) -> Any:
+    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": at}
+
+
+BEFORE = {"replicas": 3, "collisionCount": 1, "conditions": [condition("Available"), condition("Progressing")]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"replicas": 4, "ready": "4/5", "phase": "Progressing", "observedGeneration": 7},
+        {"readySince": {"uid": AT}, "replicaStates": [{"name": "a", "phase": "Ready"}]},
+        {"conditions": [condition("Progressing", message="other"), condition("Available", at="2026-02-02T00:00:00Z")]},
+        {"conditions": [condition("Available"), condition("Progressing", reason="ReplicaSetUpdated")]},
+    ],
+)
+def test_counts_words_and_times_wait(change: Any) -> None:
+    assert not is_urgent(BEFORE, BEFORE | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"conditions": [condition("Available", "False"), condition("Progressing")]},
+        {"conditions": [condition("Available")]},
+        {"conditions": [*BEFORE["conditions"], condition("ReplicaFailure")]},  # type: ignore[misc]  # a list
+        {"conditions": [condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable")]},
+        {"collisionCount": 2},
+        {"rebuilds": [{"index": 0}]},
+        {"incarnations": 3},
+        {"aFieldOfTomorrow": 1},
+    ],
+)
+def test_what_others_act_on_does_not_wait(change: Any) -> None:
+    assert is_urgent(BEFORE, BEFORE | change)
+
+
+def test_a_first_status_waits_unless_it_tells_of_a_problem() -> None:
+    assert not is_urgent({}, {"replicas": 0, "conditions": [condition("Available", "False")]})
+    assert is_urgent({}, {"conditions": [condition("Progressing", "False", "ReplicaSetCreateError")]})
+    assert is_urgent({}, {"conditions": [condition("Invalid")]})
