@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -53,13 +52,11 @@ class EventRecorder:
         settings: EventSettings | None = None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        seconds: Callable[[], float] = monotonic,
     ) -> None:
         self._client = client
         self._component = component
         self._settings = settings or EventSettings()
         self._now = now
-        self._seconds = seconds
         self._backlog = Backlog()
         self._woken = asyncio.Event()
         self._counts: OrderedDict[ObjectKey, int] = OrderedDict()  # of Events written here
@@ -172,6 +169,9 @@ class EventRecorder:
         self._counts.move_to_end(key)
         if len(self._counts) > _COUNT_LIMIT:
             self._counts.popitem(last=False)
+
+    def _seconds(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _manifest(self, pending: Pending) -> Json:
         subject, message = pending.subject, pending.message

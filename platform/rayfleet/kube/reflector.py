@@ -17,7 +17,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from time import monotonic
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, Forbidden, Gone, NotFound, TooManyRequests, Unreachable
@@ -211,12 +210,13 @@ class Reflector:
             timeout=self._settings.watch_timeout,
             stall_limit=self._settings.stall_limit,
         )
-        started_at, is_silent = monotonic(), True
+        loop = asyncio.get_running_loop()
+        started_at, is_silent = loop.time(), True
         async with contextlib.aclosing(events):
             async for event in events:
                 self._take(event)
                 self.failures_in_a_row, is_silent = 0, False
-        if is_silent and monotonic() - started_at < _SHORT_WATCH_SECONDS:
+        if is_silent and loop.time() - started_at < _SHORT_WATCH_SECONDS:
             raise Unreachable("the watch ended at once without an event")
         self.failures_in_a_row = 0
 

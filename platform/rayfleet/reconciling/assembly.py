@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Any
 
 from rayfleet.kube.client import KubeClient
@@ -31,13 +30,14 @@ class ControllerPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all controllers of a process share; ``may_act`` is asked before every write."""
+    """What all controllers of a process share; ``may_act`` is asked before every write, ``now`` before every plan."""
 
     client: KubeClient
     reflectors: Reflectors
     recorder: EventRecorder
     may_act: Callable[[], bool] = lambda: True
     settings: RuntimeSettings = field(default_factory=RuntimeSettings)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 async def run_together(parts: Iterable[ControllerPart], shared: Shared) -> None:
@@ -63,9 +63,9 @@ def _controller(part: ControllerPart, shared: Shared) -> Controller:
         part.steps,
         executor,
         shared.recorder,
-        lambda: datetime.now(UTC),
+        shared.now,
         lambda: _unreadable(needed),
-        StatusHolds(settings.status_hold, monotonic),
+        StatusHolds(settings.status_hold, _loop_seconds),
     )
     return Controller(part.name, passes, part.watches, settings)
 
@@ -74,3 +74,7 @@ def _unreadable(needed: Sequence[Reflector]) -> Absence | None:
     """Return the first absence behind which there may be objects: no plan can rest on what it does not see."""
     absences = (reflector.absence for reflector in needed)
     return next((absence for absence in absences if absence is not None and not absence.is_empty), None)
+
+
+def _loop_seconds() -> float:
+    return asyncio.get_running_loop().time()

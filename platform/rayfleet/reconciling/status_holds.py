@@ -15,6 +15,7 @@ from rayfleet.planning.urgency import is_urgent
 from rayfleet.planning.writes import Action, writes_status
 
 Seconds = Callable[[], float]
+_TICK_SECONDS = 0.001  # a timer may be early by its rounding; nobody is woken for less
 
 
 class StatusHolds:
@@ -35,7 +36,7 @@ class StatusHolds:
             return actions, None
         now = self._seconds()
         left = self._since.setdefault(key, now) + self._longest - now
-        if left <= 0:
+        if left < _TICK_SECONDS:
             del self._since[key]
             return actions, None
         return actions[:-1], timedelta(seconds=left)

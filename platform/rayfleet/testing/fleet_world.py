@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from rayfleet.controllers.run import controller_parts, controller_reflectors
@@ -67,12 +67,14 @@ class FleetWorld:
         namespace: str,
         controller_client: KubeClient | None = None,
         engines: Mapping[str, Engine] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.client = client
         self.namespace = namespace
         self.simulator = RayClusterSimulator(client, namespace)
         self._controller_client = controller_client or client
         self._engines = engines or {}
+        self._now = now
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -97,6 +99,7 @@ class FleetWorld:
             reflectors=reflectors,
             recorder=recorder,
             settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF, pace=_PACE, status_hold=_HOLD),
+            now=self._now,
         )
         parts = controller_parts(reflectors, self._engines, self._controller_client)
         async with _background([lambda: run_together(parts, shared)]):
