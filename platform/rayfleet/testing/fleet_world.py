@@ -127,6 +127,15 @@ class FleetWorld:
         """Return a condition of a fleet, empty when it has none."""
         return condition_of({"status": await self.status(name)}, kind)
 
+    async def until_condition(self, kind: str, status: str, reason: str, name: str = "model") -> Json:
+        """Return a condition of a fleet as soon as it has that status and reason. Raises NotInTime."""
+        return await until(
+            lambda: self.condition(kind, name),
+            f"{name} with {kind}={status}/{reason}",
+            LIMIT_SECONDS,
+            holds=lambda condition: (condition.get("status"), condition.get("reason")) == (status, reason),
+        )
+
     async def shows(self, name: str = "model", **counts: int) -> bool:
         """Whether a fleet's newest status has these counts."""
         return _has_counts(await self.status(name), counts)

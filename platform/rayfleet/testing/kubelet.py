@@ -161,6 +161,12 @@ SITUATIONS: Mapping[str, Callable[[datetime, Sequence[str]], Json]] = {
 """How a pod may stand, by a word: what its status is then, by the time and the names of its containers."""
 
 
+def is_bound(status: ReadOnlyJson) -> bool:
+    """Whether a pod with that status has a node."""
+    stated = {"status": status}
+    return phase_of(stated) != "Pending" or is_true(stated, "PodScheduled")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayPod:
     """A pod as KubeRay makes it; ``group`` ``headgroup`` is the head's. ``meta`` are further fields of its metadata."""
@@ -178,7 +184,6 @@ class RayPod:
         stated = {"status": dict(status)}
         node_type = HEAD_NODE_TYPE if self.group == "headgroup" else WORKER_NODE_TYPE
         labels = {RAY_CLUSTER_LABEL: self.ray_cluster, NODE_TYPE_LABEL: node_type, GROUP_LABEL: self.group}
-        is_bound = phase_of(stated) != "Pending" or is_true(stated, "PodScheduled")
         inits = _names(init_container_statuses(stated))
         spec: Json = {
             "containers": [{"name": name, "image": IMAGE} for name in self.containers],
@@ -188,7 +193,7 @@ class RayPod:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": self.name, "uid": self.uid or f"uid-{self.name}", "labels": labels, **self.meta},
-            "spec": spec | ({"nodeName": self.node} if is_bound else {}),
+            "spec": spec | ({"nodeName": self.node} if is_bound(status) else {}),
             **stated,
         }
 

@@ -10,11 +10,13 @@ from rayfleet.local.manager import run_stand_ins
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
 from rayfleet.objects.conditions import condition_of
+from rayfleet.objects.containers import container_lives
 from rayfleet.objects.labels import HEAD_NODE_TYPE, RAY_CLUSTER_LABEL, WORKER_NODE_TYPE
-from rayfleet.objects.meta import created_at, key_of, name_of, namespace_of
+from rayfleet.objects.meta import created_at, key_of, name_of, namespace_of, uid_of
 from rayfleet.objects.parts import part
-from rayfleet.objects.pods import is_head, is_worker
+from rayfleet.objects.pods import is_head, is_worker, node_name
 from rayfleet.objects.times import encode_time
+from rayfleet.testing.kubelet import SITUATIONS, is_bound
 from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 20.0
@@ -47,6 +49,18 @@ async def put_pod_status(client: KubeClient, pod: ReadOnlyJson, *, address: str,
 async def put_pod_phase(client: KubeClient, pod: ReadOnlyJson, phase: str) -> Json:
     """Say that a pod is in another phase; return it as stored."""
     return await client.patch(PODS, key_of(pod), {"status": {"phase": phase}}, subresource="status")
+
+
+async def stand_pod(client: KubeClient, pod: ReadOnlyJson, situation: str) -> Json:
+    """Let a pod stand as ``kubelet.SITUATIONS`` calls it, bound to a node if it would be; return it as stored."""
+    names = [life.name for life in container_lives(pod)]
+    status = SITUATIONS[situation](datetime.now(UTC), names)
+    if is_bound(status) and not node_name(pod):
+        target = {"apiVersion": "v1", "kind": "Node", "name": "n1"}
+        meta = {"name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": target}
+        await client.create(PODS, binding, subresource="binding")
+    return await client.patch(PODS, key_of(pod), {"status": status}, subresource="status")
 
 
 async def pods_of(client: KubeClient, cluster: ReadOnlyJson) -> dict[str, list[Json]]:
