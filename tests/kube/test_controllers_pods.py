@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import Forbidden
+from rayfleet.kube.requests import Request
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.labels import RAY_CLUSTER_LABEL
@@ -16,6 +18,7 @@ from rayfleet.objects.parts import mappings, part
 from rayfleet.objects.pods import is_head
 from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
 from rayfleet.testing.kubelet import PULL_ERROR, SHORTAGE
+from rayfleet.testing.ray_clusters import is_always
 from rayfleet.testing.stand_ins import running_stand_ins, stand_pod
 from rayfleet.testing.waiting import until
 
@@ -101,3 +104,26 @@ async def test_a_replica_that_waits_for_admission_is_pending_and_not_late(world:
     assert (state["phase"], state["reason"]) == ("Pending", "Suspended")
     await world.client.patch(RAY_CLUSTERS, key_of(ray_cluster), {"spec": {"suspend": False}})
     await world.until_condition("Progressing", "True", "ReplicaSetUpdated")
+
+
+class BlindClient(KubeClient):
+    """May not look at pods."""
+
+    async def send(self, request: Request) -> bytes:
+        """Send a request, unless it is about pods."""
+        if request.path.endswith("/pods"):
+            raise Forbidden("pods is forbidden: no Role", code=403)
+        return await super().send(request)
+
+
+async def test_without_the_right_to_see_pods_a_fleet_lives_and_says_so(client: KubeClient, namespace: str) -> None:
+    async with BlindClient(client.address) as blind:
+        world = FleetWorld(client, namespace, controller_client=blind)
+        world.simulator.is_ready = lambda _name: False
+        async with world.running():
+            await client.create(FLEETS, fleet_manifest(namespace, replicas=1))
+            ready = await world.until_condition("Ready", "False", "PodsUnreadable")
+            assert "no Role" in ready["message"]
+            world.simulator.is_ready = is_always
+            world.simulator.poke()
+            await world.until_condition("Ready", "True", "AllReplicasAvailable")

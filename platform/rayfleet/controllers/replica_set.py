@@ -53,6 +53,7 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
             reflector=reflectors[PODS],
             keys=lambda raw: replica_sets_of_pod(raw, reflectors),
             matters=differ_beyond_version,
+            is_optional=True,
         ),
     )
 
@@ -73,6 +74,7 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSe
         claims=claims,
         taken_names=frozenset(_others_names(replica_set.meta, store)),
         pods={cluster.meta.uid: tuple(pods.by_owner(cluster.meta.uid)) for cluster in ray_clusters},
+        pods_absence=stores.absences((PODS,)).get(PODS),
     )
 
 

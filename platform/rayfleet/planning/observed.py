@@ -63,15 +63,16 @@ class ObservedReplicaSet:
     """A replica set and the Ray clusters that it controls (by owner UID), terminating ones included.
 
     ``taken_names`` are names of RayClusters in the namespace that others control. ``pods`` maps the UID of a RayCluster
-    to the pods that it controls, as the API server gave them (trimmed); ``in_flight`` the UID of one that is drained to
-    the requests that its sidecar counted last, absent when it does not answer. ``claims`` are RayClusters that change
-    hands first; ``ray_clusters`` has none that is let go.
+    to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can be read;
+    ``in_flight`` maps the UID of one that is drained to the requests that its sidecar counted last, absent when it does
+    not answer. ``claims`` are RayClusters that change hands first; ``ray_clusters`` has none that is let go.
     """
 
     replica_set: ReplicaSet
     ray_clusters: tuple[RayCluster, ...] = ()
     taken_names: frozenset[str] = frozenset()
     pods: Mapping[str, tuple[ReadOnlyJson, ...]] = field(default_factory=dict)
+    pods_absence: Absence | None = None
     in_flight: Mapping[str, int] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     failure: WriteFailure | None = None

@@ -260,6 +260,11 @@ def test_what_took_a_pod_away_is_named(node_lost: bool) -> None:
     assert (state.reason, state.pod) == ("NodeLost" if node_lost else "EvictionByEvictionAPI", "head")
 
 
+def test_pods_that_may_not_be_read_are_not_taken_for_none() -> None:
+    state = replica_state(cluster(), (), None, NOW, "Pod may not be listed and watched: forbidden")
+    assert shown(state) == ("Pending", "PodsUnreadable", "", "Pod may not be listed and watched: forbidden")
+
+
 READY = standing(READY_HEAD, READY_WORKER, is_ready=True)
 
 

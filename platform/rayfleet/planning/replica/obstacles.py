@@ -26,6 +26,7 @@ from rayfleet.objects.pods import is_finished, is_ready, node_name, phase_of, st
 IMAGE_PULL = "ErrImagePull"
 BACK_OFF = "CrashLoopBackOff"
 RESTARTED = "ContainerRestarted"
+PODS_UNREADABLE = "PodsUnreadable"
 _NODE_LOST = "NodeLost"
 _SHELL_SIGNALS = 128  # what shells and container runtimes add to a signal's number
 _IMAGE_PULLS = frozenset({IMAGE_PULL, "ImagePullBackOff"})

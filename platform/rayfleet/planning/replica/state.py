@@ -18,6 +18,7 @@ from rayfleet.objects.meta import annotation, decode_meta, is_terminating, name_
 from rayfleet.objects.pods import incarnation_text, is_finished, is_head, node_name
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica.obstacles import (
+    PODS_UNREADABLE,
     RESTARTED,
     Calm,
     Obstacle,
@@ -48,6 +49,7 @@ class _Seen:
     before: ReplicaState | None
     now: datetime
     alive: Sequence[tuple[Standing, ReadOnlyJson]]
+    absence: str
 
     @property
     def expected(self) -> int:
@@ -65,23 +67,24 @@ class _Seen:
 def replica_states(observed: ObservedReplicaSet, now: datetime) -> tuple[ReplicaState, ...]:
     """Return the states of all Ray clusters of a replica set, by their place in it, then by name."""
     before = {state.uid: state for state in observed.replica_set.status.replica_states}
+    absence = observed.pods_absence.message if observed.pods_absence is not None else ""
     return tuple(
-        replica_state(cluster, observed.pods.get(cluster.meta.uid, ()), before.get(cluster.meta.uid), now)
+        replica_state(cluster, observed.pods.get(cluster.meta.uid, ()), before.get(cluster.meta.uid), now, absence)
         for cluster in sorted(observed.ray_clusters, key=_place)
     )
 
 
 def replica_state(
-    cluster: RayCluster, pods: Sequence[ReadOnlyJson], before: ReplicaState | None, now: datetime
+    cluster: RayCluster, pods: Sequence[ReadOnlyJson], before: ReplicaState | None, now: datetime, absence: str = ""
 ) -> ReplicaState:
     """Return where a replica stands; ``before`` is what was said of it last, None at first.
 
     ``since`` and the stages go on from there; the incarnation of its pods is noted each time it becomes ready, and kept
-    until it does so again.
+    until it does so again. ``absence`` says why no pods can be read, empty when they can.
     """
     pods = sorted(pods, key=lambda pod: (not is_head(pod), name_of(pod)))
     alive = [(standing_of(pod), pod) for pod in pods if not is_terminating(pod) and not is_finished(pod)]
-    seen = _Seen(cluster=cluster, pods=pods, before=before, now=now, alive=alive)
+    seen = _Seen(cluster=cluster, pods=pods, before=before, now=now, alive=alive, absence=absence)
     phase, progress, explain = next(row for row in _phases(seen) if row is not None)
     obstacle = _kept_words(explain(), before)
     is_same = before is not None and before.phase is phase
@@ -132,6 +135,8 @@ _NOT_REPORTED = Obstacle(reason=Calm.NOT_REPORTED, message="all pods are ready; 
 
 def _without_pods(seen: _Seen) -> Obstacle:
     refusal = _refusal(seen.cluster)
+    if seen.absence:
+        return refusal or Obstacle(reason=PODS_UNREADABLE, message=seen.absence)
     hint = f"KubeRay made no pod yet; if that lasts, see: kubectl describe raycluster {seen.cluster.meta.name}"
     return refusal or Obstacle(reason=Calm.NO_PODS_YET, message=hint)
 
