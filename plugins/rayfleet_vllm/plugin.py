@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from rayfleet.model.engine import LocalEnvironment
-from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.contracts import CommandReader, Engine
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_vllm.engine import Vllm
+from rayfleet_vllm.reading import VllmReader
 
 
 @hookimpl
@@ -25,3 +26,9 @@ def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
             way_out="run `make engines`",
         ),
     )
+
+
+@hookimpl
+def rayfleet_command_readers() -> Sequence[CommandReader]:
+    """Read what people wrote for vLLM themselves."""
+    return (VllmReader(),)

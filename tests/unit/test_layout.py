@@ -61,7 +61,7 @@ ROOMS_OF_OBJECTS = frozenset(
 KEY_READS = {
     "rayfleet.cli": 31,
     "rayfleet.controllers": 1,
-    "rayfleet.kube": 72,
+    "rayfleet.kube": 67,
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,
     "rayfleet.local.node": 138,

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import named_references, references
+from rayfleet.cli.manifest_files import FILES, read_documents
 from rayfleet.cli.target import Session, Target, run, target_options
 from rayfleet.model.errors import SettingsError, WrongUse
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -23,18 +23,9 @@ if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
     from rayfleet.kube.errors import NotFound
 
-_FILES = click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    required=True,
-    help="Manifest file, folder of *.yaml, or - for standard input; may be repeated.",
-)
-
 
 @click.command("apply")
-@_FILES
+@FILES
 @target_options
 @run
 async def apply_command(files: tuple[str, ...], target: Target) -> None:
@@ -156,15 +147,7 @@ async def scale_command(what: tuple[str, ...], replicas: int, target: Target) ->
 
 def read_manifests(files: Iterable[str]) -> list[Json]:
     """Return the documents of files, folders and ``-``, in order. Raises ManifestError and SettingsError."""
-    from rayfleet.manifest.documents import load_documents
-
-    documents: list[Json] = []
-    for name in files:
-        for source, text in _texts(name):
-            documents += [document.raw for document in load_documents(text, source)]
-    if not documents:
-        raise SettingsError(f"no object in {', '.join(files)}", way_out="A manifest has apiVersion, kind and metadata.")
-    return documents
+    return [document.raw for document in read_documents(files)]
 
 
 def check_fleets(documents: Iterable[ReadOnlyJson]) -> None:
@@ -224,19 +207,6 @@ def _missing(document: ReadOnlyJson, error: "NotFound") -> str:
     if error.details.get("kind") == NAMESPACES.plural:
         return f"Make it first: `kubectl create namespace {namespace_of(document)}`."
     return f"This API server does not serve {document['kind']} of {document['apiVersion']}; install its CRD first."
-
-
-def _texts(name: str) -> list[tuple[str, str]]:
-    if name == "-":
-        return [("standard input", sys.stdin.read())]
-    path = Path(name)
-    paths = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
-    try:
-        return [(str(each), each.read_text(encoding="utf-8")) for each in paths]
-    except OSError as error:
-        raise SettingsError(f"-f {name}: {error.strerror}", way_out="Give a manifest file, a folder, or -.") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"-f {name}: not UTF-8 text ({error.reason})", way_out="Give a YAML manifest.") from error
 
 
 async def _wait_gone(client: "KubeClient", doomed: Iterable[tuple[ResourceType, ObjectKey]], limit: timedelta) -> None:

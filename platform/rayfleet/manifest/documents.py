@@ -6,7 +6,7 @@ key that stands twice is an error here; kubectl would keep one of them without a
 
 import re
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -17,11 +17,29 @@ from rayfleet.model.json import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One manifest: ``source`` is the file as the user named it, ``line`` (from 1) where it begins."""
+    """One manifest: ``source`` is the file as the user named it, ``line`` (from 1) where it begins.
+
+    ``node`` is its text as it was parsed, from which the lines of fields are known; None when there is no text.
+    """
 
     raw: Json
     source: str
     line: int
+    node: yaml.Node | None = field(default=None, compare=False, repr=False)
+
+    def line_of(self, path: str) -> int:
+        """Return the line of the field at ``path``, else of the nearest around it that is there.
+
+        A path is written as messages have it: ``spec.a[0].b``, ``labels["x/y"]``.
+        """
+        node, line = self.node, self.line
+        for name, place, quoted in _PATH_PART.findall(path):
+            step = _child(node, name or quoted, int(place or 0))
+            if step is None:
+                break
+            key, node = step
+            line = key.start_mark.line + 1
+        return line
 
 
 def load_documents(text: str, source: str) -> list[Document]:
@@ -30,7 +48,7 @@ def load_documents(text: str, source: str) -> list[Document]:
     Every kind passes through untouched. Raises ManifestError: the text is no YAML, or a document is no manifest.
     """
     try:
-        return [document for raw, line in _values(text) for document in _documents(raw, source, line)]
+        return [document for raw, node in _values(text) for document in _documents(raw, source, node)]
     except yaml.MarkedYAMLError as error:
         raise ManifestError(source, [_syntax_error(error)]) from error
     except (yaml.YAMLError, ValueError) as error:
@@ -39,30 +57,45 @@ def load_documents(text: str, source: str) -> list[Document]:
         raise ManifestError(source, [FieldError(path="text", message="is nested too deeply")]) from error
 
 
-def _values(text: str) -> Iterator[tuple[Any, int]]:
-    """Yield the value of each YAML document with the line where it begins."""
+def _values(text: str) -> Iterator[tuple[Any, yaml.Node]]:
+    """Yield the value of each YAML document with the node that it is made from."""
     loader = _KubernetesLoader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
-            line = node.start_mark.line + 1 if node is not None else 1
-            yield loader.construct_document(node), line
+            if node is not None:
+                yield loader.construct_document(node), node
     finally:
         loader.dispose()
 
 
-def _documents(raw: Any, source: str, line: int) -> Iterator[Document]:
+def _documents(raw: Any, source: str, node: yaml.Node | None) -> Iterator[Document]:
     if raw is None:
         return
+    line = node.start_mark.line + 1 if node is not None else 1
     if not isinstance(raw, dict) or not raw.get("kind") or not raw.get("apiVersion"):
         message = "is no Kubernetes manifest: apiVersion and kind must be given"
         raise ManifestError(source, [FieldError(path=f"line {line}", message=message)])
     items = raw.get("items")
     if str(raw["kind"]).endswith("List") and isinstance(items, list):
-        for item in items:
-            yield from _documents(item, source, line)
+        listed = _child(node, "items", 0)
+        for place, item in enumerate(items):
+            step = _child(listed[1], "", place) if listed is not None else None
+            yield from _documents(item, source, step[1] if step is not None else node)
         return
-    yield Document(raw=raw, source=source, line=line)
+    yield Document(raw=raw, source=source, line=line, node=node)
+
+
+_PATH_PART = re.compile(r'([A-Za-z0-9_-]+)|\[(\d+)\]|\["([^"]+)"\]')
+
+
+def _child(node: yaml.Node | None, name: str, place: int) -> tuple[yaml.Node, yaml.Node] | None:
+    """Return the nodes of a field's key and of its value, or of a list's item twice; None when it is not there."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if str(key.value) == name), None)
+    if isinstance(node, yaml.SequenceNode) and not name and place < len(node.value):
+        return node.value[place], node.value[place]
+    return None
 
 
 def _syntax_error(error: yaml.MarkedYAMLError) -> FieldError:

@@ -11,6 +11,7 @@ of its definition refuse is not here; parts of a wrong type count as absent. Nor
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeGuard
 
 from rayfleet.manifest.checking import child_path, shown
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -295,5 +296,5 @@ def _given(group: _Group, name: str) -> str | None:
     return None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

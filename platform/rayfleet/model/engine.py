@@ -89,3 +89,23 @@ class LocalEnvironment:
     def stands_for(self, image: str) -> bool:
         """Return whether ``image`` (``name``, ``name:tag`` or ``name@digest``) is one of these."""
         return any(image == name or image.startswith((f"{name}:", f"{name}@")) for name in self.images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCommand:
+    """What a command line that a person wrote asks of an engine.
+
+    ``tensor``, ``pipeline`` and ``data`` as the engine's flags say, 1 each when they are silent; ``port`` is where it
+    will listen.
+    """
+
+    engine: str
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+    port: int = ENGINE_PORT
+
+    @property
+    def ranks(self) -> int:
+        """Accelerators that it needs, one a rank."""
+        return self.tensor * self.pipeline * self.data

@@ -19,6 +19,11 @@ def key_of(raw: ReadOnlyJson) -> ObjectKey:
     return ObjectKey(namespace=meta.get("namespace") or "", name=meta["name"])
 
 
+def kind_of(raw: ReadOnlyJson) -> str:
+    """Return the object's kind, empty without one."""
+    return str(raw.get("kind") or "")
+
+
 def name_of(raw: ReadOnlyJson) -> str:
     """Return the object's name, empty before it has one."""
     return str(mapping(raw.get("metadata")).get("name") or "")

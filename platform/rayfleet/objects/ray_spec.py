@@ -7,7 +7,6 @@ Source: KubeRay ray-operator/controllers/ray/utils/util.go (1.6), ``GetWorkerGro
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -20,6 +19,11 @@ _ACCELERATOR = re.compile(
     r"(^|[./])(gpu|tpu|npu|gaudi|neuron(core|device)?|mig-[a-z0-9.-]+|ascend[a-z0-9-]*|dcu(num)?|mlu)$|/gpu([.-]|$)",
     re.IGNORECASE,
 )
+
+
+def ray_version_text(spec: ReadOnlyJson) -> str:
+    """Return the stated Ray version, empty without one."""
+    return str(spec.get("rayVersion") or "")
 
 
 def ray_version_of(text: str) -> tuple[int, int] | None:
@@ -36,6 +40,11 @@ def worker_groups(spec: ReadOnlyJson) -> list[Json]:
 def head_group(spec: ReadOnlyJson) -> Json:
     """Return the head group, empty without one."""
     return mapping(spec.get("headGroupSpec"))
+
+
+def group_name(group: ReadOnlyJson) -> str:
+    """Return a worker group's name, empty without one."""
+    return str(group.get("groupName") or "")
 
 
 def pod_template(group: ReadOnlyJson) -> Json:
@@ -107,19 +116,26 @@ def expected_pods(spec: ReadOnlyJson) -> int:
 
 def accelerators(spec: ReadOnlyJson) -> int:
     """Return how many accelerators all pods of one RayCluster ask for (GPUs, TPUs, NPUs, ..., by resource name)."""
-    heads = _pod_accelerators(head_group(spec))
-    return heads + sum(_pod_accelerators(group) * group_workers(group) for group in worker_groups(spec))
+    heads = pod_accelerators(head_group(spec))
+    return heads + sum(pod_accelerators(group) * group_workers(group) for group in worker_groups(spec))
+
+
+def pod_accelerators(group: ReadOnlyJson) -> int:
+    """Return how many accelerators one pod of a group asks for."""
+    amounts = [amount for container in containers(group) for amount in accelerator_amounts(container)]
+    return sum(max(0, whole_amount(amount)) for amount in amounts)  # no server takes a negative one
+
+
+def accelerator_amounts(container: ReadOnlyJson) -> list[Any]:
+    """Return the amounts of accelerators that a container asks for, as they are written."""
+    return [amount for name, amount in asked_resources(container).items() if is_accelerator(name)]
+
+
+def is_accelerator(resource: str) -> bool:
+    """Whether a resource name is one of accelerators: ``nvidia.com/gpu``, ``google.com/tpu``, a MIG slice."""
+    return _ACCELERATOR.search(resource) is not None
 
 
 def asked_resources(container: ReadOnlyJson) -> Json:
     """Return the amounts that a container asks for by resource: its requests, else its limits."""
     return {**part(container, "resources", "limits"), **part(container, "resources", "requests")}
-
-
-def _pod_accelerators(group: ReadOnlyJson) -> int:
-    amounts = [amount for container in containers(group) for amount in _accelerator_amounts(container)]
-    return sum(max(0, whole_amount(amount)) for amount in amounts)  # no server takes a negative one
-
-
-def _accelerator_amounts(container: ReadOnlyJson) -> Iterator[Any]:
-    return (amount for name, amount in asked_resources(container).items() if _ACCELERATOR.search(name))

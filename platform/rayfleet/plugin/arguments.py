@@ -1,4 +1,4 @@
-"""What a manifest may not hand to an engine's command, whatever the engine. Pure.
+"""Words of an engine's command: how a flag is read, and what a manifest may not hand to it. Pure.
 
 Every word of ``spec.serving.args`` goes to the engine as it stands, so a flag that the launch plan sets too would win
 over it or lose to it unseen. Such a flag is refused with its field.
@@ -28,6 +28,17 @@ def flag_problems(arguments: Sequence[str], refused: Mapping[str, str]) -> Itera
         flag = flag.replace("_", "-") if flag.startswith("--") else flag
         if flag in reasons:
             yield FieldError(path=f"{PATH}[{index}]", message=f"{flag} {reasons[flag]}")
+
+
+def flag_value(words: Sequence[str], *flags: str) -> str | None:
+    """Return the last value of a flag, as ``--flag value`` or ``--flag=value``; ``_`` counts as ``-`` in long ones."""
+    value = None
+    for place, word in enumerate(words):
+        flag, equals, joined = word.partition("=")
+        name = flag.replace("_", "-") if flag.startswith("--") else flag
+        if name in flags:
+            value = joined if equals else next(iter(words[place + 1 : place + 2]), None)
+    return value
 
 
 def drain_problems(flag: str, seconds: float) -> Iterator[FieldError]:

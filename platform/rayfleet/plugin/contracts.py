@@ -1,11 +1,11 @@
 """What a plugin's contributions must be able to do; held by the type checker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from rayfleet.model.engine import LaunchPlan
+from rayfleet.model.engine import EngineCommand, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 
@@ -54,5 +54,25 @@ class ModelSource(Protocol):
 
         ``reference`` is what stands after ``scheme:``. ``progress`` takes short lines for people.
         Raises EnvironmentProblem, naming the reference and the way out.
+        """
+        ...
+
+
+class CommandReader(Protocol):
+    """Reads what people wrote into a template themselves, for an engine. All methods are pure and cheap."""
+
+    name: str  # the engine's
+
+    def read(self, words: Sequence[str]) -> EngineCommand | None:
+        """Return what a command line starts; None when it does not start this engine.
+
+        ``words`` are one simple command of a shell, without assignments and keywords before it.
+        """
+        ...
+
+    def image_lack(self, image: str) -> str:
+        """Return what a published image of the engine lacks to join a Ray cluster; empty for any other image.
+
+        In words after the image's name, with the way out: ``ships no Ray; build one ...``.
         """
         ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayfleet.model.engine import LocalEnvironment
-from rayfleet.plugin.contracts import Engine, ModelSource
+from rayfleet.plugin.contracts import CommandReader, Engine, ModelSource
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.+]*[a-z0-9])?")
 
@@ -45,6 +45,13 @@ CONTRIBUTIONS = (
         contract=LocalEnvironment,
         key="name",
         lack=lambda environment: "" if environment.images else f"a local environment without images: {environment!r}",
+    ),
+    Contribution(
+        hook="rayfleet_command_readers",
+        field="command_readers",
+        noun="command reader",
+        contract=CommandReader,
+        key="name",
     ),
 )
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pluggy
 
 from rayfleet.model.engine import LocalEnvironment
-from rayfleet.plugin.contracts import Engine, ModelSource
+from rayfleet.plugin.contracts import CommandReader, Engine, ModelSource
 
 PROJECT = "rayfleet"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -59,5 +59,19 @@ def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
     Owner: values; nobody changes them.
 
     :return: Values; may be empty.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def rayfleet_command_readers() -> Sequence[CommandReader]:
+    """Contribute readers of engines' command lines, for checks of templates that people wrote themselves.
+
+    Called: once in each process that loads plugins. The readers are asked by ``lint``, ``plan`` and ``apply`` for each
+    command of a head's Ray container; what they read is advice to a person and decides nothing.
+    Raises: nothing; an exception ends the process. Names are unique among all plugins: one reader an engine.
+    Owner: the registry owns the readers for the life of the process.
+
+    :return: New readers; may be empty.
     """
     raise NotImplementedError

@@ -17,7 +17,7 @@ from rayfleet.manifest.checking import did_you_mean
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.model.errors import PluginError
 from rayfleet.plugin import hookspecs
-from rayfleet.plugin.contracts import ABSENT_PLUGIN, ENTRY_POINT_GROUP, Engine, ModelSource
+from rayfleet.plugin.contracts import ABSENT_PLUGIN, ENTRY_POINT_GROUP, CommandReader, Engine, ModelSource
 from rayfleet.plugin.contributions import CONTRIBUTIONS, Contribution, contribution_problem, type_words
 from rayfleet.plugin.reference import split_reference
 
@@ -29,6 +29,7 @@ class Registry:
     engines: Mapping[str, Engine]
     model_sources: Mapping[str, ModelSource]
     local_environments: Mapping[str, LocalEnvironment]
+    command_readers: Mapping[str, CommandReader]
 
     def source_of(self, reference: str) -> tuple[ModelSource, str] | None:
         """Return who brings a model, and what to ask it for; ``None`` for a name that only the engine understands.

@@ -10,6 +10,7 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, NotFound
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import CRDS
+from rayfleet.objects.parts import mappings, part
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
@@ -17,6 +18,11 @@ def read_definitions(files: Iterable[Path]) -> list[Json]:
     """Return the definitions, one a file. KubeRay's are 3 MB: 10 s by PyYAML's loader in Python."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return [yaml.load(file.read_text(encoding="utf-8"), Loader=loader) for file in files]  # noqa: S506 - both are safe
+
+
+def schema_of(definition: ReadOnlyJson, version: str) -> ReadOnlyJson:
+    """Return the schema of one version. Raises KeyError when the definition has no such version."""
+    return part(_versions(definition)[version], "schema", "openAPIV3Schema")
 
 
 async def install(client: KubeClient, definitions: Iterable[ReadOnlyJson], limit: float = LIMIT_SECONDS) -> None:
@@ -34,9 +40,13 @@ async def install(client: KubeClient, definitions: Iterable[ReadOnlyJson], limit
 
 
 def _served_paths(definition: ReadOnlyJson) -> list[str]:
-    spec = definition["spec"]
-    versions = [version["name"] for version in spec["versions"] if version["served"]]
-    return [f"/apis/{spec['group']}/{version}/{spec['names']['plural']}" for version in versions]
+    spec = part(definition, "spec")
+    plural = part(spec, "names")["plural"]
+    return [f"/apis/{spec['group']}/{name}/{plural}" for name, each in _versions(definition).items() if each["served"]]
+
+
+def _versions(definition: ReadOnlyJson) -> dict[str, Json]:
+    return {each["name"]: each for each in mappings(part(definition, "spec").get("versions"))}
 
 
 async def _is_served(client: KubeClient, path: str) -> bool:

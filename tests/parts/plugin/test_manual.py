@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rayfleet.model.engine import LaunchPlan
+from rayfleet.model.engine import EngineCommand, LaunchPlan
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.serving import Serving
 from rayfleet.plugin import hookspecs
@@ -107,3 +107,12 @@ def test_the_example_model_source_is_usable(tmp_path: Path) -> None:
 
 def test_the_example_environment_is_usable() -> None:
     assert list(_loaded().local_environments) == ["echo"]
+
+
+def test_the_example_reader_is_usable() -> None:
+    reader = _loaded().command_readers["echo"]
+    assert reader.read(["echo-server", "--parrots", "3", "--port=80"]) == EngineCommand(
+        engine="echo", tensor=3, port=80
+    )
+    assert reader.read(["sleep", "1"]) is None
+    assert "ships no Ray" in reader.image_lack("registry.example/echo:1")

@@ -41,6 +41,9 @@ def test_other_models_are_left_to_their_pods(serving: dict[str, Any]) -> None:
 
 def test_without_environments_nothing_is_loaded_here() -> None:
     bare = Registry(
-        engines=REGISTRY.engines, model_sources=REGISTRY.model_sources, local_environments=MappingProxyType({})
+        engines=REGISTRY.engines,
+        model_sources=REGISTRY.model_sources,
+        local_environments=MappingProxyType({}),
+        command_readers=MappingProxyType({}),
     )
     assert models_to_fetch(bare, [fleet()]) == ()

@@ -1,0 +1,28 @@
+"""References of container images: name, tag, digest. Pure.
+
+Source: the reference grammar of ``distribution/reference``; ``docker.io/`` and ``library/`` may be left out.
+"""
+
+from dataclasses import dataclass
+
+_DEFAULT_REGISTRIES = ("docker.io/", "index.docker.io/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """``name`` without the default registry; ``tag`` and ``digest`` are empty when they are not said."""
+
+    name: str
+    tag: str = ""
+    digest: str = ""
+
+
+def image_reference(text: str) -> ImageReference:
+    """Return the parts: ``docker.io/vllm/vllm-openai:v0.7.1`` is ``vllm/vllm-openai``, ``v0.7.1``."""
+    rest, _, digest = text.partition("@")
+    folder, slash, last = rest.rpartition("/")
+    last, _, tag = last.partition(":")  # a colon before the last slash is a registry's port
+    name = f"{folder}{slash}{last}"
+    for registry in _DEFAULT_REGISTRIES:
+        name = name.removeprefix(registry)
+    return ImageReference(name=name, tag=tag, digest=digest)

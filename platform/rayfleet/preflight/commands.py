@@ -1,0 +1,67 @@
+"""What a container runs, as far as its text tells: the simple commands of a shell script, in words. Pure.
+
+No shell: variables and substitutions stay as they stand, and what cannot be split is passed over. Good enough to see an
+engine with its flags, ``ray start`` and package installs; never a reason to refuse a manifest.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.container_specs import container_words
+
+_SHELLS = re.compile(r"(?:.*/)?(?:ba|da|z|k)?sh")
+_ENDS = frozenset(";&|\n()")
+_KEYWORDS = frozenset({"do", "then", "else", "exec", "eval", "nohup", "time", "!", "{", "until", "while", "if"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+
+
+def simple_commands(container: ReadOnlyJson) -> Iterator[Sequence[str]]:
+    """Yield what a container runs: its words, or the commands of the script that a shell is given with ``-c``."""
+    words = container_words(container)
+    script = shell_script(words)
+    if script is None:
+        yield words
+    else:
+        yield from _split(script)
+
+
+def shell_script(words: Sequence[str]) -> str | None:
+    """Return the text after a shell's ``-c``, None when no shell is started."""
+    if not words or not _SHELLS.fullmatch(words[0]):
+        return None
+    for place, word in enumerate(words[1:], 1):
+        if re.fullmatch(r"-[a-z]*c[a-z]*", word):
+            rest = [each for each in words[place + 1 :] if each != "--"]
+            return rest[0] if rest else ""
+    return None
+
+
+def _split(script: str) -> Iterator[Sequence[str]]:
+    lexer = shlex.shlex(script.replace("\\\n", " "), posix=True, punctuation_chars=";&|()\n")
+    lexer.whitespace = " \t\r"
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words: list[str] = []
+    try:
+        is_comment = False
+        for token in lexer:
+            is_comment = (is_comment or token.startswith("#")) and "\n" not in token
+            if token and set(token) <= _ENDS:
+                yield from _command(words)
+                words = []
+            elif not is_comment:
+                words.append(token)
+    except ValueError:  # an open quote: what came before it is still known
+        pass
+    yield from _command(words)
+
+
+def _command(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the words without keywords and assignments before them."""
+    start = 0
+    while start < len(words) and (words[start] in _KEYWORDS or _ASSIGNMENT.fullmatch(words[start])):
+        start += 1
+    if start < len(words):
+        yield words[start:]

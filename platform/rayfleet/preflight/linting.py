@@ -1,0 +1,173 @@
+"""Hold documents to every rule, together: Services, routes and grants are looked at beside the fleets they serve. Pure.
+
+Errors are what the decoder refuses (it holds KubeRay's list too) and what can never work; the controllers refuse the
+former as well, whoever sent them. Warnings are what works, but hardly as it is meant.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rayfleet.manifest.documents import Document
+from rayfleet.manifest.fleet import decode_fleet
+from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.model.errors import FieldError, ManifestError
+from rayfleet.model.fleet import Fleet
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.objects.meta import annotations_of, kind_of, name_of
+from rayfleet.objects.parts import part
+from rayfleet.objects.ray_spec import accelerators
+from rayfleet.planning.fleet.bounds import rollout_bounds
+from rayfleet.planning.render import fleet_template
+from rayfleet.plugin.checks import check_serving
+from rayfleet.plugin.registry import Registry
+from rayfleet.preflight.documents import namespace_of
+from rayfleet.preflight.findings import Finding, Severity
+from rayfleet.preflight.known_fields import unknown_fields
+from rayfleet.preflight.rules import images, network, ports, sizes, starting
+from rayfleet.preflight.subject import Subject
+
+RULES: Mapping[str, str] = {
+    "field": "a field has a value that cannot be taken, or is not known",
+    "name": "the name is none, or leaves no room for the names of Ray clusters and pods",
+    "selector": "the selector does not select what the template makes",
+    "kuberay-refuses": "KubeRay would refuse the RayCluster with an Event, and then be silent",
+    "serving": "the engine or the model source is not here, or cannot do what spec.serving asks",
+    "accelerator-amount": "half an accelerator, or requests that differ from limits: no API server takes such pods",
+    "parallelism": "tensor x pipeline x data does not fit the accelerators of a replica",
+    "tensor-over-nodes": "tensor parallelism across pods: every layer waits for the network",
+    "unknown-field": "KubeRay does not know a field of the RayCluster spec and drops it",
+    "port-collision": "two processes of one pod listen on one port, Ray's implicit ones included",
+    "service-hits-workers": "a Service sends requests to workers, where no engine listens",
+    "missing-grant": "a route points into another namespace without a ReferenceGrant",
+    "worker-range": "a range of workers that does nothing, or that fights an engine of fixed size",
+    "surge-of-one": "one replica with accelerators whose rollout wants a second set of them",
+    "pinned-pod": "a host name, host port or node that only one replica can have",
+    "latest-image": "an image whose name may mean another one tomorrow",
+    "image-without-ray": "a published image that ships no Ray",
+    "mixed-images": "head and workers have different images",
+    "installs-at-start": "packages are installed whenever a pod starts",
+    "ray-version": "rayVersion is not the Ray of the image",
+    "ray-probes": "KubeRay's probes of an old Ray run wget, which the image may lack",
+    "no-ray-start": "KubeRay leaves the command as it is, and nothing in it starts Ray",
+    "no-sidecar": "nobody asks the engine whether it is well",
+    "blind-sidecar": "a sidecar that says ready without asking the engine",
+    "prestop-ends-ray": "a worker ends Ray while the head still finishes requests",
+}
+"""Every rule by its name, in one line."""
+
+_SUBJECT_RULES: Sequence[Callable[[Subject], Iterator[Finding]]] = (
+    unknown_fields,
+    sizes.accelerator_amounts,
+    sizes.ranks,
+    sizes.worker_ranges,
+    sizes.surge_of_one,
+    sizes.pinned_pods,
+    ports.port_collisions,
+    images.images_without_ray,
+    images.floating_images,
+    images.mixed_images,
+    images.boot_installs,
+    images.ray_versions,
+    images.ray_probes,
+    starting.commands_without_ray,
+    starting.missing_sidecar,
+    starting.stopping_workers,
+)
+_RULE_OF_PATH = (  # the first that a decoder's path begins with
+    ("metadata.name", "name"),
+    ("spec.selector", "selector"),
+    ("spec.template.spec", "kuberay-refuses"),
+    ("spec.serving", "serving"),
+    ("", "field"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """A finding and the document that it is about."""
+
+    document: Document
+    finding: Finding
+
+
+def lint(documents: Sequence[Document], plugins: Registry) -> tuple[Located, ...]:
+    """Return everything to change, in the order of the documents; errors of a document come first."""
+    looked_at = [(document, *_looked_at(document.raw, plugins)) for document in documents]
+    subjects = [subject for _, _, subject in looked_at if subject is not None]
+    raws = [document.raw for document in documents]
+    located: list[Located] = []
+    for document, errors, subject in looked_at:
+        findings = [*errors, *(_judged(subject) if subject is not None else ())]
+        findings += network.service_hits(document.raw, subjects)
+        findings += network.missing_grants(document.raw, raws)
+        errors_first = sorted(dict.fromkeys(findings), key=lambda each: each.severity is not Severity.ERROR)
+        located += [Located(document=document, finding=finding) for finding in errors_first]
+    return tuple(located)
+
+
+def _looked_at(raw: ReadOnlyJson, plugins: Registry) -> tuple[list[Finding], Subject | None]:
+    """Return what the decoder refuses and what the rules look at; nothing of another kind."""
+    if kind_of(raw) == FLEETS.kind:
+        return _fleet(raw, plugins)
+    if kind_of(raw) != REPLICA_SETS.kind:
+        return [], None
+    errors: Sequence[FieldError] = ()
+    try:
+        decode_replica_set(raw)
+    except ManifestError as error:
+        errors = error.errors
+    return [_refused(each) for each in errors], _subject(raw, plugins)
+
+
+def _fleet(raw: ReadOnlyJson, plugins: Registry) -> tuple[list[Finding], Subject | None]:
+    fleet: Fleet | None = None
+    errors: Sequence[FieldError] = ()
+    try:
+        fleet = decode_fleet(raw)
+        if fleet.spec.serving is not None:
+            check_serving(fleet, fleet.spec.serving, plugins.engines, plugins.model_sources)
+    except ManifestError as error:
+        errors = error.errors
+    findings = [_refused(each) for each in errors]
+    if fleet is None or fleet.spec.serving is None:
+        return findings, _subject(raw, plugins, fleet)
+    if errors:
+        return findings, None
+    template = fleet_template(fleet, plugins.engines)
+    rendered = {"metadata": {"annotations": template.annotations}, "spec": template.spec}
+    return findings, replace(_subject({**raw, "spec": {"template": rendered}}, plugins, fleet), path=_SERVING)
+
+
+_SERVING = "spec.serving"
+
+
+def _subject(raw: ReadOnlyJson, plugins: Registry, fleet: Fleet | None = None) -> Subject:
+    template = part(raw, "spec", "template")
+    spec = part(template, "spec")
+    has_accelerators = accelerators(spec) > 0
+    return Subject(
+        raw=raw,
+        name=name_of(raw),
+        namespace=namespace_of(raw),
+        spec=spec,
+        path="spec.template.spec",
+        annotations=annotations_of(template),
+        fleet=fleet,
+        bounds=rollout_bounds(fleet.spec, has_accelerators=has_accelerators) if fleet is not None else None,
+        readers=tuple(plugins.command_readers.values()),
+        environments=tuple(plugins.local_environments.values()),
+    )
+
+
+def _judged(subject: Subject) -> Iterator[Finding]:
+    """Yield what the rules say; of a rendered template at the field that it was rendered from."""
+    for rule in _SUBJECT_RULES:
+        for finding in rule(subject):
+            is_rendered = finding.path.startswith(f"{_SERVING}.")
+            yield replace(finding, path=_SERVING) if is_rendered else finding
+
+
+def _refused(error: FieldError) -> Finding:
+    rule = next(rule for start, rule in _RULE_OF_PATH if error.path.startswith(start))
+    return Finding(rule=rule, path=error.path, message=error.message, severity=Severity.ERROR)

@@ -1,0 +1,132 @@
+"""Numbers that do not fit: accelerators, ranks, workers, surge. Pure."""
+
+from collections.abc import Iterator
+
+from rayfleet.manifest.checking import child_path, shown
+from rayfleet.model.fleet import Percent, StrategyType
+from rayfleet.objects.container_specs import declared_ports
+from rayfleet.objects.parts import part
+from rayfleet.objects.quantity import is_whole, whole_amount
+from rayfleet.objects.ray_spec import INT32_MAX, group_replicas, is_accelerator, pod_spec, worker_bounds
+from rayfleet.preflight.findings import Finding, Severity
+from rayfleet.preflight.subject import Group, Subject
+
+_HOST_LABEL = "kubernetes.io/hostname"
+
+
+def accelerator_amounts(subject: Subject) -> Iterator[Finding]:
+    """Yield an error for each amount of accelerators that no API server takes: of extended resources, whole ones.
+
+    Requests must equal limits. Source: Kubernetes pkg/apis/core/validation, ``ValidateContainerResource...`` (v1.36).
+    """
+    for group in subject.groups:
+        for place, container in enumerate(group.containers):
+            limits, requests = part(container, "resources", "limits"), part(container, "resources", "requests")
+            here = f"{group.container_path(place)}.resources"
+            for name, amount in {**requests, **limits}.items():
+                if not is_accelerator(name):
+                    continue
+                if not is_whole(amount):
+                    message = f"{shown(amount)} is no whole number: accelerators are not divided by Kubernetes"
+                    yield _error("accelerator-amount", child_path(f"{here}.limits", name), message)
+                elif name not in limits or not _is_same(requests.get(name, amount), amount):
+                    message = f"the limit must be given, and requests must equal it ({shown(requests.get(name))})"
+                    yield _error("accelerator-amount", child_path(f"{here}.limits", name), message)
+
+
+def ranks(subject: Subject) -> Iterator[Finding]:
+    """Yield what does not fit between the engine's parallelism and the accelerators of a replica.
+
+    Too few accelerators are an error: the engine waits for ever. Nothing is said of pods without accelerators.
+    """
+    places = subject.accelerators
+    for command in subject.engines() if places else ():
+        here = subject.head.container_path(0)
+        product = f"tensor {command.tensor} x pipeline {command.pipeline} x data {command.data}"
+        if command.ranks > places:
+            message = (
+                f"{product} needs {command.ranks} accelerators, but head and workers have {places}: the engine waits"
+                " for ever; ask for more, or lower one of the three"
+            )
+            yield _error("parallelism", here, message)
+        elif command.ranks < places and not subject.is_autoscaled:
+            message = f"{product} uses {command.ranks} accelerators of {places}: the others are held for nothing"
+            yield Finding(rule="parallelism", path=here, message=message)
+        per_pod = max(group.accelerators for group in subject.groups)
+        if per_pod < command.tensor <= places:
+            message = (
+                f"tensor {command.tensor} spans pods with {per_pod} each: every layer waits for the network; a model"
+                " that fits one pod wants more replicas, a larger one tensor within pods and pipeline across them"
+            )
+            yield Finding(rule="tensor-over-nodes", path=here, message=message)
+
+
+def worker_ranges(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for each range of workers that does nothing, or that fights an engine of a fixed size."""
+    command = next(subject.engines(), None)
+    for group in subject.workers:
+        low, high = worker_bounds(group.raw)
+        count = group_replicas(group.raw)
+        if subject.is_autoscaled and command is not None and low != high:
+            message = (
+                f"Ray's autoscaler may change the workers from {low} to {high}, but the engine {command.engine} has a"
+                f" fixed size of {command.ranks} ranks: set minReplicas and maxReplicas to the same number, and scale"
+                " spec.replicas"
+            )
+            yield Finding(rule="worker-range", path=f"{group.path}.maxReplicas", message=message)
+        elif not subject.is_autoscaled and count < high < INT32_MAX:
+            message = (
+                f"{high} does nothing without enableInTreeAutoscaling: there are {count} workers; to serve more, raise"
+                " spec.replicas"
+            )
+            yield Finding(rule="worker-range", path=f"{group.path}.maxReplicas", message=message)
+
+
+def surge_of_one(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for one replica with accelerators whose rollout wants a second set of them."""
+    fleet, bounds = subject.fleet, subject.bounds
+    if fleet is None or bounds is None or not subject.accelerators:
+        return
+    strategy = fleet.spec.strategy
+    if strategy.type is StrategyType.RECREATE or bounds.desired != 1 or bounds.unavailable or not bounds.surge:
+        return
+    written = Percent(value=25) in (strategy.max_surge, strategy.max_unavailable)
+    message = (
+        f"{'25 % of one replica is' if written else 'this is'} surge {bounds.surge} and unavailable 0: a rollout needs"
+        f" {subject.accelerators} more accelerators, or waits; write maxSurge 0 and maxUnavailable 1 (what holds when"
+        " nothing is written)"
+    )
+    yield Finding(rule="surge-of-one", path="spec.strategy.rollingUpdate", message=message)
+
+
+def pinned_pods(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for each pod that can exist once only, of a fleet that has more than one replica at times."""
+    most = subject.bounds.most if subject.bounds else 1
+    for group in subject.groups if most > 1 else ():
+        for path, what in _pins(group):
+            message = (
+                f"{what} ties the pod to one place, but a rollout has up to {most} replicas at once: the second stays"
+                " Pending or takes the first one's name; leave it out, or roll with maxSurge 0 and one replica"
+            )
+            yield Finding(rule="pinned-pod", path=path, message=message)
+
+
+def _pins(group: Group) -> Iterator[tuple[str, str]]:
+    pod, here = pod_spec(group.raw), f"{group.path}.template.spec"
+    for field in ("hostname", "nodeName", "hostNetwork"):
+        if pod.get(field):
+            yield f"{here}.{field}", field
+    if _HOST_LABEL in part(pod, "nodeSelector"):
+        yield child_path(f"{here}.nodeSelector", _HOST_LABEL), "the node's name"
+    for place, container in enumerate(group.containers):
+        for port in declared_ports(container):
+            if port.host:
+                yield f"{group.container_path(place)}.ports[{port.place}].hostPort", f"hostPort {port.host}"
+
+
+def _is_same(one: object, other: object) -> bool:
+    return whole_amount(one) == whole_amount(other)
+
+
+def _error(rule: str, path: str, message: str) -> Finding:
+    return Finding(rule=rule, path=path, message=message, severity=Severity.ERROR)

@@ -1,0 +1,73 @@
+"""How the pods start and end: who starts Ray, who asks the engine, who ends it. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.objects.container_specs import container_image, container_words
+from rayfleet.objects.images import image_reference
+from rayfleet.objects.parts import part
+from rayfleet.preflight.commands import shell_script
+from rayfleet.preflight.findings import Finding
+from rayfleet.preflight.subject import Subject
+
+_STARTS = ("KUBERAY_GEN_RAY_START_CMD", "ray start")
+_SIDECAR = "rayfleet-sidecar"
+_SIDECARS = (_SIDECAR, "rayfleet/sidecar")
+_BLIND_SIDECARS = ("aibrix_runtime", "aibrix/runtime")
+
+
+def commands_without_ray(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for each group of an overwritten command in which nothing starts Ray."""
+    for group in subject.groups if subject.is_overwritten else ():
+        words = container_words(group.ray_container)
+        if any(start in word for word in words for start in _STARTS) or _runs_a_file(words):
+            continue
+        wrong = "has no command" if not words else "has a command that never starts Ray"
+        message = (
+            f"{wrong}, and ray.io/overwrite-container-cmd keeps KubeRay from adding it: this node never joins; run"
+            ' `eval "$KUBERAY_GEN_RAY_START_CMD"` in it, or take the annotation away'
+        )
+        yield Finding(rule="no-ray-start", path=group.container_path(0), message=message)
+
+
+def missing_sidecar(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for a head whose readiness nobody takes from the engine."""
+    others = subject.head.containers[1:]
+    if any(_runs(container, _SIDECARS) for container in others):
+        return
+    for place, container in enumerate(others, 1):
+        if _runs(container, _BLIND_SIDECARS):
+            message = (
+                "aibrix_runtime says ready without asking the engine: requests reach a replica that loads, hangs or has"
+                f" lost a node; put {_SIDECAR} in its place"
+            )
+            yield Finding(rule="blind-sidecar", path=subject.head.container_path(place), message=message)
+            return
+    message = (
+        f"nobody asks the engine whether it is well: the head has no {_SIDECAR}, so requests reach a replica that"
+        " loads, hangs or has lost a node; add it (spec.serving brings it)"
+    )
+    yield Finding(rule="no-sidecar", path=f"{subject.head.path}.template.spec.containers", message=message)
+
+
+def stopping_workers(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for each worker that ends Ray the moment it is asked to go."""
+    for group in subject.workers:
+        hook = part(group.ray_container, "lifecycle", "preStop", "exec")
+        if "ray stop" in " ".join(container_words(hook)):
+            message = (
+                "`ray stop` in preStop ends the engine while the head still finishes requests, for both are asked to go"
+                " at once; wait in it until the head's engine port is closed"
+            )
+            yield Finding(rule="prestop-ends-ray", path=f"{group.container_path(0)}.lifecycle.preStop", message=message)
+
+
+def _runs_a_file(words: list[str]) -> bool:
+    """Whether the command is a program or script whose text is not here."""
+    return bool(words) and shell_script(words) is None and words[0].rpartition("/")[2] not in {"vllm", "sleep", "tail"}
+
+
+def _runs(container: ReadOnlyJson, marks: Sequence[str]) -> bool:
+    """Whether one of ``marks`` is in a container's command or in its image's name."""
+    words = [*container_words(container), image_reference(container_image(container)).name]
+    return any(mark in word for word in words for mark in marks)
