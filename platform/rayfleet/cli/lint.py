@@ -70,10 +70,9 @@ def lines_of(located: Iterable["Located"]) -> list[str]:
     ]
 
 
-async def print_warnings(documents: Sequence["Document"], namespace: str) -> None:
-    """Print the warnings about documents that are about to be sent, a line each, to stderr."""
-    located = await asyncio.to_thread(findings_of, documents, namespace)
-    for line in lines_of(each for each in located if not _is_error(each)):
+async def print_findings(documents: Sequence["Document"], namespace: str) -> None:
+    """Print what is to be said of documents that are about to be sent, a line each, to stderr."""
+    for line in lines_of(await asyncio.to_thread(findings_of, documents, namespace)):
         click.echo(line, err=True)
 
 

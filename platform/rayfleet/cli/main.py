@@ -26,6 +26,7 @@ _COMMANDS = {
     "status": _Entry(module="status", help="Show processes, fleets, replicas and what keeps them from being ready."),
     "apply": _Entry(module="objects", help="Create or change the objects of manifest files."),
     "lint": _Entry(module="lint", help="Say what in manifest files will not work, or hardly as it is meant."),
+    "plan": _Entry(module="plan", help="Say what applying manifest files would do, down to the accelerators."),
     "get": _Entry(module="objects", help="List fleets, replica sets, Ray clusters, pods, services, routes or events."),
     "describe": _Entry(module="describe", help="Show one object with its conditions and events."),
     "delete": _Entry(module="objects", help="Delete objects by name or by manifest files."),

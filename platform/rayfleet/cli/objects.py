@@ -20,35 +20,45 @@ from rayfleet.model.resources import FLEETS, NAMESPACES, REPLICA_SETS, ResourceT
 from rayfleet.objects.meta import key_of, name_of, namespace_of
 
 if TYPE_CHECKING:
+    from rayfleet.kube.apply import Applied, DryRun
     from rayfleet.kube.client import KubeClient
     from rayfleet.kube.errors import NotFound
 
 
 @click.command("apply")
 @FILES
+@click.option(
+    "--dry-run",
+    type=click.Choice(["none", "client", "server"]),
+    default="none",
+    show_default=True,
+    help="Store nothing: say what would change, by our own reckoning or with the server's checks and defaults.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Leave out the warnings of `rayfleet lint`.")
 @target_options
 @run
-async def apply_command(files: tuple[str, ...], target: Target) -> None:
+async def apply_command(files: tuple[str, ...], dry_run: str, quiet: bool, target: Target) -> None:
     """Create or change the objects of manifest files.
 
-    Fleets are checked here first: every wrong field is named with its path. Other kinds pass to the API server as they
-    are.
+    Fleets are checked here first: every wrong field is named with its path, and what works but hardly as it is meant
+    is warned of (`rayfleet lint`). Other kinds pass to the API server as they are. A dry run prints each field that
+    would change.
 
     \b
     rayfleet apply -f examples/01-quickstart/fleet.yaml
+    rayfleet apply -f fleet.yaml --dry-run=server
     """
-    from rayfleet.kube.apply import apply_object
-    from rayfleet.kube.errors import NotFound
+    from rayfleet.cli.lint import print_findings
+    from rayfleet.kube.apply import DryRun
 
-    documents = await asyncio.to_thread(read_manifests, files)
-    check_fleets(documents)
+    documents = await asyncio.to_thread(read_documents, files)
+    manifests = [document.raw for document in documents]
+    await asyncio.to_thread(check_fleets, manifests)
     async with target.session() as session:
-        for placed in _placed(documents, target, session):
-            try:
-                applied, _ = await apply_object(session.client, placed)
-            except NotFound as error:
-                raise SettingsError(f"{_spoken(placed)}: {error.message}", way_out=_missing(placed, error)) from error
-            click.echo(f"{_spoken(placed)} {applied}")
+        if not quiet:
+            await print_findings(documents, session.namespace)
+        for placed in placed_documents(manifests, target, session):
+            await _apply(session.client, placed, DryRun(dry_run))
 
 
 @click.command("get")
@@ -107,7 +117,7 @@ async def delete_command(
     chosen = named_references(what, "rayfleet delete rcf/NAME") if what else []
     async with target.session() as session:
         client = session.client
-        doomed = [(resource_of(each), key_of(each)) for each in reversed(_placed(documents, target, session))]
+        doomed = [(resource_of(each), key_of(each)) for each in reversed(placed_documents(documents, target, session))]
         doomed += [(each.resource, session.key(each.resource, each.name)) for each in chosen]
         missing = 0
         for resource, key in doomed:
@@ -181,7 +191,7 @@ def in_namespace(document: ReadOnlyJson, namespace: str) -> ReadOnlyJson:
     return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
 
 
-def _placed(documents: Iterable[ReadOnlyJson], target: Target, session: Session) -> list[ReadOnlyJson]:
+def placed_documents(documents: Iterable[ReadOnlyJson], target: Target, session: Session) -> list[ReadOnlyJson]:
     """Return the objects with their namespaces. Raises WrongUse where ``-n`` says another than the manifest."""
     if target.is_everywhere:
         raise WrongUse("-A is for listing, not for manifests", way_out="Name the namespace with -n.")
@@ -194,6 +204,42 @@ def _placed(documents: Iterable[ReadOnlyJson], target: Target, session: Session)
                 way_out=f"Leave -n out, or say -n {own}.",
             )
     return placed
+
+
+async def applied_object(
+    client: "KubeClient", placed: ReadOnlyJson, dry_run: "DryRun"
+) -> tuple["Applied", ReadOnlyJson]:
+    """Apply an object, or try to; return what was done and the object. Raises SettingsError where its place lacks."""
+    from rayfleet.kube.apply import apply_object
+    from rayfleet.kube.errors import NotFound
+
+    try:
+        return await apply_object(client, placed, dry_run=dry_run)
+    except NotFound as error:
+        raise SettingsError(f"{_spoken(placed)}: {error.message}", way_out=_missing(placed, error)) from error
+
+
+async def live_object(client: "KubeClient", placed: ReadOnlyJson) -> ReadOnlyJson | None:
+    """Return the object that is there now, None without one."""
+    from rayfleet.kube.apply import resource_of
+    from rayfleet.kube.errors import NotFound
+
+    try:
+        return await client.get(resource_of(placed), name_of(placed), namespace_of(placed) or None)
+    except NotFound:
+        return None
+
+
+async def _apply(client: "KubeClient", placed: ReadOnlyJson, dry_run: "DryRun") -> None:
+    from rayfleet.kube.apply import DryRun
+    from rayfleet.preflight.changes import changes
+
+    live = await live_object(client, placed) if dry_run is not DryRun.NONE else None
+    applied, after = await applied_object(client, placed, dry_run)
+    mark = {DryRun.NONE: "", DryRun.CLIENT: " (dry run)", DryRun.SERVER: " (server dry run)"}[dry_run]
+    click.echo(f"{_spoken(placed)} {applied}{mark}")
+    for change in changes(live, after) if live is not None else ():
+        click.echo(f"  {change}")
 
 
 def _spoken(document: ReadOnlyJson) -> str:

@@ -11,13 +11,13 @@ from enum import StrEnum
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, Conflict, NotFound
-from rayfleet.kube.three_way import LIST_KEYS, last_applied, remembering, three_way_patch
+from rayfleet.kube.three_way import LIST_KEYS, last_applied, patched, remembering, three_way_patch
 from rayfleet.model import resources
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
 from rayfleet.objects.meta import key_of, namespace_of, version_of
-from rayfleet.objects.parts import mapping
+from rayfleet.objects.parts import copied, mapping, part
 
 _KNOWN: Mapping[tuple[str, str], ResourceType] = {
     (resource.api_version, resource.kind): resource
@@ -26,6 +26,7 @@ _KNOWN: Mapping[tuple[str, str], ResourceType] = {
 }
 
 _ATTEMPTS = 5  # as kubectl
+_WRITE_NOTES = frozenset({"resourceVersion", "generation", "managedFields"})
 
 
 class Applied(StrEnum):
@@ -34,6 +35,14 @@ class Applied(StrEnum):
     CREATED = "created"
     CONFIGURED = "configured"
     UNCHANGED = "unchanged"
+
+
+class DryRun(StrEnum):
+    """How far a change goes: to the end, to the server without being stored, or not even there."""
+
+    NONE = "none"
+    SERVER = "server"
+    CLIENT = "client"
 
 
 def resource_of(manifest: ReadOnlyJson) -> ResourceType:
@@ -51,10 +60,15 @@ def resource_of(manifest: ReadOnlyJson) -> ResourceType:
 
 
 async def apply_object(
-    client: KubeClient, manifest: ReadOnlyJson, resource: ResourceType | None = None
+    client: KubeClient,
+    manifest: ReadOnlyJson,
+    resource: ResourceType | None = None,
+    *,
+    dry_run: DryRun = DryRun.NONE,
 ) -> tuple[Applied, Json]:
     """Create or change the object; return what was done and the object as stored.
 
+    A dry run stores nothing and returns what would be; the server's word, with its checks and defaults, or our own.
     What left the manifest since it was applied last is removed; an object that was never applied only gains. The
     namespace is the manifest's; ``default`` is filled in for a namespaced kind without one. Raises ManifestError,
     ApiError.
@@ -65,22 +79,36 @@ async def apply_object(
     now = remembering(manifest)
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(AlreadyExists, Conflict):  # somebody was quicker: look again
-            return await _applied(client, resource, now)
-    return await _applied(client, resource, now)
+            return await _applied(client, resource, now, dry_run)
+    return await _applied(client, resource, now, dry_run)
 
 
-async def _applied(client: KubeClient, resource: ResourceType, now: ReadOnlyJson) -> tuple[Applied, Json]:
+async def _applied(
+    client: KubeClient, resource: ResourceType, now: ReadOnlyJson, dry_run: DryRun
+) -> tuple[Applied, Json]:
     key = key_of(now)
+    is_dry = dry_run is not DryRun.NONE
     try:
         live = await client.get(resource, key.name, key.namespace)
     except NotFound:
-        return Applied.CREATED, await client.create(resource, now)
+        if dry_run is DryRun.CLIENT:
+            return Applied.CREATED, copied(now)
+        return Applied.CREATED, await client.create(resource, now, dry_run=is_dry)
     list_keys = LIST_KEYS.get(resource, {})
     patch = three_way_patch(last_applied(live), now, live, list_keys)
     if not patch:
         return Applied.UNCHANGED, live
+    if dry_run is DryRun.CLIENT:
+        return Applied.CONFIGURED, patched(live, patch)
     if list_keys:  # a list that is merged here may have changed there
         patch.setdefault("metadata", {})["resourceVersion"] = version_of(live)
-    stored = await client.patch(resource, key, patch)
-    is_same = version_of(stored) == version_of(live)
+    stored = await client.patch(resource, key, patch, dry_run=is_dry)
+    # A dry run gives no new version.
+    is_same = version_of(stored) == version_of(live) and (not is_dry or _content(stored) == _content(live))
     return (Applied.UNCHANGED if is_same else Applied.CONFIGURED), stored
+
+
+def _content(raw: ReadOnlyJson) -> Json:
+    """Return an object without what a server notes of each write."""
+    meta = {name: value for name, value in part(raw, "metadata").items() if name not in _WRITE_NOTES}
+    return {**raw, "metadata": meta}

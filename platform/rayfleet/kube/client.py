@@ -169,13 +169,15 @@ class KubeClient:
         *,
         form: PatchForm = PatchForm.MERGE,
         subresource: str = "",
+        dry_run: bool = False,
     ) -> Json:
-        """Change an object and return it as stored.
+        """Change an object and return it as stored; with ``dry_run`` as it would be, and nothing is.
 
         A ``metadata.resourceVersion`` or ``metadata.uid`` in a merge patch is a precondition (Conflict). ``APPLY``
         forces.
         """
         query = {"fieldManager": FIELD_MANAGER} | ({"force": "true"} if form is PatchForm.APPLY else {})
+        query |= {"dryRun": "All"} if dry_run else {}
         path = object_path(resource, key.name, key.namespace, subresource)
         body = orjson.dumps(patch)
         return await self._json(

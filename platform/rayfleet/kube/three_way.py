@@ -72,6 +72,19 @@ def three_way_patch(last: ReadOnlyJson, now: ReadOnlyJson, live: ReadOnlyJson, k
     return _patch(last, now, live, keys, ())
 
 
+def patched(value: ReadOnlyJson, patch: ReadOnlyJson) -> Json:
+    """Return ``value`` after a merge patch (RFC 7386); parts that do not change are shared with it."""
+    result = dict(value)
+    for name, change in patch.items():
+        if change is None:
+            result.pop(name, None)
+        elif isinstance(change, dict):
+            result[name] = patched(mapping(result.get(name)), change)
+        else:
+            result[name] = change
+    return result
+
+
 def _patch(last: ReadOnlyJson, now: ReadOnlyJson, live: ReadOnlyJson, keys: ListKeys, at: Path) -> Json:
     gone = [name for name in last if now.get(name) is None and live.get(name) is not None]
     patch: Json = dict.fromkeys(gone)
@@ -103,25 +116,12 @@ def _merged_list(last: Any, now: Sequence[Any], live: Any, keys: ListKeys, at: P
         if current is None or not isinstance(entry, dict):
             merged.append(entry)
         else:
-            merged.append(_applied(current, _patch(before.get(key, {}), entry, current, keys, (*at, "*"))))
+            merged.append(patched(current, _patch(before.get(key, {}), entry, current, keys, (*at, "*"))))
     return merged + [entry for key, entry in present.items() if key not in before]
 
 
 def _key(entry: ReadOnlyJson, fields: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(entry.get(name, default) for name, default in fields.items())
-
-
-def _applied(value: ReadOnlyJson, patch: ReadOnlyJson) -> Json:
-    """Return ``value`` after a merge patch (RFC 7386)."""
-    result = dict(value)
-    for name, change in patch.items():
-        if change is None:
-            result.pop(name, None)
-        elif isinstance(change, dict):
-            result[name] = _applied(mapping(result.get(name)), change)
-        else:
-            result[name] = change
-    return result
 
 
 def _go_json(value: ReadOnlyJson) -> str:
