@@ -201,6 +201,22 @@ async def test_what_kuberay_would_refuse_is_invalid_and_makes_nothing(world: Fle
         assert await world.names(kind) == []
 
 
+async def test_a_misspelt_field_is_told_of_whoever_sent_it(world: FleetWorld) -> None:
+    """The definition keeps the RayCluster spec open, so no API server refuses one."""
+    manifest = fleet_manifest(world.namespace)
+    manifest["spec"]["template"]["spec"]["workerGroupSpec"] = []
+    await world.client.create(FLEETS, manifest)
+    await world.until_complete(2)
+    await world.patch({"spec": {"minReadySeconds": 1}})
+
+    async def messages() -> list[str]:
+        return [each["message"] for each in await world.objects(EVENTS) if each["reason"] == "UnknownField"]
+
+    (message,) = await until(messages, "an Event UnknownField", LIMIT_SECONDS)
+    assert message.startswith("spec.template.spec.workerGroupSpec: unknown field")
+    assert 'did you mean "workerGroupSpecs"?' in message
+
+
 async def test_two_fleets_of_one_namespace_do_not_meddle(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace, "one", replicas=1))
     await world.client.create(FLEETS, fleet_manifest(world.namespace, "two", replicas=2))

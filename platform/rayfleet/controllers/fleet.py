@@ -32,6 +32,7 @@ from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.render import fleet_template
 from rayfleet.planning.writes import WriteFailure
 from rayfleet.plugin.contracts import Engine
+from rayfleet.preflight.telling import misspelt_fields
 from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
@@ -116,7 +117,8 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
 def _plan(observed: AnyObservedFleet, now: datetime) -> FleetPlan:
     if isinstance(observed, ObservedInvalidFleet):
         return plan_invalid_fleet(observed, now)
-    return plan_fleet(observed, now)
+    plan = plan_fleet(observed, now)
+    return replace(plan, events=(*plan.events, *misspelt_fields(observed.fleet)))
 
 
 def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObservedFleet:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rayfleet.manifest.checking import child_path, quoting_hint, shown
 from rayfleet.manifest.kuberay import kuberay_refusals
+from rayfleet.manifest.pod_resources import resource_errors
 from rayfleet.model.errors import FieldError
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.parts import mapping
@@ -111,6 +112,7 @@ def _container_errors(items: list[Any], path: str) -> Iterator[FieldError]:
             yield FieldError(path=f"{here}.name", message=f"{shown(name)} is the name of another container too")
         names.add(name)
         yield from _environment_errors(item, here)
+        yield from resource_errors(item, here)
 
 
 def _environment_errors(container: ReadOnlyJson, path: str) -> Iterator[FieldError]:

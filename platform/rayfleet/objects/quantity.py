@@ -109,16 +109,6 @@ def whole_amount(value: object) -> int:
         return 0
 
 
-def is_whole(value: object) -> bool:
-    """Whether an amount is a whole number, as extended resources must be: ``2`` and ``2k``, not ``500m`` or 0.5."""
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return False
-    try:
-        return Quantity.parse(value).amount.denominator == 1
-    except ValueError:
-        return False
-
-
 def _written(number: int, base: int, suffixes: tuple[str, ...]) -> str:
     """Return ``number`` (not zero) of the first suffix's unit with the largest suffix that leaves it whole."""
     place = 0

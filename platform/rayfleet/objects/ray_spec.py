@@ -7,6 +7,7 @@ Source: KubeRay ray-operator/controllers/ray/utils/util.go (1.6), ``GetWorkerGro
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -122,20 +123,14 @@ def accelerators(spec: ReadOnlyJson) -> int:
 
 def pod_accelerators(group: ReadOnlyJson) -> int:
     """Return how many accelerators one pod of a group asks for."""
-    amounts = [amount for container in containers(group) for amount in accelerator_amounts(container)]
+    amounts = [amount for container in containers(group) for amount in _accelerator_amounts(container)]
     return sum(max(0, whole_amount(amount)) for amount in amounts)  # no server takes a negative one
-
-
-def accelerator_amounts(container: ReadOnlyJson) -> list[Any]:
-    """Return the amounts of accelerators that a container asks for, as they are written."""
-    return [amount for name, amount in asked_resources(container).items() if is_accelerator(name)]
-
-
-def is_accelerator(resource: str) -> bool:
-    """Whether a resource name is one of accelerators: ``nvidia.com/gpu``, ``google.com/tpu``, a MIG slice."""
-    return _ACCELERATOR.search(resource) is not None
 
 
 def asked_resources(container: ReadOnlyJson) -> Json:
     """Return the amounts that a container asks for by resource: its requests, else its limits."""
     return {**part(container, "resources", "limits"), **part(container, "resources", "requests")}
+
+
+def _accelerator_amounts(container: ReadOnlyJson) -> Iterator[Any]:
+    return (amount for name, amount in asked_resources(container).items() if _ACCELERATOR.search(name))

@@ -1,31 +1,33 @@
 """Misspelt fields inside a RayCluster spec: KubeRay's definition drops them without a word. Pure.
 
 Our own definition keeps the spec open, so that fields of a newer KubeRay reach it; so an unknown name is a warning and
-no error. ``known_fields.json`` is written by ``rayfleet.testing.known_fields``: types in a list, each a mapping from
-field to the place of its type; place 0 is any value, the last place is the spec.
+no error. ``known_names`` is written from KubeRay's definition.
 """
 
-import json
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 from rayfleet.manifest.checking import child_path, did_you_mean
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.preflight.findings import Finding
+from rayfleet.preflight.known_names import TYPES, VERSION
 from rayfleet.preflight.subject import Subject
 
-FILE_NAME = "known_fields.json"
 _ANY = 0
 
 
 def unknown_fields(subject: Subject) -> Iterator[Finding]:
     """Yield a warning for each field that KubeRay does not know, in the order of the document."""
-    table = _table()
-    for path, known in _unknown(subject.spec, subject.path, len(table.types) - 1):
-        name = path.rpartition(".")[2]
-        message = f"unknown field{did_you_mean(name, known)}: KubeRay {table.version} drops it without a word"
+    for path, message in unknown_in(subject.spec, subject.path):
         yield Finding(rule="unknown-field", path=path, message=message)
+
+
+def unknown_in(spec: ReadOnlyJson, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of each field of a RayCluster spec, at ``path``, that KubeRay does not know, and what to say."""
+    for here, known in _unknown(spec, path, len(_types()) - 1):
+        name = here.rpartition(".")[2]
+        yield here, f"unknown field{did_you_mean(name, known)}: KubeRay {VERSION} drops it without a word"
 
 
 def _unknown(value: Any, path: str, place: int) -> Iterator[tuple[str, list[str]]]:
@@ -35,7 +37,7 @@ def _unknown(value: Any, path: str, place: int) -> Iterator[tuple[str, list[str]
         for index, item in enumerate(value):
             yield from _unknown(item, f"{path}[{index}]", place)
     elif isinstance(value, dict):
-        fields = _table().types[place]
+        fields = _types()[place]
         for name, inner in value.items():
             here = child_path(path, name)
             if name in fields:
@@ -44,11 +46,11 @@ def _unknown(value: Any, path: str, place: int) -> Iterator[tuple[str, list[str]
                 yield here, list(fields)
 
 
-class _Table(NamedTuple):
-    version: str
-    types: list[dict[str, int]]
-
-
 @cache
-def _table() -> _Table:
-    return _Table(**json.loads(files(__package__).joinpath(FILE_NAME).read_bytes()))
+def _types() -> list[dict[str, int]]:
+    return [dict(map(_field, each.split())) for each in TYPES.split(";")]
+
+
+def _field(stated: str) -> tuple[str, int]:
+    name, _, place = stated.partition(":")
+    return name, int(place or _ANY)

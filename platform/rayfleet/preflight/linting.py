@@ -4,6 +4,7 @@ Errors are what the decoder refuses (it holds KubeRay's list too) and what can n
 former as well, whoever sent them. Warnings are what works, but hardly as it is meant.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -33,7 +34,7 @@ RULES: Mapping[str, str] = {
     "selector": "the selector does not select what the template makes",
     "kuberay-refuses": "KubeRay would refuse the RayCluster with an Event, and then be silent",
     "serving": "the engine or the model source is not here, or cannot do what spec.serving asks",
-    "accelerator-amount": "half an accelerator, or requests that differ from limits: no API server takes such pods",
+    "resources": "amounts that no API server takes: half an accelerator, requests above limits, unknown names",
     "parallelism": "tensor x pipeline x data does not fit the accelerators of a replica",
     "tensor-over-nodes": "tensor parallelism across pods: every layer waits for the network",
     "unknown-field": "KubeRay does not know a field of the RayCluster spec and drops it",
@@ -58,7 +59,6 @@ RULES: Mapping[str, str] = {
 
 _SUBJECT_RULES: Sequence[Callable[[Subject], Iterator[Finding]]] = (
     unknown_fields,
-    sizes.accelerator_amounts,
     sizes.ranks,
     sizes.worker_ranges,
     sizes.surge_of_one,
@@ -74,11 +74,12 @@ _SUBJECT_RULES: Sequence[Callable[[Subject], Iterator[Finding]]] = (
     starting.missing_sidecar,
     starting.stopping_workers,
 )
-_RULE_OF_PATH = (  # the first that a decoder's path begins with
-    ("metadata.name", "name"),
-    ("spec.selector", "selector"),
-    ("spec.template.spec", "kuberay-refuses"),
-    ("spec.serving", "serving"),
+_RULE_OF_PATH = (  # the first that fits the path of a decoder's error
+    (r"metadata\.name", "name"),
+    (r"spec\.selector", "selector"),
+    (r"spec\.template\.spec\..*\.resources\.(limits|requests)", "resources"),
+    (r"spec\.template\.spec", "kuberay-refuses"),
+    (r"spec\.serving", "serving"),
     ("", "field"),
 )
 
@@ -169,5 +170,5 @@ def _judged(subject: Subject) -> Iterator[Finding]:
 
 
 def _refused(error: FieldError) -> Finding:
-    rule = next(rule for start, rule in _RULE_OF_PATH if error.path.startswith(start))
+    rule = next(rule for pattern, rule in _RULE_OF_PATH if re.match(pattern, error.path))
     return Finding(rule=rule, path=error.path, message=error.message, severity=Severity.ERROR)

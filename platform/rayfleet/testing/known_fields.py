@@ -5,17 +5,25 @@
 """
 
 import json
+import textwrap
 from pathlib import Path
 
 from rayfleet.manifest.structural import PRESERVE
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import RAY_CLUSTERS
 from rayfleet.objects.parts import part
-from rayfleet.preflight.known_fields import FILE_NAME
+from rayfleet.preflight import known_names
 from rayfleet.testing.definitions import read_definitions, schema_of
 from rayfleet.testing.realkube import default_cache, kuberay_crds
 from rayfleet.testing.realkube.build import KUBERAY_VERSION
 
+_HEAD = '''"""The fields of a RayCluster spec by KubeRay's definition; ``rayfleet.testing.known_fields`` writes them. Pure.
+
+Types end with ";". A type is its fields; ``name:3`` is of type 3, counted from 0, a bare name is any value. Type 0 has
+no fields, the last one is the spec.
+"""
+
+'''
 # KubeRay's definition leaves the metadata of pod templates open; these are ObjectMeta's (Kubernetes v1.36).
 _META = (
     "annotations creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation"
@@ -24,19 +32,20 @@ _META = (
 
 
 def known_fields(cache: Path) -> str:
-    """Return the text of the file. Downloads the definition when ``cache`` lacks it; raises RealKubeError."""
+    """Return the text of the module. Downloads the definition when ``cache`` lacks it; raises RealKubeError."""
     (definition,) = read_definitions(each for each in kuberay_crds(cache) if each.name == "ray.io_rayclusters.yaml")
     types = _Types()
     types.number(part(schema_of(definition, RAY_CLUSTERS.version), "properties", "spec"))
-    lines = ",\n".join(json.dumps(each, separators=(",", ":")) for each in types.fields)
-    return f'{{"version":"{KUBERAY_VERSION}","types":[\n{lines}\n]}}\n'
+    stated = (" ".join(f"{name}:{place}" if place else name for name, place in each.items()) for each in types.fields)
+    lines = "\n".join(textwrap.wrap(" ; ".join(stated), 118, break_long_words=False, break_on_hyphens=False))
+    return f'{_HEAD}VERSION = "{KUBERAY_VERSION}"\nTYPES = """\n{lines}\n"""\n'
 
 
 class _Types:
     """Types by their fields; a field's value is the place of its type, 0 for one that has no fields to know."""
 
     def __init__(self) -> None:
-        self.fields: list[Json] = [{}]
+        self.fields: list[dict[str, int]] = [{}]
         self._places: dict[str, int] = {}
 
     def number(self, schema: ReadOnlyJson, name: str = "") -> int:
@@ -57,7 +66,7 @@ class _Types:
 
 def main() -> None:
     """Write the file in this source tree."""
-    target = Path(__file__).parents[1] / "preflight" / FILE_NAME
+    target = Path(known_names.__file__)
     target.write_text(known_fields(default_cache()), encoding="utf-8")
 
 

@@ -2,36 +2,15 @@
 
 from collections.abc import Iterator
 
-from rayfleet.manifest.checking import child_path, shown
+from rayfleet.manifest.checking import child_path
 from rayfleet.model.fleet import Percent, StrategyType
 from rayfleet.objects.container_specs import declared_ports
 from rayfleet.objects.parts import part
-from rayfleet.objects.quantity import is_whole, whole_amount
-from rayfleet.objects.ray_spec import INT32_MAX, group_replicas, is_accelerator, pod_spec, worker_bounds
+from rayfleet.objects.ray_spec import INT32_MAX, group_replicas, pod_spec, worker_bounds
 from rayfleet.preflight.findings import Finding, Severity
 from rayfleet.preflight.subject import Group, Subject
 
 _HOST_LABEL = "kubernetes.io/hostname"
-
-
-def accelerator_amounts(subject: Subject) -> Iterator[Finding]:
-    """Yield an error for each amount of accelerators that no API server takes: of extended resources, whole ones.
-
-    Requests must equal limits. Source: Kubernetes pkg/apis/core/validation, ``ValidateContainerResource...`` (v1.36).
-    """
-    for group in subject.groups:
-        for place, container in enumerate(group.containers):
-            limits, requests = part(container, "resources", "limits"), part(container, "resources", "requests")
-            here = f"{group.container_path(place)}.resources"
-            for name, amount in {**requests, **limits}.items():
-                if not is_accelerator(name):
-                    continue
-                if not is_whole(amount):
-                    message = f"{shown(amount)} is no whole number: accelerators are not divided by Kubernetes"
-                    yield _error("accelerator-amount", child_path(f"{here}.limits", name), message)
-                elif name not in limits or not _is_same(requests.get(name, amount), amount):
-                    message = f"the limit must be given, and requests must equal it ({shown(requests.get(name))})"
-                    yield _error("accelerator-amount", child_path(f"{here}.limits", name), message)
 
 
 def ranks(subject: Subject) -> Iterator[Finding]:
@@ -122,10 +101,6 @@ def _pins(group: Group) -> Iterator[tuple[str, str]]:
         for port in declared_ports(container):
             if port.host:
                 yield f"{group.container_path(place)}.ports[{port.place}].hostPort", f"hostPort {port.host}"
-
-
-def _is_same(one: object, other: object) -> bool:
-    return whole_amount(one) == whole_amount(other)
 
 
 def _error(rule: str, path: str, message: str) -> Finding:
