@@ -10,16 +10,26 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from tests.e2e.clients import asking
+from tests.e2e.fleets import (
+    FLEET,
+    MANIFEST,
+    asked,
+    head_pods,
+    processes_of,
+    ready_addresses,
+    ready_endpoints,
+    ready_replicas,
+    serving_fleet,
+    worker_of,
+)
 
 from rayfleet.local.proc import start_ticks
 from rayfleet.testing.machine import QUESTION, Machine
@@ -28,41 +38,13 @@ from rayfleet.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-MANIFEST = Path(__file__).parents[2] / "examples" / "01-quickstart" / "fleet.yaml"
-FLEET = "rcf/smollm2"
-HEADS = "ray.io/node-type=head"
 SLICES = "kubernetes.io/service-name=smollm2"
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    machine = Machine(state_home=tmp_path_factory.mktemp("state"), name="life")
-    done = machine.rayfleet("up", "--detach", "-f", str(MANIFEST), "--gateway-port", "0", limit=300)
-    assert done.returncode == 0, done.stderr
-    try:
-        wait_until(lambda: ready_replicas(machine) == 2, "both replicas ready", 120)
+    with serving_fleet(tmp_path_factory.mktemp("state"), "life") as machine:
         yield machine
-    finally:
-        machine.rayfleet("down")
-        assert machine.leftovers() == {"processes": [], "slots": [], "notes": []}
-
-
-def ready_replicas(machine: Machine) -> int:
-    return int(machine.get(FLEET).get("status", {}).get("availableReplicas") or 0)
-
-
-def ready_endpoints(machine: Machine) -> set[str]:
-    slices = machine.get("endpointslices", "-l", SLICES)["items"]
-    return {address for each in slices for address in ready_addresses(each)}
-
-
-def ready_addresses(endpoint_slice: dict[str, Any]) -> set[str]:
-    return {
-        address
-        for endpoint in endpoint_slice.get("endpoints") or ()
-        if endpoint["conditions"]["ready"]
-        for address in endpoint["addresses"]
-    }
 
 
 class SliceHistory:
@@ -102,51 +84,10 @@ def slice_history(machine: Machine) -> Iterator[SliceHistory]:
             reader.join(timeout=20)
 
 
-def head_pods(machine: Machine) -> list[dict[str, Any]]:
-    return [pod for pod in machine.get("pods", "-l", HEADS)["items"] if "deletionTimestamp" not in pod["metadata"]]
-
-
 def living_pods(machine: Machine) -> set[str]:
     return {
         pod["metadata"]["uid"] for pod in machine.get("pods")["items"] if "deletionTimestamp" not in pod["metadata"]
     }
-
-
-@dataclass(slots=True)
-class Client:
-    """Asks five times a second; what did not succeed is kept."""
-
-    machine: Machine
-    answers: int = 0
-    failures: list[str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        while not self._stop.wait(0.2):
-            began = time.monotonic()
-            try:
-                self.machine.ask(limit=60)
-                self.answers += 1
-            except (OSError, urllib.error.HTTPError, KeyError, ValueError) as error:
-                body = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
-                self.failures.append(f"after {time.monotonic() - began:.1f} s: {error} {body}")
-
-    def stop(self) -> None:
-        self._stop.set()
-
-
-@contextlib.contextmanager
-def asking(machine: Machine) -> Iterator[Client]:
-    client = Client(machine)
-    threads = [threading.Thread(target=client.run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield client
-    finally:
-        client.stop()
-        for thread in threads:
-            thread.join(timeout=90)
 
 
 def test_kubectl_sees_the_fleet_with_its_columns(fleet: Machine) -> None:
@@ -230,10 +171,10 @@ def test_a_template_change_rolls_over_and_fails_no_request(fleet: Machine) -> No
 def test_a_killed_actor_leaves_the_slice_and_comes_back(fleet: Machine) -> None:
     head = head_pods(fleet)[0]
     address = head["status"]["podIP"]
-    servers = json.loads(_get(f"http://{address}:8000/health")[1])["servers"]
+    servers = json.loads(asked(f"http://{address}:8000/health")[1])["servers"]
     with slice_history(fleet) as history:
         os.kill(servers[1]["pid"], signal.SIGKILL)
-        wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 2)
+        wait_until(lambda: asked(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 2)
         wait_until(lambda: history.has_been_without(address), "its endpoint leaves the slice", 10)
     assert "Paris" in fleet.ask()
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 60)
@@ -241,14 +182,13 @@ def test_a_killed_actor_leaves_the_slice_and_comes_back(fleet: Machine) -> None:
 
 def test_a_killed_worker_pod_turns_its_head_unready_and_comes_back(fleet: Machine) -> None:
     head = head_pods(fleet)[0]
-    address, cluster = head["status"]["podIP"], head["metadata"]["labels"]["ray.io/cluster"]
-    selector = f"ray.io/cluster={cluster},ray.io/node-type=worker"
-    (worker,) = fleet.get("pods", "-l", selector)["items"]
+    address = head["status"]["podIP"]
+    worker = worker_of(fleet, head)
     with slice_history(fleet) as history:
-        for pid in _processes_of(worker):
+        for pid in processes_of(worker):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: _get(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 10)
+        wait_until(lambda: asked(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 10)
         wait_until(lambda: history.has_been_without(address), "its endpoint leaves the slice", 10)
     assert "Paris" in fleet.ask()
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 90)
@@ -302,23 +242,6 @@ def _answers(machine: Machine) -> bool:
         return "Paris" in machine.ask()
     except (OSError, AssertionError):
         return False
-
-
-def _processes_of(pod: dict[str, Any]) -> list[int]:
-    from rayfleet.local.node.processes import marked_processes
-
-    uid = pod["metadata"]["uid"]
-    return [pid for container in pod["spec"]["containers"] for pid in marked_processes(f"{uid}/{container['name']}")]
-
-
-def _get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own pods on loopback
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def _post_unknown(machine: Machine) -> tuple[int, str]:

@@ -1,0 +1,84 @@
+"""A fleet of the quickstart on a cluster of its own, and what tests look at: endpoints, pods, replicas."""
+
+import contextlib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rayfleet.local.node.processes import marked_processes
+from rayfleet.testing.machine import Machine
+from rayfleet.testing.waiting import wait_until
+
+MANIFEST = Path(__file__).parents[2] / "examples" / "01-quickstart" / "fleet.yaml"
+FLEET = "rcf/smollm2"
+HEADS = "ray.io/node-type=head"
+CLUSTER = "ray.io/cluster"
+
+
+@contextlib.contextmanager
+def serving_fleet(state_home: Path, name: str, **spec: Any) -> Iterator[Machine]:
+    """Have the quickstart's fleet with these fields of its spec ready on a cluster; nothing is left of it."""
+    manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    serving = {**manifest["spec"]["serving"], **spec.pop("serving", {})}
+    manifest["spec"] |= {**spec, "serving": serving}
+    path = state_home / "fleet.yaml"
+    path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    machine = Machine(state_home=state_home, name=name)
+    done = machine.rayfleet("up", "--detach", "-f", str(path), "--gateway-port", "0", limit=300)
+    assert done.returncode == 0, done.stderr
+    try:
+        wait_until(lambda: ready_replicas(machine) == manifest["spec"]["replicas"], "every replica is ready", 120)
+        yield machine
+    finally:
+        machine.rayfleet("down")
+        assert machine.leftovers() == {"processes": [], "slots": [], "notes": []}
+
+
+def ready_replicas(machine: Machine) -> int:
+    return int(machine.get(FLEET).get("status", {}).get("availableReplicas") or 0)
+
+
+def ready_endpoints(machine: Machine) -> set[str]:
+    slices = machine.get("endpointslices", "-l", "kubernetes.io/service-name=smollm2")["items"]
+    return {address for each in slices for address in ready_addresses(each)}
+
+
+def ready_addresses(endpoint_slice: dict[str, Any]) -> set[str]:
+    return {
+        address
+        for endpoint in endpoint_slice.get("endpoints") or ()
+        if endpoint["conditions"]["ready"]
+        for address in endpoint["addresses"]
+    }
+
+
+def head_pods(machine: Machine) -> list[dict[str, Any]]:
+    return [pod for pod in machine.get("pods", "-l", HEADS)["items"] if "deletionTimestamp" not in pod["metadata"]]
+
+
+def worker_of(machine: Machine, head: dict[str, Any]) -> dict[str, Any]:
+    """Return the one worker of a head's Ray cluster."""
+    selector = f"{CLUSTER}={head['metadata']['labels'][CLUSTER]},ray.io/node-type=worker"
+    (worker,) = machine.get("pods", "-l", selector)["items"]
+    return dict(worker)
+
+
+def processes_of(pod: dict[str, Any]) -> list[int]:
+    """Return the processes of all its containers."""
+    uid = pod["metadata"]["uid"]
+    return [pid for container in pod["spec"]["containers"] for pid in marked_processes(f"{uid}/{container['name']}")]
+
+
+def asked(url: str) -> tuple[int, str]:
+    """Return status and body of a pod's own page; 0 when nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own pods on loopback
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
