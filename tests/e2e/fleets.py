@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from rayfleet.local.node.processes import marked_processes
+from rayfleet.model.ports import SIDECAR_PORT
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
 
@@ -82,3 +83,29 @@ def asked(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except OSError:
         return 0, ""
+
+
+@contextlib.contextmanager
+def told(machine: Machine) -> Iterator[None]:
+    """Add to a failure what the fleet looks like then: pods, the sidecars' words, the Ray containers' logs."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(_story(machine))
+        raise
+
+
+def _story(machine: Machine) -> str:
+    pods = [machine.kubectl("get", "rcf,rcrs,raycluster,pods", "-o", "wide"), *map(_ready_word, head_pods(machine))]
+    logs = sorted((machine.root / "pods").glob("*/ray-*/*.log"))
+    return "\n".join((*pods, *(f"--- {log.parent.parent.name}/{log.name}\n{_end(log)}" for log in logs)))
+
+
+def _ready_word(head: dict[str, Any]) -> str:
+    address = head["status"].get("podIP")
+    return f"{head['metadata']['name']}: {asked(f'http://{address}:{SIDECAR_PORT}/ready')}"
+
+
+def _end(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(line[:200] for line in lines if "rayfleet" in line or "rror" in line)[-1500:]

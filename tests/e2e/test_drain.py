@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.e2e.clients import asking, streaming
-from tests.e2e.fleets import FLEET, head_pods, ready_endpoints, ready_replicas, serving_fleet, worker_of
+from tests.e2e.fleets import FLEET, head_pods, ready_endpoints, ready_replicas, serving_fleet, told, worker_of
 
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
@@ -39,7 +39,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def test_a_scale_down_breaks_no_stream(fleet: Machine) -> None:
-    with streaming(fleet, STREAMS, TOKENS) as streams:
+    with told(fleet), streaming(fleet, STREAMS, TOKENS) as streams:
         fleet.kubectl("scale", FLEET, "--replicas=1")
         wait_until(lambda: len(head_pods(fleet)) == 1, "one replica is to go", 60)
         wait_until(lambda: len(ready_endpoints(fleet)) == 1, "one endpoint", 60)
@@ -62,7 +62,7 @@ def test_an_undo_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
 
 def test_an_evicted_worker_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
     worker = worker_of(fleet, head_pods(fleet)[0])
-    with asking(fleet) as client, streaming(fleet, STREAMS, TOKENS) as streams:
+    with told(fleet), asking(fleet) as client, streaming(fleet, STREAMS, TOKENS) as streams:
         fleet.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
         gone = worker["metadata"]["uid"]
         wait_until(lambda: gone not in {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}, "it goes", 400)
@@ -81,7 +81,7 @@ def _roll(fleet: Machine, *command: str) -> None:
         status = fleet.get(FLEET)["status"]
         return not now & before and status.get("updatedReplicas") == 2 and status.get("availableReplicas") == 2
 
-    with asking(fleet) as client:
+    with told(fleet), asking(fleet) as client:
         with streaming(fleet, STREAMS, TOKENS) as streams:
             fleet.kubectl(*command)
             wait_until(is_rolled, "both replicas are of the new template", 400)

@@ -28,6 +28,7 @@ from tests.e2e.fleets import (
     ready_endpoints,
     ready_replicas,
     serving_fleet,
+    told,
     worker_of,
 )
 
@@ -43,7 +44,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 + ROUNDS * 90)]
 REPLICAS = 2
 NOTICED_SECONDS = 20
 BACK_SECONDS = 60
-Pod = Mapping[str, Any]
 Death = Callable[[Machine, dict[str, Any]], None]
 
 
@@ -103,7 +103,7 @@ def rounds_of(seed: int, count: int) -> list[tuple[str, ...]]:
 
 def test_whatever_dies_the_replica_serves_again_and_the_other_serves_on(fleet: Machine) -> None:
     chance = random.Random(SEED)  # noqa: S311 - as above
-    with asking(fleet, retries=2) as client, most_clusters(fleet) as most:
+    with told(fleet), asking(fleet, retries=2) as client, most_clusters(fleet) as most:
         for number, names in enumerate(rounds_of(SEED, ROUNDS)):
             head = chance.choice(sorted(head_pods(fleet), key=lambda pod: str(pod["metadata"]["name"])))
             what = f"round {number} of RAYFLEET_SEED={SEED} (RAYFLEET_ROUNDS={ROUNDS}): {' and '.join(names)} died"
@@ -178,7 +178,7 @@ def _count_clusters(process: "subprocess.Popen[str]", seen: list[int]) -> None:
             seen.append(len(set(heads.values())))
 
 
-def _delete(machine: Machine, pod: Pod) -> None:
+def _delete(machine: Machine, pod: dict[str, Any]) -> None:
     machine.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force", "--wait=false")
 
 
