@@ -5,13 +5,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
-from rayfleet.model.errors import EnvironmentProblem
-from rayfleet_llamacpp.actor import ServerSettings
-from rayfleet_llamacpp.connection import RayConnection, Server
+from rayfleet.model.errors import EnvironmentProblem, RayfleetError
+from rayfleet_llamacpp.actor import Running, ServerSettings
 from rayfleet_llamacpp.membership import (
     Observation,
     RayNode,
@@ -45,6 +44,46 @@ class NodeLost(EnvironmentProblem):
     """The node died while a server was being started there."""
 
 
+class Server(Protocol):
+    """One server that has loaded its model (rayfleet_llamacpp.connection)."""
+
+    running: Running
+
+    async def death(self) -> str:
+        """Return why it died, when it does; may be cancelled."""
+        ...
+
+    def end(self) -> None:
+        """Kill it, dead or alive; returns at once."""
+        ...
+
+
+class Ray(Protocol):
+    """What a replica must know of its Ray cluster, and do there (rayfleet_llamacpp.connection)."""
+
+    @property
+    def nodes(self) -> tuple[RayNode, ...]:
+        """The nodes as Ray told last, the dead included."""
+        ...
+
+    @property
+    def silence_seconds(self) -> float:
+        """Age of Ray's last answer; 0 before the first."""
+        ...
+
+    async def connect(self) -> None:
+        """Join; the caller sets the limit."""
+        ...
+
+    async def changed(self) -> None:
+        """Return after the next answer of Ray about its nodes."""
+        ...
+
+    async def start_server(self, node: RayNode, settings: ServerSettings, place_seconds: float) -> Server:
+        """Start a server on that node; it is ended if that fails or is cancelled."""
+        ...
+
+
 @dataclass(slots=True)
 class _Held:
     slot: Slot
@@ -58,7 +97,7 @@ class Replica:
     def __init__(
         self,
         options: Options,
-        connection: RayConnection,
+        connection: Ray,
         session: aiohttp.ClientSession,
         on_lost: Callable[[Slot], None],
     ) -> None:
@@ -148,11 +187,11 @@ class Replica:
                 log.warning(
                     "server %d did not start (%d of %d)", held.slot.index, failures, _STARTS_ALLOWED, exc_info=True
                 )
-                self._lose(held, f"did not start: {_first_line(error)}")
+                self._lose(held, f"did not start: {_cause(error)}")
                 if failures >= _STARTS_ALLOWED:
                     raise EnvironmentProblem(
                         f"the llama.cpp server of node {held.slot.index} failed to start {failures} times in a row: "
-                        f"{_first_line(error)}",
+                        f"{_cause(error)}",
                         way_out="See the traces above; the container restarts and tries again.",
                     ) from error
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -257,5 +296,8 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _first_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
+    """Return the cause in one line: the last one of Ray's errors."""
+    if isinstance(error, RayfleetError):
+        return error.message
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
