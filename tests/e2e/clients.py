@@ -58,10 +58,10 @@ class Client:
 
 
 @contextlib.contextmanager
-def asking(machine: Machine, *, retries: int = 0) -> Iterator[Client]:
-    """Let two clients ask one after the other, counted as one, and wait for their last answers at the end."""
+def asking(machine: Machine, clients: int = 2, *, retries: int = 0) -> Iterator[Client]:
+    """Let so many clients ask, counted as one, and wait for their last answers at the end."""
     client = Client(machine, retries=retries)
-    threads = [threading.Thread(target=client.run) for _ in range(2)]
+    threads = [threading.Thread(target=client.run) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
