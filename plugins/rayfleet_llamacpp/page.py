@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from rayfleet.model.engine import TrafficMetrics
 from rayfleet.plugin.metric_page import labels_text, read_metric_page, render_metric
 
-_RUNNING = "rayfleet_llamacpp_requests_in_flight"
+_RUNNING = "rayfleet_llamacpp_requests_running"
+_READ_SLOWLY = "rayfleet_llamacpp_requests_read_slowly"
 _STEPS = "rayfleet_llamacpp_steps_total"
 _ANSWERS = "rayfleet_llamacpp_answers_total"
 TRAFFIC = TrafficMetrics(
     running=(_RUNNING,),
+    waiting=(_READ_SLOWLY,),  # in flight, but not the server's to get on with
     steps=(_STEPS,),
     served=(f'{_ANSWERS}{{result="ok"}}',),
     failed=(f'{_ANSWERS}{{result="failed"}}',),
@@ -78,11 +80,29 @@ def steps_taken(page: Page) -> float:
     return sum(page.values.get(name, 0) for name in _WORK)
 
 
-def traffic_page(busy: Mapping[int, int], steps: Mapping[int, float], answers: Mapping[str, int]) -> str:
-    """Return the driver's own metrics: requests and steps by the server's index, answers by their result."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTraffic:
+    """What the driver knows of one server.
+
+    ``running`` requests wait for its next token, ``read_slowly`` for their client to take what is there; ``steps`` is
+    None as long as the server has told nothing.
+    """
+
+    index: int
+    running: int = 0
+    read_slowly: int = 0
+    steps: float | None = None
+
+
+def traffic_page(servers: Sequence[ServerTraffic], answers: Mapping[str, int]) -> str:
+    """Return the driver's own metrics: those of the servers, and the answers by their result."""
+    running = {server.index: server.running for server in servers}
+    read_slowly = {server.index: server.read_slowly for server in servers}
+    steps = {server.index: server.steps for server in servers if server.steps is not None}
     return "".join(
         (
-            render_metric(_RUNNING, "gauge", "Requests of a server that are not answered yet.", _by_server(busy)),
+            render_metric(_RUNNING, "gauge", "Requests that wait for the server.", _by_server(running)),
+            render_metric(_READ_SLOWLY, "gauge", "Requests that wait for their client.", _by_server(read_slowly)),
             render_metric(_STEPS, "counter", "Grows while a server works.", _by_server(steps)),
             render_metric(
                 _ANSWERS,

@@ -11,7 +11,16 @@ import aiohttp
 from aiohttp import web
 
 from rayfleet_llamacpp.membership import RayNode, Slot, Verdict, alive_addresses, dead_addresses
-from rayfleet_llamacpp.page import Page, counters, merged, parse_page, render_page, steps_taken, traffic_page
+from rayfleet_llamacpp.page import (
+    Page,
+    ServerTraffic,
+    counters,
+    merged,
+    parse_page,
+    render_page,
+    steps_taken,
+    traffic_page,
+)
 from rayfleet_llamacpp.pick import least_busy
 from rayfleet_llamacpp.wire import error_body, error_event, openai_error, requested_model, split_events
 
@@ -65,6 +74,7 @@ class Proxy:
         self._model = served_model_name
         self._session = session
         self._busy: Counter[int] = Counter()
+        self._read_slowly: Counter[int] = Counter()
         self._answers = Counter({"ok": 0, "failed": 0})
         self._turns: dict[int, int] = {}
         self._turn = 0
@@ -118,10 +128,15 @@ class Proxy:
         slots = [slot for slot in self.replica.slots if slot.url]
         pages = await asyncio.gather(*(self._page(slot.url) for slot in slots))
         shown = {slot.index: page for slot, page in zip(slots, pages, strict=True) if page is not None}
-        busy = {slot.index: self._busy[slot.index] for slot in self.replica.slots}
-        steps = {index: steps_taken(page) for index, page in shown.items()}
-        text = render_page(merged((*shown.values(), self._of_lost))) + traffic_page(busy, steps, self._answers)
+        servers = [self._traffic(slot.index, shown.get(slot.index)) for slot in self.replica.slots]
+        text = render_page(merged((*shown.values(), self._of_lost))) + traffic_page(servers, self._answers)
         return web.Response(text=text, content_type="text/plain", charset="utf-8")
+
+    def _traffic(self, index: int, page: Page | None) -> ServerTraffic:
+        read_slowly = self._read_slowly[index]
+        steps = None if page is None else steps_taken(page)
+        running = self._busy[index] - read_slowly
+        return ServerTraffic(index=index, running=running, read_slowly=read_slowly, steps=steps)
 
     async def _page(self, url: str) -> Page | None:
         try:
@@ -189,7 +204,7 @@ class Proxy:
                     self._count(upstream.status)
                     shown = openai_error(content) if upstream.status >= 400 else content
                     return web.Response(status=upstream.status, body=shown, headers=sent)
-                return await self._stream(request, upstream, sent)
+                return await self._stream(request, upstream, sent, slot)
         except (aiohttp.ClientError, TimeoutError) as error:
             self._answers["failed"] += 1
             log.warning("server %d broke off before its answer: %s", slot.index, error)
@@ -199,8 +214,17 @@ class Proxy:
         if status < 400 or status >= 500:  # the rest is the client's own doing
             self._answers["ok" if status < 400 else "failed"] += 1
 
+    @contextmanager
+    def _handing_over(self, slot: Slot) -> Iterator[None]:
+        """Count a request as waiting for its client: one that does not read is no fault of the server."""
+        self._read_slowly[slot.index] += 1
+        try:
+            yield
+        finally:
+            self._read_slowly[slot.index] -= 1
+
     async def _stream(
-        self, request: web.Request, upstream: aiohttp.ClientResponse, headers: dict[str, str]
+        self, request: web.Request, upstream: aiohttp.ClientResponse, headers: dict[str, str], slot: Slot
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=upstream.status, headers=headers)
         rest = b""
@@ -211,7 +235,8 @@ class Proxy:
             while chunk:
                 whole, rest = split_events(rest + chunk)
                 if whole:
-                    await response.write(whole)
+                    with self._handing_over(slot):
+                        await response.write(whole)
                 chunk = await upstream.content.readany()
             await response.write(rest)
             self._count(upstream.status)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -231,12 +232,32 @@ async def test_requests_are_counted_for_each_server_with_its_steps(site: Site) -
     task = asyncio.create_task(site.client.post(CHAT, json={}))
     await until(lambda: site.proxy.running_requests == 1, "it is taken", 5, every=0)
     shown = await _own_metrics(site)
-    assert shown['requests_in_flight{server="0"}'] == 1
-    assert shown['requests_in_flight{server="1"}'] == 0
+    assert shown['requests_running{server="0"}'] == 1
+    assert shown['requests_running{server="1"}'] == 0
     assert (shown['steps_total{server="0"}'], shown['steps_total{server="1"}']) == (7, 1)
     released.set()
     await task
-    assert (await _own_metrics(site))['requests_in_flight{server="0"}'] == 0
+    assert (await _own_metrics(site))['requests_running{server="0"}'] == 0
+
+
+async def test_a_client_that_does_not_read_is_not_the_servers_to_wait_for(site: Site) -> None:
+    async def floods(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        with suppress(ConnectionResetError):
+            while True:
+                await response.write(b"data: " + b"x" * 100_000 + b"\n\n")
+        return response
+
+    await site.add(floods)
+    answer = await site.client.post(CHAT, json={})
+    shown = await until(
+        lambda: _own_metrics(site), "it waits", 5, holds=lambda own: own['requests_read_slowly{server="0"}'] == 1
+    )
+    assert shown['requests_running{server="0"}'] == 0
+    answer.close()
+    await until(lambda: not site.proxy.running_requests, "it is over", 5, every=0)
+    assert (await _own_metrics(site))['requests_read_slowly{server="0"}'] == 0
 
 
 async def test_a_server_that_hangs_is_shown_as_it_was(site: Site) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from rayfleet.model.engine import TrafficMetrics
 from rayfleet_llamacpp.page import TRAFFIC as LLAMACPP
-from rayfleet_llamacpp.page import traffic_page
+from rayfleet_llamacpp.page import ServerTraffic, traffic_page
 from rayfleet_sidecar.traffic import Traffic, Watched, read_traffic, stalled_for, watched
 from rayfleet_vllm.engine import TRAFFIC as VLLM
 
@@ -35,12 +35,14 @@ def test_a_page_of_vllm_tells_its_requests_steps_and_answers() -> None:
 
 
 def test_a_page_of_the_llama_cpp_driver_tells_the_same() -> None:
-    page = traffic_page({0: 3, 1: 0}, {0: 7.0, 1: 9.0}, {"ok": 4, "failed": 2})
+    busy = ServerTraffic(index=0, running=3, read_slowly=1, steps=7)
+    page = traffic_page((busy, ServerTraffic(index=1, steps=9)), {"ok": 4, "failed": 2})
     traffic = read_traffic(page, LLAMACPP)
     servers = 'server="0"', 'server="1"'
     assert traffic == Traffic(
         running=dict(zip(servers, (3, 0), strict=True)),
         steps=dict(zip(servers, (7, 9), strict=True)),
+        waiting=1,
         served=4,
         failed=2,
     )
