@@ -21,6 +21,7 @@ from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import fleet_crds, foreign_crds
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import NAMESPACES
+from rayfleet.testing.command_line import Command, in_namespace
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.nodes import NodeProcess, node_process
 from rayfleet.testing.realkube import (
@@ -93,6 +94,12 @@ async def namespace(client: KubeClient) -> str:
     name = f"test-{uuid4().hex[:10]}"
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name
+
+
+@pytest.fixture
+def command(kubeconfig: Path, namespace: str, tmp_path: Path) -> Command:
+    """The command line in the test's namespace, which the context of its kubeconfig names."""
+    return Command(kubeconfig=in_namespace(kubeconfig, namespace, tmp_path))
 
 
 @pytest.fixture

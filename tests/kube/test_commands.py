@@ -1,40 +1,10 @@
 """Commands of ``rayfleet`` on our API server as on the real one."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-import yaml
-from click.testing import CliRunner, Result
-
-from rayfleet.cli.main import rayfleet_group
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import Json
+from rayfleet.testing.command_line import Command
 from rayfleet.testing.kubectl import config_map, service
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def command(kubeconfig: Path, namespace: str, tmp_path: Path) -> Command:
-    """Run a command in the test's namespace, which the context of its kubeconfig names."""
-    document = yaml.safe_load(kubeconfig.read_text())
-    for entry in document["contexts"]:
-        entry["context"]["namespace"] = namespace
-    for entry in document["clusters"]:
-        if authority := entry["cluster"].get("certificate-authority"):
-            entry["cluster"]["certificate-authority"] = str(kubeconfig.parent / authority)
-    own = tmp_path / "kubeconfig"
-    own.write_text(yaml.safe_dump(document))
-    environment = {"KUBECONFIG": str(own), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
-
-    def invoke(*arguments: str, code: int = 0, manifest: ReadOnlyJson | None = None) -> Result:
-        text = None if manifest is None else json.dumps(manifest)
-        result = CliRunner().invoke(rayfleet_group, arguments, input=text, env=environment)
-        assert result.exit_code == code, f"{arguments}: {result.exit_code}\n{result.output}\n{result.exception!r}"
-        return result
-
-    return invoke
 
 
 def fleet(name: str = "toy", **serving: object) -> Json:

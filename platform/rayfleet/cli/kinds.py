@@ -88,17 +88,16 @@ def named_references(arguments: Sequence[str], example: str) -> list[Reference]:
     return chosen
 
 
-def one_fleet(arguments: Sequence[str], command: str) -> str:
-    """Return the name of the only fleet that is named: ``rcf/NAME``, ``fleet NAME`` or ``NAME``. Raises WrongUse."""
-    example = f"rayfleet {command} rcf/NAME"
+def fleet_names(arguments: Sequence[str], command: str) -> list[str]:
+    """Return the names of the fleets that are named: ``rcf/A fleet/B``, ``rcf A B`` or ``A``. Raises WrongUse."""
     if len(arguments) == 1 and "/" not in arguments[0]:
-        return arguments[0]
+        return [arguments[0]]
+    example = f"rayfleet {command} rcf/NAME"
     chosen = named_references(arguments, example)
-    if len(chosen) > 1:
-        raise WrongUse(f"{command} takes one fleet", way_out=f"For example `{example}`.")
-    if chosen[0].resource != resources.FLEETS:
-        raise WrongUse(f"{command} is for fleets, not {chosen[0].resource.plural}", way_out=f"For example `{example}`.")
-    return chosen[0].name
+    for each in chosen:
+        if each.resource != resources.FLEETS:
+            raise WrongUse(f"{command} is for fleets, not {each.resource.plural}", way_out=f"For example `{example}`.")
+    return [each.name for each in chosen]
 
 
 def _reference(argument: str) -> Reference:

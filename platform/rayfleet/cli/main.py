@@ -31,6 +31,7 @@ _COMMANDS = {
     "describe": _Entry(module="describe", help="Show one object with its conditions and events."),
     "delete": _Entry(module="objects", help="Delete objects by name or by manifest files."),
     "scale": _Entry(module="objects", help="Set the number of replicas (Ray clusters) of a fleet."),
+    "rollout": _Entry(module="rollout", help="Watch rollouts; history, undo, pause, resume, restart."),
     "logs": _Entry(module="logs", help="Print the logs of a fleet's pods; -f follows them."),
     "endpoint": _Entry(module="endpoint", help="Print the URL that OpenAI clients use, with examples."),
     "model": _Entry(module="model", help="Bring a model to this machine."),

@@ -118,6 +118,7 @@ _SERVING = object_of(
             "items": {"type": "string"},
         },
         "env": text_map("Environment of the Ray containers."),
+        "restartedAt": text("When a restart was asked for; a new value makes every replica anew.", maxLength=64),
     },
     required=["engine", "model"],
 )

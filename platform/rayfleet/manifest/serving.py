@@ -34,6 +34,7 @@ def decode_serving(raw: ReadOnlyJson, *, default_name: str) -> Serving:
         ray_version=raw.get("rayVersion") or "",
         arguments=tuple(raw.get("args") or ()),
         environment=dict(raw.get("env") or {}),
+        restarted_at=raw.get("restartedAt") or "",
     )
 
 
@@ -55,6 +56,7 @@ def encode_serving(serving: Serving) -> Json:
         "rayVersion": serving.ray_version,
         "args": list(serving.arguments),
         "env": dict(serving.environment),
+        "restartedAt": serving.restarted_at,
     }
     return {
         "engine": serving.engine,

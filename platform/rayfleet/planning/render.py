@@ -19,7 +19,12 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.policies import Drain
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.model.serving import NodeResources, Serving
-from rayfleet.objects.labels import MODEL_LABEL, MODEL_PORT_LABEL, OVERWRITE_COMMAND_ANNOTATION
+from rayfleet.objects.labels import (
+    MODEL_LABEL,
+    MODEL_PORT_LABEL,
+    OVERWRITE_COMMAND_ANNOTATION,
+    RESTARTED_ANNOTATION,
+)
 from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
@@ -82,7 +87,10 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta, drain
     labels = serving_labels(fleet, serving.served_model_name)
     if plan.probe.port != ENGINE_PORT:
         labels[MODEL_PORT_LABEL] = str(plan.probe.port)
-    return RayClusterTemplate(labels=labels, annotations={OVERWRITE_COMMAND_ANNOTATION: "true"}, spec=spec)
+    annotations = {OVERWRITE_COMMAND_ANNOTATION: "true"}
+    if serving.restarted_at:
+        annotations[RESTARTED_ANNOTATION] = serving.restarted_at
+    return RayClusterTemplate(labels=labels, annotations=annotations, spec=spec)
 
 
 def _start_params(launch: NodeLaunch) -> Json:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from rayfleet.cli.describe import described
 from rayfleet.cli.durations import age, duration_seconds
 from rayfleet.cli.endpoint import usage_lines
-from rayfleet.cli.kinds import Reference, named_references, one_fleet, references, resource_named
+from rayfleet.cli.kinds import Reference, fleet_names, named_references, references, resource_named
 from rayfleet.cli.main import rayfleet_group
 from rayfleet.model.errors import WrongUse
 from rayfleet.model.resources import FLEETS, GATEWAYS, PODS
@@ -49,13 +49,18 @@ def test_what_is_no_reference_is_a_wrong_use(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", [("rcf/a",), ("fleet", "a"), ("RayClusterFleet/a",), ("a",)])
 def test_a_fleet_is_named_in_any_of_its_spellings(words: tuple[str, ...]) -> None:
-    assert one_fleet(words, "rollout undo") == "a"
+    assert fleet_names(words, "rollout undo") == ["a"]
 
 
-@pytest.mark.parametrize("words", [("pod/a",), ("rcf/a", "rcf/b"), ("rcf", "a", "b")])
-def test_what_is_not_one_fleet_is_a_wrong_use(words: tuple[str, ...]) -> None:
+def test_several_fleets_may_be_named() -> None:
+    assert fleet_names(("rcf/a", "fleet/b"), "rollout restart") == ["a", "b"]
+    assert fleet_names(("rcf", "a", "b"), "rollout restart") == ["a", "b"]
+
+
+@pytest.mark.parametrize("words", [("pod/a",), ("rcf/a", "pod/b"), ("pods", "a")])
+def test_what_is_no_fleet_is_a_wrong_use(words: tuple[str, ...]) -> None:
     with pytest.raises(WrongUse, match="rollout undo"):
-        one_fleet(words, "rollout undo")
+        fleet_names(words, "rollout undo")
 
 
 def test_who_must_be_named_is_told_how() -> None:
