@@ -32,6 +32,8 @@ _COMMANDS = {
     "delete": _Entry(module="objects", help="Delete objects by name or by manifest files."),
     "scale": _Entry(module="objects", help="Set the number of replicas (Ray clusters) of a fleet."),
     "rollout": _Entry(module="rollout", help="Watch rollouts; history, undo, pause, resume, restart."),
+    "wait": _Entry(module="wait", help="Wait until objects meet a condition, are there, or are gone."),
+    "events": _Entry(module="events", help="List events of a fleet and all that it owns; -w follows them."),
     "logs": _Entry(module="logs", help="Print the logs of a fleet's pods; -f follows them."),
     "endpoint": _Entry(module="endpoint", help="Print the URL that OpenAI clients use, with examples."),
     "model": _Entry(module="model", help="Bring a model to this machine."),
