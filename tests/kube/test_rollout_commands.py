@@ -9,10 +9,11 @@ import yaml
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, RAY_CLUSTERS
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.plugin import registry
 from rayfleet.testing.command_line import Command
-from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import until
 
 
 @pytest.fixture
@@ -129,3 +130,28 @@ async def test_a_rollout_that_exceeds_its_deadline_is_a_failure(world: FleetWorl
     assert 'error: fleet "model": exceeded its progress deadline' in failed
     assert "rayfleet rollout undo rcf/model" in failed
     assert json.loads(await output(command, "get", "rcf/model", "-o", "json"))["status"]["phase"] == "Stalled"
+
+
+async def test_wait_describe_status_and_events_tell_of_one_fleet(world: FleetWorld, command: Command) -> None:
+    await output(command, "apply", "-f", "-", manifest=fleet_manifest(world.namespace, replicas=1))
+    met = await output(command, "wait", "rcf/model", "--for=condition=Available", "--timeout=30s")
+    assert met == "rayclusterfleets/model condition met\n"
+    await output(command, "wait", "fleet", "model", "--for=jsonpath={.status.readyReplicas}=1", "--timeout=30s")
+    late = await output(command, "wait", "rcf/model", "--for=condition=Available=False", "--timeout=0s", code=1)
+    assert "timed out waiting for rayclusterfleets/model: Available is True" in late
+    assert "Available" in await output(command, "describe", "rcf/model")
+    assert "fleet " + world.namespace + "/model: " in await output(command, "status", code=1)  # there are no pods here
+    (replica_set,) = await world.names(REPLICA_SETS)
+    # Events are written beside the work, so they may come a little later.
+    told = await until(lambda: _events(command, "rcf/model"), "events of its Ray cluster too", LIMIT_SECONDS)
+    assert any("ScalingReplicaSet" in line and "rayclusterfleet/model" in line for line in told)
+    assert any("SuccessfulCreate" in line and f"rayclusterreplicaset/{replica_set}" in line for line in told)
+    assert "No events." in await output(command, "events", "rcf/model", "--types", "Warning")
+    await output(command, "delete", "rcf/model", "--no-wait")
+    await output(command, "wait", "rcf/model", "--for=delete", "--timeout=30s")
+    await output(command, "wait", "rcf/model", "--for=condition=Available", code=1)
+
+
+async def _events(command: Command, what: str) -> list[str]:
+    lines = (await output(command, "events", what)).splitlines()
+    return lines if any("SuccessfulCreate" in line for line in lines) else []

@@ -18,6 +18,10 @@ async def down_command(name: str, forget: bool) -> None:
 
     Its objects stay in the state folder, and the next `rayfleet up` serves them again. Safe to repeat; also ends what a
     killed supervisor left.
+
+    \b
+    rayfleet down
+    rayfleet down --name other --forget
     """
     from rayfleet.local.up.launch import stop
 

@@ -25,7 +25,8 @@ async def endpoint_command(model: str, quiet: bool, target: Target) -> None:
 
     \b
     rayfleet endpoint
-    OPENAI_BASE_URL=$(rayfleet endpoint -q)
+    rayfleet endpoint smollm2
+    rayfleet endpoint -q   for OPENAI_BASE_URL
     """
     folders = await target.local_folders()
     if folders is None:

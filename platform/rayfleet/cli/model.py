@@ -14,7 +14,14 @@ def model_command() -> None:
 
 @model_command.command("fetch")
 @click.argument("reference")
-@click.option("--format", "form", type=click.Choice(["gguf", "huggingface"]), default="gguf", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["gguf", "huggingface"]),
+    default="gguf",
+    show_default=True,
+    help="Which of the model's files: those of llama.cpp, or those of vLLM.",
+)
 def fetch_command(reference: str, form: str) -> None:
     """Download REFERENCE (once; it is cached) and print where it lies.
 

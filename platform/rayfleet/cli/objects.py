@@ -63,7 +63,14 @@ async def apply_command(files: tuple[str, ...], dry_run: str, quiet: bool, targe
 
 @click.command("get")
 @click.argument("what", nargs=-1, metavar="KIND[/NAME] [NAME...]")
-@click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml", "name"]), default="table")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml", "name"]),
+    default="table",
+    show_default=True,
+    help="Columns for people, or the objects themselves.",
+)
 @click.option("-l", "--selector", default="", help="Label selector, as kubectl takes it.")
 @click.option("-w", "--watch", is_flag=True, help="After the list, print every change until Ctrl-C.")
 @target_options

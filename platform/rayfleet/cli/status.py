@@ -1,24 +1,37 @@
 """``status``: processes, fleets, replicas, and what keeps them from being ready."""
 
 import asyncio
-from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 
+from rayfleet.cli.advice import blockers
+from rayfleet.cli.columns import columns
+from rayfleet.cli.describe import blocker_lines
+from rayfleet.cli.replicas import replica_rows
 from rayfleet.cli.tables import print_columns
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.local.supervisor.record import Record, read_record
-from rayfleet.local.up.fleet_progress import fleet_progress
+from rayfleet.local.up.fleet_progress import FleetProgress, fleet_progress
+from rayfleet.manifest.fleet import decode_fleet_status
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import key_of
+from rayfleet.objects.parts import part
 
 
 @click.command("status")
 @target_options
 @run
 async def status_command(target: Target) -> int:
-    """Show processes, fleets, replicas and what keeps them from being ready; exit code 1 when something is wrong."""
+    """Show processes, fleets, replicas, what keeps them from being ready and what to do.
+
+    Exit code 1 unless all is well.
+
+    \b
+    rayfleet status
+    rayfleet status -A
+    """
     folders = await target.local_folders()
     if folders is not None:
         record = await asyncio.to_thread(read_record, folders.record)
@@ -30,7 +43,16 @@ async def status_command(target: Target) -> int:
         fleets = (await client.list(FLEETS, namespace)).items
         clusters = (await client.list(RAY_CLUSTERS, namespace)).items
         pods = (await client.list(PODS, namespace)).items
-    return max([_print_fleet(fleet, clusters, pods) for fleet in fleets], default=0)
+    if not fleets:
+        where = "any namespace" if namespace is None else f"namespace {namespace}"
+        click.echo(f"no fleet in {where}; `rayfleet apply -f fleet.yaml` makes one", err=True)
+    is_well = True
+    for fleet in fleets:
+        progress = fleet_progress(fleet, clusters, pods)
+        lines = fleet_lines(fleet, progress, datetime.now(UTC))
+        click.echo("\n".join(lines))
+        is_well = is_well and progress.is_complete and not any(line.startswith("  ! ") for line in lines)
+    return 0 if is_well else 1
 
 
 def _print_processes(name: str, record: Record | None) -> None:
@@ -46,13 +68,20 @@ def _print_processes(name: str, record: Record | None) -> None:
     print_columns(rows)
 
 
-def _print_fleet(fleet: ReadOnlyJson, clusters: Sequence[ReadOnlyJson], pods: Sequence[ReadOnlyJson]) -> int:
-    progress = fleet_progress(fleet, clusters, pods)
-    click.echo(
-        f"fleet {key_of(fleet)}: "
-        f"{progress.replicas_ready}/{progress.replicas_expected} replicas ready, "
-        f"{progress.nodes_up}/{progress.nodes_expected} Ray nodes up"
-    )
+def fleet_lines(fleet: ReadOnlyJson, progress: FleetProgress, now: datetime) -> list[str]:
+    """Return how far a fleet is, its replicas, what blocks it and what to do. Pure.
+
+    Troubles of pods come beside, for those that its status does not tell of (yet).
+    """
+    key, status = key_of(fleet), decode_fleet_status(part(fleet, "status"))
+    phase = f", {status.phase}" if status.phase else ""
+    replicas = f"{progress.replicas_ready}/{progress.replicas_expected} replicas ready"
+    lines = [f"fleet {key}: {replicas}, {progress.nodes_up}/{progress.nodes_expected} Ray nodes up{phase}"]
+    blocking = blockers(key, status)
+    lines += columns(replica_rows(status.replica_states, now), "  ")
+    lines += blocker_lines(blocking)[1:]
+    subjects = {each.subject.partition(",")[0] for each in blocking}
     for trouble in progress.troubles:
-        click.echo(f"  ! {trouble}")
-    return 1 if progress.troubles or not progress.is_complete else 0
+        if trouble.subject.partition(",")[0] not in subjects:
+            lines.append(f"  ! {trouble}")
+    return lines

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from rayfleet.cli.columns import columns
 from rayfleet.cli.kinds import Reference, resource_named
 from rayfleet.cli.target import Session
 from rayfleet.kube.requests import collection_path, object_path, selector_query
@@ -87,9 +88,9 @@ async def _table_at(session: Session, path: str, query: Mapping[str, str] | None
 def _print_tables(
     tables: Sequence[ReadOnlyJson], resource: ResourceType, *, is_wide: bool, has_namespace: bool
 ) -> None:
-    columns = tables[0].get("columnDefinitions", [])
-    shown = [index for index, column in enumerate(columns) if is_wide or not column.get("priority")]
-    head = [columns[index]["name"].upper() for index in shown]
+    definitions = tables[0].get("columnDefinitions", [])
+    shown = [index for index, column in enumerate(definitions) if is_wide or not column.get("priority")]
+    head = [definitions[index]["name"].upper() for index in shown]
     rows = [[_cell(row["cells"][index]) for index in shown] for table in tables for row in table.get("rows") or []]
     if has_namespace and resource.is_namespaced:
         spaces = [namespace_of(row["object"]) for table in tables for row in table.get("rows") or []]
@@ -102,9 +103,8 @@ def _print_tables(
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
     """Print rows as columns three spaces apart; the last column is not padded."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    for row in rows:
-        click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in columns(rows):
+        click.echo(line)
 
 
 def _cell(value: Any) -> str:

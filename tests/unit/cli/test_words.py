@@ -1,7 +1,6 @@
 """The command line: words, help, hints (rayfleet.cli)."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,8 +10,12 @@ from rayfleet.cli.durations import age, duration_seconds
 from rayfleet.cli.endpoint import usage_lines
 from rayfleet.cli.kinds import Reference, fleet_names, named_references, references, resource_named
 from rayfleet.cli.main import rayfleet_group
+from rayfleet.cli.status import fleet_lines
+from rayfleet.local.up.fleet_progress import FleetProgress, Trouble
 from rayfleet.model.errors import WrongUse
+from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, GATEWAYS, PODS
+from rayfleet.objects.events import decode_event
 from rayfleet.objects.gateways import models_of_routes, url_of_gateways
 
 
@@ -107,14 +110,61 @@ def test_a_duration_is_read_as_kubectl_reads_it(text: str, seconds: float | None
 
 def test_a_description_ends_with_the_events_oldest_first() -> None:
     pod = {"kind": "Pod", "metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"}}
-    events: list[dict[str, Any]] = [
-        {"metadata": {}, "type": "Normal", "reason": "Second", "lastTimestamp": "2026-01-01T00:00:09Z", "count": 3},
-        {"metadata": {}, "type": "Normal", "reason": "First", "lastTimestamp": "2026-01-01T00:00:01Z"},
+    involved = {"kind": "Pod", "name": "a"}
+    events: list[Json] = [
+        {"involvedObject": involved, "reason": "Second", "lastTimestamp": "2026-01-01T00:00:09Z", "count": 3},
+        {"involvedObject": involved, "reason": "First", "lastTimestamp": "2026-01-01T00:00:01Z"},
     ]
-    lines = described(pod, events, datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC))
+    lines = described(pod, map(decode_event, events), datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC))
     assert "First" in lines[-2]
-    assert "1s x3" in lines[-1]
-    assert "Second" in lines[-1]
+    assert lines[-1].split()[:2] == ["1s", "(x3)"]
+    assert "pod/a" in lines[-1]
+
+
+def test_a_description_of_a_fleet_says_what_blocks_and_what_to_do() -> None:
+    time = "2026-01-01T00:00:00Z"
+    state = {"name": "toy-1", "phase": "Pulling", "progress": "1/2", "reason": "ErrImagePull", "message": "no/such:1"}
+    condition = {"type": "Available", "status": "False", "reason": "R", "message": "words", "lastTransitionTime": time}
+    stages = {"scheduling": 2.4}
+    fleet = {
+        "kind": "RayClusterFleet",
+        "metadata": {"name": "toy", "namespace": "team"},
+        "status": {
+            "conditions": [condition],
+            "replicaStates": [{**state, "pod": "p", "container": "c", "since": time, "stages": stages}],
+        },
+    }
+    lines = described(fleet, [], datetime(2026, 1, 1, 0, 1, 0, tzinfo=UTC))
+    assert "  Available   False    R        60s   words" in lines
+    assert "  toy-1     Pulling   1/2        60s   ErrImagePull   scheduling 2s" in lines
+    at = lines.index("  ! pod p, container c: ErrImagePull: no/such:1")
+    assert "`rayfleet rollout undo rcf/toy -n team`" in lines[at + 1]
+    assert not any("replicaStates" in line for line in lines)
+
+
+def test_the_status_of_a_fleet_tells_each_trouble_once() -> None:
+    time = "2026-01-01T00:00:00Z"
+    state = {
+        "name": "toy-1",
+        "phase": "Broken",
+        "reason": "CrashLoopBackOff",
+        "since": time,
+        "pod": "p",
+        "container": "c",
+    }
+    fleet = {
+        "metadata": {"name": "toy", "namespace": "default"},
+        "status": {"phase": "Degraded", "replicaStates": [state]},
+    }
+    troubles = (
+        Trouble(subject="pod p, container c", message="ended 3 times"),
+        Trouble(subject="pod q", message="cannot be scheduled"),
+    )
+    progress = FleetProgress(nodes_up=1, nodes_expected=2, replicas_ready=0, replicas_expected=1, troubles=troubles)
+    lines = fleet_lines(fleet, progress, datetime(2026, 1, 1, tzinfo=UTC))
+    assert lines[0] == "fleet default/toy: 0/1 replicas ready, 1/2 Ray nodes up, Degraded"
+    marked = [line for line in lines if line.startswith("  ! ")]
+    assert marked == ["  ! pod p, container c: CrashLoopBackOff", "  ! pod q: cannot be scheduled"]
 
 
 def test_models_are_read_from_routes() -> None:
