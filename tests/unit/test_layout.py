@@ -59,7 +59,7 @@ ROOMS_OF_OBJECTS = frozenset(
     }
 )
 KEY_READS = {
-    "rayfleet.cli": 31,
+    "rayfleet.cli": 27,
     "rayfleet.controllers": 1,
     "rayfleet.kube": 67,
     "rayfleet.local.endpoints": 40,

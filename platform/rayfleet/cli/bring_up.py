@@ -21,9 +21,9 @@ from rayfleet.local.folders import cluster_folders
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import FLEETS, NAMESPACES
+from rayfleet.objects.fleets import desired_replicas
 from rayfleet.objects.labels import MODEL_LABEL
-from rayfleet.objects.meta import key_of, name_of, namespace_of
-from rayfleet.objects.parts import part, whole_number
+from rayfleet.objects.meta import key_of, kind_of, name_of, namespace_of
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -119,7 +119,7 @@ async def _applied(client: "KubeClient", documents: Sequence[ReadOnlyJson]) -> l
         applied.append(stored)
     if not documents:
         return list((await client.list(FLEETS)).items)
-    return [stored for stored in applied if stored["kind"] == FLEETS.kind]
+    return [stored for stored in applied if kind_of(stored) == FLEETS.kind]
 
 
 async def _ensure_namespaces(client: "KubeClient", documents: Sequence[ReadOnlyJson]) -> None:
@@ -127,7 +127,7 @@ async def _ensure_namespaces(client: "KubeClient", documents: Sequence[ReadOnlyJ
     from rayfleet.kube.errors import AlreadyExists
 
     names = {namespace_of(document) for document in documents} - {""}
-    applied = {name_of(document) for document in documents if document.get("kind") == NAMESPACES.kind}
+    applied = {name_of(document) for document in documents if kind_of(document) == NAMESPACES.kind}
     for name in sorted(names - applied):
         with contextlib.suppress(AlreadyExists):
             await client.create(NAMESPACES, {"apiVersion": "v1", "kind": NAMESPACES.kind, "metadata": {"name": name}})
@@ -161,7 +161,7 @@ async def _first_answer(
     is_first: bool,
 ) -> None:
     key = key_of(fleet)
-    if not whole_number(part(fleet, "spec").get("replicas"), 1):
+    if not desired_replicas(fleet):
         click.echo(f"fleet {key} has 0 replicas; nothing to wait for", err=True)
         return
     await wait_until_ready(client, key, launched.folders.pods, options.timeout, phases)

@@ -17,7 +17,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import EVENTS, FLEETS
 from rayfleet.objects.conditions import conditions_of
 from rayfleet.objects.events import EventFacts, by_age, decode_event
-from rayfleet.objects.meta import created_at, key_of, labels_of, name_of, namespace_of
+from rayfleet.objects.meta import created_at, key_of, kind_of, labels_of, name_of, namespace_of
 from rayfleet.objects.owners import owners_of
 from rayfleet.objects.parts import part
 from rayfleet.objects.times import decode_time
@@ -55,7 +55,7 @@ def described(shown: ReadOnlyJson, events: Iterable[EventFacts], now: datetime) 
     import yaml
 
     lines = [f"Name:       {name_of(shown)}", f"Namespace:  {namespace_of(shown) or '<none>'}"]
-    lines += [f"Kind:       {shown['kind']}", f"Created:    {created_at(shown) or '<unknown>'}"]
+    lines += [f"Kind:       {kind_of(shown)}", f"Created:    {created_at(shown) or '<unknown>'}"]
     lines += [f"Labels:     {key}={value}" for key, value in sorted(labels_of(shown).items())]
     lines += [f"Owner:      {owner.kind}/{owner.name}" for owner in owners_of(shown)]
     for section in ("spec", "status"):
@@ -67,7 +67,7 @@ def described(shown: ReadOnlyJson, events: Iterable[EventFacts], now: datetime) 
     lines += _section("Conditions", [["TYPE", "STATUS", "REASON", "AGE", "MESSAGE"], *rows] if rows else [])
     status = decode_fleet_status(part(shown, "status"))  # a replica set's has the same states
     lines += _section("Replicas", replica_rows(status.replica_states, now))
-    if shown["kind"] == FLEETS.kind:
+    if kind_of(shown) == FLEETS.kind:
         lines += blocker_lines(blockers(key_of(shown), status))
     newest = by_age(events)[-_MOST_EVENTS:]
     head = ["AGE", "TYPE", "REASON", "OBJECT", "MESSAGE"]

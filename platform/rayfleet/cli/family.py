@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.events import EventFacts
-from rayfleet.objects.meta import name_of, uid_of
+from rayfleet.objects.meta import kind_of, name_of, uid_of
 from rayfleet.objects.owners import controller_uid
 
 _CHILDREN = frozenset({REPLICA_SETS.kind, RAY_CLUSTERS.kind, PODS.kind, "Service", "Job"})
@@ -40,6 +40,6 @@ def family_of(head: ReadOnlyJson, namespace: str, others: Iterable[ReadOnlyJson]
         if len(more) == len(members):
             break
         members = more
-    is_fleet = head.get("kind") == FLEETS.kind
-    roots = [each for each in members.values() if each.get("kind") == REPLICA_SETS.kind] if is_fleet else [head]
+    is_fleet = kind_of(head) == FLEETS.kind
+    roots = [each for each in members.values() if kind_of(each) == REPLICA_SETS.kind] if is_fleet else [head]
     return Family(namespace=namespace, uids=frozenset(members), prefixes=tuple(f"{name_of(each)}-" for each in roots))

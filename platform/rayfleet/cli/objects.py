@@ -17,7 +17,7 @@ from rayfleet.model.errors import SettingsError, WrongUse
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, NAMESPACES, REPLICA_SETS, ResourceType
-from rayfleet.objects.meta import key_of, name_of, namespace_of
+from rayfleet.objects.meta import key_of, kind_of, name_of, namespace_of
 
 if TYPE_CHECKING:
     from rayfleet.kube.apply import Applied, DryRun
@@ -180,12 +180,12 @@ def check_fleets(documents: Iterable[ReadOnlyJson]) -> None:
 
     loaded = cache(lambda: load(disabled=read_plugin_settings().disabled))  # only for a fleet that needs an engine
     for document in documents:
-        if document.get("kind") == FLEETS.kind:
+        if kind_of(document) == FLEETS.kind:
             fleet = decode_fleet(document)
             if fleet.spec.serving is not None:
                 plugins = loaded()
                 check_serving(fleet, fleet.spec.serving, plugins.engines, plugins.model_sources)
-        elif document.get("kind") == REPLICA_SETS.kind:
+        elif kind_of(document) == REPLICA_SETS.kind:
             decode_replica_set(document)
 
 
@@ -259,7 +259,7 @@ def _missing(document: ReadOnlyJson, error: "NotFound") -> str:
     """Return what to do when the API server lacks the namespace that a document names, or else its whole kind."""
     if error.details.get("kind") == NAMESPACES.plural:
         return f"Make it first: `kubectl create namespace {namespace_of(document)}`."
-    return f"This API server does not serve {document['kind']} of {document['apiVersion']}; install its CRD first."
+    return f"This API server does not serve {kind_of(document)} of {document['apiVersion']}; install its CRD first."
 
 
 async def _wait_gone(client: "KubeClient", doomed: Iterable[tuple[ResourceType, ObjectKey]], limit: timedelta) -> None:

@@ -18,6 +18,7 @@ from rayfleet.model.errors import EnvironmentProblem, SettingsError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.objects.fleets import is_paused
 from rayfleet.objects.labels import RESTARTED_ANNOTATION
 from rayfleet.objects.meta import uid_of, version_of
 from rayfleet.objects.owners import is_controlled_by
@@ -139,7 +140,7 @@ async def pause_command(what: tuple[str, ...], target: Target) -> None:
     \b
     rayfleet rollout pause rcf/smollm2
     """
-    await _set_paused(what, target, is_paused=True)
+    await _set_paused(what, target, is_held=True)
 
 
 @rollout_command.command("resume")
@@ -152,7 +153,7 @@ async def resume_command(what: tuple[str, ...], target: Target) -> None:
     \b
     rayfleet rollout resume rcf/smollm2
     """
-    await _set_paused(what, target, is_paused=False)
+    await _set_paused(what, target, is_held=False)
 
 
 @rollout_command.command("restart")
@@ -231,19 +232,19 @@ async def _fleet_with_revisions(session: Session, name: str) -> "tuple[Json, lis
     return fleet, [decode_replica_set(each) for each in replica_sets if is_controlled_by(each, uid_of(fleet))]
 
 
-async def _set_paused(what: tuple[str, ...], target: Target, *, is_paused: bool) -> None:
-    word = "paused" if is_paused else "resumed"
-    command = "rollout pause" if is_paused else "rollout resume"
+async def _set_paused(what: tuple[str, ...], target: Target, *, is_held: bool) -> None:
+    word = "paused" if is_held else "resumed"
+    command = "rollout pause" if is_held else "rollout resume"
     async with target.session() as session:
         for name in fleet_names(what, command):
             key = session.key(FLEETS, name)
             fleet = await session.client.get(FLEETS, key.name, key.namespace)
-            if _is_paused(fleet) is is_paused:
-                state = "already paused" if is_paused else "not paused"
+            if is_paused(fleet) is is_held:
+                state = "already paused" if is_held else "not paused"
                 raise SettingsError(
                     f"fleet {name} is {state}", way_out=f"`rayfleet rollout status rcf/{name}` shows it."
                 )
-            await session.client.patch(FLEETS, key, {"spec": {"paused": is_paused}})
+            await session.client.patch(FLEETS, key, {"spec": {"paused": is_held}})
             click.echo(f"{FLEETS.plural}/{name} {word}")
 
 
@@ -254,14 +255,10 @@ async def _patch(session: Session, name: str, fleet: ReadOnlyJson, patch: ReadOn
 
 
 def _refuse_paused(fleet: ReadOnlyJson, name: str, word: str) -> None:
-    if _is_paused(fleet):
+    if is_paused(fleet):
         raise SettingsError(
             f"fleet {name} is paused and cannot be {word}", way_out=f"First: `rayfleet rollout resume rcf/{name}`."
         )
-
-
-def _is_paused(fleet: ReadOnlyJson) -> bool:
-    return part(fleet, "spec").get("paused") is True
 
 
 def _numbers(owned: "list[ReplicaSet]") -> list[int]:

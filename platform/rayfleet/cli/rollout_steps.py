@@ -12,8 +12,9 @@ from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.conditions import find_condition
+from rayfleet.objects.fleets import desired_replicas, is_paused
 from rayfleet.objects.meta import generation_of, key_of
-from rayfleet.objects.parts import part, whole_number
+from rayfleet.objects.parts import part
 
 _FAILURES = {
     ("Invalid", ConditionStatus.TRUE): "its spec is refused",
@@ -41,11 +42,10 @@ def rollout_step(fleet: ReadOnlyJson) -> RolloutStep:
     failure = _failure(status)
     if failure:
         return RolloutStep(message=f"{name}: {failure}", is_failed=True, blockers=blockers(key, status))
-    waits = _waits_for(status, whole_number(part(fleet, "spec").get("replicas"), 1))
+    waits = _waits_for(status, desired_replicas(fleet))
     if not waits:
         return RolloutStep(message=f"{name} successfully rolled out", is_done=True)
-    is_paused = part(fleet, "spec").get("paused") is True
-    pause = f" It is paused: `rayfleet rollout resume rcf/{key.name}` lets it go on." if is_paused else ""
+    pause = f" It is paused: `rayfleet rollout resume rcf/{key.name}` lets it go on." if is_paused(fleet) else ""
     message = f"Waiting for {name} rollout to finish: {waits}...{pause}"
     return RolloutStep(message=message, blockers=blockers(key, status))
 

@@ -13,7 +13,7 @@ from rayfleet.kube.requests import collection_path, object_path, selector_query
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
-from rayfleet.objects.meta import key_of, name_of, namespace_of
+from rayfleet.objects.meta import key_of, kind_of, name_of, namespace_of
 
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -113,7 +113,7 @@ def _cell(value: Any) -> str:
 
 def _rendered(items: Sequence[ReadOnlyJson], output: str, *, is_single: bool) -> str:
     if output == "name":
-        return "\n".join(f"{resource_named(str(item['kind'])).plural}/{name_of(item)}" for item in items)
+        return "\n".join(f"{resource_named(kind_of(item)).plural}/{name_of(item)}" for item in items)
     whole: Any = items[0] if is_single else {"apiVersion": "v1", "kind": "List", "items": list(items)}
     if output == "json":
         return json.dumps(whole, indent=2)
