@@ -10,7 +10,7 @@ from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.labels import CHANGE_CAUSE_ANNOTATION, MODEL_LABEL, SERVING_ANNOTATION
 from rayfleet.objects.ray_spec import containers, head_group
-from rayfleet.planning.fleet.revisions import revision_of
+from rayfleet.planning.fleet.members import revision_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -262,7 +262,7 @@ def _refuse_paused(fleet: ReadOnlyJson, name: str, word: str) -> None:
 
 
 def _numbers(owned: "list[ReplicaSet]") -> list[int]:
-    from rayfleet.planning.fleet.revisions import revision_of
+    from rayfleet.planning.fleet.members import revision_of
 
     return sorted(map(revision_of, owned))
 

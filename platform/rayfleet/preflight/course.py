@@ -12,9 +12,9 @@ from rayfleet.model.fleet import StrategyType
 from rayfleet.objects.meta import name_of
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.fleet.bounds import Bounds
+from rayfleet.planning.fleet.members import Member, next_revision, revision
 from rayfleet.planning.fleet.plan import plan_fleet
-from rayfleet.planning.fleet.revisions import next_revision, revision
-from rayfleet.planning.fleet.view import Member, View, view_of
+from rayfleet.planning.fleet.view import View, view_of
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.planning.writes import Action, Create, CreateTogether, Delete, Merge, Replace
 
