@@ -95,7 +95,7 @@ def spoilt(draw: st.DrawFn) -> Json:
     return raw
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(raw=spoilt())
 def test_a_fleet_is_decoded_or_refused_and_never_crashes(raw: ReadOnlyJson) -> None:
     try:
@@ -123,7 +123,7 @@ def test_accelerators_are_a_whole_number_of_at_least_none(amount: Any, replicas:
     assert (type(counted), counted >= 0) == (int, True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(raw=spoilt(), status=json_values)
 def test_a_ray_cluster_is_always_decoded(raw: ReadOnlyJson, status: Any) -> None:
     spec = raw["spec"] if isinstance(raw.get("spec"), dict) else {}
@@ -131,7 +131,7 @@ def test_a_ray_cluster_is_always_decoded(raw: ReadOnlyJson, status: Any) -> None
     assert not decoded.is_ready
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(alphabet="ab:{}[]-?*&!|>'\"%@ \n\t1.\0", max_size=40))
 def test_any_text_is_documents_or_a_manifest_error(text: str) -> None:
     with suppress(ManifestError):

@@ -170,7 +170,7 @@ def let_settle(world: PlannerWorld, rounds: int = 40) -> None:
     raise AssertionError(f"nothing settled in {rounds} rounds")
 
 
-@settings(max_examples=EXAMPLES, deadline=None, phases=PHASES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @given(data=st.data(), steps=st.integers(10, 60))
 def test_a_plan_writes_what_is_declared_after_a_refusal_the_status_and_in_the_end_nothing(
     data: st.DataObject, steps: int

@@ -93,7 +93,7 @@ def _sizes(world: PlannerWorld) -> dict[str, int]:
     return {name: raw["spec"]["replicas"] for name, raw in world.objects.get("RayClusterReplicaSet", {}).items()}
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     data=st.data(),
     replicas=st.integers(1, 5),
@@ -127,7 +127,7 @@ def test_a_rollout_keeps_its_bounds_in_every_interleaving(
     assert_goal(world, replicas)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data(), strategy=strategies(), resources=st.sampled_from([GPU, CPU]), steps=st.integers(5, 60))
 def test_whatever_happens_the_goal_is_reached_and_then_nothing_is_written(
     data: st.DataObject, strategy: Any, resources: dict[str, str], steps: int
