@@ -57,8 +57,8 @@ async def test_a_fleet_names_the_pod_that_blocks_it(world: FleetWorld, situation
     await stand_pod(world.client, worker, "waiting-for-gcs" if situation != "unschedulable" else "unbound")
     await stand_pod(world.client, head, situation)
     ready = await world.until_condition("Ready", "False", reason)
-    assert f"pod {name_of(head)}" in ready["message"]
-    assert words in ready["message"]
+    assert f"pod {name_of(head)}" in ready.message
+    assert words in ready.message
     [listed] = (await world.status())["replicaStates"]
     assert (listed["reason"], listed["pod"], listed["name"]) == (reason, name_of(head), label(head, RAY_CLUSTER_LABEL))
 
@@ -91,7 +91,7 @@ async def test_a_replica_that_loses_its_head_says_how_it_died(world: FleetWorld)
     head = (await pods_of_fleet(world, 2))[0]
     await stand_pod(world.client, head, "out-of-memory")
     degraded = await world.until_condition("Degraded", "True", "OOMKilled")
-    assert f"pod {name_of(head)}, container ray: OOMKilled exit code 137 (SIGKILL)" in degraded["message"]
+    assert f"pod {name_of(head)}, container ray: OOMKilled exit code 137 (SIGKILL)" in degraded.message
 
 
 async def test_a_replica_that_waits_for_admission_is_pending_and_not_late(world: FleetWorld) -> None:
@@ -123,7 +123,7 @@ async def test_without_the_right_to_see_pods_a_fleet_lives_and_says_so(client: K
         async with world.running():
             await client.create(FLEETS, fleet_manifest(namespace, replicas=1))
             ready = await world.until_condition("Ready", "False", "PodsUnreadable")
-            assert "no Role" in ready["message"]
+            assert "no Role" in ready.message
             world.simulator.is_ready = is_always
             world.simulator.poke()
             await world.until_condition("Ready", "True", "AllReplicasAvailable")

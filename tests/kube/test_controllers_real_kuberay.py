@@ -49,8 +49,8 @@ async def test_a_fleet_on_the_real_kuberay_names_each_way_to_be_blocked_and_gets
         await stand_pod(world.client, await world.client.get(PODS, name_of(pod), world.namespace), situation)
         if reason:
             ready = await world.until_condition("Ready", "False", reason)
-            assert f"pod {name_of(pod)}" in ready["message"]
-            assert words in ready["message"]
+            assert f"pod {name_of(pod)}" in ready.message
+            assert words in ready.message
     for pod in (head, worker):
         await stand_pod(world.client, await world.client.get(PODS, name_of(pod), world.namespace), "ready")
     await world.until_condition("Ready", "True", "AllReplicasAvailable")

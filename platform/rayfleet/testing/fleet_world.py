@@ -13,10 +13,11 @@ from rayfleet.controllers.run import controller_parts, controller_reflectors
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import ReflectorSettings
+from rayfleet.model.conditions import Condition
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
-from rayfleet.objects.conditions import condition_of
+from rayfleet.objects.conditions import condition_of, conditions_of, decode_conditions, find_condition
 from rayfleet.objects.meta import generation_of, name_of
 from rayfleet.objects.parts import part
 from rayfleet.plugin.contracts import Engine
@@ -115,7 +116,7 @@ class FleetWorld:
 
     async def sizes(self) -> dict[str, int]:
         """Return ``spec.replicas`` of each replica set."""
-        return {name_of(each): each["spec"]["replicas"] for each in await self.objects(REPLICA_SETS)}
+        return {name_of(each): part(each, "spec")["replicas"] for each in await self.objects(REPLICA_SETS)}
 
     async def status(self, name: str = "model") -> Json:
         """Return a fleet's status if it is about its newest generation, else nothing."""
@@ -127,14 +128,20 @@ class FleetWorld:
         """Return a condition of a fleet, empty when it has none."""
         return condition_of({"status": await self.status(name)}, kind)
 
-    async def until_condition(self, kind: str, status: str, reason: str, name: str = "model") -> Json:
+    async def until_condition(self, kind: str, status: str, reason: str, name: str = "model") -> Condition:
         """Return a condition of a fleet as soon as it has that status and reason. Raises NotInTime."""
-        return await until(
-            lambda: self.condition(kind, name),
+
+        async def condition() -> Condition | None:
+            return find_condition(decode_conditions(conditions_of({"status": await self.status(name)})), kind)
+
+        shown = await until(
+            condition,
             f"{name} with {kind}={status}/{reason}",
             LIMIT_SECONDS,
-            holds=lambda condition: (condition.get("status"), condition.get("reason")) == (status, reason),
+            holds=lambda each: (each.status, each.reason) == (status, reason),
         )
+        assert shown is not None
+        return shown
 
     async def shows(self, name: str = "model", **counts: int) -> bool:
         """Whether a fleet's newest status has these counts."""

@@ -4,12 +4,13 @@ Recorded from kubelet 1.36 with containerd 2.4 and from the sources that ``plann
 is of the whole pod; ``SPEC_CONTAINERS`` are the containers that it speaks of. Pure.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.conditions import is_true
+from rayfleet.objects.containers import ContainerLife, container_lives
 from rayfleet.objects.labels import (
     GROUP_LABEL,
     HEAD_NODE_TYPE,
@@ -53,7 +54,7 @@ def blocked(now: datetime, *statuses: Json, init: Sequence[Json] = ()) -> Json:
 
 def running(now: datetime, *statuses: Json, is_ready: bool = False, init: Sequence[Json] = ()) -> Json:
     """Return a running pod with these containers."""
-    unready = _names(status for status in statuses if not status["ready"])
+    unready = [life.name for life in _lives(statuses) if not life.is_ready]
     if is_ready:
         ready = [condition("ContainersReady", now), condition("Ready", now)]
     else:
@@ -184,7 +185,7 @@ class RayPod:
         stated = {"status": dict(status)}
         node_type = HEAD_NODE_TYPE if self.group == "headgroup" else WORKER_NODE_TYPE
         labels = {RAY_CLUSTER_LABEL: self.ray_cluster, NODE_TYPE_LABEL: node_type, GROUP_LABEL: self.group}
-        inits = _names(init_container_statuses(stated))
+        inits = [life.name for life in _lives(init_container_statuses(stated))]
         spec: Json = {
             "containers": [{"name": name, "image": IMAGE} for name in self.containers],
             "initContainers": [{"name": name, "image": IMAGE} for name in inits],
@@ -198,8 +199,8 @@ class RayPod:
         }
 
 
-def _names(statuses: Iterable[Json]) -> list[str]:
-    return [str(status["name"]) for status in statuses]
+def _lives(statuses: Sequence[Json]) -> tuple[ContainerLife, ...]:
+    return container_lives({"spec": {"containers": [*statuses]}, "status": {"containerStatuses": [*statuses]}})
 
 
 def _pending(now: datetime, statuses: Sequence[Json], *, has_sandbox: bool = True, init: Sequence[Json] = ()) -> Json:
