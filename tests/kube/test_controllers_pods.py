@@ -72,7 +72,7 @@ async def test_a_fleet_whose_pods_come_up_says_nothing_more(world: FleetWorld) -
         stored = await world.client.get(PODS, name_of(pod), world.namespace)
         await stand_pod(world.client, stored, "ready")
     await world.until_condition("Ready", "True", "AllReplicasAvailable")
-    assert "replicaStates" not in await world.status()
+    assert [each["phase"] for each in (await world.status())["replicaStates"]] == ["Ready"]
     [state] = await until(
         lambda: replica_states(world),
         "a replica that is Ready",

@@ -140,8 +140,20 @@ def test_a_start_is_told_once_it_takes_long_and_by_its_present_phase() -> None:
     assert summary(status, "Ready") == (FALSE, "ReplicasNotAvailable")
     world.make_ready(*world.names())
     status = passes(world)
-    assert status.replica_states == ()
+    assert [state.phase for state in status.replica_states] == ["Ready", "Ready"]
+    assert all(state.stages["image"] >= 10 for state in status.replica_states)
     assert summary(status, "Ready") == (TRUE, "AllReplicasAvailable")
+
+
+def test_that_a_replica_is_well_is_no_reason_to_write() -> None:
+    world = make_world()
+    stand(world, "creating")
+    passes(world)
+    world.make_ready(*world.names())
+    written = [action for action in world.all_passes() if action.resource is FLEETS and writes_status(action)]
+    assert len(written) == 1
+    world.now += timedelta(seconds=5)
+    assert [action for action in world.all_passes() if action.resource is FLEETS] == []
 
 
 def test_ready_waits_for_every_replica_and_for_the_present_template() -> None:

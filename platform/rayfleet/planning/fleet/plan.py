@@ -50,7 +50,7 @@ from rayfleet.planning.fleet.undo import undo_write
 from rayfleet.planning.fleet.view import View, view_of
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
-from rayfleet.planning.replica.summary import write_may_wait
+from rayfleet.planning.replica.summary import is_noteworthy, write_may_wait
 from rayfleet.planning.writes import Action, Event, Verb, permissions, ref_to, status_permission, status_replaced
 
 INVALID = "Invalid"
@@ -148,11 +148,17 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Tra
 
 
 def _written_status(before: FleetStatus, after: FleetStatus, now: datetime) -> tuple[FleetStatus, timedelta | None]:
-    """Return the status to write now: the one before when only words and states differ and may wait so long."""
+    """Return the status to write now: the one before when only who is well differs, or words that may wait so long."""
+    if _noteworthy(before) == _noteworthy(after):
+        return before, None
     wait = write_may_wait(before.replica_states, after.replica_states, now)
-    if wait is None or before == after or _without_words(before) != _without_words(after):
+    if wait is None or _without_words(before) != _without_words(after):
         return after, None
     return before, wait
+
+
+def _noteworthy(status: FleetStatus) -> FleetStatus:
+    return replace(status, replica_states=tuple(filter(is_noteworthy, status.replica_states)))
 
 
 def _without_words(status: FleetStatus) -> FleetStatus:

@@ -51,6 +51,11 @@ def is_waiting(state: ReplicaState) -> bool:
     return state.phase not in _CONTENT
 
 
+def is_noteworthy(state: ReplicaState) -> bool:
+    """Whether a replica waits or is in trouble: a reason to write a status, which that one is well is not."""
+    return is_waiting(state) or in_trouble(state)
+
+
 def are_suspended(states: Iterable[ReplicaState]) -> bool:
     """Whether any waits for admission (Kueue): then nothing is late."""
     return any(state.phase is ReplicaPhase.PENDING and state.reason == Calm.SUSPENDED for state in states)
