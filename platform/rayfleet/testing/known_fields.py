@@ -17,7 +17,8 @@ from rayfleet.testing.definitions import read_definitions, schema_of
 from rayfleet.testing.realkube import default_cache, kuberay_crds
 from rayfleet.testing.realkube.build import KUBERAY_VERSION
 
-_HEAD = '''"""The fields of a RayCluster spec by KubeRay's definition; ``rayfleet.testing.known_fields`` writes them. Pure.
+_HEAD = '''\
+"""The fields of a RayCluster spec by KubeRay's definition; ``rayfleet.testing.known_fields`` writes them. Pure.
 
 Types end with ";". A type is its fields; ``name:3`` is of type 3, counted from 0, a bare name is any value. Type 0 has
 no fields, the last one is the spec.
