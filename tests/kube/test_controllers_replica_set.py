@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
+from rayfleet.controllers.replica_set import replica_set_part
 from rayfleet.controllers.run import controller_reflectors
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
@@ -14,7 +14,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.owners import controller_uid
-from rayfleet.reconciling.assembly import ControllerPart, Shared, assembled
+from rayfleet.reconciling.assembly import Shared, assembled
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
 from rayfleet.testing.waiting import until
 
@@ -58,9 +58,7 @@ class World:
         self.simulator = RayClusterSimulator(client, namespace)
         reflectors = controller_reflectors(client, namespace)
         shared = Shared(client=client, reflectors=reflectors, recorder=EventRecorder(client, "tester"))
-        part = ControllerPart(
-            name="replica-set", steps=replica_set_steps(reflectors, client), watches=replica_set_watches(reflectors)
-        )
+        part = replica_set_part(reflectors, client)
         [self.controller] = assembled([part], shared)
         self.work = (reflectors.run, shared.recorder.run, self.controller.run, self.simulator.run)
 

@@ -5,34 +5,44 @@ those of its UID; labels decide only who takes what nobody controls, so two flee
 each other's.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from rayfleet.controllers.in_flight import InFlightLooks
 from rayfleet.kube.store import Store
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.manifest.template import decode_selector
+from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectKey, ObjectMeta
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
-from rayfleet.objects.meta import key_of, labels_of, name_of, namespace_of
+from rayfleet.objects.meta import key_of, labels_of, namespace_of
 from rayfleet.objects.owners import controller_uid, is_controlled_by
 from rayfleet.objects.parts import part
 from rayfleet.objects.selectors import selects
 from rayfleet.planning.claims import claims_of
-from rayfleet.planning.observed import ObservedReplicaSet
+from rayfleet.planning.observed import InFlight, ObservedReplicaSet
+from rayfleet.planning.replica_set.places import names_in_question
 from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set, replica_set_claimant
+from rayfleet.reconciling.assembly import ControllerPart, Wake
 from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 
-def replica_set_steps(stores: Stores, server: Server) -> Steps[ObservedReplicaSet]:
-    """Return the read and the decision for replica sets; ``server`` is asked only before Ray clusters are taken."""
+def replica_set_steps(
+    stores: Stores, server: Server, looks: Callable[[], Mapping[str, InFlight]]
+) -> Steps[ObservedReplicaSet]:
+    """Return the read and the decision for replica sets.
+
+    ``server`` is asked only before Ray clusters are taken; ``looks`` is what sidecars said, by UID of the Ray cluster.
+    """
 
     def observe(raw: ReadOnlyJson) -> ObservedReplicaSet | Awaitable[ObservedReplicaSet]:
-        observed = observed_replica_set(raw, stores)
+        observed = observed_replica_set(raw, stores, looks())
         return confirmed(observed, raw, REPLICA_SETS, server) if observed.claims.taken else observed
 
     return Steps(
@@ -58,8 +68,23 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     )
 
 
-def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSet:
-    """Return everything that a plan for the replica set needs, from the stores only.
+def replica_set_part(reflectors: Reflectors, server: Server) -> ControllerPart:
+    """Return the whole controller, with the task that asks drained replicas for their requests."""
+    looks = InFlightLooks(reflectors[PODS])
+
+    async def ask_sidecars(wake: Wake) -> None:
+        await looks.run(lambda head: _wake_all(wake, replica_sets_of_pod(head, reflectors)))
+
+    return ControllerPart(
+        name="replica-set",
+        steps=replica_set_steps(reflectors, server, looks.looks),
+        watches=replica_set_watches(reflectors),
+        beside=ask_sidecars,
+    )
+
+
+def observed_replica_set(raw: ReadOnlyJson, stores: Stores, looks: Mapping[str, InFlight]) -> ObservedReplicaSet:
+    """Return everything that a plan for the replica set needs, from the stores and ``looks`` only.
 
     No effect. Raises ManifestError.
     """
@@ -72,9 +97,10 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores) -> ObservedReplicaSe
         replica_set=replica_set,
         ray_clusters=ray_clusters,
         claims=claims,
-        taken_names=frozenset(_others_names(replica_set.meta, store)),
+        taken_names=frozenset(_others_names(replica_set, ray_clusters, store)),
         pods={cluster.meta.uid: tuple(pods.by_owner(cluster.meta.uid)) for cluster in ray_clusters},
         pods_absence=stores.absences((PODS,)).get(PODS),
+        in_flight={cluster.meta.uid: looks[cluster.meta.uid] for cluster in ray_clusters if cluster.meta.uid in looks},
     )
 
 
@@ -91,16 +117,14 @@ def replica_sets_of_pod(pod: ReadOnlyJson, stores: Stores) -> Iterable[ObjectKey
             yield from owner_key(REPLICA_SETS.kind)(ray_cluster)
 
 
+def _wake_all(wake: Wake, keys: Iterable[ObjectKey]) -> None:
+    for key in keys:
+        wake(key)
+
+
 def _without_version(raw: ReadOnlyJson) -> Json:
     meta = {name: value for name, value in part(raw, "metadata").items() if name != "resourceVersion"}
     return {**raw, "metadata": meta}
-
-
-def _others_names(replica_set: ObjectMeta, ray_clusters: Store) -> Iterable[str]:
-    """Yield the names of others' Ray clusters that could collide with children of the replica set."""
-    for raw in ray_clusters.named_after(replica_set.namespace, replica_set.name):
-        if not is_controlled_by(raw, replica_set.uid):
-            yield name_of(raw)
 
 
 def _replica_sets_of_ray_cluster(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
@@ -111,3 +135,11 @@ def _replica_sets_of_ray_cluster(raw: ReadOnlyJson, reflectors: Reflectors) -> I
     for replica_set in reflectors.store(REPLICA_SETS).list(namespace_of(raw)):
         if selects(decode_selector(part(replica_set, "spec", "selector")), labels_of(raw)):
             yield key_of(replica_set)
+
+
+def _others_names(replica_set: ReplicaSet, ray_clusters: Sequence[RayCluster], store: Store) -> Iterator[str]:
+    """Yield the names that a plan may want to give, and that others' Ray clusters have."""
+    for name in names_in_question(replica_set, ray_clusters):
+        raw = store.get(ObjectKey(namespace=replica_set.meta.namespace, name=name))
+        if raw is not None and not is_controlled_by(raw, replica_set.meta.uid):
+            yield name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
-from rayfleet.controllers.replica_set import replica_set_steps, replica_set_watches
+from rayfleet.controllers.replica_set import replica_set_part
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import Kubeconfig, connect
 from rayfleet.kube.errors import Forbidden, NotFound, Unreachable
@@ -128,7 +128,5 @@ def controller_parts(
     """
     return (
         ControllerPart(name="fleet", steps=fleet_steps(reflectors, engines, server), watches=fleet_watches(reflectors)),
-        ControllerPart(
-            name="replica-set", steps=replica_set_steps(reflectors, server), watches=replica_set_watches(reflectors)
-        ),
+        replica_set_part(reflectors, server),
     )

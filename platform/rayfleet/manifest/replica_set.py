@@ -65,6 +65,7 @@ def decode_replica_set_status(raw: object) -> ReplicaSetStatus:
         replica_states=decode_replica_states(status.get("replicaStates")),
         rebuilds=decode_rebuilds(status.get("rebuilds")),
         incarnations=status.get("incarnations", 0),
+        resumed=status.get("resumed", ""),
         **{attribute: status.get(name, 0) for name, attribute in _COUNTS},
     )
 
@@ -82,6 +83,8 @@ def encode_replica_set_status(status: ReplicaSetStatus) -> Json:
         encoded["rebuilds"] = encode_rebuilds(status.rebuilds)
     if status.incarnations:
         encoded["incarnations"] = status.incarnations
+    if status.resumed:
+        encoded["resumed"] = status.resumed
     return encoded
 
 

@@ -325,6 +325,7 @@ REPLICA_SET_STATUS = object_of(
                 required=["index", "time"],
             ),
         },
-        "incarnations": count("RayClusters ever made: no name is given twice."),
+        "incarnations": count("The highest number that one of its RayClusters ever had: no name is given twice."),
+        "resumed": text("The last value of the annotation that gave Failed RayClusters another budget of rebuilds."),
     },
 )

@@ -152,7 +152,8 @@ class ReplicaSetStatus:
     ``replicas`` leaves terminating ones out. ``ready_since`` maps the UID of a ready Ray cluster to when it was first
     seen so: KubeRay keeps no such time for workers, and ``minReadySeconds`` must survive a restart of the controller.
     ``replica_states`` are all of its Ray clusters; ``rebuilds`` those of the recovery window, oldest first.
-    ``incarnations`` counts the Ray clusters it ever made: no name is given twice.
+    ``incarnations`` is the highest number that one of its Ray clusters ever had: no name is given twice. ``resumed`` is
+    the last value of the annotation that gave Failed ones another budget.
     """
 
     observed_generation: int = 0
@@ -166,6 +167,7 @@ class ReplicaSetStatus:
     replica_states: tuple[ReplicaState, ...] = ()
     rebuilds: tuple[Rebuild, ...] = ()
     incarnations: int = 0
+    resumed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+FORMING_TIMED_OUT = "FormingTimedOut"
+"""The reason of a Broken replica that has never been ready: Ray did not come to stand in its containers in time."""
+NODE_LOST = "NodeLost"
+"""The reason of a Terminating replica whose pods nobody will end any more: it keeps no place."""
+
 
 class ReplicaPhase(StrEnum):
     """Where a replica stands between its RayCluster's making and its end, in that order."""

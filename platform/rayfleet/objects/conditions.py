@@ -32,6 +32,16 @@ def is_true(raw: ReadOnlyJson, name: str) -> bool:
     return condition_of(raw, name).get("status") == ConditionStatus.TRUE
 
 
+def changed_at(raw: ReadOnlyJson, name: str) -> datetime | None:
+    """Return when an object's condition of that type last changed its status, None when nobody says."""
+    return decode_time(condition_of(raw, name).get("lastTransitionTime"))
+
+
+def reason_of(raw: ReadOnlyJson, name: str) -> str:
+    """Return the reason of an object's condition of that type, empty without it."""
+    return str(condition_of(raw, name).get("reason") or "")
+
+
 def entry_of(entries: Iterable[Json], name: str) -> Json:
     """Return the entry of that type in a list of conditions, empty without it."""
     return next((entry for entry in entries if entry.get("type") == name), {})

@@ -35,13 +35,15 @@ class ContainerEnd:
 class ContainerLife:
     """Where a container stands. ``end`` is that of its present run, ``last_end`` that of the run before.
 
-    ``waits_for`` and ``wait_message`` are empty when it does not wait, or nobody has said for what.
+    ``started_at`` is since when it runs. ``waits_for`` and ``wait_message`` are empty when it does not wait, or nobody
+    has said for what.
     """
 
     name: str
     image: str = ""
     is_ready: bool = False
     is_running: bool = False
+    started_at: datetime | None = None
     waits_for: str = ""
     wait_message: str = ""
     end: ContainerEnd | None = None
@@ -74,6 +76,7 @@ def _lives(containers: object, statuses: Iterable[Json]) -> Iterator[ContainerLi
             image=str(container.get("image", "")),
             is_ready=bool(status.get("ready")),
             is_running="running" in part(status, "state"),
+            started_at=decode_time(part(status, "state", "running").get("startedAt")),
             waits_for=str(waiting.get("reason") or ""),
             wait_message=str(waiting.get("message") or ""),
             end=_end(terminated_of(status)),
@@ -91,3 +94,13 @@ def _end(terminated: ReadOnlyJson) -> ContainerEnd | None:
         message=str(terminated.get("message") or ""),
         at=decode_time(terminated.get("finishedAt")),
     )
+
+
+def port_numbers(container: ReadOnlyJson) -> list[int]:
+    """Return the ports that a container of a spec names."""
+    return [port["containerPort"] for port in mappings(container.get("ports")) if "containerPort" in port]
+
+
+def name_of_container(container: ReadOnlyJson) -> str:
+    """Return the name of a container of a spec."""
+    return str(container.get("name") or "")

@@ -97,6 +97,11 @@ def created_at(raw: ReadOnlyJson) -> datetime | None:
     return decode_time(mapping(raw.get("metadata")).get("creationTimestamp"))
 
 
+def deleted_at(raw: ReadOnlyJson) -> datetime | None:
+    """Return the object's deletionTimestamp: of a pod, when its grace period is over."""
+    return decode_time(mapping(raw.get("metadata")).get("deletionTimestamp"))
+
+
 def decode_meta(raw: ReadOnlyJson) -> ObjectMeta:
     """Return the metadata of any object."""
     meta = mapping(raw.get("metadata"))
@@ -110,5 +115,5 @@ def decode_meta(raw: ReadOnlyJson) -> ObjectMeta:
         annotations=annotations_of(raw),
         owner_uid=controller_uid(raw),
         created_at=created_at(raw),
-        deleted_at=decode_time(meta.get("deletionTimestamp")),
+        deleted_at=deleted_at(raw),
     )

@@ -26,7 +26,7 @@ from rayfleet.objects.labels import (
 from rayfleet.objects.meta import annotations_of, label, labels_of, uid_of
 from rayfleet.objects.parts import mapping, mappings, part
 
-_HASH_LETTERS = 10
+_HASH_LETTERS = 6
 _META = (
     "name",
     "namespace",
@@ -89,17 +89,26 @@ def incarnation(pod: ReadOnlyJson) -> Incarnation:
     )
 
 
-def incarnation_text(pods: Iterable[ReadOnlyJson]) -> str:
-    """Return which life of its engine a Ray cluster is in, as ``HEAD.WORKERS`` (hashes); empty without pods.
+def life_of(pod: ReadOnlyJson) -> str:
+    """Return which life of its Ray container a pod is in, as ``POD.CONTAINER`` (hashes).
 
-    What the Ray containers held is lost with either: a pod that was replaced, or its Ray container that was restarted.
-    Other containers (the sidecar) may restart. The order of the pods and their names do not matter.
+    What that container held is lost with either: a pod that was replaced, or a container that was started again. Other
+    containers (the sidecar) may restart.
+    """
+    status = ray_container_status(pod)
+    container = f"{status.get('containerID') or ''}/{status.get('restartCount') or 0}"
+    return f"{_hashed(uid_of(pod))}.{_hashed(container)}"
+
+
+def incarnation_text(pods: Iterable[ReadOnlyJson]) -> str:
+    """Return which life of its engine a Ray cluster is in, as ``HEAD/WORKER,WORKER`` (lives); empty without pods.
+
+    The order of the pods and their names do not matter.
     """
     lives: dict[bool, list[str]] = {True: [], False: []}
     for pod in pods:
-        container = ray_container_status(pod)
-        lives[is_head(pod)].append(f"{label(pod, GROUP_LABEL)}/{uid_of(pod)}/{container.get('containerID') or ''}")
-    return f"{_hashed(lives[True])}.{_hashed(lives[False])}" if lives[True] or lives[False] else ""
+        lives[is_head(pod)].append(life_of(pod))
+    return f"{','.join(sorted(lives[True]))}/{','.join(sorted(lives[False]))}" if any(lives.values()) else ""
 
 
 def phase_of(pod: ReadOnlyJson) -> str:
@@ -169,9 +178,14 @@ def container_names(pod: ReadOnlyJson) -> list[str]:
     return [str(entry.get("name")) for entry in entries]
 
 
+def containers_of(pod: ReadOnlyJson) -> list[Json]:
+    """Return the containers that run together, as the spec has them; Ray's is the first."""
+    return mappings(part(pod, "spec").get("containers"))
+
+
 def ray_container(pod: ReadOnlyJson) -> Json:
     """Return the container that Ray runs in, empty for a pod without containers."""
-    containers = mappings(part(pod, "spec").get("containers"))
+    containers = containers_of(pod)
     return containers[0] if containers else {}
 
 
@@ -195,8 +209,8 @@ def last_terminated_of(status: ReadOnlyJson) -> Json:
     return mapping(part(status, "lastState").get("terminated"))
 
 
-def _hashed(lives: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(lives)).encode()).hexdigest()[:_HASH_LETTERS]
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LETTERS]
 
 
 def _only(fields: Mapping[str, Any], names: Iterable[str]) -> Json:

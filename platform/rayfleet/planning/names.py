@@ -9,7 +9,7 @@ import hashlib
 from rayfleet.model.meta import ObjectMeta
 
 TEMPLATE_HASH_LETTERS = 6
-ORDINAL_HASH_LETTERS = 5
+INCARNATION_HASH_LETTERS = 5
 _HEAD_SUFFIX = "-head"
 _ROUTE_SUFFIX = "-router"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -36,9 +36,13 @@ def replica_set_name(fleet_name: str, short_hash: str) -> str:
     return f"{fleet_name}-{short_hash}"
 
 
-def ray_cluster_name(replica_set: ObjectMeta, ordinal: int) -> str:
-    """Return the name of the replica set's Ray cluster at ``ordinal`` (from 0): ``<replica set>-<hash>``."""
-    return f"{replica_set.name}-{safe_hash(f'{replica_set.uid}/{ordinal}', ORDINAL_HASH_LETTERS)}"
+def ray_cluster_name(replica_set: ObjectMeta, index: int, number: int, attempt: int = 0) -> str:
+    """Return the name of a Ray cluster: ``<replica set>-<hash>``.
+
+    Its place and the number of its incarnation are in the hash; ``attempt`` counts names that others have.
+    """
+    identity = f"{replica_set.uid}/{index}/{number}" + (f"/{attempt}" if attempt else "")
+    return f"{replica_set.name}-{safe_hash(identity, INCARNATION_HASH_LETTERS)}"
 
 
 def service_names(fleet_name: str) -> tuple[str, ...]:

@@ -59,13 +59,26 @@ class ObservedInvalidFleet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """What a sidecar said when it was asked for the requests that run in its replica.
+
+    ``requests`` is its last count. ``idle_looks`` and ``failed_looks`` are how often in a row up to now it counted none
+    (long enough after the replica had left its Service) and how often it did not answer.
+    """
+
+    requests: int = 0
+    idle_looks: int = 0
+    failed_looks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedReplicaSet:
     """A replica set and the Ray clusters that it controls (by owner UID), terminating ones included.
 
-    ``taken_names`` are names of RayClusters in the namespace that others control. ``pods`` maps the UID of a RayCluster
-    to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can be read;
-    ``in_flight`` maps the UID of one that is drained to the requests that its sidecar counted last, absent when it does
-    not answer. ``claims`` are RayClusters that change hands first; ``ray_clusters`` has none that is let go.
+    ``taken_names`` are those of ``places.names_in_question`` that others' RayClusters have. ``pods`` maps the UID of a
+    RayCluster to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can
+    be read; ``in_flight`` maps the UID of one that is drained to what its sidecar said, absent before it was asked.
+    ``claims`` are RayClusters that change hands first; ``ray_clusters`` has none that is let go.
     """
 
     replica_set: ReplicaSet
@@ -73,6 +86,6 @@ class ObservedReplicaSet:
     taken_names: frozenset[str] = frozenset()
     pods: Mapping[str, tuple[ReadOnlyJson, ...]] = field(default_factory=dict)
     pods_absence: Absence | None = None
-    in_flight: Mapping[str, int] = field(default_factory=dict)
+    in_flight: Mapping[str, InFlight] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     failure: WriteFailure | None = None

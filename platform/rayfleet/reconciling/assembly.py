@@ -1,7 +1,7 @@
 """Puts controllers together: one line for each says what it reads and decides (``Steps``) and what wakes it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,21 +11,28 @@ from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.reflector import Reflector
 from rayfleet.kube.watches import Reflectors
 from rayfleet.model.absence import Absence
+from rayfleet.model.meta import ObjectKey
 from rayfleet.reconciling.executor import Executor
 from rayfleet.reconciling.own_writes import OwnWrites
 from rayfleet.reconciling.passes import Passes, Steps
 from rayfleet.reconciling.runtime import Controller, RuntimeSettings, Watch
 from rayfleet.reconciling.status_holds import StatusHolds
 
+Wake = Callable[[ObjectKey], None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerPart:
-    """One controller, before it is put together; ``settings`` None: those of all."""
+    """One controller, before it is put together; ``settings`` None: those of all.
+
+    ``beside`` runs as long as the controller does and wakes keys for what no store shows.
+    """
 
     name: str
     steps: Steps[Any]
     watches: tuple[Watch, ...]
     settings: RuntimeSettings | None = None
+    beside: Callable[[Wake], Coroutine[Any, Any, None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +49,13 @@ class Shared:
 
 async def run_together(parts: Iterable[ControllerPart], shared: Shared) -> None:
     """Run controllers, their reflectors and their recorder until cancelled; the first that fails ends them all."""
+    parts = tuple(parts)
     controllers = assembled(parts, shared)  # before the reflectors run: they hear the first lists
     async with asyncio.TaskGroup() as tasks:
-        for controller in controllers:
+        for part, controller in zip(parts, controllers, strict=True):
             tasks.create_task(controller.run(), name=controller.name)
+            if part.beside is not None:
+                tasks.create_task(part.beside(controller.queue.add), name=f"{controller.name}-beside")
         tasks.create_task(shared.recorder.run(), name="events")
         tasks.create_task(shared.reflectors.run(), name="reflectors")
 

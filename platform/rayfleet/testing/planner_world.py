@@ -24,7 +24,7 @@ from rayfleet.objects.meta import is_terminating, labels_of, name_of, uid_of
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import desired_workers, expected_workers
-from rayfleet.planning.observed import ObservedFleet, ObservedReplicaSet
+from rayfleet.planning.observed import InFlight, ObservedFleet, ObservedReplicaSet
 from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
 from rayfleet.planning.writes import Action, Event, WriteFailure
 from rayfleet.reconciling.passes import Steps
@@ -69,10 +69,11 @@ def answered(observation: Any) -> Any:
 
 
 class PlannerWorld:
-    """One fleet and its objects."""
+    """One fleet and its objects. ``in_flight`` is what sidecars say, by the UID of the Ray cluster."""
 
     def __init__(self) -> None:
         self.stored = StoredObjects(START)
+        self.in_flight: dict[str, InFlight] = {}
 
     @property
     def now(self) -> datetime:
@@ -142,7 +143,7 @@ class PlannerWorld:
         """Return what the controller of a kind does in a pass, with what is there now."""
         every: dict[ResourceType, Steps[Any]] = {
             FLEETS: fleet_steps(self.stored, {}, self.stored),
-            REPLICA_SETS: replica_set_steps(self.stored, self.stored),
+            REPLICA_SETS: replica_set_steps(self.stored, self.stored, lambda: self.in_flight),
             RAY_CLUSTERS: ray_cluster_steps(self.stored),
         }
         return every[resource]

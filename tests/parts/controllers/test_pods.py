@@ -41,7 +41,7 @@ def stored_world() -> tuple[StoredObjects, dict[str, Json]]:
 
 def test_a_pass_reads_the_pods_of_its_ray_clusters_alone() -> None:
     stored, objects = stored_world()
-    observed = observed_replica_set(objects["mine"], stored)
+    observed = observed_replica_set(objects["mine"], stored, {})
     assert {uid: [name_of(pod) for pod in pods] for uid, pods in observed.pods.items()} == {
         uid_of(objects["mine-c"]): ["mine-p"]
     }

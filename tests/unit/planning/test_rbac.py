@@ -55,11 +55,12 @@ def test_nothing_more_is_asked_for(file: str, forbidden: set[str]) -> None:
     assert {resource for _, resource, _ in allowed(file, "ClusterRole")} & forbidden == set()
 
 
-def test_the_controllers_only_look_at_pods() -> None:
+def test_the_controllers_make_and_delete_no_pods() -> None:
     assert {verb for _, resource, verb in allowed("controller.yaml", "ClusterRole") if resource == "pods"} == {
         "get",
         "list",
         "watch",
+        "patch",
     }
 
 

@@ -14,7 +14,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
-from rayfleet.planning.replica_set.plan import deletion_order, plan_replica_set
+from rayfleet.planning.replica_set.plan import plan_replica_set
 from rayfleet.planning.writes import Create, CreateTogether, Delete, WriteFailure, in_batches, writes_status
 from rayfleet.testing.planner_world import START as NOW
 
@@ -117,19 +117,6 @@ def test_a_replacement_never_takes_the_name_of_one_that_is_still_leaving() -> No
     leaving = cluster(manifest["metadata"]["name"], deleted_at=NOW)
     [other] = created(plan_replica_set(observe(replica_set(1), leaving), NOW))
     assert other["metadata"]["name"] != leaving.meta.name
-
-
-def test_unready_then_cheap_then_new_ones_go_first() -> None:
-    clusters = [
-        cluster("old", age=100),
-        cluster("new", age=1),
-        cluster("dear", age=50, cost="10"),
-        cluster("cheap", age=60, cost="-5"),
-        cluster("odd", age=70, cost="much"),
-        cluster("broken", age=200, ready=False),
-    ]
-    names = [each.meta.name for each in deletion_order(clusters)]
-    assert names == ["broken", "cheap", "new", "odd", "old", "dear"]
 
 
 def test_the_surplus_goes_by_uid() -> None:

@@ -282,7 +282,7 @@ def test_ready_notes_the_incarnation_once_and_again_after_a_loss() -> None:
     assert (broken.phase, broken.incarnation) == (P.BROKEN, READY.incarnation)
     back = standing(restarted, READY_WORKER, before=broken, is_ready=True)
     assert back.incarnation not in {"", READY.incarnation}
-    assert back.incarnation.partition(".")[2] == READY.incarnation.partition(".")[2]  # the worker lived on
+    assert back.incarnation.partition("/")[2] == READY.incarnation.partition("/")[2]  # the worker lived on
 
 
 def test_a_replica_that_was_ready_is_broken_until_it_is_ready_again() -> None:

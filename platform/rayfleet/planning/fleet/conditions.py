@@ -17,7 +17,7 @@ from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import are_suspended, waiting_words
-from rayfleet.planning.replica_set.plan import REPLICA_FAILURE
+from rayfleet.planning.replica_set.status import REPLICA_FAILURE
 from rayfleet.planning.writes import Verb, WriteFailure, permission_of
 
 AVAILABLE = "Available"

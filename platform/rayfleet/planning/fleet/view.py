@@ -1,6 +1,7 @@
 """A fleet seen whole: its replica sets with their Ray clusters counted, new and old told apart. Pure.
 
-Counts come from the Ray clusters themselves, not from the replica sets' statuses, which lag behind.
+Counts come from the Ray clusters themselves, not from the replica sets' statuses, which lag behind; only what their
+pods alone can tell (drained, on a lost node) is taken from there.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.policies import ReplacementPolicy
+from rayfleet.model.replica import NODE_LOST, ReplicaPhase
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
@@ -16,6 +18,8 @@ from rayfleet.planning.fleet.members import Member, total_size
 from rayfleet.planning.fleet.replicas import Replicas, replicas_of
 from rayfleet.planning.fleet.surge import is_withdrawn, stuck_surge
 from rayfleet.planning.observed import ObservedFleet
+
+_OUT_OF_SERVICE = frozenset({ReplicaPhase.DRAINING, ReplicaPhase.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +100,15 @@ def _member(
     clusters = observed.ray_clusters.get(replica_set.meta.uid, ())
     active = [cluster for cluster in clusters if not cluster.is_terminating]
     availability = availability_of(active, replica_set.status.ready_since, min_ready, now)
+    states = replica_set.status.replica_states
+    unavailable = {state.uid for state in states if state.phase in _OUT_OF_SERVICE}
+    lost = {state.uid for state in states if state.reason == NODE_LOST}
     member = Member(
         replica_set=replica_set,
         active=len(active),
-        terminating=len(clusters) - len(active),
+        terminating=sum(cluster.is_terminating and cluster.meta.uid not in lost for cluster in clusters),
         ready=len(availability.since),
-        available=len(availability.available),
+        available=len(availability.available - unavailable),
         holds_terminating=_holds_terminating(observed.fleet, replica_set),
     )
     return availability, member

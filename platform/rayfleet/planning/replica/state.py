@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.replica import ReplicaPhase, ReplicaState
-from rayfleet.objects.labels import DRAINING_ANNOTATION, INDEX_LABEL
+from rayfleet.model.replica import FORMING_TIMED_OUT, ReplicaPhase, ReplicaState
+from rayfleet.objects.labels import DRAINING_ANNOTATION
 from rayfleet.objects.meta import annotation, decode_meta, is_terminating, name_of
 from rayfleet.objects.pods import incarnation_text, is_finished, is_head, node_name
-from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica.obstacles import (
     PODS_UNREADABLE,
     RESTARTED,
@@ -64,16 +63,6 @@ class _Seen:
         return reached + (is_head_implied and trouble_of(behind[0]) is None and _is_running(self.alive, behind[0]))
 
 
-def replica_states(observed: ObservedReplicaSet, now: datetime) -> tuple[ReplicaState, ...]:
-    """Return the states of all Ray clusters of a replica set, by their place in it, then by name."""
-    before = {state.uid: state for state in observed.replica_set.status.replica_states}
-    absence = observed.pods_absence.message if observed.pods_absence is not None else ""
-    return tuple(
-        replica_state(cluster, observed.pods.get(cluster.meta.uid, ()), before.get(cluster.meta.uid), now, absence)
-        for cluster in sorted(observed.ray_clusters, key=_place)
-    )
-
-
 def replica_state(
     cluster: RayCluster, pods: Sequence[ReadOnlyJson], before: ReplicaState | None, now: datetime, absence: str = ""
 ) -> ReplicaState:
@@ -109,7 +98,7 @@ _Row = tuple[ReplicaPhase, str, Callable[[], Obstacle]]
 def _phases(seen: _Seen) -> Iterator[_Row | None]:
     """Yield the table of phases; the first that is not None holds: a phase, its progress and how to explain it."""
     cluster, n = seen.cluster, seen.expected
-    was_ready = seen.before is not None and (bool(seen.before.incarnation) or seen.before.phase in _WERE_READY)
+    was_ready = seen.before is not None and _was_ready(seen.before)
     scheduled, started = seen.through(Standing.STARTING), seen.through(Standing.FORMING)
     joined, ready = seen.through(Standing.JOINED), seen.through(Standing.READY)
 
@@ -117,7 +106,7 @@ def _phases(seen: _Seen) -> Iterator[_Row | None]:
         return (phase, progress, explain) if holds else None
 
     yield row(cluster.is_terminating, _P.TERMINATING, lambda: _leaving(seen))
-    yield row(_is_draining(seen.pods), _P.DRAINING, lambda: Obstacle(reason=Calm.DRAINING))
+    yield row(_is_draining(seen.pods) and cluster.is_ready, _P.DRAINING, lambda: Obstacle(reason=Calm.DRAINING))
     yield row(cluster.is_ready, _P.READY, lambda: _NOTHING)
     yield row(cluster.is_suspended, _P.PENDING, lambda: _SUSPENDED)
     yield row(was_ready, _P.BROKEN, lambda: _cause(seen))
@@ -127,6 +116,11 @@ def _phases(seen: _Seen) -> Iterator[_Row | None]:
     yield row(joined < n, _P.RAY_FORMING, lambda: _forming(seen), f"{joined}/{n}")
     yield row(ready < n, _P.ENGINE_LOADING, lambda: _blocker(seen))
     yield row(True, _P.WARMING, lambda: _NOT_REPORTED)
+
+
+def _was_ready(before: ReplicaState) -> bool:
+    is_after_ready = before.phase in _WERE_READY and before.reason != FORMING_TIMED_OUT
+    return bool(before.incarnation) or is_after_ready
 
 
 _SUSPENDED = Obstacle(reason=Calm.SUSPENDED, message="spec.suspend of the RayCluster is true: it waits for admission")
@@ -247,8 +241,3 @@ def _is_draining(pods: Sequence[ReadOnlyJson]) -> bool:
 
 def _is_running(alive: Sequence[tuple[Standing, ReadOnlyJson]], pod: ReadOnlyJson) -> bool:
     return any(standing >= Standing.FORMING for standing, each in alive if each is pod)
-
-
-def _place(cluster: RayCluster) -> tuple[int, str]:
-    index = cluster.meta.labels.get(INDEX_LABEL, "")
-    return (int(index) if index.isdecimal() else 0), cluster.meta.name

@@ -1,0 +1,101 @@
+"""Places of a replica set, and the names of the Ray clusters that fill them. Pure.
+
+A place is an index from 0; a new Ray cluster gets the lowest free one, and rebuilds are counted by place. Each also
+gets a number that no other of its replica set ever had: ``status.incarnations`` (the highest that is surely known to be
+used) plus one plus its index. Its name is made of both. So one that was deleted in the background never shares a name,
+and with it a Secret or a Service, with its successor; and one whose create got no answer is asked for again under the
+same name, since the status is written after its creates and says nothing of one that failed.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+
+from rayfleet.model.fleet import ReplicaSet
+from rayfleet.model.json import Json
+from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.labels import INCARNATION_ANNOTATION, INDEX_LABEL, TEMPLATE_HASH_ANNOTATION
+from rayfleet.objects.owners import controller_reference
+from rayfleet.planning.names import ray_cluster_name
+
+_ATTEMPTS = 3  # names of five letters that are all another's: nobody meets that by accident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRayCluster:
+    """One that is to be made."""
+
+    index: int
+    number: int
+    name: str
+
+
+def places_of(clusters: Sequence[RayCluster]) -> dict[str, int]:
+    """Return the place of each by UID; one whose label cannot be read has the lowest that nobody else has."""
+    places = {
+        each.meta.uid: index for each in clusters if (index := _number(each.meta.labels, INDEX_LABEL)) is not None
+    }
+    free = free_indexes(set(places.values()))
+    for each in sorted(clusters, key=lambda each: each.meta.name):
+        if each.meta.uid not in places:
+            places[each.meta.uid] = next(free)
+    return places
+
+
+def highest_number(clusters: Sequence[RayCluster]) -> int:
+    """Return the highest number that one of them has, 0 without any."""
+    return max((_number(each.meta.annotations, INCARNATION_ANNOTATION) or 0 for each in clusters), default=0)
+
+
+def free_indexes(occupied: Collection[int]) -> Iterator[int]:
+    """Yield the places that are not ``occupied``, lowest first, without end."""
+    return (index for index in count() if index not in occupied)
+
+
+def new_ray_clusters(replica_set: ReplicaSet, indexes: Sequence[int], taken: Collection[str]) -> list[NewRayCluster]:
+    """Return what is to be made at these places, in order; no name is one that is ``taken``."""
+    made: list[NewRayCluster] = []
+    for index in indexes:
+        number = replica_set.status.incarnations + 1 + index
+        names = (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in count())
+        made.append(NewRayCluster(index=index, number=number, name=next(each for each in names if each not in taken)))
+    return made
+
+
+def names_in_question(replica_set: ReplicaSet, clusters: Sequence[RayCluster]) -> Iterator[str]:
+    """Yield the names that a plan may want to give now; none when nothing is missing, however many others there are."""
+    places = places_of(clusters)
+    active = {places[each.meta.uid] for each in clusters if not each.is_terminating}
+    most = replica_set.spec.replicas - len(active) + sum(each.is_terminating for each in clusters)
+    given_up = {rebuild.index for rebuild in replica_set.status.rebuilds}
+    for index in {*islice(free_indexes(active), max(0, most)), *(given_up & active)}:
+        number = replica_set.status.incarnations + 1 + index
+        yield from (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in range(_ATTEMPTS))
+
+
+def manifest_of(new: NewRayCluster, replica_set: ReplicaSet) -> Json:
+    """Return the RayCluster: the template with its place, its number and its owner."""
+    template = replica_set.spec.template
+    annotations = {**template.annotations, INCARNATION_ANNOTATION: str(new.number)}
+    identity = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION)
+    if identity:
+        annotations[TEMPLATE_HASH_ANNOTATION] = identity
+    return {
+        "apiVersion": RAY_CLUSTERS.api_version,
+        "kind": RAY_CLUSTERS.kind,
+        "metadata": {
+            "name": new.name,
+            "namespace": replica_set.meta.namespace,
+            "labels": {**template.labels, INDEX_LABEL: str(new.index)},
+            "annotations": annotations,
+            "ownerReferences": [controller_reference(REPLICA_SETS, replica_set.meta.name, replica_set.meta.uid)],
+        },
+        "spec": template.spec,
+    }
+
+
+def _number(labels: Mapping[str, str], name: str) -> int | None:
+    """Return a label's or an annotation's whole number, None when there is none that can be read."""
+    text = labels.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() else None
