@@ -14,6 +14,8 @@ from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
 from rayfleet.objects.labels import RESUME_ANNOTATION
+from rayfleet.planning.replica.obstacles import Calm
+from rayfleet.planning.replica.summary import in_trouble
 
 _TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 # Conditions that tell of trouble, with the status that does.
@@ -21,11 +23,11 @@ _TROUBLE: Mapping[str, ConditionStatus] = {
     "Invalid": _TRUE,
     "ReplicaFailure": _TRUE,
     "RolledBack": _TRUE,
+    "WriteRefused": _TRUE,
     "Progressing": _FALSE,
     "Routed": _FALSE,
     "RouteAccepted": _FALSE,
 }
-_BROKEN = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
 _ENDED = "`rayfleet logs pod/{pod} -c {container} --previous` shows its last words."
 _COMMAND = re.compile(r"`((?:rayfleet|kubectl) [^`]*)`")
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -51,6 +53,8 @@ ADVICE: Mapping[str, str] = {
     "Evicted": "The node ran short of something; `rayfleet describe pod/{pod}` says of what.",
     "NodeLost": "The node does not answer; look at it, or delete it so that its pods are let go.",
     "PodTerminating": _GONE,
+    "PodStuck": "Its node does not let it go: look at the node. Only when that is known to be dead: "
+    "`kubectl delete pod {pod} --force`.",
     "Disrupted": _GONE,
     "EvictionByEvictionAPI": _GONE,
     "PreemptionByScheduler": "Something of a higher priority took the place; give the pods a priorityClassName.",
@@ -64,7 +68,7 @@ ADVICE: Mapping[str, str] = {
     "InvalidSpec": "Mend the named fields and apply the manifest; nothing is changed until then.",
     "ProgressDeadlineExceeded": "Mend what blocks and apply, or `rayfleet rollout undo rcf/{fleet}` to go back.",
     "ReplicaSetCreateError": _RETRIED,
-    "ServiceCreateError": _RETRIED,
+    "WriteRefused": _RETRIED,
     "DeploymentPaused": "`rayfleet rollout resume rcf/{fleet}` lets it go on.",
     "ModelNameConflict": "Serve it under another servedModelName, or retire the fleet that has the name.",
     "NotOwned": "Delete or rename the object that is in the way.",
@@ -96,8 +100,8 @@ def blockers(fleet: ObjectKey, status: FleetStatus) -> tuple[Blocker, ...]:
 
 
 def is_blocked(state: ReplicaState) -> bool:
-    """Whether a replica needs a look: it broke, or waits for more than every start does."""
-    return state.phase in _BROKEN or (state.phase is not ReplicaPhase.READY and state.reason in ADVICE)
+    """Whether a replica needs a look: it broke, or waits for more than every start does, or for a queue."""
+    return in_trouble(state) or state.reason == Calm.SUSPENDED
 
 
 def _of_conditions(fleet: ObjectKey, conditions: tuple[Condition, ...]) -> Iterator[Blocker]:
@@ -107,7 +111,7 @@ def _of_conditions(fleet: ObjectKey, conditions: tuple[Condition, ...]) -> Itera
                 subject=f"fleet {fleet.name}",
                 reason=condition.reason,
                 message=condition.message,
-                advice=_advice((ADVICE.get(condition.reason), ADVICE.get(condition.type)), fleet),
+                advice=_advice((ADVICE.get(condition.type), ADVICE.get(condition.reason)), fleet),
             )
 
 

@@ -92,9 +92,16 @@ def state(phase: str, reason: str = "", **more: str) -> Json:
 
 def test_what_blocks_names_pod_container_and_advice() -> None:
     stuck = state("Broken", "CrashLoopBackOff", pod="p", container="ray-head", message="exit code 1: no such model")
-    (blocker,) = rollout_step(fleet(states=(stuck, state("Ready"), state("Scheduling", "NotScheduledYet")))).blockers
+    calm = (state("Ready"), state("Scheduling", "NotScheduledYet"), state("Terminating", "Deleted"))
+    (blocker,) = rollout_step(fleet(states=(stuck, *calm))).blockers
     assert str(blocker) == "pod p, container ray-head: CrashLoopBackOff: exit code 1: no such model"
     assert blocker.advice == "`rayfleet logs pod/p -c ray-head --previous -n team` shows its last words."
+
+
+def test_a_rollback_is_not_advised_to_be_undone() -> None:
+    stated = condition("RolledBack", "True", "ProgressDeadlineExceeded", "back to 1")
+    (blocker,) = rollout_step(fleet(conditions=(stated,))).blockers
+    assert "rollout history" in blocker.advice
 
 
 @pytest.mark.parametrize("phase", ["Broken", "Failed"])
