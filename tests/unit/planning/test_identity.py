@@ -114,6 +114,7 @@ def serving_fleet(**fields: Any) -> Fleet:
         ({"args": [], "env": {}, "nodes": 1}, True),
         ({"resources": {"cpu": 2, "memory": "1Gi"}}, False),
         ({"args": ["--x"]}, False),
+        ({"restartedAt": "2026-01-01T00:00:00Z"}, False),
     ],
 )
 def test_the_short_form_is_known_by_its_meaning_too(fields: Json, is_same: bool) -> None:
