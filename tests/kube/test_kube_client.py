@@ -150,6 +150,17 @@ async def test_apply_creates_then_configures_then_rests(client: KubeClient, name
     assert (await apply_object(client, {**manifest, "data": {"a": "2"}}))[0] is Applied.CONFIGURED
 
 
+async def test_an_object_that_apply_did_not_make_keeps_what_it_has_and_that_is_said(
+    client: KubeClient, namespace: str
+) -> None:
+    manifest = config_map(namespace, "one")
+    await client.create(CONFIG_MAPS, {**manifest, "data": {"a": "1", "b": "2"}})
+    applied, stored = await apply_object(client, {**manifest, "data": {"a": "1"}})
+    assert (applied, stored["data"]) == (Applied.TAKEN_UP, {"a": "1", "b": "2"})
+    assert (await apply_object(client, {**manifest, "data": {"a": "1"}}))[0] is Applied.UNCHANGED
+    assert (await apply_object(client, {**manifest, "data": {"a": "2"}}))[0] is Applied.CONFIGURED
+
+
 async def test_a_reflector_shows_what_the_server_has(client: KubeClient, namespace: str) -> None:
     await client.create(CONFIG_MAPS, config_map(namespace, "before", team="a"))
     reflector = Reflector(client, CONFIG_MAPS, namespace, label_selector="team")

@@ -16,7 +16,8 @@ from rayfleet.model import resources
 from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ResourceType
-from rayfleet.objects.meta import key_of, namespace_of, version_of
+from rayfleet.objects.labels import LAST_APPLIED_ANNOTATION
+from rayfleet.objects.meta import annotation, key_of, namespace_of, version_of
 from rayfleet.objects.parts import copied, mapping, part
 
 _KNOWN: Mapping[tuple[str, str], ResourceType] = {
@@ -34,6 +35,7 @@ class Applied(StrEnum):
 
     CREATED = "created"
     CONFIGURED = "configured"
+    TAKEN_UP = "configured; it was not made by apply, so what is not in the manifest stays"
     UNCHANGED = "unchanged"
 
 
@@ -105,7 +107,10 @@ async def _applied(
     stored = await client.patch(resource, key, patch, dry_run=is_dry)
     # A dry run gives no new version.
     is_same = version_of(stored) == version_of(live) and (not is_dry or _content(stored) == _content(live))
-    return (Applied.UNCHANGED if is_same else Applied.CONFIGURED), stored
+    if is_same:
+        return Applied.UNCHANGED, stored
+    is_first = bool(annotation(now, LAST_APPLIED_ANNOTATION)) and not annotation(live, LAST_APPLIED_ANNOTATION)
+    return (Applied.TAKEN_UP if is_first else Applied.CONFIGURED), stored
 
 
 def _content(raw: ReadOnlyJson) -> Json:
