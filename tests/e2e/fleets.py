@@ -18,6 +18,7 @@ MANIFEST = Path(__file__).parents[2] / "examples" / "01-quickstart" / "fleet.yam
 FLEET = "rcf/smollm2"
 HEADS = "ray.io/node-type=head"
 CLUSTER = "ray.io/cluster"
+LOOK_SECONDS = 1.0  # a look is a kubectl or three: as much work as a replica that starts
 
 
 @contextlib.contextmanager
@@ -32,7 +33,12 @@ def serving_fleet(state_home: Path, name: str, **spec: Any) -> Iterator[Machine]
     done = machine.rayfleet("up", "--detach", "-f", str(path), "--gateway-port", "0", limit=300)
     assert done.returncode == 0, done.stderr
     try:
-        wait_until(lambda: ready_replicas(machine) == manifest["spec"]["replicas"], "every replica is ready", 120)
+        wait_until(
+            lambda: ready_replicas(machine) == manifest["spec"]["replicas"],
+            "every replica is ready",
+            120,
+            every=LOOK_SECONDS,
+        )
         yield machine
     finally:
         machine.rayfleet("down")

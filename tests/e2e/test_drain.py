@@ -11,13 +11,22 @@ from collections.abc import Iterator
 
 import pytest
 from tests.e2e.clients import asking, streaming
-from tests.e2e.fleets import FLEET, head_pods, ready_endpoints, ready_replicas, serving_fleet, told, worker_of
+from tests.e2e.fleets import (
+    FLEET,
+    LOOK_SECONDS,
+    head_pods,
+    ready_endpoints,
+    ready_replicas,
+    serving_fleet,
+    told,
+    worker_of,
+)
 
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
 
 STREAMS = 20
-TOKENS = 60  # of a stream: twenty at once on two idle cores take a quarter of a minute
+TOKENS = 40  # of a stream: twenty at once on two idle cores take some ten seconds
 SHORT_REQUESTS = int(os.environ.get("RAYFLEET_SHORT_REQUESTS", "60"))
 CLIENTS = 2 if SHORT_REQUESTS < 1000 else 8
 ROLLOUTS = {
@@ -41,11 +50,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def test_a_scale_down_breaks_no_stream(fleet: Machine) -> None:
     with told(fleet), streaming(fleet, STREAMS, TOKENS) as streams:
         fleet.kubectl("scale", FLEET, "--replicas=1")
-        wait_until(lambda: len(head_pods(fleet)) == 1, "one replica is to go", 60)
-        wait_until(lambda: len(ready_endpoints(fleet)) == 1, "one endpoint", 60)
+        wait_until(lambda: len(head_pods(fleet)) == 1, "one replica is to go", 60, every=LOOK_SECONDS)
+        wait_until(lambda: len(ready_endpoints(fleet)) == 1, "one endpoint", 60, every=LOOK_SECONDS)
     assert streams.broken == []
     fleet.kubectl("scale", FLEET, "--replicas=2")
-    wait_until(lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2, "two replicas again", 120)
+    wait_until(
+        lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2,
+        "two replicas again",
+        120,
+        every=LOOK_SECONDS,
+    )
 
 
 @pytest.mark.parametrize("rollout", ROLLOUTS)
@@ -65,11 +79,19 @@ def test_an_evicted_worker_breaks_no_stream_and_fails_no_request(fleet: Machine)
         fleet.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
         gone = worker["metadata"]["uid"]
         wait_until(
-            lambda: gone not in {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}, "it goes", LIMIT_SECONDS
+            lambda: gone not in {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]},
+            "it goes",
+            LIMIT_SECONDS,
+            every=LOOK_SECONDS,
         )
     assert streams.broken == []
     assert client.failures == []
-    wait_until(lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2, "two replicas again", 180)
+    wait_until(
+        lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2,
+        "two replicas again",
+        180,
+        every=LOOK_SECONDS,
+    )
 
 
 def _roll(fleet: Machine, *command: str) -> None:
@@ -84,7 +106,7 @@ def _roll(fleet: Machine, *command: str) -> None:
     with told(fleet), asking(fleet, CLIENTS) as client:
         with streaming(fleet, STREAMS, TOKENS) as streams:
             fleet.kubectl(*command)
-            wait_until(is_rolled, "both replicas are of the new template", LIMIT_SECONDS)
+            wait_until(is_rolled, "both replicas are of the new template", LIMIT_SECONDS, every=LOOK_SECONDS)
         # There are three rollouts.
         wait_until(lambda: client.answers >= SHORT_REQUESTS / 3 or client.failures, "enough questions", LIMIT_SECONDS)
     assert streams.broken == []

@@ -22,6 +22,7 @@ from tests.e2e.clients import asking
 from tests.e2e.fleets import (
     CLUSTER,
     HEADS,
+    LOOK_SECONDS,
     asked,
     head_pods,
     processes_of,
@@ -111,7 +112,7 @@ def test_whatever_dies_the_replica_serves_again_and_the_other_serves_on(fleet: M
             began = time.monotonic()
             noticed = partial(_is_unready, str(head["status"]["podIP"]))
             wait_until(noticed, f"{what}: it is noticed", NOTICED_SECONDS)
-            wait_until(lambda: _is_whole(fleet), f"{what}: the replica serves again", BACK_SECONDS)
+            wait_until(lambda: _is_whole(fleet), f"{what}: the replica serves again", BACK_SECONDS, every=LOOK_SECONDS)
             print(f"{what}; whole after {time.monotonic() - began:.1f} s")  # noqa: T201 - shown when a round fails
     assert max(most) <= REPLICAS, f"RAYFLEET_SEED={SEED}: more Ray clusters at once than replicas"
     assert client.answers > ROUNDS
