@@ -60,7 +60,7 @@ ROOMS_OF_OBJECTS = frozenset(
 )
 KEY_READS = {
     "rayfleet.cli": 27,
-    "rayfleet.controllers": 1,
+    "rayfleet.controllers": 2,
     "rayfleet.kube": 67,
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,

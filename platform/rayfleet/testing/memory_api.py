@@ -162,10 +162,10 @@ class MemoryServer:
         return old if new == old else self._store(key, new, "MODIFIED")
 
     def _deleted(self, target: _Target, options: ReadOnlyJson) -> Json:
-        raw, wanted = self._get(target), part(options, "preconditions")
-        if wanted.get("uid", uid_of(raw)) != uid_of(raw):
+        raw, conditions = self._get(target), part(options, "preconditions")
+        if conditions.get("uid", uid_of(raw)) != uid_of(raw):
             raise _refusal(409, "Conflict")
-        if wanted.get("resourceVersion", version_of(raw)) != version_of(raw):
+        if conditions.get("resourceVersion", version_of(raw)) != version_of(raw):
             raise _refusal(409, "Conflict")
         key = (target.kind, target.namespace, target.name)
         if options.get("propagationPolicy") != "Foreground" and not finalizers_of(raw):

@@ -41,7 +41,7 @@ def test_a_round_in_which_nobody_writes_is_quiet() -> None:
 
 
 def test_what_does_not_settle_is_said() -> None:
-    assert "looks again in 599s: Progressing 0/1" in replayed("break image a\ncreate replicas=1\nrounds 4\n", "x.txt")
+    assert "looks again in 7s: Progressing 0/1" in replayed("break image a\ncreate replicas=1\nrounds 4\n", "x.txt")
 
 
 @pytest.mark.parametrize(
