@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 @click.command("lint")
 @FILES
 @click.option("-n", "--namespace", default="default", show_default=True, help="Of objects that name none.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the findings.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the findings.",
+)
 @click.option("--strict", is_flag=True, help="Fail on warnings too.")
 @run
 async def lint_command(files: tuple[str, ...], namespace: str, output: str, strict: bool) -> int:
