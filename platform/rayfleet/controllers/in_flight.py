@@ -7,7 +7,8 @@ anew, and waits a little longer. Nothing here is believed for longer than a drai
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -61,7 +62,7 @@ class InFlightLooks:
 
     def __post_init__(self) -> None:
         """Hear of pods from the first list on."""
-        self.pods.subscribe(self._hear)
+        self.pods.subscribe(self.hear)
 
     def looks(self) -> Mapping[str, InFlight]:
         """Return what was said last, by the UID of the Ray cluster."""
@@ -69,10 +70,8 @@ class InFlightLooks:
 
     async def run(self, wake: Callable[[ReadOnlyJson], None]) -> None:
         """Ask until cancelled; ``wake`` gets the head that may go on."""
-        timeout = aiohttp.ClientTimeout(total=self.settings.patience.total_seconds())
-        connector = aiohttp.TCPConnector(limit=self.settings.connections)
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-            ask = self.ask or _asking(session)
+        async with AsyncExitStack() as stack:
+            ask: Ask = self.ask or await stack.enter_async_context(asking(self.settings))
             while True:
                 self._changed.clear()
                 if not self._heads:
@@ -80,7 +79,8 @@ class InFlightLooks:
                 await asyncio.gather(*(self._look(head, ask, wake) for head in list(self._heads.values())))
                 await asyncio.sleep(self.settings.every.total_seconds())
 
-    def _hear(self, old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
+    def hear(self, old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> None:
+        """Note who is drained from now on, or no more."""
         if new is not None and is_head(new) and annotation(new, DRAINING_ANNOTATION) and not is_terminating(new):
             self._heads[uid_of(new)] = new
             self._changed.set()
@@ -102,6 +102,24 @@ class InFlightLooks:
             wake(head)
 
 
+@asynccontextmanager
+async def asking(settings: DrainSettings) -> AsyncIterator[Ask]:
+    """Ask over HTTP for the length of the block, with few connections and a limit to each answer."""
+    timeout = aiohttp.ClientTimeout(total=settings.patience.total_seconds())
+    connector = aiohttp.TCPConnector(limit=settings.connections)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+
+        async def ask(address: str, port: int) -> int | None:
+            host = f"[{address}]" if ":" in address else address
+            try:
+                async with session.get(f"http://{host}:{port}{_PATH}", allow_redirects=False) as response:
+                    return in_flight_in(response.status, await response.content.read(_ANSWER_BYTES))
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                return None
+
+        yield ask
+
+
 def look_after(before: InFlight, requests: int | None, *, is_settled: bool) -> InFlight:
     """Return what is known after one more look; no answer (None) keeps the last count. Pure.
 
@@ -116,19 +134,6 @@ def look_after(before: InFlight, requests: int | None, *, is_settled: bool) -> I
 def _is_settled(head: ReadOnlyJson, now: datetime) -> bool:
     since = decode_time(annotation(head, DRAINING_ANNOTATION))
     return since is not None and now >= since + SETTLING
-
-
-def _asking(session: aiohttp.ClientSession) -> Ask:
-    async def ask(address: str, port: int) -> int | None:
-        host = f"[{address}]" if ":" in address else address
-        try:
-            async with session.get(f"http://{host}:{port}{_PATH}", allow_redirects=False) as response:
-                body = await response.content.read(_ANSWER_BYTES)
-                return in_flight_in(response.status, body)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
-
-    return ask
 
 
 def in_flight_in(status: int, body: bytes) -> int | None:

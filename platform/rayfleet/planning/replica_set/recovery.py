@@ -25,6 +25,9 @@ from rayfleet.planning.replica_set.forming import stuck_since
 from rayfleet.planning.replica_set.lives import Loss, first_death, is_proved, loss_since, youngest_start
 from rayfleet.planning.replica_set.replicas import Replica
 
+NOT_READY = "NotReady"
+"""The reason of one that lost nothing; what is wrong with it, its pods tell."""
+
 
 class Patience(Enum):
     """How long a broken replica has to come back by itself."""
@@ -51,7 +54,7 @@ _RULES: Mapping[tuple[bool, Loss], Rule] = {
     (True, Loss.HEAD_POD): Rule(reason="HeadReplaced", words="the head was replaced", patience=Patience.GRACE),
     (True, Loss.EVERYTHING): Rule(reason="AllLost", words="all of it restarted", patience=Patience.GRACE),
     # All its pods live on: the engine hangs, or a node is cut off. What is not back soon is not coming back.
-    (False, Loss.NOTHING): Rule(reason="NotReady", words="it is not ready", patience=Patience.GRACE),
+    (False, Loss.NOTHING): Rule(reason=NOT_READY, words="it is not ready", patience=Patience.GRACE),
     # KubeRay or the kubelet brings the worker back, and some engines take it in again (llama.cpp).
     (False, Loss.WORKERS): Rule(reason="WorkerLost", words="a worker was lost", patience=Patience.GRACE),
     # The kubelet starts the head again where it stands; the workers' raylets lose their GCS, restart and join it.

@@ -30,7 +30,7 @@ from rayfleet.planning.replica.summary import write_may_wait
 from rayfleet.planning.replica_set.books import Books
 from rayfleet.planning.replica_set.lives import Loss, loss_since
 from rayfleet.planning.replica_set.places import highest_number
-from rayfleet.planning.replica_set.recovery import Verdict, counted_rebuilds, is_resumed
+from rayfleet.planning.replica_set.recovery import NOT_READY, Verdict, counted_rebuilds, is_resumed
 from rayfleet.planning.replica_set.replicas import Replica
 from rayfleet.planning.writes import Delete, Event, WriteFailure
 
@@ -168,7 +168,8 @@ def _as_said(state: ReplicaState, replica: Replica, phase: ReplicaPhase, verdict
     if before is not None and phase is ReplicaPhase.FAILED:
         return replace(before, incarnation=state.incarnation, stages=state.stages)
     since = before.since if before is not None else verdict.since
-    if phase is ReplicaPhase.BROKEN and verdict.reason != FORMING_TIMED_OUT and is_trouble(state.reason):
+    pods_tell = verdict.reason == NOT_READY or (verdict.reason != FORMING_TIMED_OUT and is_trouble(state.reason))
+    if phase is ReplicaPhase.BROKEN and pods_tell:
         return replace(state, phase=phase, since=since)
     return replace(state, phase=phase, reason=verdict.reason, message=verdict.message, since=since)
 
