@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
 
 from rayfleet.controllers.replica_set import replica_set_part
 from rayfleet.controllers.run import controller_reflectors
@@ -12,10 +14,17 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, REPLICA_SETS
-from rayfleet.objects.owners import controller_uid
+from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.model.propagation import Propagation
+from rayfleet.model.resources import EVENTS, FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.labels import DRAINING_ANNOTATION, FLEET_LABEL, INDEX_LABEL
+from rayfleet.objects.meta import annotation, is_terminating, key_of, label, name_of, uid_of
+from rayfleet.objects.owners import controller_reference, controller_uid
 from rayfleet.reconciling.assembly import Shared, assembled
+from rayfleet.testing.fleet_world import fleet_manifest
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
+from rayfleet.testing.ray_pods import head_pod
+from rayfleet.testing.stand_ins import put_pod_status
 from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 30.0
@@ -35,7 +44,7 @@ def template(accelerators: int = 0) -> Json:
     }
 
 
-def replica_set(namespace: str, replicas: int, accelerators: int = 0) -> Json:
+def replica_set(namespace: str, replicas: int, accelerators: int = 0, **spec: object) -> Json:
     return {
         "apiVersion": REPLICA_SETS.api_version,
         "kind": REPLICA_SETS.kind,
@@ -44,6 +53,7 @@ def replica_set(namespace: str, replicas: int, accelerators: int = 0) -> Json:
             "replicas": replicas,
             "selector": {"matchLabels": {"app": "model"}},
             "template": template(accelerators),
+            **spec,
         },
     }
 
@@ -60,7 +70,8 @@ class World:
         shared = Shared(client=client, reflectors=reflectors, recorder=EventRecorder(client, "tester"))
         part = replica_set_part(reflectors, client)
         [self.controller] = assembled([part], shared)
-        self.work = (reflectors.run, shared.recorder.run, self.controller.run, self.simulator.run)
+        self.beside = part.beside
+        self.work = (reflectors.run, shared.recorder.run, self.controller.run, self.simulator.run, self._ask_sidecars)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
@@ -72,8 +83,15 @@ class World:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _ask_sidecars(self) -> None:
+        assert self.beside is not None
+        await self.beside(self.controller.queue.add)
+
     async def ray_clusters(self) -> list[Json]:
         return list((await self.client.list(RAY_CLUSTERS, self.namespace)).items)
+
+    async def reasons(self) -> set[str]:
+        return {each["reason"] for each in (await self.client.list(EVENTS, self.namespace)).items}
 
     async def status(self) -> Json:
         found = await self.client.get(REPLICA_SETS, self.key.name, self.namespace)
@@ -160,8 +178,125 @@ async def test_a_terminating_cluster_with_accelerators_keeps_its_place(world: Wo
     await world.until_counts(replicas=1, readyReplicas=1, terminatingReplicas=0)
 
 
+async def test_a_broken_one_is_rebuilt_under_another_name_in_its_place(world: World) -> None:
+    recovery = {"graceSeconds": 1}
+    await world.client.create(REPLICA_SETS, replica_set(world.namespace, 1, accelerators=1, recovery=recovery))
+    await world.until_counts(readyReplicas=1)
+    [first] = await world.ray_clusters()
+    world.simulator.may_finish = lambda _name: False
+    world.simulator.is_ready = lambda name: name != name_of(first)
+    world.simulator.poke()
+    await world.until_counts(replicas=0, terminatingReplicas=1)
+    assert [name_of(each) for each in await world.ray_clusters()] == [name_of(first)]  # never two sets
+    world.simulator.may_finish = is_always
+    world.simulator.poke()
+    await world.until_counts(replicas=1, readyReplicas=1, terminatingReplicas=0)
+    [second] = await world.ray_clusters()
+    assert name_of(second) != name_of(first)
+    assert [label(each, INDEX_LABEL) for each in (first, second)] == ["0", "0"]
+    assert [each["name"] for each in (await world.status())["rebuilds"]] == [name_of(first)]
+    await until(world.reasons, "the event of a rebuild", LIMIT_SECONDS, holds=lambda reasons: "Rebuilding" in reasons)
+
+
+async def test_one_deleted_by_hand_in_the_background_gets_a_successor_of_another_name(world: World) -> None:
+    await world.client.create(REPLICA_SETS, replica_set(world.namespace, 2))
+    await world.until_counts(readyReplicas=2)
+    names = set(map(name_of, await world.ray_clusters()))
+    victim = (await world.ray_clusters())[0]
+    await world.client.delete(RAY_CLUSTERS, key_of(victim), uid=uid_of(victim), propagation=Propagation.BACKGROUND)
+
+    def is_replaced(clusters: list[Json]) -> bool:
+        return len(clusters) == 2 and name_of(victim) not in map(name_of, clusters)
+
+    clusters = await until(world.ray_clusters, "a successor", LIMIT_SECONDS, holds=is_replaced)
+    assert len(names | set(map(name_of, clusters))) == 3
+
+
+ADDRESS = "127.83.0.1"
+"""Of a head pod that runs nowhere; its sidecar's port is free there."""
+
+
+class Head:
+    """The head pod of the one Ray cluster, and its sidecar."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.requests = 2
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Head"]:
+        app = web.Application()
+        app.router.add_get("/inflight", self._answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, ADDRESS, SIDECAR_PORT).start()
+        try:
+            await self._make()
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def pod(self) -> Json:
+        [pod] = (await self.world.client.list(PODS, self.world.namespace)).items
+        return pod
+
+    async def is_out(self) -> bool:
+        pod = await self.pod()
+        assert bool(annotation(pod, DRAINING_ANNOTATION)) is not bool(label(pod, FLEET_LABEL))
+        return not label(pod, FLEET_LABEL)
+
+    async def _answer(self, _request: web.Request) -> web.Response:
+        return web.json_response({"in_flight": self.requests})
+
+    async def _make(self) -> None:
+        [cluster] = await self.world.ray_clusters()
+        made = head_pod(name_of(cluster), since=datetime.now(UTC))
+        owner = controller_reference(RAY_CLUSTERS, name_of(cluster), uid_of(cluster))
+        meta = {"namespace": self.world.namespace, "ownerReferences": [owner], "uid": None}
+        meta = {name: value for name, value in {**made["metadata"], **meta}.items() if value is not None}
+        spec = {**made["spec"], "nodeName": "", "automountServiceAccountToken": False}
+        pod = await self.world.client.create(PODS, {**made, "metadata": meta, "spec": spec})
+        await put_pod_status(self.world.client, pod, address=ADDRESS)
+
+
+def drained(namespace: str) -> Json:
+    """Return a replica set of one whose head pods are in a fleet's Service."""
+    manifest = replica_set(namespace, 1)
+    manifest["spec"]["template"]["spec"]["headGroupSpec"]["template"] |= {
+        "metadata": {"labels": {FLEET_LABEL: "fleet"}}
+    }
+    return manifest
+
+
+async def test_one_to_go_leaves_its_service_and_waits_for_its_requests(world: World) -> None:
+    await world.client.create(REPLICA_SETS, drained(world.namespace))
+    await world.until_counts(readyReplicas=1)
+    async with Head(world).running() as head:
+        await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})
+        await until(head.is_out, "the head out of its Service", LIMIT_SECONDS)
+        await world.until_counts(replicas=1, readyReplicas=1, availableReplicas=0)
+        assert [is_terminating(each) for each in await world.ray_clusters()] == [False]
+        head.requests = 0
+        await until(world.ray_clusters, "no Ray cluster", LIMIT_SECONDS, holds=lambda clusters: clusters == [])
+
+
+async def test_one_to_go_that_may_stay_after_all_comes_back(world: World) -> None:
+    await world.client.create(REPLICA_SETS, drained(world.namespace))
+    await world.until_counts(readyReplicas=1)
+    async with Head(world).running() as head:
+        await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 0}})
+        await until(head.is_out, "the head out of its Service", LIMIT_SECONDS)
+        await world.client.patch(REPLICA_SETS, world.key, {"spec": {"replicas": 1}})
+        await world.until_counts(replicas=1, readyReplicas=1, availableReplicas=1)
+        assert not await head.is_out()
+        assert label(await head.pod(), FLEET_LABEL) == "fleet"
+
+
 async def test_another_ones_object_is_never_counted_nor_deleted(world: World) -> None:
-    meta = {"name": "stranger", "namespace": world.namespace, "labels": {"app": "model"}}
+    fleet = await world.client.create(FLEETS, fleet_manifest(world.namespace, "other"))
+    owner = controller_reference(FLEETS, "other", uid_of(fleet))
+    labels = {"app": "model"}
+    meta = {"name": "stranger", "namespace": world.namespace, "labels": labels, "ownerReferences": [owner]}
     stranger = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": meta, "spec": template()["spec"]}
     await world.client.create(RAY_CLUSTERS, stranger)
     await world.client.create(REPLICA_SETS, replica_set(world.namespace, 1))

@@ -71,7 +71,7 @@ class InFlightLooks:
     async def run(self, wake: Callable[[ReadOnlyJson], None]) -> None:
         """Ask until cancelled; ``wake`` gets the head that may go on."""
         async with AsyncExitStack() as stack:
-            ask: Ask = self.ask or await stack.enter_async_context(asking(self.settings))
+            ask = self.ask if self.ask is not None else await stack.enter_async_context(asking(self.settings))
             while True:
                 self._changed.clear()
                 if not self._heads:
