@@ -12,6 +12,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.conditions import is_true
 from rayfleet.objects.containers import ContainerLife, container_lives
 from rayfleet.objects.labels import (
+    FLEET_LABEL,
     GROUP_LABEL,
     HEAD_NODE_TYPE,
     NODE_TYPE_LABEL,
@@ -184,8 +185,9 @@ class RayPod:
         """Return it with that status; on its node, unless the status says that none is chosen."""
         stated = {"status": dict(status)}
         node_type = HEAD_NODE_TYPE if self.group == "headgroup" else WORKER_NODE_TYPE
-        labels = {RAY_CLUSTER_LABEL: self.ray_cluster, NODE_TYPE_LABEL: node_type, GROUP_LABEL: self.group}
-        inits = [life.name for life in _lives(init_container_statuses(stated))]
+        of_kuberay = {RAY_CLUSTER_LABEL: self.ray_cluster, NODE_TYPE_LABEL: node_type, GROUP_LABEL: self.group}
+        labels = {**of_kuberay, FLEET_LABEL: "fleet"}
+        inits = _names(init_container_statuses(stated))
         spec: Json = {
             "containers": [{"name": name, "image": IMAGE} for name in self.containers],
             "initContainers": [{"name": name, "image": IMAGE} for name in inits],

@@ -161,8 +161,8 @@ def _verdict(replica: Replica, replica_set: ReplicaSet, broken: Break, now: date
     """Return what becomes of a broken replica: it has time, waits for its turn, is given up, or has failed."""
     recovery, rule, words = replica_set.spec.recovery, broken.rule, _words(replica, broken)
     verdict = Verdict(phase=ReplicaPhase.BROKEN, reason=rule.reason, message=words, since=broken.since)
-    if not recovery.enabled:
-        return verdict
+    if not recovery.enabled or any(rebuild.name == replica.name for rebuild in replica_set.status.rebuilds):
+        return verdict  # of one that is given up already, nothing more is to be decided
     if replica.phase_before is ReplicaPhase.FAILED and not is_resumed(replica_set):
         return replace(verdict, phase=ReplicaPhase.FAILED, message=_kept(verdict.message, recovery))
     patience_ends = broken.since + _duration(rule.patience, recovery)

@@ -24,7 +24,7 @@ from rayfleet.objects.labels import RESUME_ANNOTATION
 from rayfleet.objects.pods import incarnation_text, is_ready
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.observed import ObservedReplicaSet
-from rayfleet.planning.replica.obstacles import is_trouble
+from rayfleet.planning.replica.obstacles import Calm, is_trouble
 from rayfleet.planning.replica.state import replica_state
 from rayfleet.planning.replica.summary import write_may_wait
 from rayfleet.planning.replica_set.books import Books
@@ -150,9 +150,9 @@ def _with_recovery(state: ReplicaState, replica: Replica, standing: Standing) ->
         return replace(state, reason=NODE_LOST, message="its pods hang on nodes that are gone: it keeps no place")
     if verdict is not None and verdict.phase is ReplicaPhase.FAILED:
         return _as_said(state, replica, ReplicaPhase.FAILED, verdict)
-    if replica.uid in standing.draining and replica.cluster.is_ready:
-        return _draining(state, replica, standing.now)
-    if verdict is None:
+    if replica.cluster.is_ready:
+        state = _in_service(state, replica, standing)
+    if verdict is None or state.phase is ReplicaPhase.DRAINING:
         return state
     if replica.cluster.is_ready:
         return replace(state, reason=verdict.reason, message=verdict.message)
@@ -171,13 +171,17 @@ def _as_said(state: ReplicaState, replica: Replica, phase: ReplicaPhase, verdict
     pods_tell = verdict.reason == NOT_READY or (verdict.reason != FORMING_TIMED_OUT and is_trouble(state.reason))
     if phase is ReplicaPhase.BROKEN and pods_tell:
         return replace(state, phase=phase, since=since)
-    return replace(state, phase=phase, reason=verdict.reason, message=verdict.message, since=since)
+    as_ruled = replace(state, reason=verdict.reason, message=verdict.message, pod="", container="")
+    return replace(as_ruled, phase=phase, since=since)
 
 
-def _draining(state: ReplicaState, replica: Replica, now: datetime) -> ReplicaState:
-    before = replica.before if replica.phase_before is ReplicaPhase.DRAINING else None
-    since = before.since if before is not None else now
-    return replace(state, phase=ReplicaPhase.DRAINING, since=since)
+def _in_service(state: ReplicaState, replica: Replica, standing: Standing) -> ReplicaState:
+    """Return the state of a ready one as it is when the plan is carried out: in its Service, or out of it."""
+    phase = ReplicaPhase.DRAINING if replica.uid in standing.draining else ReplicaPhase.READY
+    if state.phase is phase:
+        return state
+    since = replica.before.since if replica.before is not None and replica.phase_before is phase else standing.now
+    return replace(state, phase=phase, reason=Calm.DRAINING if phase is ReplicaPhase.DRAINING else "", since=since)
 
 
 def _noted_life(replica: Replica, verdict: Verdict | None) -> str:

@@ -5,12 +5,15 @@
 ``set FIELD=VALUE ...``      the user applies the manifest with other fields; ``FIELD=`` takes one away
 ``image NAME``               short for ``set image=NAME``; so ``replicas N``, ``model NAME``
 ``pause``, ``resume``        short for ``set paused=true`` and ``set paused=``
+``resume recovery WORD``     the user gives Failed Ray clusters another budget
 ``undo N``                   the user asks for revision N by annotation (0: the one before)
 ``delete fleet``             the user asks for the fleet's deletion
 ``break image NAME``         Ray clusters of this image get ready no more (``mend image NAME``: they do again)
 ``kill head of N``           the Nth oldest Ray cluster loses its head; KubeRay replaces it at the end of the round
 ``kill worker of N``         likewise one worker
 ``pods of N are HOW``        its pods have a status of ``testing.kubelet.SITUATIONS``; ``head of N is HOW``, ``worker``
+``evict worker of N``        its workers are asked to go; ``restore worker of N``: they went, and others run
+``requests of N are K``      its sidecar counts K requests in flight
 ``lose head of N``           it loses its head until ``restore head of N``
 ``hold terminating``         the pods of terminating Ray clusters stay until ``release terminating``
 ``quota KIND N``             of a kind there may be N objects; ``quota KIND none`` ends that
@@ -24,6 +27,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from rayfleet.model.resources import HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.objects.labels import RESUME_ANNOTATION, ROLLBACK_ANNOTATION
 from rayfleet.testing.kubelet import SITUATIONS
 from rayfleet.testing.stored_objects import Refused, Stale
 from rayfleet.testing.transcripts.manifest import FieldError
@@ -76,7 +80,9 @@ def _kuberay(words: list[str], stage: Stage) -> list[str] | None:
             stage.holds_terminating = verb == "hold"
         case ["pods" | "head" | "worker" as pods, "of", number, "is" | "are", situation] if situation in SITUATIONS:
             stage.show_pods(_ray_cluster(stage, number), pods, situation)
-        case ["kill" | "lose" | "restore" as verb, "head" | "worker" as pod, "of", number]:
+        case ["requests", "of", number, "are", requests]:
+            stage.count_requests(_ray_cluster(stage, number), _number(requests))
+        case ["kill" | "lose" | "restore" | "evict" as verb, "head" | "worker" as pod, "of", number]:
             return _changed(stage, f"{verb} {pod}", _ray_cluster(stage, number))
         case _:
             return None
@@ -104,8 +110,10 @@ def _others(words: list[str], stage: Stage) -> list[str] | None:
     match words:
         case ["delete", "fleet"] if stage.is_created:
             stage.delete_fleet()
+        case ["resume", "recovery", word] if stage.is_created:
+            stage.annotate(RESUME_ANNOTATION, word)
         case ["undo", number] if stage.is_created:
-            stage.ask_for_revision(_number(number))
+            stage.annotate(ROLLBACK_ANNOTATION, str(_number(number)))
         case ["foreign", kind, name]:
             stage.foreign_object(_resource(kind), name)
         case ["remove", kind, name]:
@@ -124,6 +132,8 @@ def _changed(stage: Stage, what: str, name: str) -> list[str]:
         "kill head": ("loses its head", stage.world.make_unready),
         "kill worker": ("loses a worker", stage.world.lose_worker),
         "lose head": ("loses its head", stage.lose_head),
+        "evict worker": ("has workers that are asked to go", stage.evict_workers),
+        "restore worker": ("has other workers", stage.replace_workers),
         "restore head": ("gets its head back", stage.lost_heads.discard),
     }
     if what not in acts:

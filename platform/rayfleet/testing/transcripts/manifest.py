@@ -8,6 +8,7 @@
 ``selector`` (``x``)        what the selector asks of the label ``app``, which the template has with the value ``x``
 ``strategy``                ``RollingUpdate`` or ``Recreate``
 ``surge``, ``unavailable``  the bounds of a rolling update
+``grace``, ``rebuilds``     seconds that a broken Ray cluster has, and how often its place is rebuilt
 ``rollback``                ``true``: a failed rollout goes back to the last healthy revision
 others                      as they are called in ``spec``: ``replicas``, ``paused``, ``minReadySeconds``,
                             ``progressDeadlineSeconds``, ``revisionHistoryLimit``, ``replacementPolicy``
@@ -51,6 +52,8 @@ class Manifest:
     surge: Value | None = None
     unavailable: Value | None = None
     rollback: Value | None = None
+    grace: Value | None = None
+    rebuilds: Value | None = None
     spec: Mapping[str, Value] = field(default_factory=dict)
 
     def changed(self, words: Sequence[str]) -> "Manifest":
@@ -77,6 +80,9 @@ class Manifest:
         strategy = {"type": self.strategy, "rollingUpdate": rolling or None, "rollbackOnFailure": self.rollback}
         if strategy := {name: value for name, value in strategy.items() if value is not None}:
             spec |= {"strategy": strategy}
+        recovery = {"graceSeconds": self.grace, "maxRebuilds": self.rebuilds}
+        if recovery := {name: value for name, value in recovery.items() if value is not None}:
+            spec |= {"recovery": recovery}
         labels = {} if self.model is None else {MODEL_LABEL: self.model}
         meta = {"name": FLEET_NAME, "labels": labels}
         return {"apiVersion": FLEETS.api_version, "kind": FLEETS.kind, "metadata": meta, "spec": spec}

@@ -10,11 +10,13 @@ from datetime import timedelta
 
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import RAY_CLUSTERS, ResourceType
-from rayfleet.objects.labels import REVISION_ANNOTATION, ROLLBACK_ANNOTATION
-from rayfleet.objects.meta import annotation, annotations_of, name_of
+from rayfleet.model.resources import PODS, RAY_CLUSTERS, ResourceType
+from rayfleet.objects.labels import REVISION_ANNOTATION
+from rayfleet.objects.meta import annotation, annotations_of, name_of, uid_of
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import containers, expected_workers, head_group
+from rayfleet.planning.observed import InFlight
+from rayfleet.planning.replica_set.drain import IDLE_LOOKS
 from rayfleet.testing.kubelet import SITUATIONS, RayPod
 from rayfleet.testing.planner_world import Pass, PlannerWorld
 from rayfleet.testing.stored_objects import with_metadata
@@ -49,11 +51,10 @@ class Stage:
         """Let the user ask for the fleet's deletion; nobody ends it here."""
         self.world.stored.mark_terminating(self.world.fleet)
 
-    def ask_for_revision(self, number: int) -> None:
-        """Let the user annotate the fleet with the revision to go back to."""
+    def annotate(self, name: str, value: str) -> None:
+        """Let the user annotate the fleet."""
         fleet = self.world.fleet
-        annotations = {**annotations_of(fleet), ROLLBACK_ANNOTATION: str(number)}
-        self.world.stored.put(with_metadata(fleet, {"annotations": annotations}))
+        self.world.stored.put(with_metadata(fleet, {"annotations": {**annotations_of(fleet), name: value}}))
 
     def foreign_object(self, resource: ResourceType, name: str) -> None:
         """Let somebody else make an object. Raises Stale, Refused."""
@@ -67,14 +68,32 @@ class Stage:
 
     def show_pods(self, name: str, pods: str, situation: str) -> None:
         """Let the head, the worker or (``pods``) all pods of a Ray cluster stand as ``kubelet`` calls it."""
+        chosen = {"head": [RayPod(name=f"{name}-head", ray_cluster=name)], "worker": self._workers(name, 2)}
+        for pod in chosen.get(pods) or [*chosen["head"], *chosen["worker"]]:
+            self.world.show_pod(name, pod, SITUATIONS[situation](self.world.now, pod.containers))
+
+    def count_requests(self, name: str, requests: int) -> None:
+        """Let the sidecar of a Ray cluster count so many requests; none: for long enough."""
+        uid = uid_of(self.world.stored.of_kind(RAY_CLUSTERS.kind)[name])
+        self.world.in_flight[uid] = InFlight(requests=requests, idle_looks=0 if requests else IDLE_LOOKS)
+
+    def evict_workers(self, name: str) -> None:
+        """Let the workers of a Ray cluster be asked to go."""
+        for pod in self._workers(name, 2):
+            self.world.stored.mark_terminating(self.world.stored.of_kind(PODS.kind)[pod.name])
+
+    def replace_workers(self, name: str) -> None:
+        """Let the workers that go be gone, and others run in their place."""
+        self.world.stored.finish_deletions(PODS.kind)
+        for pod in self._workers(name, 3):
+            self.world.show_pod(name, pod, SITUATIONS["ready"](self.world.now, pod.containers))
+
+    def _workers(self, name: str, node: int) -> list[RayPod]:
         spec = part(self.world.stored.of_kind(RAY_CLUSTERS.kind)[name], "spec")
-        workers = [
-            RayPod(name=f"{name}-worker-{n}", ray_cluster=name, group="workers", containers=("ray",), node="n2")
+        return [
+            RayPod(name=f"{name}-worker-{n}", ray_cluster=name, group="workers", containers=("ray",), node=f"n{node}")
             for n in range(1, 1 + expected_workers(spec))
         ]
-        chosen = {"head": [RayPod(name=f"{name}-head", ray_cluster=name)], "worker": workers}
-        for pod in chosen.get(pods) or [*chosen["head"], *workers]:
-            self.world.show_pod(name, pod, SITUATIONS[situation](self.world.now, pod.containers))
 
     def play(self) -> Iterator[str]:
         """Play rounds; yield what happens, line by line, and how the fleet stands then."""
