@@ -6,7 +6,7 @@ other one fails too. ``FlakyClient`` fails now and then in every way that an API
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
@@ -21,6 +21,9 @@ class Loss(StrEnum):
 
     REQUEST = "request"
     REPLY = "reply"
+
+
+WRITE_FAULTS = ("conflict", "refused", "request lost", "reply lost")
 
 
 class MortalClient(KubeClient):
@@ -51,14 +54,15 @@ class MortalClient(KubeClient):
 
 
 class FlakyClient(KubeClient):
-    """A share of all writes is refused, lost, or carried out with its reply lost.
+    """A share of all writes is refused, lost, or carried out with its reply lost: one of ``faults``, by chance.
 
     A share of all watch chunks ends the watch.
     """
 
-    def __init__(self, address: KubeAddress, *, seed: int, share: float) -> None:
+    def __init__(self, address: KubeAddress, *, seed: int, share: float, faults: Sequence[str] = WRITE_FAULTS) -> None:
         super().__init__(address)
         self.faults = 0
+        self._faults = tuple(faults)
         self._random = random.Random(seed)  # noqa: S311 - a test's dice, to be thrown again
         self._share = share
 
@@ -66,7 +70,7 @@ class FlakyClient(KubeClient):
         """Send a request, or fail."""
         if not _is_deciding(request) or not self._is_struck():
             return await super().send(request)
-        fault = self._random.choice(("conflict", "refused", "request lost", "reply lost"))
+        fault = self._random.choice(self._faults)
         if fault == "conflict":
             raise Conflict("a storm of conflicts", code=409, reason="Conflict")
         if fault == "refused":

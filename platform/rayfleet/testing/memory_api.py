@@ -22,9 +22,11 @@ from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.errors import decode_error
 from rayfleet.kube.requests import PatchForm, Request
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.objects.meta import finalizers_of, generation_of, is_terminating, labels_of, uid_of, version_of
+from rayfleet.model.propagation import Propagation
+from rayfleet.objects.meta import finalizers_of, generation_of, is_terminating, labels_of, name_of, uid_of, version_of
 from rayfleet.objects.parts import copied, part
 from rayfleet.objects.times import encode_time
+from rayfleet.testing.stored_objects import with_metadata
 from rayfleet.testing.virtual_time import virtual_now
 
 FOREGROUND = "foregroundDeletion"
@@ -129,7 +131,7 @@ class MemoryServer:
         return raw
 
     def _created(self, target: _Target, body: Json) -> Json:
-        key = (target.kind, target.namespace, body["metadata"]["name"])
+        key = (target.kind, target.namespace, name_of(body))
         if key in self.objects:
             raise _refusal(409, "AlreadyExists")
         given = {
@@ -138,50 +140,49 @@ class MemoryServer:
             "creationTimestamp": encode_time(virtual_now()),
             "namespace": target.namespace,
         }
-        new = copied({**body, "metadata": {**body["metadata"], **given}})
+        new = copied(with_metadata(body, given))
         new.pop("status", None)
         return self._store(key, new, "ADDED")
 
     def _patched(self, target: _Target, body: Any, form: str) -> Json:
         old = self._get(target)
         new = _json_patched(old, body) if form == PatchForm.JSON else _merged(old, body)
-        meta = part(new, "metadata")
-        if meta.get("uid") != uid_of(old):
+        if uid_of(new) != uid_of(old):
             raise _refusal(422, "Invalid", causes=[{"field": "metadata.uid"}])
-        if meta.get("resourceVersion") != version_of(old):
+        if version_of(new) != version_of(old):
             raise _refusal(409, "Conflict")
         if target.subresource:
             new = {**old, target.subresource: new.get(target.subresource)}
         elif "status" in old:
-            new["status"] = old["status"]
+            new |= {"status": part(old, "status")}
         is_other = part(new, "spec") != part(old, "spec")
-        new["metadata"] = {**part(new, "metadata"), "generation": generation_of(old) + is_other}
+        new = with_metadata(new, {"generation": generation_of(old) + is_other})
         key = (target.kind, target.namespace, target.name)
         if is_terminating(new) and not finalizers_of(new):
             return self._removed(key)
         return old if new == old else self._store(key, new, "MODIFIED")
 
     def _deleted(self, target: _Target, options: ReadOnlyJson) -> Json:
-        raw, conditions = self._get(target), part(options, "preconditions")
-        if conditions.get("uid", uid_of(raw)) != uid_of(raw):
-            raise _refusal(409, "Conflict")
-        if conditions.get("resourceVersion", version_of(raw)) != version_of(raw):
+        raw = self._get(target)
+        as_it_is = {"uid": uid_of(raw), "resourceVersion": version_of(raw)}
+        if not part(options, "preconditions").items() <= as_it_is.items():
             raise _refusal(409, "Conflict")
         key = (target.kind, target.namespace, target.name)
-        if options.get("propagationPolicy") != "Foreground" and not finalizers_of(raw):
+        is_foreground = options.get("propagationPolicy") == Propagation.FOREGROUND
+        if not is_foreground and not finalizers_of(raw):
             return self._removed(key)
         if is_terminating(raw):
             return raw
-        kept = [*finalizers_of(raw), *([FOREGROUND] if options.get("propagationPolicy") == "Foreground" else [])]
+        kept = [*finalizers_of(raw), *([FOREGROUND] if is_foreground else [])]
         marks = {"deletionTimestamp": encode_time(virtual_now()), "finalizers": kept}
-        return self._store(key, {**raw, "metadata": {**raw["metadata"], **marks}}, "MODIFIED")
+        return self._store(key, with_metadata(raw, marks), "MODIFIED")
 
     def _removed(self, key: tuple[str, str, str]) -> Json:
         return self._store(key, self.objects[key], "DELETED")
 
     def _store(self, key: tuple[str, str, str], new: ReadOnlyJson, change: str) -> Json:
         self.version += 1
-        stored = {**new, "metadata": {**new["metadata"], "resourceVersion": str(self.version)}}
+        stored = with_metadata(new, {"resourceVersion": str(self.version)})
         if change == "DELETED":
             del self.objects[key]
         else:
@@ -255,11 +256,13 @@ def _json_patched(old: ReadOnlyJson, steps: Any) -> Json:
     """Apply the two operations that the executor uses. Raises ApiError (422) when a test fails."""
     new = dict(old)
     for step in steps:
-        names = step["path"].strip("/").split("/")
-        if step["op"] == "test" and part(old, *names[:-1]).get(names[-1]) != step["value"]:
-            raise _refusal(422, "Invalid")
-        if step["op"] == "add":
-            new[names[0]] = step["value"]
+        match step:
+            case {"op": "test", "path": str(path), "value": value}:
+                *outer, last = path.strip("/").split("/")
+                if part(old, *outer).get(last) != value:
+                    raise _refusal(422, "Invalid")
+            case {"op": "add", "path": str(path), "value": value}:
+                new[path.strip("/")] = value
     return new
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_RESOLUTION_SECONDS = 1e-6  # what a float can tell after centuries: a timer that is due must be seen to be
 _START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -20,6 +21,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual_seconds = 0.0
         super().__init__(_Impatient(self))
+        self._clock_resolution = _RESOLUTION_SECONDS
 
     def time(self) -> float:
         """Return the seconds since the loop was made."""

@@ -155,10 +155,15 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
     fleet = view.fleet
     current = find_condition(conditions, PROGRESSING)
     name = view.new.replica_set.meta.name if view.new else fleet.meta.name
+    done = f'ReplicaSet "{name}" has successfully progressed.'
+    is_done = is_complete(view, status)
     if current is not None and current.reason == NEW_AVAILABLE and status.replicas == status.updated_replicas:
-        return conditions
-    if is_complete(view, status):
-        return _progressed(conditions, NEW_AVAILABLE, f'ReplicaSet "{name}" has successfully progressed.', now)
+        # After a restart in the middle the words may still be the last revision's.
+        return (
+            conditions if current.message == done or not is_done else _progressed(conditions, NEW_AVAILABLE, done, now)
+        )
+    if is_done:
+        return _progressed(conditions, NEW_AVAILABLE, done, now)
     if current is None:
         return _progressed(conditions, "FoundNewReplicaSet", f'Found new replica set "{name}"', now)
     if are_suspended(view.replicas.new):

@@ -1,0 +1,288 @@
+"""Whole controllers killed before and after each of their writes, blinded, stormed: the same end as without.
+
+Each workload is played once undisturbed; its outcome is the oracle. Then once for each write, which is the controllers'
+last (the request lost, or carried out and the reply lost), and once for each other trouble. Nothing may be left over,
+made twice or deleted wrongly, and the bounds of the rollout hold at every instant. In memory and in virtual time, where
+ten seconds of blindness cost nothing; the other files here have the real servers.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from functools import cache, partial
+
+import pytest
+
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import RAY_CLUSTERS, SERVICES
+from rayfleet.objects.meta import name_of
+from rayfleet.testing.faults import Loss
+from rayfleet.testing.kill_stage import (
+    NAMESPACE,
+    Controllers,
+    FlakyMemoryClient,
+    MortalMemoryClient,
+    Outcome,
+    Stage,
+    Workload,
+    lived,
+    played,
+)
+from rayfleet.testing.memory_api import MemoryAddress, MemoryClient
+from rayfleet.testing.virtual_time import run_virtually
+
+ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+IN_PLACE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+
+
+async def creates(stage: Stage) -> None:
+    await stage.create(3)
+
+
+async def grows(stage: Stage) -> None:
+    await stage.create(1)
+    await stage.change(replicas=4)
+    await stage.complete(4)
+
+
+async def shrinks(stage: Stage) -> None:
+    await stage.create(4)
+    await stage.change(replicas=1)
+    await stage.complete(1)
+
+
+async def rolls(stage: Stage, strategy: object = ROLLING) -> None:
+    await stage.create(2, strategy=strategy)
+    await stage.image("b")
+    await stage.complete(2)
+
+
+async def idles_and_wakes(stage: Stage) -> None:
+    await stage.create(2)
+    await stage.change(replicas=0)
+    await stage.complete(0)
+    await stage.change(replicas=2)
+    await stage.complete(2)
+
+
+async def is_broken_then_mended(stage: Stage) -> None:
+    await stage.create(2, strategy=ROLLING)
+    first = set(await stage.world.sizes())
+    stage.only_these_get_ready()
+    await stage.image("broken")
+    await stage.until(partial(has_replica_sets, stage, 2), "the broken revision")
+    (broken,) = set(await stage.world.sizes()) - first
+    await stage.until(partial(has_clusters, stage, 3), "a broken Ray cluster")
+    stage.all_but_these_get_ready(broken)
+    await stage.image("c")
+    await stage.complete(2)
+
+
+async def goes_back(stage: Stage) -> None:
+    await rolls(stage)
+    await stage.image("2.60.0")
+    await stage.complete(2)
+
+
+async def is_scaled_while_it_rolls(stage: Stage) -> None:
+    await stage.create(2, strategy=ROLLING)
+    stage.only_these_get_ready()
+    await stage.image("b")
+    await stage.until(partial(has_clusters, stage, 3), "the first new Ray cluster")
+    await stage.change(replicas=3)
+    await stage.until(partial(has_clusters, stage, 4), "one more")
+    stage.all_but_these_get_ready("none")
+    await stage.complete(3)
+
+
+async def is_paused(stage: Stage) -> None:
+    await stage.create(2, strategy=ROLLING)
+    await stage.change(paused=True)
+    await stage.image("b")
+    await stage.until(lambda: stage.world.shows(updatedReplicas=0), "the pause is seen")
+    await stage.change(paused=False)
+    await stage.complete(2)
+
+
+async def is_deleted(stage: Stage) -> None:
+    await stage.create(2)
+    await stage.delete()
+
+
+async def loses_its_service(stage: Stage) -> None:
+    await stage.create(1)
+    (service,) = await stage.world.objects(SERVICES)
+    await stage.client.delete(SERVICES, ObjectKey(namespace=NAMESPACE, name=name_of(service)))
+    await stage.until(lambda: stage.world.names(SERVICES), "a new Service")
+
+
+async def loses_a_ray_cluster(stage: Stage) -> None:
+    await stage.create(2)
+    gone = (await stage.world.names(RAY_CLUSTERS))[0]
+    await stage.client.delete(RAY_CLUSTERS, ObjectKey(namespace=NAMESPACE, name=gone))
+    await asyncio.sleep(1)
+    await stage.complete(2)
+
+
+async def forgets_old_revisions(stage: Stage) -> None:
+    await stage.create(1, revisionHistoryLimit=1)
+    for tag in ("b", "c"):
+        await stage.image(tag)
+        await stage.complete(1)
+    await stage.until(partial(has_replica_sets, stage, 2), "two revisions")
+
+
+async def has_replica_sets(stage: Stage, count: int) -> bool:
+    return len(await stage.world.sizes()) == count
+
+
+async def has_clusters(stage: Stage, count: int) -> bool:
+    return len(await stage.world.names(RAY_CLUSTERS)) == count
+
+
+async def recreates(stage: Stage) -> None:
+    await rolls(stage, {"type": "Recreate"})
+
+
+async def rolls_in_place(stage: Stage) -> None:
+    await rolls(stage, IN_PLACE)
+
+
+WORKLOADS: dict[Workload, int] = {
+    creates: 3,
+    grows: 4,
+    shrinks: 4,
+    rolls: 3,
+    rolls_in_place: 2,
+    recreates: 2,
+    idles_and_wakes: 2,
+    is_broken_then_mended: 3,
+    goes_back: 3,
+    is_scaled_while_it_rolls: 4,
+    is_paused: 3,
+    is_deleted: 2,
+    loses_its_service: 1,
+    loses_a_ray_cluster: 2,
+    forgets_old_revisions: 2,
+}
+"""With the most Ray clusters that each may have at once."""
+every_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.__name__)
+
+
+async def unharmed(address: MemoryAddress) -> None:
+    async with MemoryClient(address) as client:
+        await lived(client)
+
+
+@dataclass
+class Killed:
+    """Controllers that die at one write and are started again, unharmed from then on."""
+
+    survives: int
+    loss: Loss
+    has_died: bool = False
+
+    async def __call__(self, address: MemoryAddress) -> None:
+        async with MortalMemoryClient(address, writes=self.survives, loss=self.loss) as mortal:
+            await lived(mortal)
+        self.has_died = True
+        await unharmed(address)
+
+
+async def blinded(address: MemoryAddress) -> None:
+    """Run controllers whose watches tell nothing for ten seconds in every twelve."""
+
+    async def blink() -> None:
+        while True:
+            address.frozen_until[0] = asyncio.get_running_loop().time() + 10
+            await asyncio.sleep(12)
+
+    blinking = asyncio.ensure_future(blink())
+    try:
+        await unharmed(address)
+    finally:
+        blinking.cancel()
+
+
+async def made_to_list_again(address: MemoryAddress) -> None:
+    """Run controllers that lose what happens in half a second, and their place in history, every second."""
+
+    async def forget() -> None:
+        while True:
+            address.frozen_until[0] = asyncio.get_running_loop().time() + 0.5
+            await asyncio.sleep(0.5)
+            address.server.forget_history()
+            await asyncio.sleep(0.5)
+
+    forgetting = asyncio.ensure_future(forget())
+    try:
+        await unharmed(address)
+    finally:
+        forgetting.cancel()
+
+
+async def doubled(address: MemoryAddress) -> None:
+    """Run two sets of controllers at once, as when a lease is not believed."""
+    await asyncio.gather(unharmed(address), unharmed(address))
+
+
+@dataclass
+class Stormed:
+    """Controllers of whose writes a share is refused, lost, or done without a reply; their watches break and expire."""
+
+    seed: int
+    share: float
+
+    async def __call__(self, address: MemoryAddress) -> None:
+        async with FlakyMemoryClient(address, seed=self.seed, share=self.share) as client:
+            await lived(client)
+
+
+async def conflicted(address: MemoryAddress) -> None:
+    """Run controllers half of whose writes meet a conflict."""
+    async with FlakyMemoryClient(address, seed=7, share=0.5, faults=("conflict",)) as client:
+        await lived(client)
+
+
+TROUBLES: dict[str, Controllers] = {
+    "blinded": blinded,
+    "made to list again": made_to_list_again,
+    "doubled": doubled,
+    "conflicted": conflicted,
+    "stormed": Stormed(1, 0.3),
+    "stormed again": Stormed(2, 0.3),
+}
+
+
+@cache
+def undisturbed(workload: Workload) -> Outcome:
+    return run_virtually(played(workload, unharmed))
+
+
+def is_the_same(workload: Workload, outcome: Outcome, trouble: str) -> None:
+    expected = undisturbed(workload)
+    assert outcome.most_active <= WORKLOADS[workload], trouble
+    assert sorted(set(outcome.objects) ^ set(expected.objects)) == [], trouble
+    # Who does not see yet that its owner is gone may make a child for it, which goes with the rest.
+    if expected.objects:
+        assert (outcome.added, outcome.deleted) == (expected.added, expected.deleted), trouble
+    assert len(outcome.objects) == len(expected.objects), trouble
+
+
+@every_workload
+@pytest.mark.parametrize("loss", list(Loss))
+def test_a_controller_killed_at_each_of_its_writes_changes_nothing(workload: Workload, loss: Loss) -> None:
+    writes = 0
+    while True:
+        killed = Killed(writes, loss)
+        outcome = run_virtually(played(workload, killed))
+        is_the_same(workload, outcome, f"killed at write {writes}")
+        if not killed.has_died:
+            break
+        writes += 1
+    assert writes >= 5
+
+
+@every_workload
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_changes_nothing(workload: Workload, trouble: str) -> None:
+    is_the_same(workload, run_virtually(played(workload, TROUBLES[trouble])), trouble)
