@@ -33,9 +33,13 @@ _COUNT_TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSettings:
-    """``settle`` is how long words wait for others of their reason; client-go tries twelve times as well."""
+    """``settle`` is how long words wait for others of their reason, of a warning ``settle_warning``.
 
-    settle: timedelta = timedelta(seconds=1)
+    client-go tries twelve times as well.
+    """
+
+    settle: timedelta = timedelta(seconds=3)
+    settle_warning: timedelta = timedelta(milliseconds=200)
     tries: int = 12
     first_backoff: timedelta = timedelta(seconds=1)
     longest_backoff: timedelta = timedelta(seconds=30)
@@ -83,7 +87,9 @@ class EventRecorder:
             ("uid", uid_of(about)),
         )
         subject = Subject(reference=reference, type=type, reason=reason)
-        self._backlog.say(subject, message, self._seconds() + self._settings.settle.total_seconds())
+        settings = self._settings
+        wait = settings.settle if type is EventType.NORMAL else settings.settle_warning
+        self._backlog.say(subject, message, self._seconds() + wait.total_seconds())
         self._woken.set()
 
     async def run(self) -> None:

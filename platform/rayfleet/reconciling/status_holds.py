@@ -1,8 +1,9 @@
 """How long a status that may wait has waited: one write tells of all changes of a moment.
 
 A hold begins when a pass first wants another status than the stored one, and ends with the write, with a change that is
-urgent, or after ``longest``: then the newest status is written, so the last one always is. Nothing is kept but times:
-each pass decides anew what the status is.
+urgent, or after its time: then the newest status is written, so the last one always is. An object that goes on changing
+is written less and less often, up to a fourth as often; one that was quiet for a while begins anew. Nothing is kept but
+times: each pass decides anew what the status is.
 """
 
 from collections.abc import Callable
@@ -15,16 +16,18 @@ from rayfleet.planning.urgency import is_urgent
 from rayfleet.planning.writes import Action, writes_status
 
 Seconds = Callable[[], float]
+_MOST_FACTOR = 4
 _TICK_SECONDS = 0.001  # a timer may be early by its rounding; nobody is woken for less
 
 
 class StatusHolds:
-    """The holds of one controller, by key; ``longest`` 0: none waits. ``seconds`` is a monotonic clock."""
+    """The holds of one controller, by key; ``first`` is the shortest, 0: none waits. ``seconds``: a monotonic clock."""
 
-    def __init__(self, longest: timedelta, seconds: Seconds) -> None:
-        self._longest = longest.total_seconds()
+    def __init__(self, first: timedelta, seconds: Seconds) -> None:
+        self._first = first.total_seconds()
         self._seconds = seconds
         self._since: dict[ObjectKey, float] = {}
+        self._last: dict[ObjectKey, tuple[float, float]] = {}  # when a hold ended by its time, and how long it was
 
     def split(
         self, key: ObjectKey, about: ReadOnlyJson, actions: tuple[Action, ...]
@@ -35,12 +38,23 @@ class StatusHolds:
             self._since.pop(key, None)
             return actions, None
         now = self._seconds()
-        left = self._since.setdefault(key, now) + self._longest - now
+        since = self._since.setdefault(key, now)
+        hold = self._hold(key, since)
+        left = since + hold - now
         if left < _TICK_SECONDS:
             del self._since[key]
+            self._last[key] = (now, hold)
             return actions, None
         return actions[:-1], timedelta(seconds=left)
 
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
         self._since.pop(key, None)
+        self._last.pop(key, None)
+
+    def _hold(self, key: ObjectKey, since: float) -> float:
+        """Return how long a hold that began at ``since`` lasts: twice the last one when that has just ended."""
+        ended_at, hold = self._last.get(key, (since, 0.0))
+        if not hold or since - ended_at > hold:
+            return self._first
+        return min(2 * hold, _MOST_FACTOR * self._first)

@@ -11,7 +11,7 @@ from typing import Self
 
 from rayfleet.controllers.run import controller_parts, controller_reflectors
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.events import EventRecorder
+from rayfleet.kube.events import EventRecorder, EventSettings
 from rayfleet.kube.reflector import ReflectorSettings
 from rayfleet.model.conditions import Condition
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -94,7 +94,7 @@ class FleetWorld:
         """Run the controllers alone; leaving the block kills them, entering it again starts new ones."""
         patience = ReflectorSettings(longest_backoff=_LONGEST_BACKOFF)
         reflectors = controller_reflectors(self._controller_client, self.namespace, patience)
-        recorder = EventRecorder(self._controller_client, "fleet-world")
+        recorder = EventRecorder(self._controller_client, "fleet-world", EventSettings(settle=_HOLD))
         shared = Shared(
             client=self._controller_client,
             reflectors=reflectors,

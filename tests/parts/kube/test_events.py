@@ -19,7 +19,7 @@ from rayfleet.testing.waiting import until
 
 ABOUT: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "uid": "u"}}
 QUICK = EventSettings(settle=timedelta(0), first_backoff=timedelta(milliseconds=1))
-SLOW = EventSettings(settle=timedelta(hours=1))
+SLOW = EventSettings(settle=timedelta(hours=1), settle_warning=timedelta(hours=1))
 Answer = Callable[[web.Request], web.Response | None]
 
 

@@ -35,7 +35,20 @@ def test_a_count_waits_until_its_time_is_over_and_other_writes_do_not() -> None:
     assert held.written(replicas=2) == (["Create"], 0.5)  # the hold goes on, with the newest status
     held.now += 0.5
     assert held.written(replicas=3) == (["Create", "Replace"], None)
-    assert held.written(replicas=4) == (["Create"], 2)
+
+
+def test_an_object_that_goes_on_changing_is_written_less_often_until_it_was_quiet() -> None:
+    held, holds = Held(), []
+    for _ in range(4):
+        _, wait = held.written(replicas=1)
+        assert wait is not None
+        holds.append(wait)
+        held.now += wait
+        assert held.written(replicas=2) == (["Create", "Replace"], None)
+        held.now += 1
+    assert holds == [2, 4, 8, 8]
+    held.now += 60
+    assert held.written(replicas=3) == (["Create"], 2)
 
 
 def test_an_urgent_change_takes_what_waited_with_it() -> None:
