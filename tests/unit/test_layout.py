@@ -70,7 +70,7 @@ KEY_READS = {
     "rayfleet.planning": 10,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
-    "rayfleet.testing": 62,
+    "rayfleet.testing": 68,
     "rayfleet_gateway": 33,
     "rayfleet_sidecar": 8,
 }

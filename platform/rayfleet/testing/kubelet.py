@@ -187,7 +187,7 @@ class RayPod:
         node_type = HEAD_NODE_TYPE if self.group == "headgroup" else WORKER_NODE_TYPE
         of_kuberay = {RAY_CLUSTER_LABEL: self.ray_cluster, NODE_TYPE_LABEL: node_type, GROUP_LABEL: self.group}
         labels = {**of_kuberay, FLEET_LABEL: "fleet"}
-        inits = _names(init_container_statuses(stated))
+        inits = [life.name for life in _lives(init_container_statuses(stated))]
         spec: Json = {
             "containers": [{"name": name, "image": IMAGE} for name in self.containers],
             "initContainers": [{"name": name, "image": IMAGE} for name in inits],
