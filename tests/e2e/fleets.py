@@ -113,5 +113,6 @@ def _ready_word(head: dict[str, Any]) -> str:
 
 
 def _end(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(line[:200] for line in lines if "rayfleet" in line or "rror" in line)[-1500:]
+    lines = [line[:200] for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines[:-5] if "rayfleet" in line]
+    return "\n".join((*told[-10:], *lines[-5:]))
