@@ -52,6 +52,9 @@ SERVICE_ACCOUNTS = _core("serviceaccounts", "ServiceAccount")
 EVENTS = _core("events", "Event")
 LEASES = ResourceType(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 ENDPOINT_SLICES = ResourceType(group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice")
+DISRUPTION_BUDGETS = ResourceType(
+    group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget"
+)
 CRDS = ResourceType(
     group="apiextensions.k8s.io",
     version="v1",

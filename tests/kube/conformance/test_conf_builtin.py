@@ -350,6 +350,32 @@ async def test_an_endpoint_slice_is_checked(api: RawApi, ns: str, case: tuple[Re
         assert changed.status == 422
 
 
+BUDGETS: dict[str, tuple[Json, str]] = {
+    "whole": ({"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}, ""),
+    "empty": ({}, ""),
+    "both bounds": ({"minAvailable": 1, "maxUnavailable": 1}, "spec"),
+    "below zero": ({"minAvailable": -1}, "spec.minAvailable"),
+    "above all": ({"maxUnavailable": "150%"}, "spec.maxUnavailable"),
+    "a word": ({"minAvailable": "some"}, "spec.minAvailable"),
+    "unknown policy": ({"minAvailable": 1, "unhealthyPodEvictionPolicy": "Some"}, "spec.unhealthyPodEvictionPolicy"),
+    "bad selector": ({"selector": {"matchLabels": {"a b": "c"}}}, "spec.selector.matchLabels"),
+}
+
+
+@pytest.mark.parametrize("case", BUDGETS.values(), ids=BUDGETS.keys())
+async def test_a_disruption_budget_is_checked(api: RawApi, ns: str, case: tuple[ReadOnlyJson, str]) -> None:
+    spec, field = case
+    path = f"/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets"
+    answer = await api.post(path, {"metadata": {"name": "b"}, "spec": spec})
+    if field:
+        assert (answer.status, {name for name, _ in answer.causes}) == (422, {field}), answer.body
+        return
+    counts = ("currentHealthy", "desiredHealthy", "disruptionsAllowed", "expectedPods")
+    assert answer.json["status"] == dict.fromkeys(counts, 0)
+    changed = (await api.patch(f"{path}/b", {"spec": {"minAvailable": 2}})).json
+    assert [answer.json["metadata"]["generation"], changed["metadata"]["generation"]] == [1, 2]
+
+
 @pytest.mark.parametrize(("about", "status"), [("", 422), ("other", 422), ("{}", 201)])
 async def test_an_event_lies_where_its_object_does(api: RawApi, ns: str, about: str, status: int) -> None:
     involved = {"kind": "Pod", "name": "p", "namespace": about.format(ns)}

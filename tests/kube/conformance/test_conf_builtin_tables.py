@@ -28,6 +28,12 @@ TABLES: dict[str, tuple[str, Json, list[str], list[Any]]] = {
         ["Name", "AddressType", "Ports", "Endpoints", "Age"],
         ["x", "IPv4", "80", "10.1.1.1"],
     ),
+    "poddisruptionbudgets": (
+        "apis/policy/v1",
+        {"spec": {"minAvailable": 1}},
+        ["Name", "Min Available", "Max Unavailable", "Allowed Disruptions", "Age"],
+        ["x", "1", "N/A", 0],
+    ),
 }
 
 

@@ -19,6 +19,7 @@ BUILT_IN: list[tuple[str, str, str, bool, list[str]]] = [
     ("api/v1", "services", "Service", True, ["svc"]),
     ("apis/coordination.k8s.io/v1", "leases", "Lease", True, []),
     ("apis/discovery.k8s.io/v1", "endpointslices", "EndpointSlice", True, []),
+    ("apis/policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ["pdb"]),
     (
         "apis/apiextensions.k8s.io/v1",
         "customresourcedefinitions",

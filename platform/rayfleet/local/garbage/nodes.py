@@ -19,6 +19,7 @@ COLLECTED: tuple[ResourceType, ...] = (
     resources.CONFIG_MAPS,
     resources.SERVICE_ACCOUNTS,
     resources.LEASES,
+    resources.DISRUPTION_BUDGETS,
     resources.HTTP_ROUTES,
     resources.GATEWAYS,
     resources.REFERENCE_GRANTS,

@@ -34,6 +34,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # the document's path -> the kinds tak
     "apis/autoscaling/v1": ("Scale",),
     "apis/coordination.k8s.io/v1": ("Lease",),
     "apis/discovery.k8s.io/v1": ("EndpointSlice",),
+    "apis/policy/v1": ("PodDisruptionBudget",),
 }
 _SHARED = ("DeleteOptions", "ObjectMeta", "ListMeta", "Status")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rayfleet.local.apiserver.grammar.names import label_name_problem, subdomain_problem
-from rayfleet.local.apiserver.kinds.builtin import others, pods
+from rayfleet.local.apiserver.kinds.builtin import budgets, others, pods
 from rayfleet.local.apiserver.kinds.builtin.fields import BuiltinFields
 from rayfleet.local.apiserver.kinds.builtin.printers import printers
 from rayfleet.local.apiserver.kinds.builtin.services import ClusterAddresses, default_service
@@ -195,6 +195,20 @@ _GROUPS = (
         kind="EndpointSlice",
         rules=Rules(problems=others.endpoint_slice_problems, name_problem=subdomain_problem, has_generation=True),
         defaults=others.default_endpoint_slice,
+    ),
+    _Row(
+        group="policy",
+        plural="poddisruptionbudgets",
+        kind="PodDisruptionBudget",
+        rules=Rules(
+            prepare=budgets.prepare_budget,
+            problems=budgets.budget_problems,
+            takes_update_without_version=False,
+            has_generation=True,
+        ),
+        defaults=budgets.default_budget,
+        short_names=("pdb",),
+        subresources={"status": _STATUS},
     ),
     _Row(
         group="apiextensions.k8s.io",

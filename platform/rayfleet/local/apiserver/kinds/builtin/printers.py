@@ -37,6 +37,16 @@ def printers() -> Mapping[str, Printer]:
             wide=["Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime"],
         ),
         "Pod": POD_PRINTER,
+        "PodDisruptionBudget": Printer(
+            columns=(
+                NAME,
+                _text("Min Available"),
+                _text("Max Unavailable"),
+                Column(name="Allowed Disruptions", type="integer"),
+                AGE,
+            ),
+            cells=_budget,
+        ),
         "Secret": _printer(["Type", "Data"], _secret),
         "Service": _printer(["Type", "Cluster-IP", "External-IP", "Port(s)"], _service, wide=["Selector"]),
         "ServiceAccount": _printer([], _service_account),
@@ -65,6 +75,12 @@ def _name(manifest: ReadOnlyJson) -> str:
 def _config_map(manifest: ReadOnlyJson, now: datetime) -> list[object]:
     count = len(manifest.get("data") or {}) + len(manifest.get("binaryData") or {})
     return [_name(manifest), count, _age(manifest, now)]
+
+
+def _budget(manifest: ReadOnlyJson, now: datetime) -> list[object]:
+    spec, status = manifest["spec"], manifest.get("status", {})
+    bounds = [str(spec.get(name, "N/A")) for name in ("minAvailable", "maxUnavailable")]
+    return [_name(manifest), *bounds, status.get("disruptionsAllowed", 0), _age(manifest, now)]
 
 
 def _crd(manifest: ReadOnlyJson, _now: datetime) -> list[object]:
