@@ -1,9 +1,14 @@
 """What an EndpointSlice says. Rules: Kubernetes v1.36, endpointslice/utils.go."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import pytest
 
-from rayfleet.local.endpoints.slices import endpoint_slice, is_same_slice, slice_name
+from rayfleet.local.endpoints.plan import ObservedService, plan_slices
+from rayfleet.local.endpoints.slices import endpoint_slices, is_same_slice, slice_name
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.planning.writes import Delete, Merge
 
 
 def service(**spec: object) -> Json:
@@ -30,8 +35,7 @@ def pod(name: str = "p", *, ready: bool = True, labels: ReadOnlyJson | None = No
 
 
 def made(wanted: ReadOnlyJson, *pods: ReadOnlyJson) -> Json:
-    found = endpoint_slice(wanted, pods)
-    assert found is not None
+    [found] = endpoint_slices(wanted, pods)
     return found
 
 
@@ -100,7 +104,7 @@ def test_labels_are_the_services_and_the_managers() -> None:
 
 @pytest.mark.parametrize("spec", [{"selector": None}, {"type": "ExternalName"}])
 def test_a_service_without_own_pods_has_no_slice(spec: ReadOnlyJson) -> None:
-    assert endpoint_slice(service(**spec), [pod()]) is None
+    assert endpoint_slices(service(**spec), [pod()]) == ()
 
 
 def test_a_slice_belongs_to_its_service_and_has_its_name() -> None:
@@ -116,3 +120,43 @@ def test_a_successor_of_the_same_name_has_another_slice() -> None:
     successor["metadata"]["uid"] = "t"
     assert not is_same_slice(old, made(successor, pod()))
     assert not is_same_slice(old, made(service(), pod(ready=False)))
+
+
+def at_port(name: str, number: int) -> Json:
+    found = pod(name)
+    found["spec"]["containers"][0]["ports"][0]["containerPort"] = number
+    return found
+
+
+def asked(slices: Sequence[ReadOnlyJson]) -> set[tuple[str, int]]:
+    return {
+        (endpoint["targetRef"]["name"], each["ports"][0]["port"]) for each in slices for endpoint in each["endpoints"]
+    }
+
+
+def test_pods_that_number_a_named_port_differently_are_each_asked_at_their_own() -> None:
+    named = service(ports=[{"name": "serve", "port": 80, "targetPort": "web"}])
+    old, new = at_port("x", 8000), at_port("a", 9000)
+    [before] = endpoint_slices(named, [old])
+    during = endpoint_slices(named, [old, new], before)
+    assert asked(during) == {("x", 8000), ("a", 9000)}
+    assert during[-1] == before  # nothing moves that is there
+    assert len({each["metadata"]["name"] for each in during}) == 2
+    [after] = endpoint_slices(named, [new], before)
+    assert after["metadata"]["name"] == before["metadata"]["name"]
+    assert asked([after]) == {("a", 9000)}
+
+
+def test_what_is_left_moves_before_its_slice_goes() -> None:
+    """Writes are made in order, so each endpoint is in a slice all the time."""
+    named = service(ports=[{"name": "serve", "port": 80, "targetPort": "web"}])
+    old, new = at_port("x", 8000), at_port("a", 9000)
+    [before] = endpoint_slices(named, [old])
+    other, main = endpoint_slices(named, [old, new], before)
+    observed = ObservedService(service=named, pods=[new], main=main, slices=[other, main])
+    plan = plan_slices(observed, datetime(2026, 1, 1, tzinfo=UTC))
+    first, second = plan.actions
+    assert isinstance(first, Merge)
+    assert first.ref.key.name == main["metadata"]["name"]
+    assert isinstance(second, Delete)
+    assert second.ref.key.name == other["metadata"]["name"]

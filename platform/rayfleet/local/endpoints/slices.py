@@ -1,12 +1,13 @@
 """The EndpointSlice of a Service. Pure.
 
-Source: Kubernetes v1.36 staging/src/k8s.io/endpointslice (utils.go, reconciler.go). One slice per Service and IPv4
-only: a Service here has a handful of pods. Where pods give a named target port different numbers, Kubernetes makes a
-slice for each; here the first pod's number holds.
+Source: Kubernetes v1.36 staging/src/k8s.io/endpointslice (utils.go, reconciler.go). One slice for each set of port
+numbers (pods may give a named target port different ones) and IPv4 only: a Service here has a handful of pods.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+
+import orjson
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import SERVICES
@@ -21,34 +22,53 @@ MANAGER = "endpointslice-controller.k8s.io"
 _RESERVED = frozenset({SERVICE_NAME_LABEL, SLICE_MANAGER_LABEL, HEADLESS_SERVICE_LABEL})
 
 
-def slice_name(service: str) -> str:
-    """Return the slice's name: as random ones look, but the same each time, so that a repeated create is harmless."""
-    return f"{service}-{hashlib.sha256(service.encode()).hexdigest()[:5]}"
+def slice_name(content: str, service: str = "") -> str:
+    """Return a slice's name: as random ones look, but the same each time, so that a repeated create is harmless.
+
+    Without ``service`` the content is the Service's name: the main slice.
+    """
+    return f"{service or content}-{hashlib.sha256(content.encode()).hexdigest()[:5]}"
 
 
-def endpoint_slice(service: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> Json | None:
-    """Return the slice for a Service and the pods of its namespace.
+def endpoint_slices(
+    service: ReadOnlyJson, pods: Sequence[ReadOnlyJson], main: ReadOnlyJson | None = None
+) -> tuple[Json, ...]:
+    """Return the slices for a Service and the pods of its namespace; the main one, which is always there, last.
 
     None for a Service without a selector, or one that only names another host (``ExternalName``). Pods without an
-    address, and those that have run to their end, are not in it.
+    address, and those that have run to their end, are not in them. ``main`` is the main slice as it stands: it keeps
+    its ports while pods have them, so that no endpoint is ever in no slice.
     """
-    spec, meta = service["spec"], service["metadata"]
-    selector = spec.get("selector")
-    if not selector or spec.get("type") == "ExternalName":
-        return None
-    chosen = sorted((pod for pod in pods if _is_chosen(pod, selector)), key=name_of)
+    selector = service_selector(service)
+    if not selector or service["spec"].get("type") == "ExternalName":
+        return ()
+    by_ports: dict[bytes, list[ReadOnlyJson]] = {}
+    for pod in sorted((pod for pod in pods if _is_chosen(pod, selector)), key=name_of):
+        by_ports.setdefault(orjson.dumps(_ports(service["spec"], pod)), []).append(pod)
+    kept = orjson.dumps((main or {}).get("ports") or [])
+    first = kept if kept in by_ports else max(by_ports, key=lambda ports: len(by_ports[ports]), default=b"[]")
+    others = [
+        _slice(service, slice_name(f"{name_of(service)}/{ports.decode()}", name_of(service)), ports, chosen)
+        for ports, chosen in by_ports.items()
+        if ports != first
+    ]
+    return (*others, _slice(service, slice_name(name_of(service)), first, by_ports.get(first, [])))
+
+
+def _slice(service: ReadOnlyJson, name: str, ports: bytes, pods: Sequence[ReadOnlyJson]) -> Json:
+    meta = service["metadata"]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
-            "name": slice_name(meta["name"]),
+            "name": name,
             "namespace": meta["namespace"],
             "labels": _labels(service),
             "ownerReferences": [controller_reference(SERVICES, meta["name"], meta["uid"])],
         },
         "addressType": "IPv4",
-        "endpoints": [_endpoint(service, pod) for pod in chosen],
-        "ports": _ports(spec, chosen),
+        "endpoints": [_endpoint(service, pod) for pod in pods],
+        "ports": orjson.loads(ports),
     }
 
 
@@ -98,11 +118,11 @@ def _endpoint(service: ReadOnlyJson, pod: ReadOnlyJson) -> Json:
     return endpoint
 
 
-def _ports(spec: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> list[Json]:
-    """Return the ports that the pods have; none without pods, as in Kubernetes, where ports are found pod by pod."""
+def _ports(spec: ReadOnlyJson, pod: ReadOnlyJson) -> list[Json]:
+    """Return the ports that a pod has: those of the Service whose target it knows."""
     ports = []
-    for entry in spec.get("ports") or () if pods else ():
-        number = _target(entry, pods)
+    for entry in spec.get("ports") or ():
+        number = _target(entry, pod)
         if number is None:
             continue
         port: Json = {"name": entry.get("name", ""), "port": number, "protocol": entry.get("protocol", "TCP")}
@@ -112,15 +132,14 @@ def _ports(spec: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> list[Json]:
     return ports
 
 
-def _target(entry: ReadOnlyJson, pods: Sequence[ReadOnlyJson]) -> int | None:
-    """Return the number of a target port; a named one is looked up in the first pod that has it."""
+def _target(entry: ReadOnlyJson, pod: ReadOnlyJson) -> int | None:
+    """Return the number of a target port; a named one is looked up in the pod, None when it has none."""
     target = entry.get("targetPort") or entry["port"]
     if isinstance(target, int):
         return target
     protocol = entry.get("protocol", "TCP")
-    for pod in pods:
-        for container in pod["spec"]["containers"]:
-            for port in container.get("ports") or ():
-                if port.get("name") == target and port.get("protocol", "TCP") == protocol:
-                    return int(port["containerPort"])
+    for container in pod["spec"]["containers"]:
+        for port in container.get("ports") or ():
+            if port.get("name") == target and port.get("protocol", "TCP") == protocol:
+                return int(port["containerPort"])
     return None

@@ -14,12 +14,13 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from rayfleet.objects.meta import key_of, labels_of, name_of, uid_of
 from rayfleet.objects.owners import is_controlled_by
-from rayfleet.objects.services import ready_addresses
+from rayfleet.objects.services import ready_addresses, slice_port
 from rayfleet.testing.stand_ins import put_pod_status
 from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 20.0
 ADDRESS = "10.77.0.2"  # the real server refuses loopback addresses in slices, the embedded one must take them
+OTHER_ADDRESS = "10.9.8.8"
 NODE = "rayfleet-suite"  # Kubernetes leaves out pods whose node is not there
 PROMPT_SECONDS = 1.0  # measured: 25 ms, of which 20 are this test's own waiting; other work may run beside
 
@@ -68,6 +69,28 @@ class EndpointSliceSuite:
         owner = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": uid_of(service)}
         assert current["metadata"]["ownerReferences"] == [{**owner, "controller": True, "blockOwnerDeletion": True}]
         assert name_of(current).startswith("web-")
+
+    async def test_pods_that_number_a_named_port_differently_are_each_asked_at_their_own(
+        self, client: KubeClient, namespace: str
+    ) -> None:
+        """As in a rollout to another port; when one kind of pod is gone, one slice is left."""
+        manifest = _service(namespace, "web")
+        manifest["spec"]["ports"] = [{"name": "serve", "port": 80, "targetPort": "http"}]
+        await client.create(SERVICES, manifest)
+        made = {}
+        for name, port, address in (("old", 8000, ADDRESS), ("new", 9000, OTHER_ADDRESS)):
+            pod = _pod(namespace, name, "web")
+            pod["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": port}]
+            made[name] = await _made_pod(client, pod)
+            await put_pod_status(client, made[name], address=address)
+        asked = {(ADDRESS, 8000), (OTHER_ADDRESS, 9000)}
+        what = "each pod at its own port"
+        await until(
+            lambda: _slices(client, namespace, "web"), what, LIMIT_SECONDS, holds=lambda slices: _asked(slices) == asked
+        )
+        await client.delete(PODS, key_of(made["old"]), grace_period_seconds=0)
+        only = await _until_slice(client, namespace, "web", _has_ready)
+        assert _asked([only]) == {(OTHER_ADDRESS, 9000)}
 
     async def test_a_terminating_pod_is_not_ready_but_still_there(self, client: KubeClient, namespace: str) -> None:
         """Terminating pods serve what they have, and get nothing new."""
@@ -158,6 +181,11 @@ async def _until_slice(client: KubeClient, namespace: str, name: str, claim: Cal
 
 async def _slices(client: KubeClient, namespace: str, name: str) -> Sequence[Json]:
     return (await client.list(ENDPOINT_SLICES, namespace, label_selector=f"kubernetes.io/service-name={name}")).items
+
+
+def _asked(slices: Sequence[ReadOnlyJson]) -> set[tuple[str, int | None]]:
+    """Return where requests to the port ``serve`` go."""
+    return {(address, slice_port(each, "serve")) for each in slices for address in ready_addresses(each)}
 
 
 def _has_ready(endpoint_slice: ReadOnlyJson) -> bool:
