@@ -102,7 +102,7 @@ async def _forward(request: web.Request) -> web.StreamResponse:
 
 def _described(table: RouteTable, name: str) -> dict[str, object]:
     """Return a model in OpenAI's shape; ``ready_endpoints`` is ours. ``created`` is not known to a gateway: 0."""
-    endpoints = {each for rule in table.by_model[name] for backend in rule.backends for each in backend.endpoints}
+    endpoints = table.endpoints_of(name)
     return {"id": name, "object": "model", "created": 0, "owned_by": "rayfleet", "ready_endpoints": len(endpoints)}
 
 
@@ -112,6 +112,5 @@ def _json(content: object) -> web.Response:
 
 def _show_endpoints(telemetry: Telemetry, table: RouteTable) -> None:
     telemetry.endpoints.clear()
-    for name, rules in table.by_model.items():
-        endpoints = {each for rule in rules for backend in rule.backends for each in backend.endpoints}
-        telemetry.endpoints.labels(name).set(len(endpoints))
+    for name in table.models:
+        telemetry.endpoints.labels(name).set(len(table.endpoints_of(name)))

@@ -86,6 +86,15 @@ class RouteTable:
             return named or other
         return min(named, other, key=lambda rule: rule.rank)
 
+    def endpoints_of(self, model: str) -> frozenset[Endpoint]:
+        """Return the endpoints that requests for a model can reach.
+
+        Of several rules of one match only the first ever takes a request, and a backend of weight 0 takes none.
+        """
+        first = {_matched(rule.match): rule for rule in reversed(self.by_model.get(model, ()))}
+        backends = (backend for rule in first.values() for backend in rule.backends if backend.weight > 0)
+        return frozenset(endpoint for backend in backends for endpoint in backend.endpoints)
+
     def has_path(self, path: str) -> bool:
         """Whether any rule takes this path, whatever the model."""
         return any(matches_path(Match(path=known, is_exact_path=is_exact), path) for known, is_exact in self.paths)
@@ -118,6 +127,11 @@ def matches_path(match: Match, path: str) -> bool:
 def has_dot_segment(path: str) -> bool:
     """Whether a decoded path climbs: what lies at ``/v1/completions/../../metrics`` is not for a client to say."""
     return "/." in path and any(segment in {".", ".."} for segment in path.split("/"))
+
+
+def _matched(match: Match) -> tuple[object, ...]:
+    """Return what two rules have in common that match the same requests."""
+    return match.path, match.is_exact_path, match.method, frozenset(match.headers.items())
 
 
 def _first(rules: tuple[Rule, ...], method: str, path: str, headers: Mapping[str, str]) -> Rule | None:

@@ -144,3 +144,26 @@ def test_backends_share_by_weight_and_an_empty_one_gets_nothing() -> None:
     assert (chosen.count(heavy), chosen.count(light), chosen.count(off)) == (90, 10, 0)
     assert picked_backend((heavy, light), {A}, 0.1) == light
     assert picked_backend((off,), (), 0.1) is None
+
+
+def test_a_model_s_endpoints_are_those_of_all_its_backends_that_may_get_requests() -> None:
+    """A canary of weight 0, and an older route's younger twin, serve nobody: nothing is ready behind them."""
+    backends = [{"name": "s", "port": 8000, "weight": 9}, {"name": "t", "port": 8000, "weight": 1}]
+    off = [{"name": "u", "port": 8000, "weight": 0}]
+    services = [{**_service(), "metadata": {"name": name, "namespace": "default"}} for name in "stuv"]
+    slices = []
+    for number, name in enumerate("stuv", start=1):
+        each = _slice((f"127.0.0.{number}", True))
+        each["metadata"]["labels"]["kubernetes.io/service-name"] = name
+        slices.append(each)
+    older = _route("older", backendRefs=[*backends, *off])
+    younger = _route("younger", backendRefs=[{"name": "v", "port": 8000}])
+    younger["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    table = _table(older, younger, services=services, slices=slices)
+    assert table.endpoints_of("m") == {A, B}
+    assert table.endpoints_of("other") == frozenset()
+
+
+def test_the_share_of_a_backend_without_endpoints_goes_to_the_others() -> None:
+    empty, able = Backend(service="e", weight=99, endpoints=()), Backend(service="a", weight=1, endpoints=(A,))
+    assert {picked_backend((empty, able), (), chance / 10) for chance in range(10)} == {able}
