@@ -9,9 +9,18 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
-from rayfleet.model.resources import EVENTS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES
-from rayfleet.objects.meta import name_of
+from rayfleet.model.resources import (
+    DISRUPTION_BUDGETS,
+    EVENTS,
+    FLEETS,
+    HTTP_ROUTES,
+    RAY_CLUSTERS,
+    REPLICA_SETS,
+    SERVICES,
+)
+from rayfleet.objects.meta import decode_meta, key_of, name_of
 from rayfleet.objects.parts import part
+from rayfleet.planning.names import route_name, service_name
 from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
 from rayfleet.testing.refused_templates import REFUSED_TEMPLATES, ray_cluster_spec
 from rayfleet.testing.waiting import until
@@ -42,8 +51,10 @@ async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetW
     assert (await until(lambda: world.condition("Available"), "condition Available", LIMIT_SECONDS))["status"] == "True"
     progressing = await world.condition("Progressing")
     assert (progressing["status"], progressing["reason"]) == ("True", "NewReplicaSetAvailable")
-    assert await world.names(SERVICES) == ["model"]
-    assert await world.names(HTTP_ROUTES) == ["model-router"]
+    assert await world.names(SERVICES) == [service_name(decode_meta(made))]
+    await until(lambda: world.names(HTTP_ROUTES), "a route", LIMIT_SECONDS)
+    assert await world.names(HTTP_ROUTES) == [route_name("model")]
+    assert await world.names(DISRUPTION_BUDGETS) == await world.names(SERVICES)
     (replica_set,) = await world.objects(REPLICA_SETS)
     for child in (replica_set, *await world.objects(SERVICES), *await world.objects(HTTP_ROUTES)):
         assert [each["uid"] for each in child["metadata"]["ownerReferences"]] == [made["metadata"]["uid"]]
@@ -159,7 +170,7 @@ async def test_a_service_that_somebody_deletes_or_changes_comes_back(world: Flee
     await world.client.create(FLEETS, fleet_manifest(world.namespace))
     await world.until_complete(2)
     (service,) = await world.objects(SERVICES)
-    key = ObjectKey(namespace=world.namespace, name="model")
+    key = key_of(service)
     await world.client.delete(SERVICES, key)
     await until(lambda: _has_other_uid(world, service["metadata"]["uid"]), "a new Service", LIMIT_SECONDS)
     await world.client.patch(SERVICES, key, {"spec": {"selector": {"stolen": "yes", "ray.io/node-type": "worker"}}})

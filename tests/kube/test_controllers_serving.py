@@ -7,7 +7,7 @@ import yaml
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, SERVICES
 from rayfleet.plugin import registry
 from rayfleet.testing.fleet_world import FleetWorld
 
@@ -29,4 +29,8 @@ async def test_an_example_becomes_ray_clusters_that_kuberay_takes(
     (ray_cluster,) = await world.objects(RAY_CLUSTERS)
     containers = ray_cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
     assert [each["name"] for each in containers] == ["ray-head", "rayfleet-sidecar"]
-    assert await world.names(HTTP_ROUTES) == [f"{name}-router"]
+    (route,) = await world.objects(HTTP_ROUTES)
+    [backend] = route["spec"]["rules"][0]["backendRefs"]
+    assert backend["name"] in await world.names(SERVICES)
+    (service,) = await world.objects(SERVICES)
+    assert service["spec"]["ports"][0]["targetPort"] == "serve"

@@ -12,11 +12,21 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, SECRETS, SERVICES
+from rayfleet.model.resources import (
+    DISRUPTION_BUDGETS,
+    FLEETS,
+    HTTP_ROUTES,
+    PODS,
+    RAY_CLUSTERS,
+    REPLICA_SETS,
+    SECRETS,
+    SERVICES,
+)
 from rayfleet.model.resources import ResourceType as Resource
 from rayfleet.objects.labels import MODEL_LABEL
 from rayfleet.objects.meta import is_terminating, name_of
 from rayfleet.objects.pods import is_finished, is_ready
+from rayfleet.planning.names import route_name
 from rayfleet.planning.plan import Plan
 from rayfleet.planning.writes import WriteFailure, permission_of, writes_status
 from rayfleet.testing.planner_world import PlannerWorld
@@ -25,8 +35,8 @@ from rayfleet.testing.stored_objects import Refused
 EXAMPLES = 60  # some 8 s; thousands were run by hand
 PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)  # that one takes minutes here
 CONTROLLED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS)
-LIMITED = (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES, SECRETS, PODS)
-FOREIGN_NAMES = ((SERVICES, "fleet"), (SERVICES, "fleet-head"), (HTTP_ROUTES, "fleet-router"))
+LIMITED = (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES, DISRUPTION_BUDGETS, SECRETS, PODS)
+FOREIGN_NAMES = ((SERVICES, "fleet"), (HTTP_ROUTES, route_name("m")))
 SELECTORS = st.sampled_from(["x", "x", "x", "y"])
 """The last makes the manifest one that cannot be accepted."""
 
@@ -62,6 +72,8 @@ def keys(world: PlannerWorld) -> Iterator[tuple[Resource, str]]:
     for resource in CONTROLLED:
         for name in list(world.stored.of_kind(resource.kind)):
             yield resource, name
+    for name in world.route_names():
+        yield HTTP_ROUTES, name
 
 
 def planned(world: PlannerWorld, resource: Resource, name: str) -> Plan[object]:

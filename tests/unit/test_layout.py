@@ -59,7 +59,7 @@ ROOMS_OF_OBJECTS = frozenset(
     }
 )
 KEY_READS = {
-    "rayfleet.cli": 27,
+    "rayfleet.cli": 32,
     "rayfleet.controllers": 2,
     "rayfleet.kube": 67,
     "rayfleet.local.endpoints": 40,
@@ -67,10 +67,10 @@ KEY_READS = {
     "rayfleet.local.node": 138,
     "rayfleet.local.supervisor": 9,
     "rayfleet.local.up": 22,
-    "rayfleet.planning": 10,
+    "rayfleet.planning": 9,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
-    "rayfleet.testing": 68,
+    "rayfleet.testing": 75,
     "rayfleet_gateway": 33,
     "rayfleet_sidecar": 8,
 }

@@ -211,7 +211,7 @@ def _print_usage(launched: "Launched", models: Sequence[str], *, is_detached: bo
 
 def _served_model(fleet: ReadOnlyJson) -> str:
     from rayfleet.manifest.fleet import decode_fleet
-    from rayfleet.planning.fleet.model_name import model_name
+    from rayfleet.planning.model_name import model_name
 
     return model_name(decode_fleet(fleet)) or ""
 

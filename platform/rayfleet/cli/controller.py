@@ -2,11 +2,23 @@
 
 import os
 import platform
+from typing import TypedDict, Unpack
 
 import click
 
 from rayfleet.cli.settings import read_cli_settings
 from rayfleet.cli.target import run
+from rayfleet.model.policies import DEFAULT_GATEWAY, ParentGateway, RouteDefaults
+
+
+class RouteFlags(TypedDict):
+    """What is said of routes, as the flags are called."""
+
+    gateway_name: str
+    gateway_namespace: str
+    route_hostnames: tuple[str, ...]
+    route_paths: tuple[str, ...]
+    route_timeout: int
 
 
 @click.command("controller")
@@ -33,6 +45,22 @@ from rayfleet.cli.target import run
     show_default=True,
     help="Requests at once, after a pause.",
 )
+@click.option("--gateway-name", default=DEFAULT_GATEWAY.name, show_default=True, help="Gateway that routes are for.")
+@click.option(
+    "--gateway-namespace",
+    default=DEFAULT_GATEWAY.namespace,
+    show_default=True,
+    help="Where it lies; empty: in each fleet's namespace.",
+)
+@click.option("--route-hostname", "route_hostnames", multiple=True, help="Host name of routes; may be repeated.")
+@click.option("--route-path", "route_paths", multiple=True, help="Path prefix of routes, in place of OpenAI's two.")
+@click.option(
+    "--route-timeout",
+    type=click.IntRange(min=0),
+    default=RouteDefaults().timeout_seconds,
+    show_default=True,
+    help="Seconds that a request may take; 0: no limit.",
+)
 @run
 async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options by name
     kubeconfig: str | None,
@@ -42,8 +70,11 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     lease_namespace: str,
     kube_api_qps: float,
     kube_api_burst: int,
+    **routes: Unpack[RouteFlags],
 ) -> None:
-    """Run the fleet and replica set controllers until SIGTERM.
+    """Run the fleet, replica set and route controllers until SIGTERM.
+
+    What is said of routes holds where a fleet's spec.route says nothing.
 
     \b
     KUBECONFIG=~/.kube/config rayfleet controller
@@ -68,5 +99,15 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
             lease=lease_settings(lease_namespace, identity) if leader_election else None,
             disabled_plugins=read_plugin_settings().disabled,
             limits=limited(kube_api_qps, kube_api_burst),
+            routes=_route_defaults(**routes),
         )
+    )
+
+
+def _route_defaults(**flags: Unpack[RouteFlags]) -> RouteDefaults:
+    return RouteDefaults(
+        parent=ParentGateway(name=flags["gateway_name"], namespace=flags["gateway_namespace"]),
+        hostnames=flags["route_hostnames"],
+        paths=flags["route_paths"] or RouteDefaults().paths,
+        timeout_seconds=flags["route_timeout"],
     )

@@ -1,4 +1,4 @@
-"""The fleet controller: replica sets, Service and HTTPRoute of each RayClusterFleet.
+"""The fleet controller: replica sets, Service and disruption budget of each RayClusterFleet.
 
 What it reads and what wakes it; the decisions are ``rayfleet.planning``'s, the writes the executor's.
 """
@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 
+from rayfleet.controllers.reach import fleets_of_slice, reachable_of
+from rayfleet.controllers.route import bears_on_routes, fleets_of_route, observed_route_of, other_fleets_of_model
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
@@ -16,9 +18,18 @@ from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.policies import RouteDefaults
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
-from rayfleet.objects.meta import decode_meta, key_of, labels_of, name_of, namespace_of, uid_of
+from rayfleet.model.resources import (
+    DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
+    FLEETS,
+    HTTP_ROUTES,
+    RAY_CLUSTERS,
+    REPLICA_SETS,
+    SERVICES,
+)
+from rayfleet.objects.meta import decode_meta, key_of, labels_of, namespace_of, uid_of
 from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.claims import Claims, claims_of
 from rayfleet.planning.fleet.claimant import fleet_claimant, might_claim
@@ -26,7 +37,6 @@ from rayfleet.planning.fleet.identity import fleet_identity
 from rayfleet.planning.fleet.overlap import overlapping, selected_pairs, template_label_pairs
 from rayfleet.planning.fleet.plan import WRITES, plan_fleet, plan_invalid_fleet
 from rayfleet.planning.fleet.revisions import revision_names
-from rayfleet.planning.names import fleets_wanting, route_name, service_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.render import fleet_template
@@ -38,18 +48,20 @@ from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 AnyObservedFleet = ObservedFleet | ObservedInvalidFleet
-OPTIONAL = (HTTP_ROUTES,)
+OPTIONAL = (DISRUPTION_BUDGETS,)
 """Kinds that a cluster may lack; a plan is told so."""
 
 
-def fleet_steps(stores: Stores, engines: Mapping[str, Engine], server: Server) -> Steps[AnyObservedFleet]:
+def fleet_steps(
+    stores: Stores, engines: Mapping[str, Engine], server: Server, routes: RouteDefaults | None = None
+) -> Steps[AnyObservedFleet]:
     """Return the read and the decision for fleets; ``engines`` render ``spec.serving``.
 
     ``server`` is asked only before replica sets are taken.
     """
 
     def observe(raw: ReadOnlyJson) -> AnyObservedFleet | Awaitable[AnyObservedFleet]:
-        observed = observed_fleet(raw, stores, engines)
+        observed = observed_fleet(raw, stores, engines, routes)
         if isinstance(observed, ObservedFleet) and observed.claims.taken:
             return confirmed(observed, raw, FLEETS, server)
         return observed
@@ -69,16 +81,23 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
         primary(reflectors[FLEETS]),
         Watch(reflector=reflectors[REPLICA_SETS], keys=lambda raw: _fleets_of_replica_set(raw, reflectors)),
         Watch(reflector=reflectors[RAY_CLUSTERS], keys=lambda raw: _fleets_of_ray_cluster(raw, reflectors)),
-        Watch(reflector=reflectors[SERVICES], keys=lambda raw: _fleets_of_network(raw, reflectors)),
+        Watch(reflector=reflectors[SERVICES], keys=owner_key(FLEETS.kind)),
         Watch(
-            reflector=reflectors[HTTP_ROUTES],
-            keys=lambda raw: _fleets_of_network(raw, reflectors),
-            is_optional=True,
+            reflector=reflectors[ENDPOINT_SLICES], keys=lambda raw: fleets_of_slice(raw, reflectors), is_optional=True
+        ),
+        Watch(reflector=reflectors[DISRUPTION_BUDGETS], keys=owner_key(FLEETS.kind), is_optional=True),
+        Watch(reflector=reflectors[HTTP_ROUTES], keys=lambda raw: fleets_of_route(raw, reflectors), is_optional=True),
+        Watch(
+            reflector=reflectors[FLEETS],
+            keys=lambda raw: other_fleets_of_model(raw, reflectors),
+            matters=bears_on_routes,
         ),
     )
 
 
-def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engine]) -> AnyObservedFleet:
+def observed_fleet(
+    raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engine], routes: RouteDefaults | None = None
+) -> AnyObservedFleet:
     """Return everything that a plan for the fleet needs, from the stores only. No effect."""
     uid = uid_of(raw)
     try:
@@ -89,15 +108,10 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
         claims = _claims(fleet, owned, stores)
         replica_sets = tuple(store.decoded(each, decode_replica_set) for each in owned if each not in claims.let_go)
     except ManifestError as error:
-        left = tuple(_decodable(stores.store(REPLICA_SETS).by_owner(uid)))
-        return ObservedInvalidFleet(
-            meta=decode_meta(raw),
-            status=decode_fleet_status(raw.get("status")),
-            error=error,
-            replica_sets=left,
-            ray_clusters=_ray_clusters(left, stores),
-        )
+        return _observed_invalid(raw, error, stores)
     identity = fleet_identity(fleet, template)
+    ray_clusters = _ray_clusters(replica_sets, stores)
+    uids = (cluster.meta.uid for of_one in ray_clusters.values() for cluster in of_one)
     return ObservedFleet(
         fleet=fleet,
         manifest=raw,
@@ -105,12 +119,25 @@ def observed_fleet(raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engi
         identity=identity,
         replica_sets=replica_sets,
         taken_names=_taken_names(fleet, identity, stores),
-        ray_clusters=_ray_clusters(replica_sets, stores),
+        ray_clusters=ray_clusters,
         claims=claims,
         overlapping=_overlapping(fleet, template, stores),
-        services=_owned_or_named(stores, SERVICES, fleet, service_names(fleet.meta.name)),
-        http_routes=_owned_or_named(stores, HTTP_ROUTES, fleet, (route_name(fleet.meta.name),)),
+        services=tuple(stores.store(SERVICES).by_owner(uid)),
+        budgets=tuple(stores.store(DISRUPTION_BUDGETS).by_owner(uid)),
+        reachable=reachable_of(fleet.meta, uids, stores),
+        route=observed_route_of(raw, stores, routes or RouteDefaults()),
         absences=stores.absences(OPTIONAL),
+    )
+
+
+def _observed_invalid(raw: ReadOnlyJson, error: ManifestError, stores: Stores) -> ObservedInvalidFleet:
+    left = tuple(_decodable(stores.store(REPLICA_SETS).by_owner(uid_of(raw))))
+    return ObservedInvalidFleet(
+        meta=decode_meta(raw),
+        status=decode_fleet_status(raw.get("status")),
+        error=error,
+        replica_sets=left,
+        ray_clusters=_ray_clusters(left, stores),
     )
 
 
@@ -169,20 +196,6 @@ def _ray_clusters(replica_sets: Iterable[ReplicaSet], stores: Stores) -> Mapping
     }
 
 
-def _owned_or_named(
-    stores: Stores, resource: ResourceType, fleet: Fleet, names: Iterable[str]
-) -> tuple[ReadOnlyJson, ...]:
-    """Return the objects controlled by the fleet and those, whosever, that have one of the names."""
-    store = stores.store(resource)
-    objects = {key_of(raw): raw for raw in store.by_owner(fleet.meta.uid)}
-    for name in names:
-        key = ObjectKey(namespace=fleet.meta.namespace, name=name)
-        raw = store.get(key)
-        if raw is not None:
-            objects[key] = raw
-    return tuple(objects.values())
-
-
 def _fleets_of_replica_set(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
     """Yield the fleet that controls a replica set; of one that nobody controls, all that might take it."""
     if controller_uid(raw) is not None:
@@ -199,12 +212,3 @@ def _fleets_of_ray_cluster(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterabl
         replica_set = reflectors.store(REPLICA_SETS).get(key)
         if replica_set is not None:
             yield from owner_key(FLEETS.kind)(replica_set)
-
-
-def _fleets_of_network(raw: ReadOnlyJson, reflectors: Reflectors) -> Iterable[ObjectKey]:
-    """Yield the owner of a Service or HTTPRoute, and the fleet that wants its name (it may be another's in the way)."""
-    yield from owner_key(FLEETS.kind)(raw)
-    for name in fleets_wanting(name_of(raw)):
-        key = ObjectKey(namespace=namespace_of(raw), name=name)
-        if reflectors.store(FLEETS).get(key) is not None:
-            yield key

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 
 from rayfleet.controllers.in_flight import InFlightLooks
+from rayfleet.controllers.reach import reachable_of, replica_sets_of_slice
 from rayfleet.kube.store import Store
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
@@ -16,11 +17,11 @@ from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.manifest.template import decode_selector
 from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
+from rayfleet.model.meta import ObjectKey, ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.resources import PODS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.model.resources import ENDPOINT_SLICES, FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.meta import key_of, labels_of, namespace_of
-from rayfleet.objects.owners import controller_uid, is_controlled_by
+from rayfleet.objects.owners import controller_of, controller_uid, is_controlled_by
 from rayfleet.objects.parts import part
 from rayfleet.objects.selectors import selects
 from rayfleet.planning.claims import claims_of
@@ -65,6 +66,11 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
             matters=differ_beyond_version,
             is_optional=True,
         ),
+        Watch(
+            reflector=reflectors[ENDPOINT_SLICES],
+            keys=lambda raw: replica_sets_of_slice(raw, reflectors),
+            is_optional=True,
+        ),
     )
 
 
@@ -98,10 +104,18 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores, looks: Mapping[str, 
         ray_clusters=ray_clusters,
         claims=claims,
         taken_names=frozenset(_others_names(replica_set, ray_clusters, store)),
+        reachable=_reachable(raw, (cluster.meta.uid for cluster in ray_clusters), stores),
         pods={cluster.meta.uid: tuple(pods.by_owner(cluster.meta.uid)) for cluster in ray_clusters},
         pods_absence=stores.absences((PODS,)).get(PODS),
         in_flight={cluster.meta.uid: looks[cluster.meta.uid] for cluster in ray_clusters if cluster.meta.uid in looks},
     )
+
+
+def _reachable(replica_set: ReadOnlyJson, ray_clusters: Iterable[str], stores: Stores) -> frozenset[str] | None:
+    owner = controller_of(replica_set)
+    if owner is None or owner.kind != FLEETS.kind:
+        return None
+    return reachable_of(ObjectMeta(name=owner.name, uid=owner.uid), ray_clusters, stores)
 
 
 def differ_beyond_version(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> bool:

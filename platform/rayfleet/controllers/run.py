@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
 from rayfleet.controllers.replica_set import replica_set_part
+from rayfleet.controllers.route import route_steps, route_watches
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import Kubeconfig, connect
 from rayfleet.kube.errors import Forbidden, NotFound, Unreachable
@@ -18,7 +19,18 @@ from rayfleet.kube.lease import LeaderElector, LeaseSettings
 from rayfleet.kube.reflector import ReflectorSettings, Selection
 from rayfleet.kube.watches import Reflectors
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.model.policies import RouteDefaults
+from rayfleet.model.resources import (
+    DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
+    FLEETS,
+    HTTP_ROUTES,
+    PODS,
+    RAY_CLUSTERS,
+    REPLICA_SETS,
+    SERVICES,
+    ResourceType,
+)
 from rayfleet.objects.labels import RAY_CLUSTER_LABEL
 from rayfleet.objects.pods import trimmed_pod
 from rayfleet.plugin import registry
@@ -28,7 +40,7 @@ from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
 from rayfleet.reconciling.confirming import Server
 from rayfleet.reconciling.runtime import RuntimeSettings
 
-WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES)
+WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES, ENDPOINT_SLICES, DISRUPTION_BUDGETS)
 SELECTIONS: Mapping[ResourceType, Selection] = {PODS: Selection(label_selector=RAY_CLUSTER_LABEL, trim=trimmed_pod)}
 """Of all pods of a cluster only those of Ray clusters are held, and little of each."""
 COMPONENT = "rayfleet-controller"
@@ -50,6 +62,7 @@ class ControllerSettings:
     namespace: str | None = None
     lease: LeaseSettings | None = None
     disabled_plugins: tuple[str, ...] = ()
+    routes: RouteDefaults = field(default_factory=RouteDefaults)
     runtime: RuntimeSettings = RUNTIME
     limits: ClientSettings = field(default_factory=ClientSettings)
     start_limit: timedelta = timedelta(seconds=15)
@@ -109,7 +122,7 @@ async def _work(
     reflectors = controller_reflectors(client, settings.namespace)
     recorder = EventRecorder(client, COMPONENT)
     shared = Shared(client=client, reflectors=reflectors, recorder=recorder, may_act=may_act, settings=settings.runtime)
-    await run_together(controller_parts(reflectors, engines, client), shared)
+    await run_together(controller_parts(reflectors, engines, client, settings.routes), shared)
 
 
 def controller_reflectors(
@@ -120,13 +133,18 @@ def controller_reflectors(
 
 
 def controller_parts(
-    reflectors: Reflectors, engines: Mapping[str, Engine], server: Server
+    reflectors: Reflectors, engines: Mapping[str, Engine], server: Server, routes: RouteDefaults | None = None
 ) -> tuple[ControllerPart, ...]:
     """Return our controllers, a line each; ``reflectors`` are ``controller_reflectors``'.
 
     ``server`` is asked where the stores may be behind.
     """
     return (
-        ControllerPart(name="fleet", steps=fleet_steps(reflectors, engines, server), watches=fleet_watches(reflectors)),
+        ControllerPart(
+            name="fleet",
+            steps=fleet_steps(reflectors, engines, server, routes),
+            watches=fleet_watches(reflectors),
+        ),
         replica_set_part(reflectors, server),
+        ControllerPart(name="route", steps=route_steps(reflectors, routes), watches=route_watches(reflectors)),
     )

@@ -70,3 +70,17 @@ class Route:
     paths: tuple[str, ...] = ()
     timeout_seconds: int | None = None
     weight: int | None = None
+
+
+DEFAULT_GATEWAY = ParentGateway(name="rayfleet", namespace="rayfleet-system")
+"""The Gateway that ``rayfleet up`` makes and that routes are for when nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteDefaults:
+    """What holds for a route where its fleets say nothing: the controller's flags."""
+
+    parent: ParentGateway = DEFAULT_GATEWAY
+    hostnames: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ("/v1/completions", "/v1/chat/completions")
+    timeout_seconds: int = 120

@@ -7,6 +7,12 @@ they know; those of ``ray.io`` are KubeRay's (ray-operator/controllers/ray/utils
 # On our objects and, through the template, on Ray clusters and pods.
 MODEL_LABEL = "model.aibrix.ai/name"
 MODEL_PORT_LABEL = "model.aibrix.ai/port"
+MODEL_SERVICE_ANNOTATION = "model.aibrix.ai/service-name"
+"""On a fleet: the user's own Service that requests go to, in place of ours."""
+MODEL_PATHS_ANNOTATION = "model.aibrix.ai/model-router-custom-paths"
+"""On a fleet: further path prefixes of its route, with commas between."""
+WEIGHED_ANNOTATION = "orchestration.aibrix.ai/weighed-at"
+"""On an HTTPRoute of several fleets: when their weights were written last."""
 FLEET_LABEL = "orchestration.aibrix.ai/raycluster-fleet-name"
 HASH_LABEL = "pod-template-hash"
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"

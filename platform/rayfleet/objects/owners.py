@@ -60,6 +60,12 @@ def controller_reference(resource: ResourceType, name: str, uid: str) -> Json:
     }
 
 
+def without_owners(manifest: ReadOnlyJson) -> Json:
+    """Return a manifest without its owner references."""
+    meta = {name: value for name, value in mapping(manifest.get("metadata")).items() if name != "ownerReferences"}
+    return {**manifest, "metadata": meta}
+
+
 def owner_entries(raw: ReadOnlyJson) -> list[Json]:
     """Return the references as they stand, for who writes them back changed."""
     return mappings(mapping(raw.get("metadata")).get("ownerReferences"))

@@ -63,6 +63,16 @@ def containers(group: ReadOnlyJson) -> list[Json]:
     return mappings(pod_spec(group).get("containers"))
 
 
+def names_of_port(group: ReadOnlyJson, number: int) -> list[str]:
+    """Return the names that a group's containers give to a TCP port, in order."""
+    entries = (entry for container in containers(group) for entry in mappings(container.get("ports")))
+    return [
+        str(entry["name"])
+        for entry in entries
+        if entry.get("containerPort") == number and entry.get("name") and entry.get("protocol", "TCP") == "TCP"
+    ]
+
+
 def is_suspended(spec: ReadOnlyJson) -> bool:
     """Whether a Ray cluster's or a group's spec asks for no pods at all."""
     return spec.get("suspend") is True

@@ -66,6 +66,14 @@ def ready_addresses(endpoint_slice: ReadOnlyJson) -> Iterator[str]:
             yield from (str(address) for address in endpoint.get("addresses") or ())
 
 
+def ready_pods(endpoint_slice: ReadOnlyJson) -> Iterator[str]:
+    """Yield the UIDs of the pods behind a slice's endpoints that take requests."""
+    for endpoint in mappings(endpoint_slice.get("endpoints")):
+        target = mapping(endpoint.get("targetRef"))
+        if is_endpoint_ready(endpoint) and target.get("kind") == "Pod":
+            yield str(target.get("uid", ""))
+
+
 def is_endpoint_ready(endpoint: ReadOnlyJson) -> bool:
     """Whether an endpoint takes requests; what a slice does not say counts as ready."""
     return mapping(endpoint.get("conditions")).get("ready") is not False

@@ -6,5 +6,6 @@ The face, by module:
 - ``fleet``: ``plan_fleet(observed, now)``, ``plan_invalid_fleet(observed, now)``;
 - ``replica_set``: ``plan_replica_set(observed, now)``;
 - ``render``: ``fleet_template(fleet, engines)`` and ``render_template(serving, launch_plan, meta, drain)``;
-- ``names``: ``service_names(fleet)``, ``route_name(fleet)`` and every other derived name.
+- ``route``: ``plan_route(observed, now)``: the one HTTPRoute of a model;
+- ``names``: ``service_name(fleet)``, ``route_name(model)`` and every other derived name.
 """

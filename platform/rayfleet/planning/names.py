@@ -5,13 +5,15 @@ Hashes are written with letters that form no words and cannot be taken for one a
 """
 
 import hashlib
+import re
 
 from rayfleet.model.meta import ObjectMeta
 
 TEMPLATE_HASH_LETTERS = 6
 INCARNATION_HASH_LETTERS = 5
-_HEAD_SUFFIX = "-head"
-_ROUTE_SUFFIX = "-router"
+OBJECT_HASH_LETTERS = 10
+LABEL_LETTERS = 63
+_NO_LABEL_LETTERS = re.compile(r"[^a-z0-9-]+")
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -45,22 +47,21 @@ def ray_cluster_name(replica_set: ObjectMeta, index: int, number: int, attempt: 
     return f"{replica_set.name}-{safe_hash(identity, INCARNATION_HASH_LETTERS)}"
 
 
-def service_names(fleet_name: str) -> tuple[str, ...]:
-    """Return the names that the fleet's Service may have, by preference.
+def service_name(fleet: ObjectMeta) -> str:
+    """Return the name of the fleet's own objects beside its replica sets (Service, disruption budget).
 
-    A manifest may bring a Service of the fleet's own name; ours then steps aside.
+    Letters of a hash of the UID end it: no file of a user's, which is written before there is a UID, has the name.
     """
-    return (fleet_name, f"{fleet_name}{_HEAD_SUFFIX}")
+    return f"{_readable(fleet.name)}-{safe_hash(fleet.uid, OBJECT_HASH_LETTERS)}"
 
 
-def route_name(fleet_name: str) -> str:
-    """Return the name of the fleet's HTTPRoute."""
-    return f"{fleet_name}{_ROUTE_SUFFIX}"
+def route_name(model: str) -> str:
+    """Return the name of a model's HTTPRoute, the same in each namespace; a hash of the model ends it."""
+    return f"{_readable(model)}-{safe_hash(model, OBJECT_HASH_LETTERS)}"
 
 
-def fleets_wanting(name: str) -> tuple[str, ...]:
-    """Return the names of fleets that would give ``name`` to a Service or an HTTPRoute of theirs.
-
-    Whoever has the name, they are to look again when it comes or goes.
-    """
-    return (name, *(name.removesuffix(end) for end in (_HEAD_SUFFIX, _ROUTE_SUFFIX) if name.endswith(end)))
+def _readable(text: str) -> str:
+    """Return the text as the beginning of a DNS label that a hash follows: at most 63 letters in all (RFC 1035)."""
+    kept = _NO_LABEL_LETTERS.sub("-", text.lower()).strip("-")
+    label = kept if kept[:1].isalpha() else f"m-{kept}"
+    return label[: LABEL_LETTERS - OBJECT_HASH_LETTERS - 1].rstrip("-")

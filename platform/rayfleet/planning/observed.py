@@ -11,6 +11,7 @@ from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import ResourceType
 from rayfleet.planning.claims import Claims
+from rayfleet.planning.route.observed import ObservedRoute
 from rayfleet.planning.writes import WriteFailure
 
 
@@ -23,10 +24,11 @@ class ObservedFleet:
     ``serving``; ``identity`` is ``fleet_identity`` of both. ``replica_sets`` are those controlled by the fleet (by
     owner UID); ``taken_names`` are names that a new one would get and that are there, whosever. ``ray_clusters`` maps
     the UID of a replica set to the Ray clusters that it controls, terminating ones included. ``services`` and
-    ``http_routes`` are those controlled by the fleet and those, whosever, that have one of the names
-    ``service_names(fleet)`` or ``route_name(fleet)``, as the API server gave them. ``absences`` are the kinds that
-    cannot be read, of those that a cluster may lack. ``claims`` are replica sets that change hands first;
-    ``replica_sets`` has none that is let go. ``overlapping`` are the fleets that its selector selects too.
+    ``budgets`` (for disruptions) are those controlled by the fleet, as the API server gave them. ``route`` is what is
+    known of its model's route, None for a fleet that names no model. ``reachable`` are the UIDs of the Ray clusters
+    that requests can reach, None where nobody can tell. ``absences`` are the kinds that cannot be read, of those that a
+    cluster may lack. ``claims`` are replica sets that change hands first; ``replica_sets`` has none that is let go.
+    ``overlapping`` are the fleets that its selector selects too.
     """
 
     fleet: Fleet
@@ -37,10 +39,12 @@ class ObservedFleet:
     taken_names: frozenset[str] = frozenset()
     ray_clusters: Mapping[str, tuple[RayCluster, ...]] = field(default_factory=dict)
     services: tuple[ReadOnlyJson, ...] = ()
-    http_routes: tuple[ReadOnlyJson, ...] = ()
     absences: Mapping[ResourceType, Absence] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     overlapping: tuple[str, ...] = ()
+    budgets: tuple[ReadOnlyJson, ...] = ()
+    route: ObservedRoute | None = None
+    reachable: frozenset[str] | None = None
     failure: WriteFailure | None = None
 
 
@@ -78,7 +82,8 @@ class ObservedReplicaSet:
     ``taken_names`` are those of ``places.names_in_question`` that others' RayClusters have. ``pods`` maps the UID of a
     RayCluster to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can
     be read; ``in_flight`` maps the UID of one that is drained to what its sidecar said, absent before it was asked.
-    ``claims`` are RayClusters that change hands first; ``ray_clusters`` has none that is let go.
+    ``claims`` are RayClusters that change hands first; ``ray_clusters`` has none that is let go. ``reachable`` as in
+    ObservedFleet.
     """
 
     replica_set: ReplicaSet
@@ -88,4 +93,5 @@ class ObservedReplicaSet:
     pods_absence: Absence | None = None
     in_flight: Mapping[str, InFlight] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
+    reachable: frozenset[str] | None = None
     failure: WriteFailure | None = None

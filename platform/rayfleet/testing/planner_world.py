@@ -13,12 +13,13 @@ from typing import Any
 
 from rayfleet.controllers.fleet import AnyObservedFleet, fleet_steps
 from rayfleet.controllers.replica_set import replica_set_steps
+from rayfleet.controllers.route import route_steps
 from rayfleet.local.kuberay.controller import ray_cluster_steps
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import conditions_of, since
 from rayfleet.objects.meta import is_terminating, labels_of, name_of, uid_of
 from rayfleet.objects.owners import controller_reference
@@ -26,6 +27,7 @@ from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import desired_workers, expected_workers
 from rayfleet.planning.observed import InFlight, ObservedFleet, ObservedReplicaSet
 from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
+from rayfleet.planning.route.users import names_of_route
 from rayfleet.planning.writes import Action, Event, WriteFailure
 from rayfleet.reconciling.passes import Steps
 from rayfleet.testing.kubelet import RayPod
@@ -145,13 +147,22 @@ class PlannerWorld:
             FLEETS: fleet_steps(self.stored, {}, self.stored),
             REPLICA_SETS: replica_set_steps(self.stored, self.stored, lambda: self.in_flight),
             RAY_CLUSTERS: ray_cluster_steps(self.stored),
+            HTTP_ROUTES: route_steps(self.stored),
         }
         return every[resource]
 
     def passes(self) -> list[Pass]:
-        """Make one pass for the fleet and one for each of its replica sets, oldest first."""
+        """Make one pass for the fleet, one for each of its replica sets, oldest first, and one for each route."""
         fleet = self.pass_for(FLEETS, name_of(self.fleet))
-        return [fleet, *(self.pass_for(REPLICA_SETS, name_of(raw)) for raw in self.replica_sets())]
+        sets = [self.pass_for(REPLICA_SETS, name_of(raw)) for raw in self.replica_sets()]
+        return [fleet, *sets, *(self.pass_for(HTTP_ROUTES, name) for name in self.route_names())]
+
+    def route_names(self) -> list[str]:
+        """Return the names of all routes that there are or ought to be, without others' objects."""
+        named = [name for raw in self.stored.of_kind(FLEETS.kind).values() for name in names_of_route(raw)]
+        find = self.steps(HTTP_ROUTES).find
+        names = dict.fromkeys((*named, *self.stored.of_kind(HTTP_ROUTES.kind)))
+        return [name for name in names if find(ObjectKey(namespace=NAMESPACE, name=name)) is not None]
 
     def all_passes(self) -> list[Action]:
         """Make one pass for everything; return all writes that were tried."""

@@ -12,8 +12,6 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
 from rayfleet.planning.fleet.plan import plan_fleet
-from rayfleet.planning.fleet.surge import stuck_surge
-from rayfleet.planning.fleet.view import view_of
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.writes import Event, Merge
 from rayfleet.testing.planner_world import PlannerWorld
@@ -139,19 +137,6 @@ def test_only_as_many_as_found_no_room_are_withdrawn() -> None:
     [write] = [action for action in plan.actions if isinstance(action, Merge) and action.resource is REPLICA_SETS]
     assert write.patch["spec"] == {"replicas": 1}
     assert write.ref.uid == waiting.meta.owner_uid
-
-
-def test_what_is_not_surge_stays() -> None:
-    """Two wait and one is above the desired size: the other would have to be made again at once."""
-    full = FullPool(3, 3, maxSurge=2, maxUnavailable=0)
-    full.world.change_spec({"template": template("b")})
-    full.step()
-    observed = full.world.observe_fleet()
-    sets = tuple(full.with_states(each) for each in observed.replica_sets)
-    view = view_of(replace(observed, replica_sets=sets), full.world.now)
-    assert view.new is not None
-    late = full.world.now + TIMEOUT
-    assert [stuck_surge(observed.fleet, view.new, surplus, late)[0] for surplus in (0, 1, 2, 3)] == [0, 1, 2, 2]
 
 
 def test_growth_beyond_the_pool_is_no_surge() -> None:

@@ -16,6 +16,8 @@ SET = ObjectRef(key=ObjectKey(namespace="default", name="fleet-abc"), uid="uid-2
 TIMES = {"lastTransitionTime": "2026-01-02T03:04:05Z", "lastUpdateTime": "2026-01-02T03:04:05Z"}
 PROGRESSING = {"type": "Progressing", "status": "True", "reason": "Made", "message": "m", **TIMES}
 
+KINDS = "RayClusterFleet, RayClusterReplicaSet, RayCluster, Service, HTTPRoute"
+
 
 def line(action: Action, before: ReadOnlyJson | None = None, problem: str = "") -> str:
     write = Write(action=action, before=before, problem=problem)
@@ -51,11 +53,14 @@ def test_what_does_not_settle_is_said() -> None:
         ("create\n\n# Prose.\nkill head of 2\n", "x.txt:4: there is no Ray cluster 2: there are 1"),
         ("create\n\nkill head of one\n", "x.txt:3: 'one' is no number"),
         ("create\n\nlose worker of 1\n", "x.txt:3: no such command: 'lose worker'"),
-        ("create size=1\n", "x.txt:1: 'size=1' is no NAME=VALUE with a name of gpus, image, "),
+        ("create size=1\n", "x.txt:1: 'size=1' is no NAME=VALUE with a name of gpus, grace, image, "),
         ("create\n\ncreate\n", "x.txt:3: the fleet is there already"),
         ("image b\n", "x.txt:1: there is no fleet yet"),
         ("rounds 2\n", "x.txt:1: there is no fleet after this block"),
-        ("create\n\nquota Pod 1\n", "x.txt:3: 'Pod' is none of RayClusterReplicaSet, RayCluster, Service, HTTPRoute"),
+        (
+            "create\n\nquota Pod 1\n",
+            "x.txt:3: 'Pod' is none of RayClusterFleet, RayClusterReplicaSet, RayCluster, Service, HTTPRoute",
+        ),
         ("create\n\nquota Service 0\nforeign Service x\n", "x.txt:4: exceeded quota: Service used 0, limited 0"),
         ("create\n\nremove Service other\n", "x.txt:3: there is no Service other"),
         ("create\n# Late.\n", "x.txt:2: prose stands before the commands of its block"),

@@ -15,7 +15,8 @@ from rayfleet.kube.errors import ApiError, Unreachable
 from rayfleet.manifest.crds import all_crds
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.resources import CRDS
+from rayfleet.model.policies import DEFAULT_GATEWAY
+from rayfleet.model.resources import CRDS, GATEWAYS
 from rayfleet.objects.conditions import is_true
 from rayfleet.objects.meta import name_of
 
@@ -24,9 +25,9 @@ READY_LIMIT = timedelta(seconds=20)
 DEATHS_THAT_TELL = 3
 
 GATEWAY_MANIFEST: ReadOnlyJson = {
-    "apiVersion": "gateway.networking.k8s.io/v1",
-    "kind": "Gateway",
-    "metadata": {"name": "rayfleet", "namespace": "rayfleet-system"},
+    "apiVersion": GATEWAYS.api_version,
+    "kind": GATEWAYS.kind,
+    "metadata": {"name": DEFAULT_GATEWAY.name, "namespace": DEFAULT_GATEWAY.namespace},
     "spec": {
         "gatewayClassName": "rayfleet",
         "listeners": [

@@ -1,6 +1,6 @@
 """Bring a fleet one step nearer its spec. Pure.
 
-Everything of one pass in order: the rollout's step, the way in for requests (Service, HTTPRoute), the status with its
+Everything of one pass in order: the rollout's step, the Service and the disruption budget, the status with its
 conditions. A fleet whose manifest is invalid is left exactly as it runs, and says what is wrong.
 """
 
@@ -13,7 +13,7 @@ from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.events import EventType
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.meta import ObjectMeta
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, REPLICA_SETS, SERVICES
+from rayfleet.model.resources import DISRUPTION_BUDGETS, FLEETS, REPLICA_SETS, SERVICES
 from rayfleet.objects.conditions import (
     Conditions,
     find_condition,
@@ -39,25 +39,28 @@ from rayfleet.planning.fleet.conditions import (
     with_replica_failure,
     with_returned,
 )
+from rayfleet.planning.fleet.disruption import budget_actions
 from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdated_note, with_rolled_back
 from rayfleet.planning.fleet.members import total_size
-from rayfleet.planning.fleet.model_name import model_name
 from rayfleet.planning.fleet.overlap import SELECTOR_OVERLAP, with_overlap
-from rayfleet.planning.fleet.readiness import READY, ROUTED, with_degradation, with_readiness
+from rayfleet.planning.fleet.readiness import READY, with_degradation, with_readiness
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
-from rayfleet.planning.fleet.traffic import Traffic, plan_traffic
+from rayfleet.planning.fleet.service import service_actions
 from rayfleet.planning.fleet.undo import undo_write
 from rayfleet.planning.fleet.view import View, view_of
+from rayfleet.planning.model_name import model_name
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.replica.summary import is_noteworthy, write_may_wait
+from rayfleet.planning.route.conditions import ROUTE_ACCEPTED, with_routing
+from rayfleet.planning.route.users import ROUTED
 from rayfleet.planning.writes import Action, Event, Verb, permissions, ref_to, status_permission, status_replaced
 
 INVALID = "Invalid"
 WRITES = (
     permissions(REPLICA_SETS, Verb.CREATE, Verb.PATCH, Verb.DELETE)
     | permissions(SERVICES, Verb.CREATE, Verb.PATCH, Verb.DELETE)
-    | permissions(HTTP_ROUTES, Verb.CREATE, Verb.PATCH, Verb.DELETE)
+    | permissions(DISRUPTION_BUDGETS, Verb.CREATE, Verb.PATCH, Verb.DELETE)
     | permissions(FLEETS, Verb.PATCH)
     | {status_permission(FLEETS)}
 )
@@ -77,15 +80,15 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     if first:
         return FleetPlan(actions=first, status=fleet.status)
     step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
-    traffic = plan_traffic(observed) if acts else Traffic()
-    status, hold = _written_status(fleet.status, _status(observed, view, step, traffic, now), now)
+    network = (*service_actions(observed), *budget_actions(observed, view.bounds)) if acts else ()
+    status, hold = _written_status(fleet.status, _status(observed, view, step, now), now)
     is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
     waits = (view.next_change, hold, until_deadline(fleet, status, now, is_done=is_done))
     return FleetPlan(
         actions=(
             *step.actions,
             *(outdated_note(view) if acts else ()),
-            *traffic.actions,
+            *network,
             *_status_write(fleet.meta, fleet.status, status),
         ),
         status=status,
@@ -126,7 +129,7 @@ def _first_of_all(observed: ObservedFleet, view: View) -> Iterator[Action]:
         yield write
 
 
-def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Traffic, now: datetime) -> FleetStatus:
+def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetime) -> FleetStatus:
     fleet = observed.fleet
     counted = _counts(view, step)
     conditions = without_condition(fleet.status.conditions, INVALID)
@@ -139,7 +142,7 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, traffic: Tra
         conditions = without_condition(conditions, WRITE_REFUSED)
         conditions = with_progress(conditions, view, counted, step.created, now)
         conditions = with_returned(conditions, step.returned, now) if step.returned else conditions
-        conditions = _with_route(conditions, traffic, now)
+        conditions = with_routing(conditions, observed.route, fleet.meta.key, now)
     conditions = with_rolled_back(with_replica_failure(conditions, view), view, now)
     conditions = with_overlap(conditions, observed.overlapping, now)
     conditions = with_readiness(with_degradation(conditions, view, now), view, counted, now)
@@ -185,13 +188,6 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
     )
 
 
-def _with_route(conditions: Conditions, traffic: Traffic, now: datetime) -> Conditions:
-    if traffic.problem:
-        condition = new_condition(ROUTED, ConditionStatus.FALSE, traffic.reason, traffic.problem, now)
-        return with_condition(conditions, condition)
-    return without_condition(conditions, ROUTED)
-
-
 def _status_write(meta: ObjectMeta, before: FleetStatus, after: FleetStatus) -> Iterator[Action]:
     encoded = encode_fleet_status(after)
     if encoded != encode_fleet_status(before):
@@ -213,6 +209,7 @@ _PROBLEMS = (
     (INVALID, ConditionStatus.TRUE),
     (ROUTED, ConditionStatus.FALSE),
     (SELECTOR_OVERLAP, ConditionStatus.TRUE),
+    (ROUTE_ACCEPTED, ConditionStatus.FALSE),
     (PROGRESSING, ConditionStatus.FALSE),
     (WRITE_REFUSED, ConditionStatus.TRUE),
 )

@@ -13,11 +13,16 @@ from rayfleet.objects.conditions import Conditions, find_condition, new_conditio
 from rayfleet.planning.fleet.conditions import PROGRESSING, WRITE_REFUSED, is_complete, is_refused
 from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import in_order_of_need, in_trouble, lost, standing_words, waiting_words
+from rayfleet.planning.route.conditions import ROUTE_ACCEPTED
+from rayfleet.planning.route.users import ROUTED
 
 READY = "Ready"
 DEGRADED = "Degraded"
-ROUTED = "Routed"
-_OUT_OF_REACH = ((WRITE_REFUSED, ConditionStatus.TRUE), (ROUTED, ConditionStatus.FALSE))
+_OUT_OF_REACH = (
+    (WRITE_REFUSED, ConditionStatus.TRUE),
+    (ROUTED, ConditionStatus.FALSE),
+    (ROUTE_ACCEPTED, ConditionStatus.FALSE),
+)
 _WAITS = "ReplicasNotAvailable"
 
 

@@ -99,7 +99,7 @@ def _member(
 ) -> tuple[Availability, Member]:
     clusters = observed.ray_clusters.get(replica_set.meta.uid, ())
     active = [cluster for cluster in clusters if not cluster.is_terminating]
-    availability = availability_of(active, replica_set.status.ready_since, min_ready, now)
+    availability = availability_of(active, replica_set.status.ready_since, min_ready, now, observed.reachable)
     states = replica_set.status.replica_states
     unavailable = {state.uid for state in states if state.phase in _OUT_OF_SERVICE}
     lost = {state.uid for state in states if state.reason == NODE_LOST}

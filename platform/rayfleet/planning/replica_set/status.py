@@ -56,7 +56,7 @@ def served_since(observed: ObservedReplicaSet, books: Books, draining: frozenset
     spec, status = observed.replica_set.spec, observed.replica_set.status
     min_ready = timedelta(seconds=spec.min_ready_seconds)
     clusters = [replica.cluster for replica in books.active]
-    availability = availability_of(clusters, status.ready_since, min_ready, now)
+    availability = availability_of(clusters, status.ready_since, min_ready, now, observed.reachable)
     failed = {uid for uid, verdict in books.verdicts.items() if verdict.phase is ReplicaPhase.FAILED}
     return replace(availability, available=availability.available - draining - failed)
 

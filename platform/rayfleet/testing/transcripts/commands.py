@@ -17,6 +17,8 @@
 ``lose head of N``           it loses its head until ``restore head of N``
 ``hold terminating``         the pods of terminating Ray clusters stay until ``release terminating``
 ``quota KIND N``             of a kind there may be N objects; ``quota KIND none`` ends that
+``other NAME FIELD=VALUE``   another fleet is there, with its Service, and says what is given: ``model``, ``weight``,
+                             ``available``; nobody plays it, and ``remove RayClusterFleet NAME`` ends it
 ``foreign KIND NAME``        somebody else makes an object; ``remove KIND NAME`` takes one away
 ``wait Ns``                  so many seconds pass
 ``rounds N``                 after this block at most N rounds are played, not 12
@@ -26,14 +28,14 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from rayfleet.model.resources import HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.labels import RESUME_ANNOTATION, ROLLBACK_ANNOTATION
 from rayfleet.testing.kubelet import SITUATIONS
 from rayfleet.testing.stored_objects import Refused, Stale
 from rayfleet.testing.transcripts.manifest import FieldError
 from rayfleet.testing.transcripts.stage import Stage
 
-_KINDS = {resource.kind: resource for resource in (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)}
+_KINDS = {resource.kind: resource for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)}
 
 
 class CommandError(Exception):
@@ -114,6 +116,8 @@ def _others(words: list[str], stage: Stage) -> list[str] | None:
             stage.annotate(RESUME_ANNOTATION, word)
         case ["undo", number] if stage.is_created:
             stage.annotate(ROLLBACK_ANNOTATION, str(_number(number)))
+        case ["other", name, *fields] if stage.is_created:
+            stage.other_fleet(name, dict(word.split("=", 1) for word in fields if "=" in word))
         case ["foreign", kind, name]:
             stage.foreign_object(_resource(kind), name)
         case ["remove", kind, name]:

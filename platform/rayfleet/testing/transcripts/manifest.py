@@ -5,6 +5,7 @@
 ``gpus`` (0)                of each pod
 ``workers`` (0)             of each Ray cluster
 ``model``                   the label that names a model on the fleet; without: no Service, no HTTPRoute
+``weight``                  its share among the fleets of its model, ``spec.route.weight``
 ``selector`` (``x``)        what the selector asks of the label ``app``, which the template has with the value ``x``
 ``strategy``                ``RollingUpdate`` or ``Recreate``
 ``surge``, ``unavailable``  the bounds of a rolling update
@@ -47,6 +48,7 @@ class Manifest:
     gpus: Value | None = None
     workers: Value | None = None
     model: Value | None = None
+    weight: Value | None = None
     selector: Value | None = "x"
     strategy: Value | None = None
     surge: Value | None = None
@@ -83,6 +85,8 @@ class Manifest:
         recovery = {"graceSeconds": self.grace, "maxRebuilds": self.rebuilds}
         if recovery := {name: value for name, value in recovery.items() if value is not None}:
             spec |= {"recovery": recovery}
+        if self.weight is not None:
+            spec |= {"route": {"weight": self.weight}}
         labels = {} if self.model is None else {MODEL_LABEL: self.model}
         meta = {"name": FLEET_NAME, "labels": labels}
         return {"apiVersion": FLEETS.api_version, "kind": FLEETS.kind, "metadata": meta, "spec": spec}

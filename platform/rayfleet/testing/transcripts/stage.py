@@ -5,16 +5,18 @@ not to be, and ends deletions; then a second passes. A round in which nobody wri
 is quiet, nobody waits for time to pass and KubeRay changes nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import PODS, RAY_CLUSTERS, ResourceType
-from rayfleet.objects.labels import REVISION_ANNOTATION
-from rayfleet.objects.meta import annotation, annotations_of, name_of, uid_of
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, SERVICES, ResourceType
+from rayfleet.objects.labels import MODEL_LABEL, REVISION_ANNOTATION
+from rayfleet.objects.meta import annotation, annotations_of, decode_meta, labels_of, name_of, uid_of
+from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import containers, expected_workers, head_group
+from rayfleet.planning.names import service_name
 from rayfleet.planning.observed import InFlight
 from rayfleet.planning.replica_set.drain import IDLE_LOOKS
 from rayfleet.testing.kubelet import SITUATIONS, RayPod
@@ -60,6 +62,22 @@ class Stage:
         """Let somebody else make an object. Raises Stale, Refused."""
         meta = {"name": name}
         self.world.stored.create({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta})
+
+    def other_fleet(self, name: str, fields: Mapping[str, str]) -> None:
+        """Let another fleet be in the namespace, with its Service, or let it say something else. Raises Stale."""
+        stored = self.world.stored
+        if name not in stored.of_kind(FLEETS.kind):
+            stored.create({"apiVersion": FLEETS.api_version, "kind": FLEETS.kind, "metadata": {"name": name}})
+            meta = decode_meta(stored.of_kind(FLEETS.kind)[name])
+            owner = controller_reference(FLEETS, meta.name, meta.uid)
+            service = {"name": service_name(meta), "ownerReferences": [owner]}
+            stored.create({"apiVersion": SERVICES.api_version, "kind": SERVICES.kind, "metadata": service})
+        raw = stored.of_kind(FLEETS.kind)[name]
+        weight = {"route": {"weight": int(fields["weight"])}} if "weight" in fields else {}
+        labels = {MODEL_LABEL: fields["model"]} if "model" in fields else dict(labels_of(raw))
+        stored.put({**with_metadata(raw, {"labels": labels}), "spec": part(raw, "spec") | weight})
+        if "available" in fields:
+            stored.put_status(FLEETS.kind, name, {"availableReplicas": int(fields["available"])})
 
     def lose_head(self, name: str) -> None:
         """Let a Ray cluster be without a head until further notice."""

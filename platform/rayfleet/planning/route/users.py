@@ -1,0 +1,113 @@
+"""A fleet as a route sees it: which model it names, how it wants it routed, where its requests go. Pure.
+
+Read from the object as it is, without what a valid manifest asks for: a fleet that is not accepted any more serves on.
+What AIBrix's route controller reads of a fleet is honoured: ``model.aibrix.ai/{name,port,service-name,
+model-router-custom-paths}`` (AIBrix 0.8, ``pkg/controller/modelrouter``).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rayfleet.manifest.policies import decode_route
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.policies import Route
+from rayfleet.model.ports import ENGINE_PORT
+from rayfleet.objects.conditions import conditions_of, decode_conditions, find_condition
+from rayfleet.objects.fleets import available_replicas
+from rayfleet.objects.labels import MODEL_PATHS_ANNOTATION, MODEL_PORT_LABEL, MODEL_SERVICE_ANNOTATION
+from rayfleet.objects.meta import annotation, created_at, decode_meta, is_terminating, key_of, label, uid_of
+from rayfleet.objects.parts import part
+from rayfleet.planning.model_name import model_of
+from rayfleet.planning.names import route_name, service_name
+
+ROUTED = "Routed"
+REFUSED = "RouteRefused"
+"""The reason of ``Routed`` that the route's own controller writes, and takes back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteUser:
+    """One fleet of a model. ``service`` and ``port`` are its backend; ``is_own_service``: the one that we make.
+
+    ``available`` counts Ray clusters. ``refusal`` is what the fleet's status says of a refused write of its route.
+    """
+
+    key: ObjectKey
+    uid: str
+    created: float
+    model: str
+    route: Route
+    service: str
+    port: int
+    is_own_service: bool
+    available: int
+    is_going: bool
+    refusal: str
+    raw: ReadOnlyJson = field(compare=False)
+
+    @property
+    def wants_route(self) -> bool:
+        """Whether there ought to be a route for it."""
+        return self.route.enabled and not self.is_going
+
+    @property
+    def age(self) -> tuple[float, str, str]:
+        """Return what sorts fleets: the oldest first."""
+        return self.created, self.key.namespace, self.key.name
+
+
+def route_user(raw: ReadOnlyJson) -> RouteUser | None:
+    """Return a fleet as its route sees it; None for one that names no model."""
+    model = model_of(raw)
+    if model is None:
+        return None
+    meta, created = decode_meta(raw), created_at(raw)
+    service = annotation(raw, MODEL_SERVICE_ANNOTATION)
+    return RouteUser(
+        key=key_of(raw),
+        uid=uid_of(raw),
+        created=created.timestamp() if created else float("inf"),
+        model=model,
+        route=decode_route(part(raw, "spec", "route")),
+        service=service or service_name(meta),
+        port=port_of(raw) if service else ENGINE_PORT,
+        is_own_service=not service,
+        available=available_replicas(raw),
+        is_going=is_terminating(raw),
+        refusal=_refusal(raw),
+        raw=raw,
+    )
+
+
+def route_users(fleets: Iterable[ReadOnlyJson]) -> tuple[RouteUser, ...]:
+    """Return the fleets that name a model, oldest first."""
+    return tuple(sorted((user for raw in fleets if (user := route_user(raw))), key=lambda user: user.age))
+
+
+def names_of_route(fleet: ReadOnlyJson) -> Iterable[str]:
+    """Yield the name of the route that a fleet has part in: an index of fleets."""
+    model = model_of(fleet)
+    if model is not None:
+        yield route_name(model)
+
+
+def port_of(fleet: ReadOnlyJson) -> int:
+    """Return the port that ``model.aibrix.ai/port`` names on template or fleet, else 8000."""
+    return port_named(label(part(fleet, "spec", "template"), MODEL_PORT_LABEL) or label(fleet, MODEL_PORT_LABEL))
+
+
+def port_named(text: str) -> int:
+    """Return the port that a label's value names, 8000 when it names none."""
+    return int(text) if text.isdecimal() and 0 < int(text) < 2**16 else ENGINE_PORT
+
+
+def custom_paths(fleet: ReadOnlyJson) -> tuple[str, ...]:
+    """Return the path prefixes that the fleet's annotation adds, in its order."""
+    words = (word.strip() for word in annotation(fleet, MODEL_PATHS_ANNOTATION).split(","))
+    return tuple(word for word in words if word.startswith("/"))
+
+
+def _refusal(raw: ReadOnlyJson) -> str:
+    routed = find_condition(decode_conditions(conditions_of(raw)), ROUTED)
+    return routed.message if routed is not None and routed.reason == REFUSED else ""
