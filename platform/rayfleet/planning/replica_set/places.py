@@ -4,7 +4,8 @@ A place is an index from 0; a new Ray cluster gets the lowest free one, and rebu
 gets a number that no other of its replica set ever had: ``status.incarnations`` (the highest that is surely known to be
 used) plus one plus its index. Its name is made of both. So one that was deleted in the background never shares a name,
 and with it a Secret or a Service, with its successor; and one whose create got no answer is asked for again under the
-same name, since the status is written after its creates and says nothing of one that failed.
+same name, since the status is written after its creates and says nothing of one that failed. (Only one that came and
+went while the controller died between these two writes leaves no trace.)
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
