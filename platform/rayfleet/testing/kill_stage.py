@@ -2,7 +2,7 @@
 
 ``Stage`` plays a workload (changes of the fleet, each followed by what must come of it) while controllers of one kind
 of trouble run. Afterwards ``outcome`` says what is there and what ever was made and deleted, in a form that two runs
-share: names that hang on UIDs, UIDs, times and stage clocks are masked. Source of the method: Sieve (OSDI '22),
+share: names that hang on UIDs, UIDs, times and the like are masked. Source of the method: Sieve (OSDI '22),
 differential oracles.
 """
 
@@ -39,6 +39,7 @@ _MASKS = (
     (re.compile(r"uid-\d+"), "UID"),
     (re.compile(r"(model-[a-z0-9]{6})-[a-z0-9]+"), r"\1-*"),
     (re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z"), "TIME"),
+    (re.compile(r'"incarnations":\d+,?|"[^"]*/incarnation":"\d+",?'), ""),  # a number may be spent on what was refused
     (re.compile(r'"stages":\{[^}]*\},?'), ""),
     (re.compile(r'"resourceVersion":"\d+",?'), ""),
 )
