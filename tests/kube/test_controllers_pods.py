@@ -84,7 +84,7 @@ async def test_a_fleet_whose_pods_come_up_says_nothing_more(world: FleetWorld) -
 
 
 async def test_a_replica_that_loses_its_head_says_how_it_died(world: FleetWorld) -> None:
-    await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=1))
+    await world.client.create(FLEETS, fleet_manifest(world.namespace, replicas=1, recovery={"enabled": False}))
     for pod in await pods_of_fleet(world, 2):
         await stand_pod(world.client, pod, "ready")
     await world.until_condition("Ready", "True", "AllReplicasAvailable")
