@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.meta import is_terminating
 from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.planning.fleet.bounds import Bounds, rollout_bounds
 from rayfleet.planning.fleet.identity import template_identity
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.testing.planner_world import PlannerWorld
+from rayfleet.testing.stored_objects import with_metadata
 
 EXAMPLES = 60  # some 10 s each; thousands were run by hand
 GPU = {"nvidia.com/gpu": "1"}
@@ -132,7 +134,7 @@ def test_a_rollout_keeps_its_bounds_in_every_interleaving(
 def test_whatever_happens_the_goal_is_reached_and_then_nothing_is_written(
     data: st.DataObject, strategy: Any, resources: dict[str, str], steps: int
 ) -> None:
-    """Replicas get lost, the user changes size, template, pause and strategy.
+    """Replicas get lost or lose their owners, the user changes size, template, pause and strategy.
 
     The surge holds for the largest size asked for.
     """
@@ -155,6 +157,8 @@ def test_whatever_happens_the_goal_is_reached_and_then_nothing_is_written(
                 world.change_spec({"strategy": data.draw(strategies())})
             case 5:
                 world.change_spec({"minReadySeconds": data.draw(st.integers(0, 3))})
+            case 6:
+                orphan_one(world, data)
             case _:
                 act(world, data, kept)
         most = max(most, bounds_of(world, has_accelerators=resources is GPU).most)
@@ -163,6 +167,14 @@ def test_whatever_happens_the_goal_is_reached_and_then_nothing_is_written(
     world.change_spec({"paused": False})
     world.settle()
     assert_goal(world, decode_fleet(world.fleet).spec.replicas)
+
+
+def orphan_one(world: PlannerWorld, data: st.DataObject) -> None:
+    """Somebody takes the owner off a replica set or a Ray cluster: it is taken again, and nothing is made twice."""
+    children = [raw for kind in ("RayClusterReplicaSet", "RayCluster") for raw in world.objects.get(kind, {}).values()]
+    free = [raw for raw in children if not is_terminating(raw)]
+    if free:
+        world.stored.put(with_metadata(data.draw(st.sampled_from(free)), {"ownerReferences": []}))
 
 
 def assert_goal(world: PlannerWorld, replicas: int) -> None:

@@ -4,11 +4,10 @@ Counts come from the Ray clusters themselves, not from the replica sets' statuse
 pods alone can tell (drained, on a lost node) is taken from there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
-from rayfleet.model.policies import ReplacementPolicy
 from rayfleet.model.replica import NODE_LOST, ReplicaPhase
 from rayfleet.objects.ray_spec import accelerators
 from rayfleet.planning.availability import Availability, availability_of
@@ -18,6 +17,7 @@ from rayfleet.planning.fleet.members import Member, total_size
 from rayfleet.planning.fleet.replicas import Replicas, replicas_of
 from rayfleet.planning.fleet.surge import is_withdrawn, stuck_surge
 from rayfleet.planning.observed import ObservedFleet
+from rayfleet.planning.replica_set.leaving import holds_place
 
 _OUT_OF_SERVICE = frozenset({ReplicaPhase.DRAINING, ReplicaPhase.FAILED})
 
@@ -101,6 +101,7 @@ def _member(
     active = [cluster for cluster in clusters if not cluster.is_terminating]
     availability = availability_of(active, replica_set.status.ready_since, min_ready, now, observed.reachable)
     states = replica_set.status.replica_states
+    policy = observed.fleet.spec.replacement_policy
     unavailable = {state.uid for state in states if state.phase in _OUT_OF_SERVICE}
     lost = {state.uid for state in states if state.reason == NODE_LOST}
     member = Member(
@@ -109,14 +110,6 @@ def _member(
         terminating=sum(cluster.is_terminating and cluster.meta.uid not in lost for cluster in clusters),
         ready=len(availability.since),
         available=len(availability.available - unavailable),
-        holds_terminating=_holds_terminating(observed.fleet, replica_set),
+        holds_terminating=holds_place(replace(replica_set.spec, replacement_policy=policy)),
     )
     return availability, member
-
-
-def _holds_terminating(fleet: Fleet, replica_set: ReplicaSet) -> bool:
-    """Whether Ray clusters on their way out keep their place: as the policy says, else when they have accelerators."""
-    policy = fleet.spec.replacement_policy
-    if policy is None:
-        return accelerators(replica_set.spec.template.spec) > 0
-    return policy is ReplacementPolicy.TERMINATION_COMPLETE
