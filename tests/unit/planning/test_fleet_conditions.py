@@ -150,9 +150,12 @@ def test_that_a_replica_is_well_is_no_reason_to_write() -> None:
     stand(world, "creating")
     passes(world)
     world.make_ready(*world.names())
-    written = [action for action in world.all_passes() if action.resource is FLEETS and writes_status(action)]
-    assert len(written) == 1
+    world.fleet_pass()
+    [state, _] = world.observe_fleet().fleet.status.replica_states
     world.now += timedelta(seconds=5)
+    world.all_passes()  # only now the replica sets see it, at another time than the fleet wrote down
+    assert [state.since for state in world.observe_fleet().replica_sets[0].status.replica_states] == [world.now] * 2
+    assert state.since < world.now
     assert [action for action in world.all_passes() if action.resource is FLEETS] == []
 
 
