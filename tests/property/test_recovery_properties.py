@@ -85,7 +85,8 @@ class History:
                 self.stage.show_pods(name, which, data.draw(st.sampled_from(SITUATIONS)))
             case "delete" if self._is_told_of(name):
                 self.world.stored.remove(self._cluster(name))
-            case "evict" if f"{name}-worker-1" in self.world.stored.of_kind(PODS.kind):
+            case "evict":
+                self.stage.show_pods(name, "pods", "ready")
                 self.stage.evict_workers(name)
             case "requests":
                 uid = self._cluster(name)["metadata"]["uid"]
