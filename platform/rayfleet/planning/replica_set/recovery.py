@@ -135,7 +135,7 @@ def broken_by(replica: Replica, replica_set: ReplicaSet, now: datetime) -> Break
     rule = _RULES.get((cluster.is_ready, loss))
     if rule is None or (cluster.is_ready and is_proved(noted, replica.pods)):
         return None
-    return Break(rule=rule, since=_broken_since(replica, now))
+    return Break(rule=rule, since=_broken_since(replica, rule, now))
 
 
 def forming_wait(replica: Replica, replica_set: ReplicaSet, now: datetime) -> timedelta | None:
@@ -148,13 +148,18 @@ def forming_wait(replica: Replica, replica_set: ReplicaSet, now: datetime) -> ti
     return max(timedelta(0), since + deadline - now) if since is not None else None
 
 
-def _broken_since(replica: Replica, now: datetime) -> datetime:
-    """Return since when a replica has been broken: as noted; for one that says it is ready, since the loss."""
-    if replica.before is not None and replica.before.phase in _BROKEN:
-        return replica.before.since
-    if replica.cluster.is_ready:
-        return youngest_start(replica.noted_life, replica.pods) or now
-    return now
+def _broken_since(replica: Replica, rule: Rule, now: datetime) -> datetime:
+    """Return since when a replica has been broken: as noted; for one that says it is ready, since the loss.
+
+    Where no container says when it started, the loss began when it was first told.
+    """
+    noted = replica.before
+    if noted is not None and noted.phase in _BROKEN:
+        return noted.since
+    if not replica.cluster.is_ready:
+        return now
+    told = noted.since if noted is not None and noted.reason == rule.reason else now
+    return youngest_start(replica.noted_life, replica.pods) or told
 
 
 def _verdict(replica: Replica, replica_set: ReplicaSet, broken: Break, now: datetime) -> Verdict:
