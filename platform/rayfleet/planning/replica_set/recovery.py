@@ -158,8 +158,8 @@ def _broken_since(replica: Replica, rule: Rule, now: datetime) -> datetime:
         return noted.since
     if not replica.cluster.is_ready:
         return now
-    told = noted.since if noted is not None and noted.reason == rule.reason else now
-    return youngest_start(replica.noted_life, replica.pods) or told
+    first_said = noted.since if noted is not None and noted.reason == rule.reason else now
+    return youngest_start(replica.noted_life, replica.pods) or first_said
 
 
 def _verdict(replica: Replica, replica_set: ReplicaSet, broken: Break, now: datetime) -> Verdict:
