@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS
-from rayfleet.objects.meta import name_of
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.propagation import Propagation
+from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS, SECRETS
+from rayfleet.objects.meta import key_of, name_of, uid_of
+from rayfleet.objects.owners import controller_uid
 from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
 from rayfleet.testing.kubelet import PULL_ERROR, SHORTAGE
 from rayfleet.testing.real_kuberay import kuberay_server
@@ -26,14 +29,19 @@ async def world(tmp_path: Path) -> AsyncIterator[FleetWorld]:
             yield world
 
 
+def fleet(namespace: str) -> Json:
+    """Return a fleet of one replica, with a token."""
+    manifest = fleet_manifest(namespace, replicas=1)
+    spec = manifest["spec"]["template"]["spec"]
+    spec["authOptions"] = {"mode": "token"}
+    for each in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        # No plugin of the real server's admission may wait for an account.
+        each["template"]["spec"]["automountServiceAccountToken"] = False
+    return manifest
+
+
 async def test_a_fleet_on_the_real_kuberay_names_each_way_to_be_blocked_and_gets_ready(world: FleetWorld) -> None:
-    manifest = fleet_manifest(world.namespace, replicas=1)
-    for group in ("headGroupSpec", "workerGroupSpecs"):
-        groups = manifest["spec"]["template"]["spec"][group]
-        for each in [groups] if isinstance(groups, dict) else groups:
-            # No plugin of the real server's admission may wait for an account.
-            each["template"]["spec"]["automountServiceAccountToken"] = False
-    await world.client.create(FLEETS, manifest)
+    await world.client.create(FLEETS, fleet(world.namespace))
     [ray_cluster] = await until(
         lambda: world.objects(RAY_CLUSTERS), "a RayCluster", LIMIT_SECONDS, holds=lambda made: len(made) == 1
     )
@@ -54,3 +62,29 @@ async def test_a_fleet_on_the_real_kuberay_names_each_way_to_be_blocked_and_gets
     for pod in (head, worker):
         await stand_pod(world.client, await world.client.get(PODS, name_of(pod), world.namespace), "ready")
     await world.until_condition("Ready", "True", "AllReplicasAvailable")
+
+
+async def test_one_deleted_in_the_background_leaves_its_successor_nothing_of_its_own(world: FleetWorld) -> None:
+    """KubeRay takes a Secret that is there already: under one name, the predecessor's token, soon to be collected."""
+    await world.client.create(FLEETS, fleet(world.namespace))
+
+    async def secret(ray_cluster: ReadOnlyJson) -> ReadOnlyJson:
+        async def named() -> list[ReadOnlyJson]:
+            return [each for each in await world.objects(SECRETS) if name_of(each) == name_of(ray_cluster)]
+
+        [own] = await until(named, f"a Secret {name_of(ray_cluster)}", LIMIT_SECONDS, holds=bool)
+        return own
+
+    [first] = await until(lambda: world.objects(RAY_CLUSTERS), "a RayCluster", LIMIT_SECONDS, holds=bool)
+    kept = await secret(first)
+    background = Propagation.BACKGROUND
+    await world.client.delete(RAY_CLUSTERS, key_of(first), uid=uid_of(first), propagation=background)
+    [second] = await until(
+        lambda: world.objects(RAY_CLUSTERS),
+        "its successor",
+        LIMIT_SECONDS,
+        holds=lambda made: [uid_of(each) for each in made] not in ([], [uid_of(first)]),
+    )
+    own = await secret(second)
+    assert (controller_uid(kept), controller_uid(own)) == (uid_of(first), uid_of(second))
+    assert name_of(own) != name_of(kept)
