@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -212,16 +213,14 @@ async def test_one_deleted_by_hand_in_the_background_gets_a_successor_of_another
     assert len(names | set(map(name_of, clusters))) == 3
 
 
-ADDRESS = "127.83.0.1"
-"""Of a head pod that runs nowhere; its sidecar's port is free there."""
-
-
 class Head:
     """The head pod of the one Ray cluster, and its sidecar."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.requests = 2
+        third, fourth = uuid4().bytes[:2]
+        self.address = f"127.83.{third}.{fourth}"  # a node's pods and other runs of this test have others
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Head"]:
@@ -229,7 +228,7 @@ class Head:
         app.router.add_get("/inflight", self._answer)
         runner = web.AppRunner(app)
         await runner.setup()
-        await web.TCPSite(runner, ADDRESS, SIDECAR_PORT).start()
+        await web.TCPSite(runner, self.address, SIDECAR_PORT).start()
         try:
             await self._make()
             yield self
@@ -256,7 +255,7 @@ class Head:
         meta = {name: value for name, value in {**made["metadata"], **meta}.items() if value is not None}
         spec = {**made["spec"], "nodeName": "", "automountServiceAccountToken": False}
         pod = await self.world.client.create(PODS, {**made, "metadata": meta, "spec": spec})
-        await put_pod_status(self.world.client, pod, address=ADDRESS)
+        await put_pod_status(self.world.client, pod, address=self.address)
 
 
 def drained(namespace: str) -> Json:

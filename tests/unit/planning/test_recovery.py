@@ -139,10 +139,12 @@ def test_a_worker_that_restarted_unnoticed_is_not_believed_for_long() -> None:
 def test_a_loss_that_no_container_dates_counts_from_when_it_was_told() -> None:
     replaced = pods()[0], worker_pod("a", since=NOW, uid="another")
     replaced[1]["status"].pop("containerStatuses")
-    told = state(since=later(NOW, -59), reason="WorkerLost")
-    owner = replica_set(replica_states=(told,), ready_since={"uid-a": EARLY})
-    assert given_up(planned(owner, cluster(ready=True), replaced)) == []
-    assert given_up(planned(owner, cluster(ready=True), replaced, later(NOW, 1))) == ["0 a WorkerLost"]
+    owner = replica_set(replica_states=(state(),), ready_since={"uid-a": EARLY})
+    first = planned(owner, cluster(ready=True), replaced)
+    assert first.requeue_after == timedelta(seconds=60)
+    again = replace(owner, status=first.status)
+    assert planned(again, cluster(ready=True), replaced, later(NOW, 59)).requeue_after == timedelta(seconds=1)
+    assert given_up(planned(again, cluster(ready=True), replaced, later(NOW, 60))) == ["0 a WorkerLost"]
 
 
 def test_a_head_that_turned_ready_after_the_loss_proves_that_its_engine_lives() -> None:

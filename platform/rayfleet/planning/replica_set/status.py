@@ -155,7 +155,7 @@ def _with_recovery(state: ReplicaState, replica: Replica, standing: Standing) ->
     if verdict is None or state.phase is ReplicaPhase.DRAINING:
         return state
     if replica.cluster.is_ready:
-        return replace(state, reason=verdict.reason, message=verdict.message)
+        return replace(state, reason=verdict.reason, message=verdict.message, since=verdict.since)
     return _as_said(state, replica, ReplicaPhase.BROKEN, verdict)
 
 
