@@ -10,6 +10,7 @@ _EXECUTOR = "tests/parts/reconciling/test_executor.py::"
 _RUNTIME = "tests/parts/reconciling/test_runtime.py::"
 _REFLECTOR = "tests/parts/kube/test_reflector.py::"
 _EXCHANGE = "tests/parts/gateway/test_exchange.py::"
+_BOUNDS = "tests/parts/gateway/test_bounds.py::"
 _FAULTS = "tests/parts/gateway/test_faults.py::"
 
 
@@ -160,7 +161,7 @@ MUTANTS = (
         file="gateway/rayfleet_gateway/exchange.py",
         old="            except NotConnected as error:\n",
         new="            except (NotConnected, BrokenOff) as error:\n",
-        tests=(_FAULTS.removesuffix("::"),),
+        tests=(f"{_EXCHANGE}test_a_request_that_an_engine_had_is_never_given_to_another",),
     ),
     Mutant(
         number=18,
@@ -176,7 +177,7 @@ MUTANTS = (
         file="gateway/rayfleet_gateway/exchange_note.py",
         old="        self.label = model if is_known else UNKNOWN\n",
         new="        self.label = model if is_known else model\n",
-        tests=(f"{_EXCHANGE}test_an_unknown_model_is_a_404_that_names_the_nearest",),
+        tests=(f"{_BOUNDS}test_a_model_that_no_route_names_stays_out_of_the_labels",),
     ),
     Mutant(
         number=20,
@@ -184,6 +185,6 @@ MUTANTS = (
         file="gateway/rayfleet_gateway/upstream.py",
         old="        allow_redirects=False,\n",
         new="        allow_redirects=True,\n",
-        tests=(f"{_EXCHANGE}test_a_redirect_passes_and_is_not_followed",),
+        tests=(f"{_BOUNDS}test_a_redirect_passes_and_is_not_followed",),
     ),
 )

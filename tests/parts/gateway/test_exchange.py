@@ -245,14 +245,19 @@ async def test_an_engines_own_error_passes_as_it_is(bench: OpenBench) -> None:
     assert gateway.counted() == {("m", "400", "4xx"): 1}
 
 
-async def test_a_redirect_passes_and_is_not_followed(bench: OpenBench) -> None:
-    async def points_elsewhere(request: web.Request) -> web.StreamResponse:
-        assert request.path == "/v1/completions", "nobody is to follow"
-        return web.Response(status=307, headers={"Location": "/latest/meta-data"})
+async def test_a_request_that_an_engine_had_is_never_given_to_another(bench: OpenBench) -> None:
+    asked: list[str] = []
 
-    gateway = await bench(points_elsewhere)
-    response = await gateway.client.post("/v1/completions", json=BODY, allow_redirects=False)
-    assert (response.status, response.headers["Location"]) == (307, "/latest/meta-data")
+    async def dies(request: web.Request) -> web.StreamResponse:
+        asked.append(await request.text())
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    gateway = await bench(dies, dies)
+    response = await gateway.client.post("/v1/completions", json=BODY)
+    assert response.status == 502
+    assert len(asked) == 1
 
 
 async def test_an_engine_that_says_nothing_in_time_is_a_504(bench: OpenBench) -> None:

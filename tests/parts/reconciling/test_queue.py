@@ -29,7 +29,8 @@ async def test_a_key_added_at_work_comes_back_after_it() -> None:
     assert len(queue) == 0
     assert not queue.is_idle
     queue.done(key)
-    assert await queue.get() == A
+    async with asyncio.timeout(5):
+        assert await queue.get() == A
     queue.done(A)
     assert queue.is_idle
 
