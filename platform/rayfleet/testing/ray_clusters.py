@@ -18,7 +18,15 @@ from rayfleet.kube.requests import PatchForm
 from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.propagation import Propagation
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.model.resources import (
+    DISRUPTION_BUDGETS,
+    FLEETS,
+    HTTP_ROUTES,
+    RAY_CLUSTERS,
+    REPLICA_SETS,
+    SERVICES,
+    ResourceType,
+)
 from rayfleet.objects.conditions import condition_of, conditions_of, since
 from rayfleet.objects.meta import finalizers_of, is_terminating, key_of, name_of, uid_of, version_of
 from rayfleet.objects.owners import owners_of
@@ -29,7 +37,7 @@ log = logging.getLogger(__name__)
 
 FOREGROUND = "foregroundDeletion"
 _OWNERS = (FLEETS, REPLICA_SETS, RAY_CLUSTERS)
-_OWNED = (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)
+_OWNED = (REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES, DISRUPTION_BUDGETS)
 _LONGEST_SLEEP = timedelta(seconds=0.2)
 
 Claim = Callable[[str], bool]

@@ -153,10 +153,15 @@ def _parent(parent: ParentGateway) -> Json:
 
 
 def _naming(model: str, weighed: datetime | None) -> Json:
-    """Return labels and annotations: the model's name, as annotation where no label can hold it; the time."""
+    """Return labels and annotations: the model's name, as annotation where no label can hold it; the time.
+
+    Neither is there without an entry: an API server keeps no empty ones, and what is written but not kept looks like
+    drift for ever.
+    """
     labels = model_labels(model)
-    noted = {WEIGHED_ANNOTATION: encode_time(weighed)} if weighed is not None else {}
-    return {"labels": labels, "annotations": noted if labels else {MODEL_LABEL: model, **noted}}
+    noted = {} if labels else {MODEL_LABEL: model}
+    noted |= {WEIGHED_ANNOTATION: encode_time(weighed)} if weighed is not None else {}
+    return {name: values for name, values in (("labels", labels), ("annotations", noted)) if values}
 
 
 def _owner(user: RouteUser) -> Json:
