@@ -25,6 +25,7 @@ def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
         failure=(failure.message or failure.reason) if failure else "",
         failure_reason=failure.reason if failure else "",
         is_suspended=is_suspended(spec),
+        was_ready=_when_true(conditions.get("RayClusterProvisioned")) is not None,
     )
 
 

@@ -1,8 +1,8 @@
-"""A RayCluster as observed: only live facts of KubeRay's status. Pure.
+"""A RayCluster as observed: the live facts of KubeRay's status. Pure.
 
 KubeRay's ``status.state`` and the condition ``RayClusterProvisioned`` are sticky (never withdrawn when a worker dies),
-so neither is read here; ``HeadPodReady`` and ``readyWorkerReplicas`` are live. ``observedGeneration`` is written only
-when something else changed: nobody waits for it. Source: KubeRay ``raycluster_controller.go`` ``calculateStatus``
+so neither is health: ``HeadPodReady`` and ``readyWorkerReplicas`` are live. What the condition does say is that all pods
+have been ready once. ``observedGeneration`` is written only when something else changed: nobody waits for it. Source: KubeRay ``raycluster_controller.go`` ``calculateStatus``
 (v1.5).
 """
 
@@ -19,7 +19,8 @@ class RayCluster:
     ``expected_workers`` counts worker pods as the live spec asks (``minReplicas`` where Ray's autoscaler is on: a
     scale-up is no failure). ``head_ready_since`` is the transition time of ``HeadPodReady`` when it is True, else None.
     ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message,
-    ``failure_reason`` its reason. ``is_suspended``: somebody (Kueue) has its pods wait.
+    ``failure_reason`` its reason. ``is_suspended``: somebody (Kueue) has its pods wait. ``was_ready``: all of its pods
+    have been ready once since it was made or resumed, by KubeRay's word; how it stands now is another question.
     """
 
     meta: ObjectMeta
@@ -30,6 +31,7 @@ class RayCluster:
     failure: str = ""
     failure_reason: str = ""
     is_suspended: bool = False
+    was_ready: bool = False
 
     @property
     def is_terminating(self) -> bool:

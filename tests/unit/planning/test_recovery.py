@@ -176,6 +176,15 @@ def test_one_that_was_never_ready_belongs_to_its_rollout() -> None:
     assert (plan.status.rebuilds, plan.requeue_after) == ((), None)
 
 
+def test_one_that_broke_before_it_was_noted_as_ready_is_rebuilt_by_kuberays_word() -> None:
+    """Statuses are written seconds late: RayClusterProvisioned says that all pods were ready once."""
+    owner, once_ready = replica_set(), cluster(ready=False, was_ready=True)
+    first = planned(owner, once_ready, pods(ready=False))
+    assert [each.phase for each in first.status.replica_states] == [BROKEN]
+    late = planned(replace(owner, status=first.status), once_ready, pods(ready=False), later(NOW, 60))
+    assert given_up(late) == ["0 a NotReady"]
+
+
 def test_containers_in_which_ray_does_not_stand_in_time_are_given_up() -> None:
     """Started, and wedged: a GCS that hangs, a worker that waits for it for ever."""
     stuck = pods(ready=False)

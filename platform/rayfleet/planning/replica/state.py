@@ -98,7 +98,7 @@ _Row = tuple[ReplicaPhase, str, Callable[[], Obstacle]]
 def _phases(seen: _Seen) -> Iterator[_Row | None]:
     """Yield the table of phases; the first that is not None holds: a phase, its progress and how to explain it."""
     cluster, n = seen.cluster, seen.expected
-    was_ready = seen.before is not None and _was_ready(seen.before)
+    was_ready = seen.cluster.was_ready or (seen.before is not None and _was_ready(seen.before))
     scheduled, started = seen.through(Standing.STARTING), seen.through(Standing.FORMING)
     joined, ready = seen.through(Standing.JOINED), seen.through(Standing.READY)
 

@@ -55,8 +55,11 @@ class Replica:
 
     @property
     def was_ready(self) -> bool:
-        """Whether it was ready at some time since its pods were last asked for."""
-        if self.noted_life or self.noted_ready_since is not None:
+        """Whether it was ready at some time since its pods were last asked for: as noted, or by KubeRay's word.
+
+        A note may come seconds later, and one that dies before it is to be rebuilt all the same.
+        """
+        if self.cluster.was_ready or self.noted_life or self.noted_ready_since is not None:
             return True
         return self.phase_before in _AFTER_READY and self.reason_before != FORMING_TIMED_OUT
 
