@@ -1,9 +1,9 @@
 """A RayCluster as observed: the live facts of KubeRay's status. Pure.
 
 KubeRay's ``status.state`` and the condition ``RayClusterProvisioned`` are sticky (never withdrawn when a worker dies),
-so neither is health: ``HeadPodReady`` and ``readyWorkerReplicas`` are live. What the condition does say is that all pods
-have been ready once. ``observedGeneration`` is written only when something else changed: nobody waits for it. Source: KubeRay ``raycluster_controller.go`` ``calculateStatus``
-(v1.5).
+so neither is health: ``HeadPodReady`` and ``readyWorkerReplicas`` are live. What the condition does say is that all
+pods have been ready once. ``observedGeneration`` is written only when something else changed: nobody waits for it.
+Source: KubeRay ``raycluster_controller.go`` ``calculateStatus`` (v1.5).
 """
 
 from dataclasses import dataclass
