@@ -6,6 +6,7 @@ First the operator (built from its pinned module) has its turn, then the stand-i
 node in the same way. What differs on purpose stands in ``known_difference``.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest_asyncio
 import yaml
 
 from rayfleet.kube.client import KubeClient
+from rayfleet.kube.events import EventSettings
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
@@ -137,6 +139,7 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
         "resumed",
         lambda found: found.get("head", {}).get("podName") and condition(found, "RayClusterSuspended")[0] == "False",
     )
+    await asyncio.sleep(2 * EventSettings().settle.total_seconds())  # words wait for others of their reason
     reasons = {each["reason"] for each in await events_of(client, cluster)}
     return Story(
         objects={key: lasting(without_namespace(each, namespace)) for key, each in objects.items()},
