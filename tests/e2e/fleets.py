@@ -11,6 +11,7 @@ import yaml
 
 from rayfleet.local.node.processes import marked_processes
 from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
 
@@ -50,7 +51,9 @@ def ready_replicas(machine: Machine) -> int:
 
 
 def ready_endpoints(machine: Machine) -> set[str]:
-    slices = machine.get("endpointslices", "-l", "kubernetes.io/service-name=smollm2")["items"]
+    (service,) = machine.get("services", "-l", f"{FLEET_LABEL}=smollm2")["items"]
+    selector = f"{SERVICE_NAME_LABEL}={service['metadata']['name']}"
+    slices = machine.get("endpointslices", "-l", selector)["items"]
     return {address for each in slices for address in ready_addresses(each)}
 
 
