@@ -51,10 +51,14 @@ def ready_replicas(machine: Machine) -> int:
 
 
 def ready_endpoints(machine: Machine) -> set[str]:
-    (service,) = machine.get("services", "-l", f"{FLEET_LABEL}=smollm2")["items"]
-    selector = f"{SERVICE_NAME_LABEL}={service['metadata']['name']}"
-    slices = machine.get("endpointslices", "-l", selector)["items"]
+    slices = machine.get("endpointslices", "-l", slices_of(machine))["items"]
     return {address for each in slices for address in ready_addresses(each)}
+
+
+def slices_of(machine: Machine) -> str:
+    """Return the selector of the EndpointSlices of the fleet's Service."""
+    (service,) = machine.get("services", "-l", f"{FLEET_LABEL}=smollm2")["items"]
+    return f"{SERVICE_NAME_LABEL}={service['metadata']['name']}"
 
 
 def ready_addresses(endpoint_slice: dict[str, Any]) -> set[str]:

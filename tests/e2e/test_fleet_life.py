@@ -28,6 +28,7 @@ from tests.e2e.fleets import (
     ready_endpoints,
     ready_replicas,
     serving_fleet,
+    slices_of,
     worker_of,
 )
 
@@ -37,8 +38,6 @@ from rayfleet.testing.realkube import default_cache, ensure_kubectl
 from rayfleet.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
-
-SLICES = "kubernetes.io/service-name=smollm2"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,16 @@ class SliceHistory:
 
 @contextlib.contextmanager
 def slice_history(machine: Machine) -> Iterator[SliceHistory]:
-    command = [str(ensure_kubectl(default_cache())), "get", "endpointslices", "-l", SLICES, "-w", "-o", "json"]
+    command = [
+        str(ensure_kubectl(default_cache())),
+        "get",
+        "endpointslices",
+        "-l",
+        slices_of(machine),
+        "-w",
+        "-o",
+        "json",
+    ]
     environment = {**os.environ, "KUBECONFIG": str(machine.root / "kubeconfig")}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         history = SliceHistory(process)
