@@ -25,7 +25,7 @@ from rayfleet.reconciling.assembly import Shared, assembled
 from rayfleet.testing.fleet_world import fleet_manifest
 from rayfleet.testing.ray_clusters import RayClusterSimulator, is_always
 from rayfleet.testing.ray_pods import head_pod
-from rayfleet.testing.stand_ins import put_pod_status
+from rayfleet.testing.stand_ins import put_pod_status, stand_pod
 from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 30.0
@@ -221,11 +221,14 @@ class Head:
         self.requests = 2
         third, fourth = uuid4().bytes[:2]
         self.address = f"127.83.{third}.{fourth}"  # a node's pods and other runs of this test have others
+        self.seconds = 120  # since its engine stalled
+        self.looks = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Head"]:
         app = web.Application()
         app.router.add_get("/inflight", self._answer)
+        app.router.add_get("/ready", self._refuse)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, self.address, SIDECAR_PORT).start()
@@ -246,6 +249,12 @@ class Head:
 
     async def _answer(self, _request: web.Request) -> web.Response:
         return web.json_response({"in_flight": self.requests})
+
+    async def _refuse(self, _request: web.Request) -> web.Response:
+        self.looks += 1
+        self.seconds += 3
+        words = f"requests are running, and the engine has taken no step for {self.seconds} s"
+        return web.json_response({"ready": False, "reason": "EngineStalled", "message": words}, status=503)
 
     async def _make(self) -> None:
         [cluster] = await self.world.ray_clusters()
@@ -289,6 +298,29 @@ async def test_one_to_go_that_may_stay_after_all_comes_back(world: World) -> Non
         await world.until_counts(replicas=1, readyReplicas=1, availableReplicas=1)
         assert not await head.is_out()
         assert label(await head.pod(), FLEET_LABEL) == "fleet"
+
+
+async def test_a_broken_one_tells_its_sidecars_own_reason_and_goes_on_telling_the_same(world: World) -> None:
+    manifest = replica_set(world.namespace, 1)
+    manifest["spec"]["template"]["spec"]["workerGroupSpecs"] = []
+    await world.client.create(REPLICA_SETS, manifest)
+    await world.until_counts(readyReplicas=1)
+
+    def is_explained(status: ReadOnlyJson) -> bool:
+        return [each.get("reason") for each in status.get("replicaStates", ())] == ["EngineStalled"]
+
+    async with Head(world).running() as head:
+        pod = await stand_pod(world.client, await head.pod(), "loading")
+        await world.client.patch(PODS, key_of(pod), {"status": {"podIP": head.address}}, subresource="status")
+        world.simulator.is_ready = lambda _name: False
+        world.simulator.poke()
+        status = await until(world.status, "the sidecar's reason", LIMIT_SECONDS, holds=is_explained)
+        [state] = status["replicaStates"]
+        assert (state["phase"], state["pod"], state["container"]) == ("Broken", name_of(pod), "rayfleet-sidecar")
+        assert state["message"] == "requests are running, and the engine has taken no step"
+        looks = head.looks
+        await until(lambda: head.looks >= looks + 2, "two more looks", LIMIT_SECONDS)
+        assert await world.status() == status
 
 
 async def test_another_ones_object_is_never_counted_nor_deleted(world: World) -> None:

@@ -18,7 +18,8 @@ from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.labels import INCARNATION_ANNOTATION, RESUME_ANNOTATION
 from rayfleet.objects.meta import annotation, is_terminating, name_of
-from rayfleet.planning.observed import InFlight
+from rayfleet.planning.observed import InFlight, SidecarWords
+from rayfleet.planning.replica.obstacles import SidecarReason
 from rayfleet.planning.writes import Create, CreateTogether
 from rayfleet.testing.planner_world import PlannerWorld
 from rayfleet.testing.stored_objects import NAMESPACE, Refused, Stale
@@ -75,7 +76,7 @@ class History:
         if not names:
             return
         name = data.draw(st.sampled_from(names))
-        match data.draw(st.sampled_from(["head", "worker", "pods", "delete", "evict", "ready", "requests"])):
+        match data.draw(st.sampled_from(["head", "worker", "pods", "delete", "evict", "ready", "requests", "words"])):
             case "head":
                 self.world.make_unready(name)
             case "worker":
@@ -92,6 +93,10 @@ class History:
                 uid = self._cluster(name)["metadata"]["uid"]
                 looks = InFlight(idle_looks=data.draw(st.integers(0, 2)), failed_looks=data.draw(st.integers(0, 3)))
                 self.world.in_flight[uid] = looks
+            case "words":
+                uid = self._cluster(name)["metadata"]["uid"]
+                reason = data.draw(st.sampled_from([*SidecarReason, ""]))
+                self.world.words[uid] = SidecarWords(pod=f"{name}-head", reason=reason, message="anything")
             case _:
                 self.world.make_ready(name)
 

@@ -5,11 +5,13 @@ those of its UID; labels decide only who takes what nobody controls, so two flee
 each other's.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from rayfleet.controllers.in_flight import InFlightLooks
 from rayfleet.controllers.reach import reachable_of, replica_sets_of_slice
+from rayfleet.controllers.sidecar_looks import SidecarLooks
+from rayfleet.controllers.sidecar_questions import reasons_not_ready, requests_in_flight
 from rayfleet.kube.store import Store
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
@@ -25,7 +27,7 @@ from rayfleet.objects.owners import controller_of, controller_uid, is_controlled
 from rayfleet.objects.parts import part
 from rayfleet.objects.selectors import selects
 from rayfleet.planning.claims import claims_of
-from rayfleet.planning.observed import InFlight, ObservedReplicaSet
+from rayfleet.planning.observed import ObservedReplicaSet, SidecarAnswers
 from rayfleet.planning.replica_set.places import names_in_question
 from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set, replica_set_claimant
 from rayfleet.reconciling.assembly import ControllerPart, Wake
@@ -35,15 +37,15 @@ from rayfleet.reconciling.runtime import Watch, owner_key, primary
 
 
 def replica_set_steps(
-    stores: Stores, server: Server, looks: Callable[[], Mapping[str, InFlight]]
+    stores: Stores, server: Server, answers: Callable[[], SidecarAnswers]
 ) -> Steps[ObservedReplicaSet]:
     """Return the read and the decision for replica sets.
 
-    ``server`` is asked only before Ray clusters are taken; ``looks`` is what sidecars said, by UID of the Ray cluster.
+    ``server`` is asked only before Ray clusters are taken; ``answers`` returns those of sidecars up to now.
     """
 
     def observe(raw: ReadOnlyJson) -> ObservedReplicaSet | Awaitable[ObservedReplicaSet]:
-        observed = observed_replica_set(raw, stores, looks())
+        observed = observed_replica_set(raw, stores, answers())
         return confirmed(observed, raw, REPLICA_SETS, server) if observed.claims.taken else observed
 
     return Steps(
@@ -75,22 +77,28 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
 
 
 def replica_set_part(reflectors: Reflectors, server: Server) -> ControllerPart:
-    """Return the whole controller, with the task that asks drained replicas for their requests."""
-    looks = InFlightLooks(reflectors[PODS])
+    """Return the whole controller, with the tasks that ask sidecars: for requests of drained replicas, for words."""
+    in_flight = SidecarLooks(reflectors[PODS], requests_in_flight())
+    words = SidecarLooks(reflectors[PODS], reasons_not_ready())
+
+    def answers() -> SidecarAnswers:
+        return SidecarAnswers(in_flight=in_flight.looks(), words=words.looks())
 
     async def ask_sidecars(wake: Wake) -> None:
-        await looks.run(lambda head: _wake_all(wake, replica_sets_of_pod(head, reflectors)))
+        async with asyncio.TaskGroup() as tasks:
+            for looks in (in_flight, words):
+                tasks.create_task(looks.run(lambda head: _wake_all(wake, replica_sets_of_pod(head, reflectors))))
 
     return ControllerPart(
         name="replica-set",
-        steps=replica_set_steps(reflectors, server, looks.looks),
+        steps=replica_set_steps(reflectors, server, answers),
         watches=replica_set_watches(reflectors),
         beside=ask_sidecars,
     )
 
 
-def observed_replica_set(raw: ReadOnlyJson, stores: Stores, looks: Mapping[str, InFlight]) -> ObservedReplicaSet:
-    """Return everything that a plan for the replica set needs, from the stores and ``looks`` only.
+def observed_replica_set(raw: ReadOnlyJson, stores: Stores, answers: SidecarAnswers) -> ObservedReplicaSet:
+    """Return everything that a plan for the replica set needs, from the stores and ``answers`` only.
 
     No effect. Raises ManifestError.
     """
@@ -107,7 +115,15 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores, looks: Mapping[str, 
         reachable=_reachable(raw, (cluster.meta.uid for cluster in ray_clusters), stores),
         pods={cluster.meta.uid: tuple(pods.by_owner(cluster.meta.uid)) for cluster in ray_clusters},
         pods_absence=stores.absences((PODS,)).get(PODS),
-        in_flight={cluster.meta.uid: looks[cluster.meta.uid] for cluster in ray_clusters if cluster.meta.uid in looks},
+        answers=_answers_of(ray_clusters, answers),
+    )
+
+
+def _answers_of(ray_clusters: Sequence[RayCluster], answers: SidecarAnswers) -> SidecarAnswers:
+    uids = [cluster.meta.uid for cluster in ray_clusters]
+    return SidecarAnswers(
+        in_flight={uid: answers.in_flight[uid] for uid in uids if uid in answers.in_flight},
+        words={uid: answers.words[uid] for uid in uids if uid in answers.words},
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rayfleet.model.absence import Absence
 from rayfleet.model.errors import ManifestError
@@ -76,14 +77,36 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarWords:
+    """What the sidecar of a head pod says of an engine that is not ready: for words, never for decisions.
+
+    ``reason`` is one of ``planning.replica.obstacles.SidecarReason``; empty when nothing is said, None while it is not
+    known what is. ``said_at`` is since when it says just that, ``failed_looks`` how often in a row it did not answer.
+    """
+
+    pod: str
+    reason: str | None = None
+    message: str = ""
+    said_at: datetime | None = None
+    failed_looks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarAnswers:
+    """What is known by asking sidecars, each by the UID of the RayCluster: of drained ones, of those not ready."""
+
+    in_flight: Mapping[str, InFlight] = field(default_factory=dict)
+    words: Mapping[str, SidecarWords] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedReplicaSet:
     """A replica set and the Ray clusters that it controls (by owner UID), terminating ones included.
 
     ``taken_names`` are those of ``places.names_in_question`` that others' RayClusters have. ``pods`` maps the UID of a
     RayCluster to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can
-    be read; ``in_flight`` maps the UID of one that is drained to what its sidecar said, absent before it was asked.
-    ``claims`` are RayClusters that change hands first; ``ray_clusters`` has none that is let go. ``reachable`` as in
-    ObservedFleet.
+    be read; ``answers`` are those of their sidecars. ``claims`` are RayClusters that change hands first;
+    ``ray_clusters`` has none that is let go. ``reachable`` as in ObservedFleet.
     """
 
     replica_set: ReplicaSet
@@ -91,7 +114,7 @@ class ObservedReplicaSet:
     taken_names: frozenset[str] = frozenset()
     pods: Mapping[str, tuple[ReadOnlyJson, ...]] = field(default_factory=dict)
     pods_absence: Absence | None = None
-    in_flight: Mapping[str, InFlight] = field(default_factory=dict)
+    answers: SidecarAnswers = field(default_factory=SidecarAnswers)
     claims: Claims = field(default_factory=Claims)
     reachable: frozenset[str] | None = None
     failure: WriteFailure | None = None

@@ -25,7 +25,7 @@ from rayfleet.objects.meta import is_terminating, labels_of, name_of, uid_of
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import desired_workers, expected_workers
-from rayfleet.planning.observed import InFlight, ObservedFleet, ObservedReplicaSet
+from rayfleet.planning.observed import InFlight, ObservedFleet, ObservedReplicaSet, SidecarAnswers, SidecarWords
 from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
 from rayfleet.planning.route.users import names_of_route
 from rayfleet.planning.writes import Action, Event, WriteFailure
@@ -71,11 +71,12 @@ def answered(observation: Any) -> Any:
 
 
 class PlannerWorld:
-    """One fleet and its objects. ``in_flight`` is what sidecars say, by the UID of the Ray cluster."""
+    """One fleet and its objects. ``in_flight`` and ``words`` are what sidecars say, by the UID of the Ray cluster."""
 
     def __init__(self) -> None:
         self.stored = StoredObjects(START)
         self.in_flight: dict[str, InFlight] = {}
+        self.words: dict[str, SidecarWords] = {}
 
     @property
     def now(self) -> datetime:
@@ -145,11 +146,14 @@ class PlannerWorld:
         """Return what the controller of a kind does in a pass, with what is there now."""
         every: dict[ResourceType, Steps[Any]] = {
             FLEETS: fleet_steps(self.stored, {}, self.stored),
-            REPLICA_SETS: replica_set_steps(self.stored, self.stored, lambda: self.in_flight),
+            REPLICA_SETS: replica_set_steps(self.stored, self.stored, self._answers),
             RAY_CLUSTERS: ray_cluster_steps(self.stored),
             HTTP_ROUTES: route_steps(self.stored),
         }
         return every[resource]
+
+    def _answers(self) -> SidecarAnswers:
+        return SidecarAnswers(in_flight=self.in_flight, words=self.words)
 
     def passes(self) -> list[Pass]:
         """Make one pass for the fleet, one for each of its replica sets, oldest first, and one for each route."""

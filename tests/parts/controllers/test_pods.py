@@ -8,6 +8,7 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.objects.meta import name_of, uid_of
 from rayfleet.objects.owners import controller_reference
+from rayfleet.planning.observed import SidecarAnswers
 from rayfleet.testing.planner_world import START
 from rayfleet.testing.stored_objects import NAMESPACE, StoredObjects, with_metadata
 
@@ -41,7 +42,7 @@ def stored_world() -> tuple[StoredObjects, dict[str, Json]]:
 
 def test_a_pass_reads_the_pods_of_its_ray_clusters_alone() -> None:
     stored, objects = stored_world()
-    observed = observed_replica_set(objects["mine"], stored, {})
+    observed = observed_replica_set(objects["mine"], stored, SidecarAnswers())
     assert {uid: [name_of(pod) for pod in pods] for uid, pods in observed.pods.items()} == {
         uid_of(objects["mine-c"]): ["mine-p"]
     }

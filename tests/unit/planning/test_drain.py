@@ -13,7 +13,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import PODS
 from rayfleet.objects.labels import DRAINING_ANNOTATION, FLEET_LABEL
-from rayfleet.planning.observed import InFlight, ObservedReplicaSet
+from rayfleet.planning.observed import InFlight, ObservedReplicaSet, SidecarAnswers
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.plan import plan_replica_set
 from rayfleet.planning.writes import Action, Delete, Merge
@@ -54,7 +54,7 @@ def planned(
         replica_set=replica_set(replicas, **owner),
         ray_clusters=(cluster(ready=ready),),
         pods={"uid-a": pods},
-        in_flight={} if looks is None else {"uid-a": looks},
+        answers=SidecarAnswers(in_flight={} if looks is None else {"uid-a": looks}),
     )
     return plan_replica_set(observed, NOW)
 

@@ -27,13 +27,14 @@ IMAGE_PULL = "ErrImagePull"
 BACK_OFF = "CrashLoopBackOff"
 RESTARTED = "ContainerRestarted"
 PODS_UNREADABLE = "PodsUnreadable"
+MOST_LETTERS = 300
+"""Of a message in a status."""
 _NODE_LOST = "NodeLost"
 _SHELL_SIGNALS = 128  # what shells and container runtimes add to a signal's number
 _IMAGE_PULLS = frozenset({IMAGE_PULL, "ImagePullBackOff"})
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 _GCS_WAITER = "wait-gcs-ready"
 _BACK_OFF_WORDS = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull(: |$))?')
-_LETTERS = 300  # of a message in a status at most
 
 
 class Calm(StrEnum):
@@ -55,7 +56,26 @@ class Calm(StrEnum):
     DELETED = "Deleted"
 
 
-_CALM = frozenset(Calm)
+class SidecarReason(StrEnum):
+    """Reasons that a head's sidecar gives (``rayfleet_sidecar.readiness``), and the one for what we do not know."""
+
+    ENGINE_STARTING = "EngineStarting"
+    ENGINE_LOADING = "EngineLoading"
+    ENGINE_UNREACHABLE = "EngineUnreachable"
+    ENGINE_FAILING = "EngineFailing"
+    RAY_NODES_UNKNOWN = "RayNodesUnknown"
+    RAY_NODES_MISSING = "RayNodesMissing"
+    ENGINE_STALLED = "EngineStalled"
+    WARMING = "Warming"
+    GENERATION_FAILED = "GenerationFailed"
+    JUDGE_STALLED = "JudgeStalled"
+    NOT_READY = "EngineNotReady"
+
+
+_SIDECAR_TROUBLE = frozenset(
+    {SidecarReason.ENGINE_FAILING, SidecarReason.ENGINE_STALLED, SidecarReason.GENERATION_FAILED}
+)
+_CALM = frozenset(Calm) | (frozenset(SidecarReason) - _SIDECAR_TROUBLE)  # a start goes through the others, one by one
 
 
 class Standing(IntEnum):
@@ -181,7 +201,7 @@ def _stuck(pod: ReadOnlyJson, container: ContainerLife) -> Obstacle | None:
     if reason in _IMAGE_PULLS:
         reason, cause = IMAGE_PULL, _BACK_OFF_WORDS.sub("", message)
         message = f"{container.image}: {cause}" if cause else container.image
-    return Obstacle(reason=reason, message=message[:_LETTERS], pod=name_of(pod), container=container.name)
+    return Obstacle(reason=reason, message=message[:MOST_LETTERS], pod=name_of(pod), container=container.name)
 
 
 def _restarted_container(pod: ReadOnlyJson) -> Obstacle | None:
@@ -236,8 +256,10 @@ def _ended_run(pod: ReadOnlyJson, container: ContainerLife, end: ContainerEnd, r
     if lines:
         words += f": {lines[-1].strip()}"
     pod_name = name_of(pod)
-    return Obstacle(reason=reason, message=words[:_LETTERS], pod=pod_name, container=container.name, ended_at=end.at)
+    return Obstacle(
+        reason=reason, message=words[:MOST_LETTERS], pod=pod_name, container=container.name, ended_at=end.at
+    )
 
 
 def _of_pod(pod: ReadOnlyJson, reason: str, message: str) -> Obstacle:
-    return Obstacle(reason=reason, message=message[:_LETTERS], pod=name_of(pod))
+    return Obstacle(reason=reason, message=message[:MOST_LETTERS], pod=name_of(pod))

@@ -21,6 +21,7 @@ from rayfleet.planning.replica.obstacles import (
     RESTARTED,
     Calm,
     Obstacle,
+    SidecarReason,
     Standing,
     ends_of,
     is_trouble,
@@ -36,6 +37,7 @@ _KEEPS_INCARNATION = frozenset({_P.READY, _P.DRAINING, _P.BROKEN, _P.TERMINATING
 _NOTICED_WITHIN = timedelta(minutes=2)  # a choice: how long before a replica was seen broken its cause may have ended
 _STUCK_AFTER = timedelta(seconds=30)  # a choice: past a pod's grace period, until it is said to be stuck
 _NAMED = 3  # pods in a message at most
+_OF_SIDECARS = frozenset(SidecarReason)
 _NOTHING = Obstacle(reason=Calm.NONE)
 
 
@@ -178,7 +180,9 @@ def _cause(seen: _Seen) -> Obstacle:
     first = min(_deaths(seen), key=_ended_at, default=None)
     if first is not None and (not present.is_trouble or present.reason == RESTARTED):
         present = first
-    if before is not None and before.phase is _P.BROKEN and is_trouble(before.reason) and not present.is_trouble:
+    if before is None or before.phase is not _P.BROKEN or present.is_trouble:
+        return present
+    if is_trouble(before.reason) and before.reason not in _OF_SIDECARS:
         return _said(before)
     return present
 

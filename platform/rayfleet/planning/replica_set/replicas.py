@@ -11,7 +11,7 @@ from rayfleet.objects.labels import DRAINING_ANNOTATION
 from rayfleet.objects.meta import annotation
 from rayfleet.objects.pods import is_head, is_worker
 from rayfleet.objects.times import decode_time
-from rayfleet.planning.observed import InFlight, ObservedReplicaSet
+from rayfleet.planning.observed import InFlight, ObservedReplicaSet, SidecarWords
 from rayfleet.planning.replica_set.places import places_of
 
 _AFTER_READY = frozenset({ReplicaPhase.READY, ReplicaPhase.BROKEN, ReplicaPhase.DRAINING, ReplicaPhase.FAILED})
@@ -26,6 +26,7 @@ class Replica:
     pods: tuple[ReadOnlyJson, ...] = ()
     before: ReplicaState | None = None
     in_flight: InFlight | None = None
+    words: SidecarWords | None = None
     noted_ready_since: datetime | None = None
 
     @property
@@ -91,6 +92,7 @@ def replicas_of(observed: ObservedReplicaSet) -> Iterator[Replica]:
             place=places[uid],
             pods=observed.pods.get(uid, ()),
             before=states.get(uid),
-            in_flight=observed.in_flight.get(uid),
+            in_flight=observed.answers.in_flight.get(uid),
+            words=observed.answers.words.get(uid),
             noted_ready_since=status.ready_since.get(uid),
         )

@@ -27,6 +27,7 @@ from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica.obstacles import Calm, is_trouble
 from rayfleet.planning.replica.state import replica_state
 from rayfleet.planning.replica.summary import write_may_wait
+from rayfleet.planning.replica.words import with_words
 from rayfleet.planning.replica_set.books import Books
 from rayfleet.planning.replica_set.lives import Loss, loss_since
 from rayfleet.planning.replica_set.places import highest_number
@@ -135,7 +136,7 @@ def _states(standing: Standing) -> Iterator[ReplicaState]:
     absence = missing.message if missing is not None else ""
     for replica in sorted(_all(standing.books), key=lambda replica: (replica.place, replica.name)):
         state = replica_state(replica.cluster, replica.pods, replica.before, standing.now, absence)
-        yield _with_recovery(state, replica, standing)
+        yield with_words(_with_recovery(state, replica, standing), replica.words, replica.before)
 
 
 def _all(books: Books) -> tuple[Replica, ...]:
