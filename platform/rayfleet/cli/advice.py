@@ -29,6 +29,7 @@ _TROUBLE: Mapping[str, ConditionStatus] = {
     "RouteAccepted": _FALSE,
 }
 _ENDED = "`rayfleet logs pod/{pod} -c {container} --previous` shows its last words."
+_ENGINE = "`rayfleet logs pod/{pod}` shows what it says. A replica that was ready is rebuilt when its grace is over."
 _COMMAND = re.compile(r"`((?:rayfleet|kubectl) [^`]*)`")
 _PLACE = re.compile(r"\{(\w+)\}")
 _RETRIED = "What refused it is named; once that is lifted it is tried again by itself."
@@ -58,6 +59,12 @@ ADVICE: Mapping[str, str] = {
     "Disrupted": _GONE,
     "EvictionByEvictionAPI": _GONE,
     "PreemptionByScheduler": "Something of a higher priority took the place; give the pods a priorityClassName.",
+    # What a head's sidecar says of the engine
+    "EngineStalled": "The engine holds requests and gets on with none; " + _ENGINE,
+    "EngineFailing": "The engine says that it is unwell; " + _ENGINE,
+    "EngineUnreachable": "The engine does not answer; " + _ENGINE,
+    "GenerationFailed": "The engine is up and makes no token; " + _ENGINE,
+    "RayNodesMissing": "Ray lacks a node that the engine needs; look at the workers: `rayfleet get pods`.",
     # Ray clusters
     "Suspended": "A queue (Kueue) lets it in; `kubectl get workloads` shows the queue.",
     "RayClusterFailure": "KubeRay says what it could not do; " + _RETRIED,
