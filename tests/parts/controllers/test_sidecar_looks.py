@@ -219,13 +219,13 @@ async def test_no_sidecar_leads_elsewhere_talks_on_or_keeps_us_waiting() -> None
         return web.Response()
 
     pages = {"away": lead_away, "secret": secret, "on": talk_on, "waiting": keep_waiting}
-    settings = LookSettings(patience=timedelta(milliseconds=300), connections=2)
-    async with serving(**pages) as port, asking(settings) as ask:
+    patient, hasty = (LookSettings(patience=timedelta(seconds=limit), connections=2) for limit in (30, 0.3))
+    async with serving(**pages) as port, asking(patient) as ask, asking(hasty) as ask_in_haste:
         led = await ask("127.0.0.1", port, "/away")
         assert led is not None
         assert led.status == 307
         assert await ask("127.0.0.1", port, "/on") is None
-        assert await ask("127.0.0.1", port, "/waiting") is None
+        assert await ask_in_haste("127.0.0.1", port, "/waiting") is None
     assert visits == []
 
 
