@@ -2,22 +2,27 @@
 
 While a fleet rolls, its counts change with each Ray cluster, and each status written is a request, an etcd revision and
 an event for all who watch. So counts, words and times may wait until some changes have come together. What others act
-on may not: a condition that turns, appears or goes, the end of a rollout, and whatever a later pass is decided on
-(collisions, rebuilds, incarnations). A first status has nobody who waits for it yet.
+on may not: a condition that turns, appears or goes, the end of a rollout, a replica in trouble that was not known to be
+(recovery counts its grace from then), and whatever a later pass is decided on (collisions, rebuilds, incarnations). A
+first status has nobody who waits for it yet.
 """
 
 from collections.abc import Mapping
 
+from rayfleet.manifest.replica_states import decode_replica_states
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.conditions import decode_conditions
+from rayfleet.planning.replica.summary import in_trouble
 
 _CONDITIONS = "conditions"
+_GENERATION = "observedGeneration"
+_STATES = "replicaStates"
 _ENDS = frozenset({"NewReplicaSetAvailable"})
 # Everything else is urgent, so that a new field is until somebody says otherwise.
 _PATIENT = frozenset(
     {
-        "observedGeneration",
+        _GENERATION,
         "replicas",
         "updatedReplicas",
         "readyReplicas",
@@ -26,7 +31,7 @@ _PATIENT = frozenset(
         "terminatingReplicas",
         "fullyLabeledReplicas",
         "readySince",
-        "replicaStates",
+        _STATES,
         "phase",
         "ready",
         "model",
@@ -36,8 +41,10 @@ _PATIENT = frozenset(
 
 
 def is_urgent(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
-    """Whether a status must be written now; ``before`` is the stored one, empty when there is none."""
-    if not before:
+    """Whether a status must be written now; ``before`` is the stored one."""
+    if _has_new_trouble(before, after):
+        return True
+    if not before.get(_GENERATION):  # nobody has written one yet
         return _has_problem(after)
     names = (before.keys() | after.keys()) - _PATIENT - {_CONDITIONS}
     if any(before.get(name) != after.get(name) for name in names):
@@ -50,6 +57,18 @@ def _turns(status: ReadOnlyJson) -> Mapping[str, tuple[ConditionStatus, str]]:
     return {
         condition.type: (condition.status, condition.reason if condition.reason in _ENDS else "")
         for condition in decode_conditions(status.get(_CONDITIONS))
+    }
+
+
+def _has_new_trouble(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
+    return bool(_troubles(after) - _troubles(before))
+
+
+def _troubles(status: ReadOnlyJson) -> set[tuple[str, ...]]:
+    return {
+        (state.uid, state.phase, state.reason, state.message, state.pod, state.container)
+        for state in decode_replica_states(status.get(_STATES))
+        if in_trouble(state)
     }
 
 

@@ -109,13 +109,14 @@ class Replace:
     """Replace a part that has a subresource of its own, so that what is left out goes.
 
     Only of exactly the object that was seen. ``content`` is the whole ``status``; for another subresource (a
-    namespace's ``finalize``) the whole object.
+    namespace's ``finalize``) the whole object. ``may_wait``: it may be left out now, for a later one that tells more.
     """
 
     resource: ResourceType
     ref: ObjectRef
     content: ReadOnlyJson
     subresource: str = STATUS
+    may_wait: bool = False
 
 
 Action = Create | CreateTogether | Merge | Delete | Replace
@@ -172,9 +173,9 @@ def scaled(resource: ResourceType, ref: ObjectRef, replicas: int, annotations: M
     return Merge(resource=resource, ref=ref, patch=patch)
 
 
-def status_replaced(resource: ResourceType, ref: ObjectRef, status: ReadOnlyJson) -> Replace:
+def status_replaced(resource: ResourceType, ref: ObjectRef, status: ReadOnlyJson, *, may_wait: bool = False) -> Replace:
     """Return the write of the whole status."""
-    return Replace(resource=resource, ref=ref, content=status)
+    return Replace(resource=resource, ref=ref, content=status, may_wait=may_wait)
 
 
 def writes_status(action: Action) -> TypeGuard[Replace]:

@@ -109,10 +109,11 @@ class Passes(Generic[Observed]):
     async def _act(self, key: ObjectKey, about: ReadOnlyJson, observed: Observed) -> timedelta | None:
         now = self._clock()
         plan = self._steps.plan(observed, now)
-        actions, look_again = self._holds.split(key, about, plan.actions)
+        actions, look_again = self._holds.split(key, plan.actions)
+        news = plan.events if look_again is None else ()  # what a status tells is told when it is written
         try:
             self._check(plan, self._may_write)
-            await self._carry_out(key, about, replace(plan, actions=actions))
+            await self._carry_out(key, about, replace(plan, actions=actions, events=news))
         except WriteRefused as refused:
             if self._steps.with_failure is not None:
                 failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)

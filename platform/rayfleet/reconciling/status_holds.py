@@ -1,18 +1,15 @@
 """How long a status that may wait has waited: one write tells of all changes of a moment.
 
-A hold begins when a pass first wants another status than the stored one, and ends with the write, with a change that is
-urgent, or after its time: then the newest status is written, so the last one always is. An object that goes on changing
-is written less and less often, up to a fourth as often; one that was quiet for a while begins anew. Nothing is kept but
-times: each pass decides anew what the status is.
+A hold begins when a pass first wants to write a status of which its plan says that it may wait, and ends with a write
+that may not, with none, or after its time: then the newest status is written, so the last one always is. An object that
+goes on changing is written less and less often, up to a fourth as often; one that was quiet for a while begins anew.
+Nothing is kept but times: each pass decides anew what the status is.
 """
 
 from collections.abc import Callable
 from datetime import timedelta
 
-from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.objects.parts import part
-from rayfleet.planning.urgency import is_urgent
 from rayfleet.planning.writes import Action, writes_status
 
 Seconds = Callable[[], float]
@@ -29,12 +26,10 @@ class StatusHolds:
         self._since: dict[ObjectKey, float] = {}
         self._last: dict[ObjectKey, tuple[float, float]] = {}  # when a hold ended by its time, and how long it was
 
-    def split(
-        self, key: ObjectKey, about: ReadOnlyJson, actions: tuple[Action, ...]
-    ) -> tuple[tuple[Action, ...], timedelta | None]:
+    def split(self, key: ObjectKey, actions: tuple[Action, ...]) -> tuple[tuple[Action, ...], timedelta | None]:
         """Return the actions to carry out now, and when to look again for a status that waits; None when none does."""
         last = actions[-1] if actions else None
-        if last is None or not writes_status(last) or is_urgent(part(about, "status"), last.content):
+        if last is None or not writes_status(last) or not last.may_wait:
             self._since.pop(key, None)
             return actions, None
         now = self._seconds()

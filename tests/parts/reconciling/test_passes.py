@@ -1,6 +1,7 @@
 """One pass: what it writes, what it tells, and what it never writes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from rayfleet.planning.writes import (
 )
 from rayfleet.reconciling.executor import Tell, WriteRefused, tell_nobody
 from rayfleet.reconciling.passes import Passes, Steps, UndeclaredWrite
+from rayfleet.reconciling.status_holds import StatusHolds
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 KEY = ObjectKey(namespace="n", name="a")
@@ -80,8 +82,8 @@ def steps(plan: Callable[[bool], StatelessPlan], about: Json | None = ABOUT, **m
     )
 
 
-def passes(given: Steps[bool], executed: Executed, told: Told) -> Passes[bool]:
-    return Passes(given, executed, told, lambda: NOW)  # type: ignore[arg-type]  # both play the part that is asked
+def passes(given: Steps[bool], executed: Executed, told: Told, holds: StatusHolds | None = None) -> Passes[bool]:
+    return Passes(given, executed, told, lambda: NOW, holds=holds)  # type: ignore[arg-type]  # both play their parts
 
 
 async def test_writes_are_done_and_told_in_order() -> None:
@@ -95,6 +97,30 @@ async def test_writes_are_done_and_told_in_order() -> None:
     assert await passes(steps(lambda _failed: plan), executed, told).reconcile(KEY) == timedelta(seconds=3)
     assert executed.actions == [CREATE, STATUS]
     assert told.words == ["Made: made made", "All: done"]
+
+
+async def test_a_status_that_waits_is_told_when_it_is_written() -> None:
+    executed, told = Executed(), Told()
+    seconds = 0.0
+    waiting = replace(STATUS, may_wait=True)
+    plan = StatelessPlan(actions=(CREATE, waiting), status=None, events=(Event(reason="All", message="done"),))
+    held = passes(steps(lambda _failed: plan), executed, told, StatusHolds(timedelta(seconds=2), lambda: seconds))
+    assert await held.reconcile(KEY) == timedelta(seconds=2)
+    assert executed.actions == [CREATE]
+    assert told.words == ["Made: made made"]
+    seconds = 2.0
+    assert await held.reconcile(KEY) is None
+    assert executed.actions == [CREATE, CREATE, waiting]
+    assert told.words == ["Made: made made", "Made: made made", "All: done"]
+
+
+async def test_a_status_waits_only_where_its_plan_says_so() -> None:
+    """A route tells of itself in the statuses of fleets: what is stored of the object of the pass says nothing."""
+    executed = Executed()
+    plan = StatelessPlan(actions=(STATUS, STATUS), status=None)
+    held = passes(steps(lambda _failed: plan), executed, Told(), StatusHolds(timedelta(seconds=2), lambda: 0.0))
+    assert await held.reconcile(KEY) is None
+    assert executed.actions == [STATUS, STATUS]
 
 
 async def test_an_object_that_is_gone_needs_no_pass() -> None:

@@ -1,12 +1,10 @@
-"""Many replicas in few words, and when these are worth a write."""
+"""Many replicas in few words."""
 
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
-from rayfleet.planning.replica.summary import are_suspended, in_order_of_need, waiting_words, write_may_wait
+from rayfleet.planning.replica.summary import are_suspended, in_order_of_need, waiting_words
 from rayfleet.testing.planner_world import START as NOW
 
 P = ReplicaPhase
@@ -39,22 +37,6 @@ def test_words_name_how_many_wait_and_the_first_of_them() -> None:
     )
     assert waiting_words([state("a", P.PENDING)], 1) == "1 of 1 replica waits: Pending since 2026-01-02T03:03:55Z"
     assert waiting_words([state("c", P.READY), state("d", P.TERMINATING)], 2) == ""
-
-
-def test_a_write_of_states_alone_waits_for_two_seconds_since_the_last() -> None:
-    before = [state("a", P.PENDING, age=60.0), state("b", P.PENDING, age=0.4)]
-    after = [state("a", P.SCHEDULING, age=0.0), before[1]]
-    assert write_may_wait(before, after, NOW) == 1.6 * SECOND
-    assert write_may_wait(before[:1], after[:1], NOW) is None
-    assert write_may_wait([], after, NOW) is None
-    assert write_may_wait([state("a", age=-3600.0)], after, NOW) is None, "the clock went back"
-
-
-@pytest.mark.parametrize("trouble", [{"reason": "ErrImagePull"}, {"phase": P.BROKEN}])
-def test_new_trouble_does_not_wait(trouble: dict[str, Any]) -> None:
-    before = [state("a", P.PENDING, age=0.4), state("b", age=0.4, **trouble)]
-    assert write_may_wait(before, [state("a", age=0.0, **trouble), before[1]], NOW) is None
-    assert write_may_wait(before, [state("a", age=0.0), before[1]], NOW) is not None
 
 
 def test_only_those_that_wait_for_admission_are_suspended() -> None:

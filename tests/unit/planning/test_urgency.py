@@ -13,14 +13,26 @@ def condition(kind: str, status: str = "True", reason: str = "Because", message:
     return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": at}
 
 
-BEFORE = {"replicas": 3, "collisionCount": 1, "conditions": [condition("Available"), condition("Progressing")]}
+def state(name: str, **more: str) -> Any:
+    return {"name": name, "uid": f"uid-{name}", "phase": "Pulling", "since": AT} | more
+
+
+STUCK = state("stuck", reason="ErrImagePull", message="no/such:1")
+BEFORE = {
+    "observedGeneration": 1,
+    "replicas": 3,
+    "collisionCount": 1,
+    "conditions": [condition("Available"), condition("Progressing")],
+    "replicaStates": [state("a"), STUCK],
+}
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"replicas": 4, "ready": "4/5", "phase": "Progressing", "observedGeneration": 7},
-        {"readySince": {"uid": AT}, "replicaStates": [{"name": "a", "phase": "Ready"}]},
+        {"readySince": {"uid": AT}, "replicaStates": [state("a", phase="Ready")]},
+        {"replicaStates": [state("a", phase="RayForming", progress="1/2"), STUCK | {"since": "2026-02-02T00:00:00Z"}]},
         {"conditions": [condition("Progressing", message="other"), condition("Available", at="2026-02-02T00:00:00Z")]},
         {"conditions": [condition("Available"), condition("Progressing", reason="ReplicaSetUpdated")]},
     ],
@@ -36,6 +48,9 @@ def test_counts_words_and_times_wait(change: Any) -> None:
         {"conditions": [condition("Available")]},
         {"conditions": [*BEFORE["conditions"], condition("ReplicaFailure")]},  # type: ignore[misc]  # a list
         {"conditions": [condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable")]},
+        {"replicaStates": [state("a", phase="Broken"), STUCK]},
+        {"replicaStates": [state("a", reason="ErrImagePull"), STUCK]},
+        {"replicaStates": [state("a"), STUCK | {"message": "no/such:2"}]},
         {"collisionCount": 2},
         {"rebuilds": [{"index": 0}]},
         {"incarnations": 3},
@@ -46,7 +61,10 @@ def test_what_others_act_on_does_not_wait(change: Any) -> None:
     assert is_urgent(BEFORE, BEFORE | change)
 
 
-def test_a_first_status_waits_unless_it_tells_of_a_problem() -> None:
-    assert not is_urgent({}, {"replicas": 0, "conditions": [condition("Available", "False")]})
-    assert is_urgent({}, {"conditions": [condition("Progressing", "False", "ReplicaSetCreateError")]})
-    assert is_urgent({}, {"conditions": [condition("Invalid")]})
+@pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}])
+def test_a_first_status_waits_unless_it_tells_of_a_problem(before: Any) -> None:
+    assert not is_urgent(
+        before, {"observedGeneration": 1, "replicas": 0, "conditions": [condition("Available", "False")]}
+    )
+    assert is_urgent(before, {"conditions": [condition("Progressing", "False", "ReplicaSetCreateError")]})
+    assert is_urgent(before, {"conditions": [condition("Invalid")]})

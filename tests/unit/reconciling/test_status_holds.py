@@ -20,11 +20,10 @@ class Held:
         self.holds = StatusHolds(timedelta(seconds=2), lambda: self.now)
         self.stored: dict[str, Any] = {"replicas": 0, "conditions": []}
 
-    def written(self, *, key: ObjectKey = KEY, **changes: Any) -> tuple[list[str], float | None]:
+    def written(self, *, key: ObjectKey = KEY, may_wait: bool = True, **changes: Any) -> tuple[list[str], float | None]:
         """Return the types of the actions that are carried out of a pass that wants this status, and the wait."""
-        status = status_replaced(FLEETS, ObjectRef(key=key, uid="u"), self.stored | changes)
-        about = {"metadata": {"name": key.name}, "status": self.stored}
-        actions, wait = self.holds.split(key, about, (MAKE, status))
+        status = status_replaced(FLEETS, ObjectRef(key=key, uid="u"), self.stored | changes, may_wait=may_wait)
+        actions, wait = self.holds.split(key, (MAKE, status))
         return [type(action).__name__ for action in actions], wait.total_seconds() if wait else None
 
 
@@ -55,14 +54,14 @@ def test_an_urgent_change_takes_what_waited_with_it() -> None:
     held = Held()
     held.written(replicas=1)
     held.now += 1
-    assert held.written(replicas=2, collisionCount=1) == (["Create", "Replace"], None)
+    assert held.written(replicas=2, may_wait=False) == (["Create", "Replace"], None)
     assert held.written(replicas=3) == (["Create"], 2)
 
 
 def test_a_status_that_came_back_to_what_is_stored_ends_the_hold() -> None:
     held = Held()
     held.written(replicas=1)
-    assert held.holds.split(KEY, {}, (MAKE,)) == ((MAKE,), None)
+    assert held.holds.split(KEY, (MAKE,)) == ((MAKE,), None)
     held.now += 1.5
     assert held.written(replicas=1) == (["Create"], 2)
 

@@ -6,7 +6,7 @@ conditions. A fleet whose manifest is invalid is left exactly as it runs, and sa
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rayfleet.manifest.fleet import encode_fleet_status
 from rayfleet.model.conditions import ConditionStatus
@@ -51,9 +51,10 @@ from rayfleet.planning.fleet.view import View, view_of
 from rayfleet.planning.model_name import model_name
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
-from rayfleet.planning.replica.summary import is_noteworthy, write_may_wait
+from rayfleet.planning.replica.summary import is_noteworthy
 from rayfleet.planning.route.conditions import ROUTE_ACCEPTED, with_routing
 from rayfleet.planning.route.users import ROUTED
+from rayfleet.planning.urgency import is_urgent
 from rayfleet.planning.writes import Action, Event, Verb, permissions, ref_to, status_permission, status_replaced
 
 INVALID = "Invalid"
@@ -81,9 +82,9 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
         return FleetPlan(actions=first, status=fleet.status)
     step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
     network = (*service_actions(observed), *budget_actions(observed, view.bounds)) if acts else ()
-    status, hold = _written_status(fleet.status, _status(observed, view, step, now), now)
+    status = _written_status(fleet.status, _status(observed, view, step, now))
     is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
-    waits = (view.next_change, hold, until_deadline(fleet, status, now, is_done=is_done))
+    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_done))
     return FleetPlan(
         actions=(
             *step.actions,
@@ -150,23 +151,13 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetim
     return replace(status, phase=phase(view, status))
 
 
-def _written_status(before: FleetStatus, after: FleetStatus, now: datetime) -> tuple[FleetStatus, timedelta | None]:
-    """Return the status to write now: the one before when only who is well differs, or words that may wait so long."""
-    if _noteworthy(before) == _noteworthy(after):
-        return before, None
-    wait = write_may_wait(before.replica_states, after.replica_states, now)
-    if wait is None or _without_words(before) != _without_words(after):
-        return after, None
-    return before, wait
+def _written_status(before: FleetStatus, after: FleetStatus) -> FleetStatus:
+    """Return the status that is to be stored: the one before when only who is well differs."""
+    return before if _noteworthy(before) == _noteworthy(after) else after
 
 
 def _noteworthy(status: FleetStatus) -> FleetStatus:
     return replace(status, replica_states=tuple(filter(is_noteworthy, status.replica_states)))
-
-
-def _without_words(status: FleetStatus) -> FleetStatus:
-    conditions = tuple(replace(condition, message="") for condition in status.conditions)
-    return replace(status, conditions=conditions, replica_states=())
 
 
 def _counts(view: View, step: RolloutStep) -> FleetStatus:
@@ -189,9 +180,9 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
 
 
 def _status_write(meta: ObjectMeta, before: FleetStatus, after: FleetStatus) -> Iterator[Action]:
-    encoded = encode_fleet_status(after)
-    if encoded != encode_fleet_status(before):
-        yield status_replaced(FLEETS, ref_to(meta), encoded)
+    stored, encoded = encode_fleet_status(before), encode_fleet_status(after)
+    if encoded != stored:
+        yield status_replaced(FLEETS, ref_to(meta), encoded, may_wait=not is_urgent(stored, encoded))
 
 
 def _condition_events(before: Conditions, after: Conditions) -> Iterator[Event]:

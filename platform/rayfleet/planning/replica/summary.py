@@ -1,10 +1,10 @@
-"""Many replicas in few words: who needs a look first, what they wait for, and when that is worth a write. Pure.
+"""Many replicas in few words: who needs a look first, and what they wait for. Pure.
 
 Words carry a time of beginning and no duration, so they stay the same while nothing happens.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
 from rayfleet.objects.times import encode_time
@@ -12,7 +12,6 @@ from rayfleet.planning.replica.obstacles import Calm, is_trouble
 
 MOST_LISTED = 20
 """States in a fleet's status at most."""
-_SETTLE = timedelta(seconds=2)  # a choice: a start goes through its first phases within one write or two
 _IN_NEED = {phase: rank for rank, phase in enumerate((ReplicaPhase.FAILED, ReplicaPhase.BROKEN))}
 _CONTENT = frozenset({ReplicaPhase.READY, ReplicaPhase.DRAINING, ReplicaPhase.TERMINATING})
 _LOST = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
@@ -80,19 +79,3 @@ def standing_words(state: ReplicaState) -> str:
     words += f", container {state.container}" if state.container else ""
     why = " ".join(word for word in (state.reason, state.message) if word)
     return f"{words}: {why}" if why else words
-
-
-def write_may_wait(before: Sequence[ReplicaState], after: Sequence[ReplicaState], now: datetime) -> timedelta | None:
-    """Return how long a write may wait that would change states alone; None: it is due.
-
-    New trouble is written at once, the rest once in two seconds: the phases of a start may follow one another faster.
-    """
-    known = {_trouble(state) for state in before}
-    if not before or any(in_trouble(state) and _trouble(state) not in known for state in after):
-        return None
-    left = max(state.since for state in before) + _SETTLE - now
-    return left if timedelta() < left <= _SETTLE else None
-
-
-def _trouble(state: ReplicaState) -> tuple[str, ...]:
-    return state.uid, state.phase, state.reason, state.message, state.pod, state.container

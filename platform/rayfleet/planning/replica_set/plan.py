@@ -23,7 +23,8 @@ from rayfleet.planning.replica_set.books import Books, books_of
 from rayfleet.planning.replica_set.drain import Leave, leave, stay
 from rayfleet.planning.replica_set.places import NewRayCluster, manifest_of, new_ray_clusters
 from rayfleet.planning.replica_set.replicas import Replica
-from rayfleet.planning.replica_set.status import Standing, news_of, served_since, status_of, written_status
+from rayfleet.planning.replica_set.status import Standing, news_of, served_since, status_of
+from rayfleet.planning.urgency import is_urgent
 from rayfleet.planning.writes import (
     NAME_MARK,
     Action,
@@ -75,8 +76,8 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     number = max((new.number for new in steps.new), default=0)
     standing = Standing(observed=observed, books=books, draining=draining, created_number=number, now=now)
     availability = served_since(observed, books, draining, now)
-    status, wait = written_status(replica_set.status, status_of(standing, availability), now)
-    waits = [*books.look_again(now), *(each.look_again for _, each in steps.leaves), availability.next_change, wait]
+    status = status_of(standing, availability)
+    waits = [*books.look_again(now), *(each.look_again for _, each in steps.leaves), availability.next_change]
     return ReplicaSetPlan(
         actions=(*_actions(replica_set, steps, books), *_status_write(replica_set, status)),
         status=status,
@@ -140,6 +141,7 @@ def _draining(books: Books, steps: _Steps) -> Iterator[str]:
 
 
 def _status_write(replica_set: ReplicaSet, status: ReplicaSetStatus) -> Iterator[Action]:
-    encoded = encode_replica_set_status(status)
-    if encoded != encode_replica_set_status(replica_set.status):
-        yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded)
+    stored, encoded = encode_replica_set_status(replica_set.status), encode_replica_set_status(status)
+    if encoded != stored:
+        may_wait = not is_urgent(stored, encoded)
+        yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)

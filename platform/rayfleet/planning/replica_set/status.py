@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rayfleet.manifest.replica_set import encode_replica_set_status
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.events import EventType
 from rayfleet.model.fleet import ReplicaSetStatus
@@ -26,8 +25,6 @@ from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica.obstacles import Calm, is_trouble
 from rayfleet.planning.replica.state import replica_state
-from rayfleet.planning.replica.summary import write_may_wait
-from rayfleet.planning.replica.words import with_words
 from rayfleet.planning.replica_set.books import Books
 from rayfleet.planning.replica_set.lives import Loss, loss_since
 from rayfleet.planning.replica_set.places import highest_number
@@ -81,17 +78,6 @@ def status_of(standing: Standing, availability: Availability) -> ReplicaSetStatu
         incarnations=max(known, standing.created_number),
         resumed=replica_set.meta.annotations.get(RESUME_ANNOTATION, replica_set.status.resumed),
     )
-
-
-def written_status(
-    before: ReplicaSetStatus, after: ReplicaSetStatus, now: datetime
-) -> tuple[ReplicaSetStatus, timedelta | None]:
-    """Return the status to write now; without the newest states when these alone differ and may wait so long."""
-    held = replace(after, replica_states=before.replica_states)
-    wait = write_may_wait(before.replica_states, after.replica_states, now)
-    if wait is None or after == held or encode_replica_set_status(held) != encode_replica_set_status(before):
-        return after, None
-    return held, wait
 
 
 def news_of(standing: Standing, status: ReplicaSetStatus) -> Iterator[Event]:
