@@ -37,7 +37,6 @@ class Store:
             _owner_index: {},
             _namespace_index: {},
             _orphan_index: {},
-            _stem_index: {},
         }
 
     def __len__(self) -> int:
@@ -77,10 +76,6 @@ class Store:
     def orphans(self, namespace: str) -> Sequence[ReadOnlyJson]:
         """Return the objects of a namespace that have no controller."""
         return self.by(_orphan_index, namespace)
-
-    def named_after(self, namespace: str, stem: str) -> Sequence[ReadOnlyJson]:
-        """Return the objects of a namespace whose names are ``stem``, a dash, and letters without a dash."""
-        return self.by(_stem_index, f"{namespace}/{stem}")
 
     def decoded(self, manifest: ReadOnlyJson, decode: Decode[T]) -> T:
         """Return ``decode(manifest)``, done once as long as the very object is stored. Raises what ``decode`` raises.
@@ -147,11 +142,6 @@ def _namespace_index(manifest: ReadOnlyJson) -> Iterator[str]:
 def _orphan_index(manifest: ReadOnlyJson) -> Iterator[str]:
     if controller_uid(manifest) is None:
         yield key_of(manifest).namespace
-
-
-def _stem_index(manifest: ReadOnlyJson) -> Iterator[str]:
-    key = key_of(manifest)
-    yield f"{key.namespace}/{key.name.rpartition('-')[0]}"
 
 
 def _is_same_object(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:

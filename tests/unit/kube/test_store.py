@@ -86,11 +86,3 @@ def test_an_object_is_decoded_once_as_long_as_it_is_stored() -> None:
     store.remove(key_of(second))
     assert store.decoded(second, decode) == "2"
     assert decoded == [first, second, first, second]
-
-
-def test_names_are_looked_up_by_what_they_are_made_from() -> None:
-    store = Store()
-    for name in ("model-abc-x1", "model-abc-x2", "model-abc", "model-abc-x-y", "model-abcd-x1"):
-        store.put(manifest(name, 1))
-    assert names(store.named_after("n", "model-abc")) == ["model-abc-x1", "model-abc-x2"]
-    assert store.named_after("other", "model-abc") == ()

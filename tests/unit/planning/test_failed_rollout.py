@@ -56,6 +56,22 @@ def too_late(world: PlannerWorld) -> None:
     assert progressing.reason == "ProgressDeadlineExceeded"
 
 
+def test_a_deadline_that_another_rollout_missed_ends_no_new_one() -> None:
+    """The controller dies after it made the new replica set, before it wrote the status."""
+    world = rolling_out(rolls_back=False)
+    too_late(world)
+    world.change_spec({"template": template("c"), "strategy": {"rollbackOnFailure": True}})
+    status = world.fleet["status"]
+    world.fleet_pass()
+    world.stored.put({**world.fleet, "status": status})
+    for _ in range(3):
+        world.all_passes()
+    assert image(world) == "c"
+    progressing = find_condition(world.fleet_pass().status.conditions, "Progressing")
+    assert progressing is not None
+    assert progressing.reason != "ProgressDeadlineExceeded"
+
+
 def image(world: PlannerWorld) -> str:
     head = world.fleet["spec"]["template"]["spec"]["headGroupSpec"]
     return str(head["template"]["spec"]["containers"][0]["image"])

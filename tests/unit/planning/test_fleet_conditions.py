@@ -245,3 +245,17 @@ def test_a_refused_scale_is_taken_back_by_the_next_pass_that_succeeds() -> None:
     status = passes(world, 0)
     assert summary(status, "Progressing") == (TRUE, "ReplicaSetUpdated")
     assert name_of(world.replica_sets()[0]) in said(status, "Progressing").message
+
+
+def test_the_loss_of_the_last_available_replica_is_told_at_once_also_where_too_few_were_available() -> None:
+    """A fleet's share of the requests for its model rests on that count."""
+    world = make_world()
+    for name in world.names():
+        world.make_ready(name)
+    passes(world)
+    first, last = world.names()
+    world.make_unready(first)
+    passes(world)
+    world.make_unready(last)
+    plan = world.fleet_pass(world.observe_fleet())
+    assert [write.may_wait for write in plan.actions if writes_status(write)] == [False]

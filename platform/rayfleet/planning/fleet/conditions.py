@@ -175,10 +175,15 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
 
 
 def _timed(conditions: Conditions, current: Condition, fleet: Fleet, name: str, now: datetime) -> Conditions:
-    """Return the conditions without progress: late once the deadline has passed."""
+    """Return the conditions without progress: late once the deadline has passed.
+
+    A deadline that another replica set missed says nothing of this one: the pass that made it could not tell.
+    """
+    message = f'ReplicaSet "{name}" has timed out progressing.'
+    if current.reason == DEADLINE_EXCEEDED and summary_of(current) != message:
+        return _progressed(conditions, _UPDATED, f'ReplicaSet "{name}" is progressing.', now)
     if current.reason == DEADLINE_EXCEEDED or now < _deadline(fleet, current):
         return conditions
-    message = f'ReplicaSet "{name}" has timed out progressing.'
     late = new_condition(PROGRESSING, ConditionStatus.FALSE, DEADLINE_EXCEEDED, message, now)
     return with_condition(conditions, late)
 

@@ -182,7 +182,9 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
 def _status_write(meta: ObjectMeta, before: FleetStatus, after: FleetStatus) -> Iterator[Action]:
     stored, encoded = encode_fleet_status(before), encode_fleet_status(after)
     if encoded != stored:
-        yield status_replaced(FLEETS, ref_to(meta), encoded, may_wait=not is_urgent(stored, encoded))
+        loses_all = before.available_replicas > 0 == after.available_replicas  # its share of requests rests on that
+        may_wait = not (loses_all or is_urgent(stored, encoded))
+        yield status_replaced(FLEETS, ref_to(meta), encoded, may_wait=may_wait)
 
 
 def _condition_events(before: Conditions, after: Conditions) -> Iterator[Event]:
