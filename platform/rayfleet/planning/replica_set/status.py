@@ -25,6 +25,7 @@ from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica.obstacles import Calm, is_trouble
 from rayfleet.planning.replica.state import replica_state
+from rayfleet.planning.replica.words import with_words
 from rayfleet.planning.replica_set.books import Books
 from rayfleet.planning.replica_set.lives import Loss, loss_since
 from rayfleet.planning.replica_set.places import highest_number
