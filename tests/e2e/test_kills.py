@@ -50,7 +50,13 @@ Death = Callable[[Machine, dict[str, Any]], None]
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with serving_fleet(tmp_path_factory.mktemp("state"), "kills") as machine:
+    spec = {
+        # As with accelerators: what goes keeps its place until it is gone.
+        "replacementPolicy": "TerminationComplete",
+        # Thirty rounds of it are no accident that a budget ought to end.
+        "recovery": {"maxRebuilds": 1000, "firstBackoffSeconds": 1, "longestBackoffSeconds": 1},
+    }
+    with serving_fleet(tmp_path_factory.mktemp("state"), "kills", **spec) as machine:
         yield machine
 
 
