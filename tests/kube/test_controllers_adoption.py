@@ -30,7 +30,7 @@ async def patch(world: FleetWorld, resource: ResourceType, raw: Json, **metadata
 
 
 async def test_a_fleet_deleted_without_its_dependents_and_applied_again_takes_them(world: FleetWorld) -> None:
-    """Report 20."""
+    """As after a deletion with ``--cascade=orphan``: accelerators are not held twice."""
     await world.client.create(FLEETS, fleet_manifest(world.namespace))
     await world.until_complete(2)
     before = (await world.names(REPLICA_SETS), await world.names(RAY_CLUSTERS))

@@ -119,7 +119,7 @@ def of_qwen(namespace: str, name: str, **spec: object) -> Json:
 
 
 async def test_fleets_of_one_model_share_its_route_until_the_last_goes(client: KubeClient, namespace: str) -> None:
-    """Report 10, and a canary moved from 0 to 100."""
+    """The younger fleet gets requests too, and a canary moves from 0 to 100."""
     world = FleetWorld(client, namespace)
     async with world.running():
         await client.create(FLEETS, of_qwen(namespace, "old"))

@@ -58,7 +58,7 @@ def selecting(operator: str, *values: str) -> Json:
             "rollingUpdate holds for type RollingUpdate only",
         ),
         ({"strategy": {"rollingUpdate": {"maxSurge": "30"}}}, "spec.strategy.rollingUpdate.maxSurge"),
-        # Report 48, as apps/v1's ValidateDeploymentSpec and ValidateLabelSelector refuse them.
+        # As apps/v1's ValidateDeploymentSpec and ValidateLabelSelector refuse them.
         ({"strategy": {"rollingUpdate": {"maxUnavailable": "150%"}}}, "spec.strategy.rollingUpdate.maxUnavailable"),
         (selecting("Exists", "any"), "values must not be given when operator is Exists or DoesNotExist"),
         (selecting("DoesNotExist", "any"), "values must not be given"),

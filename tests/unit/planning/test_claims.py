@@ -130,7 +130,7 @@ def world() -> PlannerWorld:
 
 
 def test_a_fleet_made_again_takes_its_orphan_and_its_ray_cluster_with_it(world: PlannerWorld) -> None:
-    """Report 20: deleted with ``--cascade=orphan`` and applied again; nothing new is made."""
+    """Deleted with ``--cascade=orphan`` and applied again; nothing new is made."""
     orphan = orphaned(world, REPLICA_SETS.kind)
     del world.objects[FLEETS.kind]["fleet"]
     world.apply_fleet(fleet_manifest())

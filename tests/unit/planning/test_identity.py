@@ -1,4 +1,4 @@
-"""Which templates are the same: what makes no difference to any pod rolls nothing (report 19).
+"""Which templates are the same: what makes no difference to any pod rolls nothing.
 
 As ``TestEqualIgnoreHash``, ``TestFindNewReplicaSet`` and ``TestFindOldReplicaSets`` of Deployment's ``util``, by the
 meaning of a template and not by its text.

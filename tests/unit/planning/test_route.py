@@ -62,7 +62,7 @@ def test_requests_for_the_model_go_to_the_fleet() -> None:
 
 
 def test_two_fleets_of_one_model_share_its_route() -> None:
-    """Report 10: the younger got nothing, and the model was 503 when the older was scaled to 0."""
+    """The younger got nothing, and the model was 503 when the older was scaled to 0."""
     world = RouteWorld()
     world.fleet("old", age=60, available=0)
     world.fleet("new", available=2)
