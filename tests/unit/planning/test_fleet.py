@@ -302,6 +302,21 @@ def test_an_invalid_fleet_says_why_and_leaves_what_runs() -> None:
     assert (again.actions, again.events) == ((), ())
 
 
+def test_an_invalid_fleet_goes_on_counting_who_is_available() -> None:
+    """Its share of the requests for its model rests on that: it kept it when all that ran was lost."""
+    world = make_world()
+    world.settle()
+    status = world.observe_fleet().fleet.status
+    assert status.available_replicas == 1
+    assert plan_invalid_fleet(invalid(status, world), world.now).status.available_replicas == 1
+    world.make_unready(*world.names())
+    for name in world.stored.of_kind(SETS):
+        world.replica_set_pass(name)
+    plan = plan_invalid_fleet(invalid(status, world), world.now)
+    assert plan.status.available_replicas == 0
+    assert [write.may_wait for write in plan.actions if writes_status(write)] == [False]
+
+
 def test_a_mended_fleet_is_no_longer_called_invalid() -> None:
     world = make_world()
     status = plan_invalid_fleet(invalid(FleetStatus(), world), world.now).status

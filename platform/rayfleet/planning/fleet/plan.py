@@ -99,7 +99,10 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
 
 
 def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPlan:
-    """Return the status of a fleet that cannot be accepted, and nothing else: what runs, runs on."""
+    """Return the status of a fleet that cannot be accepted, and nothing else: what runs, runs on.
+
+    Who is available is as its replica sets say: its share of the requests for its model goes on resting on that.
+    """
     message = "; ".join(str(error) for error in observed.error.errors)
     invalid = new_condition(INVALID, ConditionStatus.TRUE, "InvalidSpec", message, now)
     not_ready = new_condition(READY, ConditionStatus.FALSE, "InvalidSpec", message, now)
@@ -111,6 +114,7 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
         observed_generation=observed.meta.generation,
         replicas=len(active),
         ready_replicas=sum(cluster.is_ready for cluster in active),
+        available_replicas=sum(each.status.available_replicas for each in observed.replica_sets),
         terminating_replicas=len(clusters) - len(active),
         conditions=observed_at(conditions, observed.meta.generation, INVALID, READY),
         phase=INVALID,
