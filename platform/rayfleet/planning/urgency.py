@@ -64,9 +64,10 @@ def _has_new_trouble(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
     return bool(_troubles(after) - _troubles(before))
 
 
-def _troubles(status: ReadOnlyJson) -> set[tuple[str, ...]]:
+def _troubles(status: ReadOnlyJson) -> set[tuple[str, str, str]]:
+    """Return who is in which trouble; its further words may change as they like."""
     return {
-        (state.uid, state.phase, state.reason, state.message, state.pod, state.container)
+        (state.uid, state.phase, state.reason)
         for state in decode_replica_states(status.get(_STATES))
         if in_trouble(state)
     }
