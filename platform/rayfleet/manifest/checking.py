@@ -16,7 +16,7 @@ from rayfleet.model.errors import FieldError
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.quantity import QUANTITY_PATTERN
 
-PERCENT_PATTERN = "^[0-9]+%$"
+PERCENT_PATTERN = "^[0-9]{1,9}%$"
 SHARE_PATTERN = "^0*(100|[0-9]{1,2})%$"
 """A percentage of a whole: 100% at most."""
 NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"

@@ -8,6 +8,8 @@ from typing import Any
 
 from rayfleet.model.json import Json, ReadOnlyJson
 
+INT32_MAX = 2**31 - 1
+
 
 def mapping(value: Any) -> Json:
     """Return ``value`` when it is a mapping, else an empty one."""
@@ -30,6 +32,15 @@ def part(value: ReadOnlyJson, *path: str) -> Json:
 def whole_number(value: Any, otherwise: int) -> int:
     """Return ``value`` when it is a whole number (a truth value is none), else ``otherwise``."""
     return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+
+
+def written_count(text: str, most: int = INT32_MAX) -> int | None:
+    """Return the whole number from 0 to ``most`` that a text writes in ASCII digits, None when it writes none.
+
+    For labels and annotations, which anybody may write: a number beyond our statuses' fields is none of ours.
+    """
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+    return int(text) if is_short and int(text) <= most else None
 
 
 def copied(value: ReadOnlyJson) -> Json:

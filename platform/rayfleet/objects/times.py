@@ -6,13 +6,20 @@
 
 from datetime import UTC, datetime
 
+_FIRST_YEAR = 1900
+_LAST_YEAR = 8999
+
 
 def decode_time(text: object) -> datetime | None:
-    """Return the time in UTC, None when it is absent or unreadable: a foreign object's time is never worth an error."""
+    """Return the time in UTC, None when it is absent or unreadable: a foreign object's time is never worth an error.
+
+    So is one before 1900 (Go's zero time) or after 8999: every limit of a manifest can be added to those between.
+    """
     try:
-        return read_time(text) if isinstance(text, str) else None
-    except ValueError:
+        moment = read_time(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
         return None
+    return moment if moment is not None and _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def read_time(text: str) -> datetime:

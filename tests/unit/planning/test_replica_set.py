@@ -14,6 +14,8 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
+from rayfleet.planning.replica_set.books import books_of
+from rayfleet.planning.replica_set.places import names_in_question, new_ray_clusters
 from rayfleet.planning.replica_set.plan import plan_replica_set
 from rayfleet.planning.writes import Create, CreateTogether, Delete, WriteFailure, in_batches, writes_status
 from rayfleet.testing.planner_world import START as NOW
@@ -196,3 +198,13 @@ def test_the_second_pass_writes_nothing() -> None:
     assert plan.status.observed_generation == 3
     again = plan_replica_set(observe(replace(replica_set(1), status=plan.status), one), NOW + timedelta(hours=1))
     assert (again.actions, again.events, again.requeue_after) == ((), (), None)
+
+
+def test_no_pass_thinks_of_more_than_it_makes() -> None:
+    """``replicas`` may be 2,147,483,647, by a typo: so many places and names at once would be the controller's end."""
+    many = ObservedReplicaSet(replica_set=replica_set(100_000), ray_clusters=(), pods={})
+    assert len(books_of(many, NOW).missing) == 500
+    names = set(names_in_question(many.replica_set, ()))
+    (*_, last) = new_ray_clusters(many.replica_set, books_of(many, NOW).missing, ())
+    assert len(names) == 1500
+    assert last.name in names

@@ -18,7 +18,8 @@ from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import FLEETS
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.objects.labels import HEALTHY_ANNOTATION, ROLLED_BACK_ANNOTATION
-from rayfleet.objects.parts import mapping, part
+from rayfleet.objects.notes import read_note
+from rayfleet.objects.parts import part
 from rayfleet.planning.fleet.conditions import DEADLINE_EXCEEDED, PROGRESSING
 from rayfleet.planning.fleet.members import Member, revision
 from rayfleet.planning.fleet.rollback import RollbackOutcome, rollback_to
@@ -119,9 +120,8 @@ def _note(fleet: Fleet) -> Note | None:
     text = fleet.meta.annotations.get(ROLLED_BACK_ANNOTATION)
     if text is None:
         return None
-    try:
-        parts = mapping(json.loads(text))
-    except ValueError:  # somebody else's writing
+    parts = read_note(text)
+    if not parts:  # somebody else's writing
         return None
     left, came_to, reason, message = (str(parts.get(name, "")) for name in ("left", "cameTo", "reason", "message"))
     return Note(left=left, came_to=came_to, reason=reason, message=message)

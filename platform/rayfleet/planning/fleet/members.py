@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rayfleet.model.fleet import ReplicaSet
 from rayfleet.objects.labels import REVISION_ANNOTATION
+from rayfleet.objects.parts import written_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,7 @@ def total_size(members: Sequence[Member]) -> int:
 
 def revision_of(replica_set: ReplicaSet) -> int:
     """Return the number of the revision; 0 when there is none that can be read."""
-    text = replica_set.meta.annotations.get(REVISION_ANNOTATION, "")
-    return int(text) if text.isdecimal() else 0
+    return written_count(replica_set.meta.annotations.get(REVISION_ANNOTATION, "")) or 0
 
 
 def revision(member: Member) -> int:

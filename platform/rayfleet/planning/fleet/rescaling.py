@@ -8,6 +8,7 @@ done.
 from collections.abc import Mapping, Sequence
 
 from rayfleet.objects.labels import DESIRED_REPLICAS_ANNOTATION, MAX_REPLICAS_ANNOTATION
+from rayfleet.objects.parts import written_count
 from rayfleet.planning.fleet.members import Member, total_size
 from rayfleet.planning.fleet.view import View
 
@@ -100,7 +101,7 @@ def _fraction(view: View, member: Member) -> int:
     if view.bounds.desired == 0:
         return -member.size
     noted = member.replica_set.meta.annotations.get(MAX_REPLICAS_ANNOTATION, "")
-    before = int(noted) if noted.isdecimal() and int(noted) > 0 else max(1, view.fleet.status.replicas)
+    before = written_count(noted) or max(1, view.fleet.status.replicas)
     # Half rounds away from zero, as Go's math.Round.
     return (2 * member.size * view.bounds.most + before) // (2 * before) - member.size
 

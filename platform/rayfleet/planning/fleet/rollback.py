@@ -5,11 +5,12 @@ from a note on the replica set. The cause that the history shows comes back too.
 (``deprecated.deployment.rollback.to``, removed from apps/v1) and kubectl's ``rollout undo``, with their reasons.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rayfleet.manifest.checking import schema_errors
+from rayfleet.manifest.schema import FLEET_SPEC
 from rayfleet.manifest.serving import decode_serving
 from rayfleet.manifest.template import decode_template, encode_template
 from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet
@@ -23,9 +24,12 @@ from rayfleet.objects.labels import (
 )
 from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.objects.meta import annotation, label, name_of
-from rayfleet.objects.parts import mapping, part
+from rayfleet.objects.notes import read_note
+from rayfleet.objects.parts import part
 from rayfleet.planning.fleet.identity import serving_identity, template_identity, without_our_labels_on_pods
 from rayfleet.planning.fleet.members import revision_of
+
+_SERVING = part(FLEET_SPEC, "properties", "serving")
 
 
 class RollbackOutcome(StrEnum):
@@ -60,6 +64,9 @@ def rollback_to(fleet: ReadOnlyJson, replica_sets: Sequence[ReplicaSet], revisio
     if kept is None:
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=_not_kept(revision))
     spec, serving = part(fleet, "spec"), _kept_serving(kept)
+    if serving is None:
+        message = f"Revision {number} keeps a spec.serving that cannot be read: its annotation was changed"
+        return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
     if not serving and not part(spec, "selector"):
         message = f"Revision {number} keeps no spec.serving: an older rayfleet made it"
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
@@ -101,10 +108,13 @@ def _not_kept(revision: int) -> str:
     return f"Revision {revision} is not kept" if revision else "There is no revision before this one"
 
 
-def _kept_serving(kept: ReplicaSet) -> Json:
-    """Return the short form that the replica set was rendered from, empty when it notes none."""
+def _kept_serving(kept: ReplicaSet) -> Json | None:
+    """Return the short form that the replica set was rendered from, empty when it notes none, None: none to be read."""
     note = kept.meta.annotations.get(SERVING_ANNOTATION)
-    return mapping(json.loads(note)) if note else {}
+    if not note:
+        return {}
+    serving = read_note(note)
+    return None if not serving or schema_errors(serving, _SERVING, SERVING_ANNOTATION) else serving
 
 
 def _written(template: RayClusterTemplate) -> RayClusterTemplate:

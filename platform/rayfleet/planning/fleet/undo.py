@@ -10,10 +10,12 @@ from rayfleet.model.events import EventType
 from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS
 from rayfleet.objects.labels import ROLLBACK_ANNOTATION
-from rayfleet.objects.parts import part
+from rayfleet.objects.parts import part, written_count
 from rayfleet.planning.fleet.rollback import Rollback, RollbackOutcome, rollback_to
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.planning.writes import Event, Merge, ref_to
+
+_LETTERS = 60  # of what cannot be read, in words about it
 
 
 def undo_write(observed: ObservedFleet) -> Merge | None:
@@ -36,7 +38,8 @@ def undo_write(observed: ObservedFleet) -> Merge | None:
 
 
 def _asked_for(observed: ObservedFleet, asked: str) -> Rollback:
-    if not asked.isdecimal():
-        message = f"{ROLLBACK_ANNOTATION} is {asked!r}, not the number of a revision (or 0, the one before)"
+    number = written_count(asked)
+    if number is None:
+        message = f"{ROLLBACK_ANNOTATION} is {asked[:_LETTERS]!r}, not the number of a revision (or 0, the one before)"
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
-    return rollback_to(observed.manifest, observed.replica_sets, int(asked))
+    return rollback_to(observed.manifest, observed.replica_sets, number)

@@ -18,8 +18,12 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.labels import INCARNATION_ANNOTATION, INDEX_LABEL, TEMPLATE_HASH_ANNOTATION
 from rayfleet.objects.owners import controller_reference
+from rayfleet.objects.parts import written_count
 from rayfleet.planning.names import ray_cluster_name
 
+BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
+MOST = 10**9
+"""Places and numbers beyond are somebody else's writing: with one more and an index they still fit into a status."""
 _ATTEMPTS = 3  # names of five letters that are all another's: nobody meets that by accident
 
 
@@ -49,6 +53,12 @@ def highest_number(clusters: Sequence[RayCluster]) -> int:
     return max((_number(each.meta.annotations, INCARNATION_ANNOTATION) or 0 for each in clusters), default=0)
 
 
+def last_number(replica_set: ReplicaSet) -> int:
+    """Return the highest number that is noted, 0 for one that is somebody else's writing."""
+    known = replica_set.status.incarnations
+    return known if 0 <= known <= MOST else 0
+
+
 def free_indexes(occupied: Collection[int]) -> Iterator[int]:
     """Yield the places that are not ``occupied``, lowest first, without end."""
     return (index for index in count() if index not in occupied)
@@ -58,7 +68,7 @@ def new_ray_clusters(replica_set: ReplicaSet, indexes: Sequence[int], taken: Col
     """Return what is to be made at these places, in order; no name is one that is ``taken``."""
     made: list[NewRayCluster] = []
     for index in indexes:
-        number = replica_set.status.incarnations + 1 + index
+        number = last_number(replica_set) + 1 + index
         names = (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in count())
         made.append(NewRayCluster(index=index, number=number, name=next(each for each in names if each not in taken)))
     return made
@@ -68,10 +78,11 @@ def names_in_question(replica_set: ReplicaSet, clusters: Sequence[RayCluster]) -
     """Yield the names that a plan may want to give now; none when nothing is missing, however many others there are."""
     places = places_of(clusters)
     active = {places[each.meta.uid] for each in clusters if not each.is_terminating}
-    most = replica_set.spec.replicas - len(active) + sum(each.is_terminating for each in clusters)
+    terminating = sum(each.is_terminating for each in clusters)
+    most = min(BURST, replica_set.spec.replicas - len(active)) + terminating
     given_up = {rebuild.index for rebuild in replica_set.status.rebuilds}
     for index in {*islice(free_indexes(active), max(0, most)), *(given_up & active)}:
-        number = replica_set.status.incarnations + 1 + index
+        number = last_number(replica_set) + 1 + index
         yield from (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in range(_ATTEMPTS))
 
 
@@ -98,5 +109,4 @@ def manifest_of(new: NewRayCluster, replica_set: ReplicaSet) -> Json:
 
 def _number(labels: Mapping[str, str], name: str) -> int | None:
     """Return a label's or an annotation's whole number, None when there is none that can be read."""
-    text = labels.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return written_count(labels.get(name, ""), MOST)

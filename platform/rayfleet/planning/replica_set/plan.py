@@ -47,7 +47,6 @@ WRITES = (
 """All that a plan for a replica set may write; Roles and tests read it."""
 _CREATED = Event(reason="SuccessfulCreate", message=f"Created RayCluster {NAME_MARK}")
 _DELETED = Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {NAME_MARK}")
-_BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ def _steps(observed: ObservedReplicaSet, books: Books, now: datetime) -> _Steps:
     staying = (replica for replica in books.active if replica not in going)
     moves = (stay(each, replica_set, now, is_well=_is_well(each, books)) for each in staying)
     return _Steps(
-        new=tuple(new_ray_clusters(replica_set, books.missing[:_BURST], names)),
+        new=tuple(new_ray_clusters(replica_set, books.missing, names)),
         leaves=tuple((replica, leave(replica, replica_set, now)) for replica in going),
         moves=tuple(move for move in moves if move is not None),
     )

@@ -28,7 +28,7 @@ from rayfleet.planning.replica.state import replica_state
 from rayfleet.planning.replica.words import with_words
 from rayfleet.planning.replica_set.books import Books
 from rayfleet.planning.replica_set.lives import Loss, loss_since
-from rayfleet.planning.replica_set.places import highest_number
+from rayfleet.planning.replica_set.places import highest_number, last_number
 from rayfleet.planning.replica_set.recovery import NOT_READY, Verdict, counted_rebuilds, is_resumed
 from rayfleet.planning.replica_set.replicas import Replica
 from rayfleet.planning.writes import Delete, Event, WriteFailure
@@ -64,7 +64,7 @@ def status_of(standing: Standing, availability: Availability) -> ReplicaSetStatu
     """Return the status."""
     replica_set, books = standing.observed.replica_set, standing.books
     labels = replica_set.spec.template.labels.items()
-    known = max(replica_set.status.incarnations, highest_number(standing.observed.ray_clusters))
+    known = max(last_number(replica_set), highest_number(standing.observed.ray_clusters))
     return ReplicaSetStatus(
         observed_generation=replica_set.meta.generation,
         replicas=len(books.active),

@@ -17,7 +17,7 @@ from rayfleet.objects.conditions import conditions_of, decode_conditions, find_c
 from rayfleet.objects.fleets import available_replicas
 from rayfleet.objects.labels import MODEL_PATHS_ANNOTATION, MODEL_PORT_LABEL, MODEL_SERVICE_ANNOTATION
 from rayfleet.objects.meta import annotation, created_at, decode_meta, is_terminating, key_of, label, uid_of
-from rayfleet.objects.parts import part
+from rayfleet.objects.parts import part, written_count
 from rayfleet.planning.model_name import model_of
 from rayfleet.planning.names import route_name, service_name
 
@@ -99,7 +99,7 @@ def port_of(fleet: ReadOnlyJson) -> int:
 
 def port_named(text: str) -> int:
     """Return the port that a label's value names, 8000 when it names none."""
-    return int(text) if text.isdecimal() and 0 < int(text) < 2**16 else ENGINE_PORT
+    return written_count(text, most=2**16 - 1) or ENGINE_PORT
 
 
 def custom_paths(fleet: ReadOnlyJson) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rayfleet.objects.container_specs import container_name, declared_ports
+from rayfleet.objects.parts import written_count
 from rayfleet.plugin.arguments import flag_value
 from rayfleet.preflight.commands import simple_commands
 from rayfleet.preflight.findings import Finding
@@ -62,7 +63,8 @@ def _of_ray(group: Group) -> Iterator[_Listener]:
             continue
         text = params.get(flag, "")
         path = f"{group.path}.rayStartParams.{flag}" if text else group.container_path(0)
-        port = int(text) if text.isdecimal() else default
+        written = written_count(text)
+        port = default if written is None else written
         words = f"Ray's {name}{'' if text else ' (by default)'}"
         yield _Listener(port=port, owner=_RAY, words=words, path=path, flag=f"rayStartParams.{flag}")
 
@@ -83,6 +85,6 @@ def _of_containers(group: Group) -> Iterator[_Listener]:
                 path = f"{here}.ports[{port.place}].containerPort"
                 yield _Listener(port=port.number, owner=here, words=words, path=path)
         for command in simple_commands(container) if place else ():
-            text = flag_value(command, "--port") or ""
-            if text.isdecimal():
-                yield _Listener(port=int(text), owner=here, words=words, path=here)
+            port_written = written_count(flag_value(command, "--port") or "")
+            if port_written is not None:
+                yield _Listener(port=port_written, owner=here, words=words, path=here)
