@@ -20,6 +20,7 @@ from rayfleet.objects.meta import is_terminating, label
 from rayfleet.objects.pods import containers_of, is_finished, is_ready
 from rayfleet.objects.ray_spec import has_autoscaler, head_group, pod_template
 from rayfleet.objects.times import encode_micro_time
+from rayfleet.planning.replica_set.clock import is_ahead
 from rayfleet.planning.replica_set.replicas import Replica
 from rayfleet.planning.writes import Event, Merge, ref_of
 
@@ -54,6 +55,8 @@ def leave(replica: Replica, replica_set: ReplicaSet, now: datetime) -> Leave:
         return Leave()
     if since is None:
         return Leave(write=_withdrawn(replica, head, now)) if label(head, FLEET_LABEL) else Leave()
+    if is_ahead(since, now):
+        return Leave(write=_withdrawn(replica, head, now))
     seen = replica.in_flight
     is_done = seen is not None and (seen.idle_looks >= IDLE_LOOKS or seen.failed_looks >= FAILED_LOOKS)
     left = since + timeout - now

@@ -7,7 +7,7 @@ deleted; of its pods only the head's place in the Service is.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rayfleet.manifest.replica_set import encode_replica_set_status
@@ -20,6 +20,7 @@ from rayfleet.planning.claims import Claimant, claim_writes
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import Books, books_of
+from rayfleet.planning.replica_set.clock import status_until
 from rayfleet.planning.replica_set.drain import Leave, leave, stay
 from rayfleet.planning.replica_set.places import NewRayCluster, manifest_of, new_ray_clusters
 from rayfleet.planning.replica_set.replicas import Replica
@@ -68,6 +69,9 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     if observed.claims and observed.failure is None:
         writes = claim_writes(replica_set_claimant(replica_set), observed.claims, RAY_CLUSTERS)
         return ReplicaSetPlan(actions=tuple(writes), status=replica_set.status)
+    noted = replica_set.status
+    replica_set = replace(replica_set, status=status_until(noted, now))
+    observed = replace(observed, replica_set=replica_set)
     books = books_of(observed, now)
     may_act = replica_set.meta.deleted_at is None and observed.failure is None and not books.newly_broken
     steps = _steps(observed, books, now) if may_act else _Steps()
@@ -78,7 +82,7 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     status = status_of(standing, availability)
     waits = [*books.look_again(now), *(each.look_again for _, each in steps.leaves), availability.next_change]
     return ReplicaSetPlan(
-        actions=(*_actions(replica_set, steps, books), *_status_write(replica_set, status)),
+        actions=(*_actions(replica_set, steps, books), *_status_write(replica_set, noted, status)),
         status=status,
         events=tuple(news_of(standing, status)),
         requeue_after=min((each for each in waits if each is not None), default=None),
@@ -139,8 +143,8 @@ def _draining(books: Books, steps: _Steps) -> Iterator[str]:
     yield from (replica.uid for replica, each in steps.leaves if each.write is not None)
 
 
-def _status_write(replica_set: ReplicaSet, status: ReplicaSetStatus) -> Iterator[Action]:
-    stored, encoded = encode_replica_set_status(replica_set.status), encode_replica_set_status(status)
+def _status_write(replica_set: ReplicaSet, noted: ReplicaSetStatus, status: ReplicaSetStatus) -> Iterator[Action]:
+    stored, encoded = encode_replica_set_status(noted), encode_replica_set_status(status)
     if encoded != stored:
         may_wait = not is_urgent(stored, encoded)
         yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)
