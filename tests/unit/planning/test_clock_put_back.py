@@ -10,7 +10,7 @@ from rayfleet.model.replica import Rebuild, ReplicaPhase, ReplicaState
 from rayfleet.model.resources import PODS
 from rayfleet.objects.labels import INDEX_LABEL
 from rayfleet.objects.pods import incarnation_text
-from rayfleet.planning.observed import InFlight, ObservedReplicaSet
+from rayfleet.planning.observed import InFlight, ObservedReplicaSet, SidecarAnswers
 from rayfleet.planning.replica_set.plan import plan_replica_set
 from rayfleet.planning.writes import Delete, Merge
 from rayfleet.testing.planner_world import START as NOW
@@ -31,7 +31,7 @@ def observed(status: ReplicaSetStatus, head: Json = HEAD, *, replicas: int = 1) 
         replica_set=ReplicaSet(meta=ObjectMeta(name="fleet-abc", uid="set"), spec=spec, status=status),
         ray_clusters=(RayCluster(meta=meta),),
         pods={"uid-a": (head,)},
-        in_flight={"uid-a": InFlight(requests=3)},
+        answers=SidecarAnswers(in_flight={"uid-a": InFlight(requests=3)}),
     )
 
 
