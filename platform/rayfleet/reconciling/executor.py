@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, ServerError
 from rayfleet.kube.lease import LeadershipLost
 from rayfleet.kube.requests import PatchForm
 from rayfleet.model.absence import no_such_kind
@@ -35,6 +35,9 @@ from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, Written, w
 Note = Callable[[Written], None]
 Tell = Callable[[Event, ObjectKey], None]
 """Hears the event of a write that went well, and the key of the object that was written."""
+
+
+_WEBHOOK_AWAY = "failed calling webhook"  # a 500; apiserver pkg/admission/plugin/webhook/errors (1.36)
 
 
 class WriteRefused(ApiError):
@@ -96,6 +99,10 @@ class Executor:
             raise _refusal(action, error) from error
         except NotFound as error:
             raise _vanished(action, error) from error
+        except ServerError as error:
+            if _WEBHOOK_AWAY not in error.message:
+                raise
+            raise _refusal(action, error) from error
 
 
 async def apply(action: Action, client: KubeClient, note: Note, tell: Tell = tell_nobody) -> None:

@@ -145,6 +145,15 @@ async def test_a_refusal_says_which_write_it_was(action: Action, method: str) ->
     assert "quota" in refused.value.failure.message
 
 
+async def test_a_webhook_that_is_away_refuses_and_a_server_that_fails_does_not() -> None:
+    away = 'Internal error occurred: failed calling webhook "budgets.example": connection refused'
+    with pytest.raises(WriteRefused, match="failed calling webhook"):
+        await carried_out(Server(POST=lambda: status_answer(500, away)), CREATE)
+    with pytest.raises(ServerError) as failed:
+        await carried_out(Server(POST=lambda: status_answer(500, "Internal error occurred: disk")), CREATE)
+    assert not isinstance(failed.value, WriteRefused)
+
+
 async def test_a_namespace_on_its_way_out_is_no_failure() -> None:
     server = Server(POST=lambda: status_answer(403, "Forbidden", causes=[{"reason": "NamespaceTerminating"}]))
     with pytest.raises(Conflict):
