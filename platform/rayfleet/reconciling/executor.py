@@ -37,7 +37,7 @@ Tell = Callable[[Event, ObjectKey], None]
 """Hears the event of a write that went well, and the key of the object that was written."""
 
 
-_WEBHOOK_AWAY = "failed calling webhook"  # a 500; apiserver pkg/admission/plugin/webhook/errors (1.36)
+_WEBHOOK_AWAY = "failed calling webhook"  # a 500; apiserver pkg/util/webhook/error.go (1.36)
 
 
 class WriteRefused(ApiError):
