@@ -303,14 +303,19 @@ async def test_one_to_go_that_may_stay_after_all_comes_back(world: World) -> Non
 async def test_a_broken_one_tells_its_sidecars_own_reason_and_goes_on_telling_the_same(world: World) -> None:
     manifest = replica_set(world.namespace, 1)
     manifest["spec"]["template"]["spec"]["workerGroupSpecs"] = []
+    world.simulator.is_ready = lambda _name: False
     await world.client.create(REPLICA_SETS, manifest)
-    await world.until_counts(readyReplicas=1)
+    await world.until_counts(replicas=1)
 
     def is_explained(status: ReadOnlyJson) -> bool:
         return [each.get("reason") for each in status.get("replicaStates", ())] == ["EngineStalled"]
 
     async with Head(world).running() as head:
-        pod = await stand_pod(world.client, await head.pod(), "loading")
+        pod = await stand_pod(world.client, await head.pod(), "ready")
+        world.simulator.is_ready = lambda _name: True
+        world.simulator.poke()
+        await world.until_counts(readyReplicas=1)
+        pod = await stand_pod(world.client, pod, "loading")  # in the life that was ready
         await world.client.patch(PODS, key_of(pod), {"status": {"podIP": head.address}}, subresource="status")
         world.simulator.is_ready = lambda _name: False
         world.simulator.poke()
