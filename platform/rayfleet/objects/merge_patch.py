@@ -1,4 +1,4 @@
-"""The JSON merge patch between two objects (RFC 7386). Pure.
+"""The JSON merge patch between two objects, and what it makes of one (RFC 7386). Pure.
 
 A merge patch cannot write a null: what is null in the target goes.
 """
@@ -18,6 +18,20 @@ def merge_patch_to(current: ReadOnlyJson, target: ReadOnlyJson) -> Json:
         else:
             patch[name] = _without_nulls(value) if isinstance(value, dict) else value
     return patch
+
+
+def merged(target: ReadOnlyJson, patch: ReadOnlyJson) -> Json:
+    """Return ``target`` with a merge patch applied; parts that do not change are shared with it."""
+    result = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, dict):
+            inner = result.get(name)
+            result[name] = merged(inner if isinstance(inner, dict) else {}, value)
+        else:
+            result[name] = value
+    return result
 
 
 def _without_nulls(value: ReadOnlyJson) -> Json:

@@ -23,6 +23,7 @@ from rayfleet.kube.errors import decode_error
 from rayfleet.kube.requests import PatchForm, Request
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
+from rayfleet.objects.merge_patch import merged
 from rayfleet.objects.meta import finalizers_of, generation_of, is_terminating, labels_of, name_of, uid_of, version_of
 from rayfleet.objects.parts import copied, part
 from rayfleet.objects.times import encode_time
@@ -146,7 +147,7 @@ class MemoryServer:
 
     def _patched(self, target: _Target, body: Any, form: str) -> Json:
         old = self._get(target)
-        new = _json_patched(old, body) if form == PatchForm.JSON else _merged(old, body)
+        new = _json_patched(old, body) if form == PatchForm.JSON else merged(old, body)
         if uid_of(new) != uid_of(old):
             raise _refusal(422, "Invalid", causes=[{"field": "metadata.uid"}])
         if version_of(new) != version_of(old):
@@ -264,20 +265,6 @@ def _json_patched(old: ReadOnlyJson, steps: Any) -> Json:
             case {"op": "add", "path": str(path), "value": value}:
                 new[path.strip("/")] = value
     return new
-
-
-def _merged(target: ReadOnlyJson, patch: ReadOnlyJson) -> Json:
-    """Return ``target`` with a JSON merge patch applied (RFC 7386)."""
-    merged = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            inner = merged.get(name)
-            merged[name] = _merged(inner if isinstance(inner, dict) else {}, value)
-        else:
-            merged[name] = value
-    return merged
 
 
 def _refusal(code: int, reason: str, **details: Any) -> Exception:

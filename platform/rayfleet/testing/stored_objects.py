@@ -15,6 +15,7 @@ from rayfleet.model.absence import Absence
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import PODS, ResourceType
+from rayfleet.objects.merge_patch import merged
 from rayfleet.objects.meta import generation_of, is_terminating, name_of, uid_of, version_of
 from rayfleet.objects.owners import controller_uid, is_controlled_by
 from rayfleet.objects.parts import copied, part
@@ -91,7 +92,7 @@ class StoredObjects:
             case CreateTogether(manifests=manifests):
                 self._create_all(manifests)
             case Merge(ref=ref, patch=patch):
-                self.put(_merged(self._seen(action.resource, ref), patch))
+                self.put(merged(self._seen(action.resource, ref), patch))
             case Delete(ref=ref, propagation=propagation):
                 self._delete(action.resource, ref, propagation)
             case Replace(ref=ref, content=content):
@@ -184,17 +185,3 @@ class StoredObjects:
         if ref.resource_version and ref.resource_version != version_of(raw):
             raise Stale(f"{resource.kind} {ref.key.name} has changed")
         return raw
-
-
-def _merged(target: ReadOnlyJson, patch: ReadOnlyJson) -> Json:
-    """Return ``target`` with a JSON merge patch applied (RFC 7386)."""
-    merged = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            inner = merged.get(name)
-            merged[name] = _merged(inner if isinstance(inner, dict) else {}, value)
-        else:
-            merged[name] = value
-    return merged
