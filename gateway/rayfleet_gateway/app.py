@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import orjson
 from aiohttp import web
 
-from rayfleet_gateway import refusals
-from rayfleet_gateway.discovery import TableSource
+from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.exchange import Forwarder, refusal_response
-from rayfleet_gateway.headers import request_id
-from rayfleet_gateway.routes import RouteTable
-from rayfleet_gateway.settings import GatewaySettings
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.request.headers import request_id
+from rayfleet_gateway.route.table import RouteTable
+from rayfleet_gateway.state.discovery import TableSource
 from rayfleet_gateway.telemetry import Telemetry
 from rayfleet_gateway.upstream import open_upstreams
 

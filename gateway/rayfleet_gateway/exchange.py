@@ -23,18 +23,19 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp import HttpVersion11, web
 
-from rayfleet_gateway import refusals
-from rayfleet_gateway.bodies import plain_body
-from rayfleet_gateway.errors import BodyTooLarge, BrokenOff, ExchangeError, NotConnected, UnreadableBody
-from rayfleet_gateway.events import EventWatch
+from rayfleet_gateway.answer import refusals
+from rayfleet_gateway.answer.events import EventWatch
+from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.exchange_note import ExchangeNote, Phase
-from rayfleet_gateway.headers import forwarded_headers, joined_headers, returned_headers
-from rayfleet_gateway.model_read import chosen_model
-from rayfleet_gateway.picking import picked_backend, picked_endpoint
-from rayfleet_gateway.refusals import Refusal
-from rayfleet_gateway.routes import MODEL_HEADER, Endpoint, RouteTable, Rule, has_dot_segment
-from rayfleet_gateway.settings import GatewaySettings
-from rayfleet_gateway.telemetry import Result, Telemetry
+from rayfleet_gateway.model.errors import BodyTooLarge, BrokenOff, ExchangeError, NotConnected, UnreadableBody
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Endpoint, Result
+from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
+from rayfleet_gateway.request.bodies import plain_body
+from rayfleet_gateway.request.headers import forwarded_headers, joined_headers, returned_headers
+from rayfleet_gateway.request.model_scan import chosen_model
+from rayfleet_gateway.route.table import MODEL_HEADER, RouteTable, Rule, has_dot_segment
+from rayfleet_gateway.telemetry import Telemetry
 from rayfleet_gateway.upstream import Ask, Upstreams, next_chunk
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from enum import Enum, auto
 
 from aiohttp import web
 
-from rayfleet_gateway.events import EventWatch
-from rayfleet_gateway.headers import request_id
-from rayfleet_gateway.telemetry import Outcome, Result
+from rayfleet_gateway.answer.events import EventWatch
+from rayfleet_gateway.model.values import Outcome, Result
+from rayfleet_gateway.request.headers import request_id
 
 UNKNOWN = "unknown"
 

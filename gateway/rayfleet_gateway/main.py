@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from rayfleet_gateway.settings import GatewaySettings
+from rayfleet_gateway.model.settings import GatewaySettings
 
 _DESCRIPTION = """\
 Send OpenAI-compatible requests to the fleet that their model names.

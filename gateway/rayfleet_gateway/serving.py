@@ -10,8 +10,8 @@ from rayfleet.kube.config import connect
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.process import stop_event
 from rayfleet_gateway.app import ENDED, make_app
-from rayfleet_gateway.discovery import Discovery
-from rayfleet_gateway.settings import GatewaySettings
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.state.discovery import Discovery
 
 
 class _OnlyOurFaults(logging.Filter):

@@ -4,40 +4,13 @@ Labels are bounded: ``model`` is a routed model or ``unknown``, never what a cli
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from rayfleet_gateway.model.values import Outcome
+
 _TTFT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-
-
-class Result(StrEnum):
-    """How a request ended."""
-
-    OK = "ok"
-    REFUSED = "refused"  # by the gateway itself
-    UPSTREAM_ERROR = "upstream_error"  # the endpoint was lost, late or broke off
-    ENGINE_ERROR = "engine_error"  # an error event within a stream that began with 200
-    ENGINE_4XX = "4xx"
-    ENGINE_5XX = "5xx"
-    CLIENT_GONE = "client_gone"
-    CUT = "cut"  # the gateway stopped
-    FAILED = "failed"  # a fault of the gateway
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The one accounting event of a request.
-
-    ``status`` 0: no answer began. Seconds; ``first_byte_seconds`` None when nothing came.
-    """
-
-    model: str
-    status: int
-    result: Result
-    seconds: float
-    first_byte_seconds: float | None = None
 
 
 @dataclass(slots=True)

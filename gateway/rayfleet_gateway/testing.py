@@ -12,9 +12,10 @@ from yarl import URL
 
 from rayfleet_gateway.app import FORWARDER, TELEMETRY, make_app
 from rayfleet_gateway.exchange import Forwarder
-from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, Rule
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.route.table import Backend, Match, RouteTable, Rule
 from rayfleet_gateway.serving import make_runner
-from rayfleet_gateway.settings import GatewaySettings
 
 
 @dataclass(slots=True)

@@ -18,9 +18,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from rayfleet_gateway.errors import BrokenOff, NotConnected
-from rayfleet_gateway.routes import Endpoint
-from rayfleet_gateway.settings import GatewaySettings
+from rayfleet_gateway.model.errors import BrokenOff, NotConnected
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Endpoint
 
 _WHOLE_BYTES = 1 << 20  # larger bodies are written in pieces, so that other requests get their turn
 

@@ -14,7 +14,7 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
-from rayfleet_gateway.routes import Endpoint
+from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.testing import GatewayServer, table_for
 
 EVENTS = 500

@@ -27,8 +27,9 @@ from rayfleet.model.resources import (
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries, gateway_api_crds
 from rayfleet.testing.waiting import until
-from rayfleet_gateway.discovery import Discovery
-from rayfleet_gateway.routes import Endpoint, RouteTable
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.route.table import RouteTable
+from rayfleet_gateway.state.discovery import Discovery
 
 LIMIT_SECONDS = 60
 GATEWAY_API = "gateway.networking.k8s.io"

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayfleet_gateway.errors import UnreadableBody
-from rayfleet_gateway.model_read import body_model
+from rayfleet_gateway.model.errors import UnreadableBody
+from rayfleet_gateway.request.model_scan import body_model
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 _VALUES = st.recursive(

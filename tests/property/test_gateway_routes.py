@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayfleet.model.json import Json
-from rayfleet_gateway.compiling import RoutingObjects, compiled
-from rayfleet_gateway.picking import picked_backend, picked_endpoint
-from rayfleet_gateway.routes import Backend, Endpoint
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
+from rayfleet_gateway.route.compiling import RoutingObjects, compiled
+from rayfleet_gateway.route.table import Backend
 
 MODELS, PATHS, TIERS, METHODS = (
     ("a", "b"),

@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient, make_mocked_request
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from rayfleet_gateway.exchange_note import ExchangeNote
-from rayfleet_gateway.routes import Endpoint
+from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.testing import GatewayServer, table_for
 
 

@@ -13,9 +13,9 @@ from pytest_aiohttp import AiohttpClient
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet.testing.waiting import until
 from rayfleet_gateway.app import ENDED, make_app
-from rayfleet_gateway.routes import RouteTable
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.serving import make_runner
-from rayfleet_gateway.settings import GatewaySettings
 from rayfleet_gateway.testing import FixedTable, GatewayServer, endpoint_of, table_for
 
 pytestmark = pytest.mark.timeout(20)

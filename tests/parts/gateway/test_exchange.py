@@ -17,9 +17,9 @@ from pytest_aiohttp import AiohttpClient, AiohttpServer
 from yarl import URL
 
 from rayfleet.testing.waiting import until
-from rayfleet_gateway.headers import forwarded_headers, joined_headers
-from rayfleet_gateway.routes import Endpoint
-from rayfleet_gateway.settings import GatewaySettings
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.request.headers import forwarded_headers, joined_headers
 from rayfleet_gateway.testing import GatewayServer, table_for
 
 Client = TestClient[Any, Any]

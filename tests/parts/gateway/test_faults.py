@@ -16,9 +16,9 @@ from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet.testing.waiting import until
-from rayfleet_gateway.events import EventWatch
-from rayfleet_gateway.routes import Endpoint
-from rayfleet_gateway.settings import GatewaySettings
+from rayfleet_gateway.answer.events import EventWatch
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.testing import GatewayServer, endpoint_of, table_for
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -1,11 +1,11 @@
-"""The gateway's errors are one family, and all of it is drawn (rayfleet_gateway.errors)."""
+"""The gateway's errors are one family, and all of it is drawn (rayfleet_gateway.model.errors)."""
 
 import importlib
 import inspect
 import pkgutil
 
 import rayfleet_gateway
-from rayfleet_gateway import errors
+from rayfleet_gateway.model import errors
 
 
 def _defined_errors() -> dict[str, type[BaseException]]:

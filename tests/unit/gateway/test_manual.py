@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from rayfleet_gateway.telemetry import Result, Telemetry
+from rayfleet_gateway.model.values import Result
+from rayfleet_gateway.telemetry import Telemetry
 
 README = Path(__file__).parents[3] / "gateway" / "README.md"
 

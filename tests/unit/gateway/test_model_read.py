@@ -1,9 +1,9 @@
-"""Which model a request asks for (rayfleet_gateway.model_read)."""
+"""Which model a request asks for (rayfleet_gateway.request.model_scan)."""
 
 import pytest
 
-from rayfleet_gateway.errors import UnreadableBody
-from rayfleet_gateway.model_read import body_model, chosen_model
+from rayfleet_gateway.model.errors import UnreadableBody
+from rayfleet_gateway.request.model_scan import body_model, chosen_model
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Routes, compilation and picking (rayfleet_gateway.routes, compiling, picking)."""
+"""Routes, compilation and picking (rayfleet_gateway.route.table, compiling, picking)."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from rayfleet.model.json import Json
-from rayfleet_gateway.compiling import RoutingObjects, compiled, parsed_duration
-from rayfleet_gateway.picking import picked_backend, picked_endpoint
-from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, matches_path
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
+from rayfleet_gateway.route.compiling import RoutingObjects, compiled, parsed_duration
+from rayfleet_gateway.route.table import Backend, Match, RouteTable, matches_path
 
 A, B, C = (Endpoint(address=f"127.0.0.{number}", port=8000) for number in (1, 2, 3))
 

@@ -15,7 +15,8 @@ from rayfleet.objects.meta import created_at, key_of, namespace_of
 from rayfleet.objects.parts import mappings, part
 from rayfleet.objects.services import ready_addresses, service_of_slice, service_ports, slice_port
 from rayfleet.objects.times import encode_time
-from rayfleet_gateway.routes import Backend, Endpoint, Match, RouteTable, Rule, rank_of
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.route.table import Backend, Match, RouteTable, Rule, rank_of
 
 _DURATION = re.compile(r"(\d+)(h|ms|m|s)")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}

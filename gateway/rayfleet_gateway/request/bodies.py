@@ -6,7 +6,7 @@ agree. The packed bytes are what goes upstream.
 
 import zlib
 
-from rayfleet_gateway.errors import BodyTooLarge, UnreadableBody
+from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody
 
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 

@@ -11,7 +11,7 @@ import json
 import re
 from typing import NamedTuple
 
-from rayfleet_gateway.errors import UnreadableBody
+from rayfleet_gateway.model.errors import UnreadableBody
 
 _TOKEN = re.compile(rb"[ \t\r\n]*(?:([\"{}\[\]:,])|[^\s\"{}\[\]:,]+)")
 _STRUCTURE = re.compile(rb'[{}\[\]"]')

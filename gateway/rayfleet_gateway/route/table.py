@@ -9,18 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from rayfleet_gateway.model.values import Endpoint
+
 MODEL_HEADER = "model"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Endpoint:
-    """The address of one ready engine."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

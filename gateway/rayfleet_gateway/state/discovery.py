@@ -13,8 +13,8 @@ from typing import Protocol
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
-from rayfleet_gateway.compiling import RoutingObjects, compiled
-from rayfleet_gateway.routes import RouteTable
+from rayfleet_gateway.route.compiling import RoutingObjects, compiled
+from rayfleet_gateway.route.table import RouteTable
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ one, so that several gateways do not all choose the same. Randomness comes in as
 
 from collections.abc import Collection, Mapping, Sequence
 
-from rayfleet_gateway.routes import Backend, Endpoint
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.route.table import Backend
 
 
 def picked_endpoint(

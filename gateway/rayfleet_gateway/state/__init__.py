@@ -1,0 +1,1 @@
+"""What changes while the gateway runs: its table, by watches or files, and its endpoints. Edge."""
