@@ -10,8 +10,9 @@ from rayfleet_gateway.model import errors
 
 def _defined_errors() -> dict[str, type[BaseException]]:
     """Return every error class that a module of the gateway defines, by name."""
-    names = [module.name for module in pkgutil.iter_modules(rayfleet_gateway.__path__) if module.name != "__main__"]
-    modules = [importlib.import_module(f"rayfleet_gateway.{name}") for name in names]
+    walked = pkgutil.walk_packages(rayfleet_gateway.__path__, "rayfleet_gateway.")
+    names = [module.name for module in walked if not module.name.endswith("__main__")]
+    modules = [importlib.import_module(name) for name in names]
     return {
         name: value
         for module in modules
