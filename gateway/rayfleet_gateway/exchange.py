@@ -34,7 +34,8 @@ from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
 from rayfleet_gateway.request.bodies import plain_body
 from rayfleet_gateway.request.headers import forwarded_headers, joined_headers, returned_headers
 from rayfleet_gateway.request.model_scan import chosen_model
-from rayfleet_gateway.route.table import MODEL_HEADER, RouteTable, Rule, has_dot_segment
+from rayfleet_gateway.route.match import MODEL_HEADER
+from rayfleet_gateway.route.table import RouteTable, Rule, has_dot_segment
 from rayfleet_gateway.telemetry import Telemetry
 from rayfleet_gateway.upstream import Ask, Upstreams, next_chunk
 
@@ -222,7 +223,7 @@ def refusal_response(refusal: Refusal, request_id: str) -> web.Response:
 
 def _routed(request: web.Request, body: bytes, table: RouteTable, limit_bytes: int) -> tuple[Rule, str]:
     path = request.path
-    if has_dot_segment(path) or not table.has_path(path):
+    if has_dot_segment(path) or not table.has_path(request.host, path):
         raise Refused(refusals.path_not_found(path))
     if request.method != "POST":
         raise Refused(refusals.method_not_allowed(path, "POST"))
@@ -235,7 +236,14 @@ def _routed(request: web.Request, body: bytes, table: RouteTable, limit_bytes: i
         raise Refused(refusals.too_large(limit_bytes)) from None
     except UnreadableBody as error:
         raise Refused(refusals.bad_request(str(error), param="model")) from error
-    rule = table.rule_for(method=request.method, path=path, model=model, headers=headers)
+    rule = table.rule_for(
+        method=request.method,
+        host=request.host,
+        path=path,
+        query=request.rel_url.raw_query_string,
+        headers=headers,
+        model=model,
+    )
     if rule is None:
         raise Refused(refusals.model_not_found(model, table.models))
     return rule, model

@@ -14,7 +14,8 @@ from rayfleet_gateway.app import FORWARDER, TELEMETRY, make_app
 from rayfleet_gateway.exchange import Forwarder
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.route.table import Backend, Match, RouteTable, Rule
+from rayfleet_gateway.route.match import Match
+from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
 from rayfleet_gateway.serving import make_runner
 
 
@@ -88,4 +89,4 @@ def table_for(model: str, *endpoints: Endpoint, timeout: timedelta | None = None
         )
         for order, path in enumerate(paths)
     )
-    return RouteTable(by_model={model: rules})
+    return table_of(*rules)

@@ -109,11 +109,11 @@ def test_a_request_takes_the_rule_that_gateway_api_says(
 ) -> None:
     headers = {"model": model} | ({"x-tier": tier} if tier else {})
     table = compiled(RoutingObjects(routes=routes)).table
-    rule = table.rule_for(method=method, path=path, model=model, headers=headers)
+    rule = table.rule_for(method=method, host="gw", path=path, query="", model=model, headers=headers)
     expected = _reference(routes, method, path, headers)
     assert (None if rule is None else (rule.route, rule.rank[-1])) == expected
     if rule is not None:
-        assert table.has_path(path)
+        assert table.has_path("gw", path)
 
 
 _ENDPOINTS = st.integers(0, 7).map(lambda number: Endpoint(address=f"10.0.0.{number}", port=8000))

@@ -16,7 +16,8 @@ from rayfleet.objects.parts import mappings, part
 from rayfleet.objects.services import ready_addresses, service_of_slice, service_ports, slice_port
 from rayfleet.objects.times import encode_time
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.route.table import Backend, Match, RouteTable, Rule, rank_of
+from rayfleet_gateway.route.match import Match, PathKind, rank_of
+from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
 
 _DURATION = re.compile(r"(\d+)(h|ms|m|s)")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -43,15 +44,7 @@ class RoutingObjects:
 def compiled(objects: RoutingObjects) -> Compiled:
     """Return the route table of the objects."""
     compiler = _Compiler(objects)
-    rules = sorted((rule for route in objects.routes for rule in compiler.readable(route)), key=lambda rule: rule.rank)
-    by_model: dict[str, list[Rule]] = {}
-    for rule in rules:
-        if rule.model is not None:
-            by_model.setdefault(rule.model, []).append(rule)
-    table = RouteTable(
-        by_model={model: tuple(of_model) for model, of_model in by_model.items()},
-        for_any=tuple(rule for rule in rules if rule.model is None),
-    )
+    table = table_of(*(rule for route in objects.routes for rule in compiler.readable(route)))
     return Compiled(table=table, problems=tuple(sorted(compiler.problems)))
 
 
@@ -123,7 +116,10 @@ class _Compiler:
             self.problems.add(f"HTTPRoute {route}: {what} are not supported")
             return None
         return Match(
-            path=path.get("value", "/"), is_exact_path=kind == "Exact", headers=headers, method=raw.get("method", "")
+            path=path.get("value", "/"),
+            kind=PathKind.EXACT if kind == "Exact" else PathKind.PREFIX,
+            headers=headers,
+            method=raw.get("method", ""),
         )
 
     def _timeout(self, route: ObjectKey, text: str | None) -> timedelta | None:

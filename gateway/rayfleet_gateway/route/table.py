@@ -1,43 +1,39 @@
 """The immutable route table, and which rule a request takes. Pure.
 
-Source: Gateway API v1.6, HTTPRoute: exact path before the longest prefix, then method, then more headers, then the
-older route, then its name, then the order in the route. A prefix matches whole path segments: ``/v1/completions`` does
-not match ``/v1/completionsx``.
+Source: Gateway API v1.6, HTTPRoute; what comes first is ``match.rank_of``'s. Tables share what did not change between
+them: a model whose rules are the same has the very same tuple in the next table, so ``is`` tells who must look again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 
 from rayfleet_gateway.model.values import Endpoint
-
-MODEL_HEADER = "model"
+from rayfleet_gateway.route.filters import NO_FILTERS, Filters
+from rayfleet_gateway.route.match import MODEL_HEADER, Asked, Match, matches_path, matches_rest, plain_host
+from rayfleet_gateway.route.paths import PathIndex, Place, path_index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One backend reference with the ready endpoints behind it; ``weight`` 0 takes no requests."""
+    """One backend reference with the ready endpoints behind it; ``weight`` 0 takes no requests.
+
+    ``is_valid`` False: it refers to nothing that may be asked, and its share of the requests is answered with 500.
+    """
 
     service: str
     weight: int
     endpoints: tuple[Endpoint, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """What a request must look like. Header names are lower-case; ``method`` empty means any."""
-
-    path: str
-    is_exact_path: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    method: str = ""
+    is_valid: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One match of one rule of one route.
+    """One match of one rule of one route, for one host name.
 
-    ``rank`` sorts rules: the smallest wins (see ``rank_of``). ``request_timeout`` zero: no limit.
+    ``rank`` sorts rules: the smallest wins (see ``rank_of``). Timeouts of zero: no limit; None: the gateway's own.
+    ``backend_timeout`` is for one try at an endpoint, ``request_timeout`` for all.
     """
 
     match: Match
@@ -45,37 +41,55 @@ class Rule:
     rank: tuple[int | str, ...]
     backends: tuple[Backend, ...]
     request_timeout: timedelta | None = None
+    backend_timeout: timedelta | None = None
+    filters: Filters = NO_FILTERS
 
     @property
     def model(self) -> str | None:
         """The model that the rule serves, None for one that serves any."""
         return self.match.headers.get(MODEL_HEADER)
 
+    @property
+    def failure_status(self) -> int:
+        """What a request gets when no backend can be asked: 500 when none is meant to be, else 503 (none is ready)."""
+        is_any_meant = any(backend.is_valid and backend.weight > 0 for backend in self.backends)
+        return HTTPStatus.SERVICE_UNAVAILABLE if is_any_meant else HTTPStatus.INTERNAL_SERVER_ERROR
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTable:
-    """All rules, best first, by the model they name; ``for_any`` name none.
+    """All rules, best first, by the model they name; ``for_any`` name none. Made by ``table_of`` or the compiler.
 
-    ``models`` are sorted; ``paths`` are each path once.
+    ``models`` are sorted.
     """
 
     by_model: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     for_any: tuple[Rule, ...] = ()
-    models: tuple[str, ...] = field(init=False)
-    paths: frozenset[tuple[str, bool]] = field(init=False)
+    models: tuple[str, ...] = ()
+    paths: PathIndex = field(default_factory=PathIndex)
 
-    def __post_init__(self) -> None:
-        rules = (*self.for_any, *(rule for rules in self.by_model.values() for rule in rules))
-        object.__setattr__(self, "models", tuple(sorted(self.by_model)))
-        object.__setattr__(self, "paths", frozenset((rule.match.path, rule.match.is_exact_path) for rule in rules))
+    def rule_for(
+        self, *, method: str, host: str, path: str, query: str, headers: Mapping[str, str], model: str
+    ) -> Rule | None:
+        """Return the rule that a request takes, None when there is none.
 
-    def rule_for(self, *, method: str, path: str, model: str, headers: Mapping[str, str]) -> Rule | None:
-        """Return the rule that a request takes, None when there is none; header names in lower case."""
-        named = _first(self.by_model.get(model, ()), method, path, headers)
-        other = _first(self.for_any, method, path, headers)
+        ``path`` is decoded, ``query`` is not; ``host`` may have a port; header names in lower case; ``model`` empty
+        where the request names none.
+        """
+        asked = Asked(method=method, host=plain_host(host), path=path, query=query, headers=headers, model=model)
+        named = _first(self.by_model.get(model, ()), asked)
+        other = _first(self.for_any, asked) if self.for_any else None
         if named is None or other is None:
             return named or other
         return min(named, other, key=lambda rule: rule.rank)
+
+    def has_path(self, host: str, path: str) -> bool:
+        """Whether any rule takes this path of this host, whatever the rest."""
+        return self.paths.takes(plain_host(host), path)
+
+    def names_models(self, host: str, path: str) -> bool:
+        """Whether the rule for this path depends on the model: only then must it be read from a body."""
+        return self.paths.takes_models(plain_host(host), path)
 
     def endpoints_of(self, model: str) -> frozenset[Endpoint]:
         """Return the endpoints that requests for a model can reach.
@@ -86,33 +100,26 @@ class RouteTable:
         backends = (backend for rule in first.values() for backend in rule.backends if backend.weight > 0)
         return frozenset(endpoint for backend in backends for endpoint in backend.endpoints)
 
-    def has_path(self, path: str) -> bool:
-        """Whether any rule takes this path, whatever the model."""
-        return any(matches_path(Match(path=known, is_exact_path=is_exact), path) for known, is_exact in self.paths)
 
-
-def rank_of(match: Match, *, created: str, route: str, order: int) -> tuple[int | str, ...]:
-    """Return what sorts a rule.
-
-    Path kind and length, method, number of headers, age (RFC 3339), name, order in the route.
-    """
-    return (
-        0 if match.is_exact_path else 1,
-        -len(match.path.rstrip("/")),
-        0 if match.method else 1,
-        -len(match.headers),
-        created,
-        route,
-        order,
+def table_of(*rules: Rule) -> RouteTable:
+    """Return the table of these rules."""
+    by_model: dict[str, list[Rule]] = {}
+    for_any: list[Rule] = []
+    for rule in sorted(rules, key=lambda rule: rule.rank):
+        (for_any if rule.model is None else by_model.setdefault(rule.model, [])).append(rule)
+    return RouteTable(
+        by_model={model: tuple(of_model) for model, of_model in by_model.items()},
+        for_any=tuple(for_any),
+        models=tuple(sorted(by_model)),
+        paths=path_index({place_of(rule) for rule in rules}),
     )
 
 
-def matches_path(match: Match, path: str) -> bool:
-    """Whether ``path`` (without query) is the match's path, or below it by whole segments."""
-    if match.is_exact_path:
-        return path == match.path
-    prefix = match.path.rstrip("/")
-    return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/")
+def place_of(rule: Rule) -> Place:
+    """Return where a rule stands in the index of paths."""
+    match = rule.match
+    names_model = MODEL_HEADER in match.headers or MODEL_HEADER in match.header_patterns
+    return match.hostname, match.kind, match.path, names_model
 
 
 def has_dot_segment(path: str) -> bool:
@@ -122,18 +129,12 @@ def has_dot_segment(path: str) -> bool:
 
 def _matched(match: Match) -> tuple[object, ...]:
     """Return what two rules have in common that match the same requests."""
-    return match.path, match.is_exact_path, match.method, frozenset(match.headers.items())
+    parts = (match.headers, match.header_patterns, match.query, match.query_patterns)
+    return match.hostname, match.path, match.kind, match.method, *(frozenset(part.items()) for part in parts)
 
 
-def _first(rules: tuple[Rule, ...], method: str, path: str, headers: Mapping[str, str]) -> Rule | None:
+def _first(rules: tuple[Rule, ...], asked: Asked) -> Rule | None:
     for rule in rules:
-        if matches_path(rule.match, path) and _matches_rest(rule.match, method, headers):
+        if matches_path(rule.match, asked.path) and matches_rest(rule.match, asked):
             return rule
     return None
-
-
-def _matches_rest(match: Match, method: str, headers: Mapping[str, str]) -> bool:
-    """The model header was compared by the table's key: the body may be what named it."""
-    if match.method and match.method != method:
-        return False
-    return all(headers.get(name) == value for name, value in match.headers.items() if name != MODEL_HEADER)

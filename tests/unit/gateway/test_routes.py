@@ -9,7 +9,8 @@ from rayfleet.model.json import Json
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
 from rayfleet_gateway.route.compiling import RoutingObjects, compiled, parsed_duration
-from rayfleet_gateway.route.table import Backend, Match, RouteTable, matches_path
+from rayfleet_gateway.route.match import Match, matches_path
+from rayfleet_gateway.route.table import Backend, RouteTable
 
 A, B, C = (Endpoint(address=f"127.0.0.{number}", port=8000) for number in (1, 2, 3))
 
@@ -43,7 +44,7 @@ def _table(*routes: Json, **objects: Any) -> RouteTable:
 
 
 def _route_of(table: RouteTable, path: str, model: str = "m", **headers: str) -> str | None:
-    rule = table.rule_for(method="POST", path=path, model=model, headers=headers)
+    rule = table.rule_for(method="POST", host="gw", path=path, query="", model=model, headers=headers)
     return rule.route if rule else None
 
 
