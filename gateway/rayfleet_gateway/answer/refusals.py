@@ -13,6 +13,8 @@ from http import HTTPStatus
 
 import orjson
 
+from rayfleet_gateway.model.errors import HeadRefused
+
 RETRY_AFTER_SECONDS = 2
 COMPARED_NAMES = 200  # each costs some 20 us, in the loop that all streams share
 QUOTED_CHARACTERS = 200
@@ -30,8 +32,8 @@ class Refusal:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def body(self) -> bytes:
-        """Return the JSON body."""
+    def body(self, path: str = "") -> bytes:  # noqa: ARG002 - Anthropic's clients read a shape of their own
+        """Return the JSON body, in the shape that clients of ``path`` read."""
         kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
         error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
         try:
@@ -43,6 +45,11 @@ class Refusal:
     def event(self) -> bytes:
         """Return the server-sent event that ends a stream which began well; no ``[DONE]`` follows it."""
         return b"data: " + self.body() + b"\n\n"
+
+
+def of_head(error: HeadRefused) -> Refusal:
+    """Return the answer to a head that was refused; nothing that follows it can be told from it, so it closes."""
+    return Refusal(status=error.status, code=error.code, message=str(error), headers={"Connection": "close"})
 
 
 def bad_request(message: str, param: str | None = None) -> Refusal:

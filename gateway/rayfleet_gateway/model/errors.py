@@ -4,6 +4,7 @@
 
     RayfleetError
     └── ExchangeError
+        ├── HeadRefused      the client's fault: its head has no single meaning, or asks for what there is not
         ├── UnreadableBody   the client's fault: its body does not say which model is asked for
         ├── BodyTooLarge     the client's fault: its body is larger than allowed
         ├── NotConnected     the endpoint's: nothing was processed, so another one may be asked
@@ -13,11 +14,22 @@
 What the client is told is refusals.py's to say.
 """
 
+from http import HTTPStatus
+
 from rayfleet.model.errors import RayfleetError
 
 
 class ExchangeError(RayfleetError):
     """Base of what ends one exchange."""
+
+
+class HeadRefused(ExchangeError):
+    """A request's head is refused with a status and a stable code; the message is for the client."""
+
+    def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class UnreadableBody(ExchangeError):

@@ -1,0 +1,120 @@
+"""The head of an answer: an engine's as it is read and passed on, and the gateway's own. Pure.
+
+An engine's answer has one framing or it is no answer. What goes back keeps the engine's headers but for hop-by-hop
+ones, lengths and places that only the cluster can reach.
+
+Source: RFC 9112, 6.3; RFC 9110, 7.6.1.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from rayfleet_gateway.answer.refusals import Refusal
+from rayfleet_gateway.model.errors import BrokenOff
+
+_NOT_RETURNED = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-request-id",
+    }
+)
+_BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
+_REASONS = {int(status): status.phrase for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerHead:
+    """An engine's head. ``length`` None: by chunks or by the end of the connection (``is_chunked`` tells).
+
+    ``media`` is the content type without parameters, in lower case; ``coding`` the Content-Encoding, empty for none.
+    """
+
+    status: int
+    reason: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    media: str
+    coding: str
+    length: int | None
+    is_chunked: bool
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether events are told one by one."""
+        return self.media == "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """How an answer goes back. ``length`` None with ``is_chunked`` False: it ends with the connection.
+
+    ``more`` are whole header lines to add, each with its CRLF (of a route's filters, of CORS).
+    """
+
+    request_id: str
+    length: int | None
+    is_chunked: bool
+    is_keep_alive: bool
+    more: bytes = b""
+
+
+def read(status: int, reason: bytes, headers: list[tuple[bytes, bytes]], *, method: str) -> AnswerHead:
+    """Return the head that a parser read. Raises BrokenOff when its framing is ambiguous."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in headers:
+        lower = name.lower()
+        joined[lower] = b"%b, %b" % (joined[lower], value) if lower in joined else value
+    length, codings = joined.get(b"content-length"), joined.get(b"transfer-encoding")
+    if codings is not None and (codings.lower() != b"chunked" or length is not None):
+        raise BrokenOff("its answer has an ambiguous framing")
+    if length is not None and not length.isdigit():
+        raise BrokenOff("its answer has no single length")
+    size = None if length is None else int(length)
+    if method == "HEAD" or status in _BODYLESS:
+        size, codings = 0, None
+    return AnswerHead(
+        status=status,
+        reason=reason,
+        headers=tuple(headers),
+        media=joined.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1"),
+        coding=joined.get(b"content-encoding", b"").strip().lower().decode("latin-1"),
+        length=size,
+        is_chunked=codings is not None,
+    )
+
+
+def returned(answer: AnswerHead, reply: Reply) -> bytes:
+    """Return the whole head to send to the client, its empty line included."""
+    dropped = _NOT_RETURNED
+    lines = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
+    for name, value in answer.headers:
+        if name.lower() not in dropped:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    lines.append(_framing(reply))
+    return b"".join(lines)
+
+
+def refused(refusal: Refusal, *, request_id: str, is_keep_alive: bool, path: str = "", is_head: bool = False) -> bytes:
+    """Return a whole answer of the gateway's own; ``path`` tells whose error shape a client reads."""
+    body = refusal.body(path)
+    lines = [f"HTTP/1.1 {int(refusal.status)} {_REASONS.get(int(refusal.status), '')}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in refusal.headers.items() if name.lower() != "connection"]
+    keeps = is_keep_alive and refusal.headers.get("Connection") != "close"
+    lines.append(f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n")
+    lines.append("\r\n" if keeps else "Connection: close\r\n\r\n")
+    return "".join(lines).encode("latin-1", "replace") + (b"" if is_head else body)
+
+
+def _framing(reply: Reply) -> bytes:
+    length = b"Transfer-Encoding: chunked\r\n" if reply.is_chunked else b""
+    if reply.length is not None:
+        length = b"Content-Length: %d\r\n" % reply.length
+    closing = b"" if reply.is_keep_alive else b"Connection: close\r\n"
+    return b"%bX-Request-Id: %b\r\n%b%b\r\n" % (length, reply.request_id.encode(), closing, reply.more)
