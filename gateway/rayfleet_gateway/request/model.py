@@ -1,41 +1,61 @@
 """Which model a request asks for: header, body or form, by its path. Pure.
 
-``asked`` answers at once and is for bodies that cost less than a slice; ``slices`` stops between pieces of at most
-some 5 ms, so that the loop that every stream shares goes on meanwhile. Both say the same of every body.
+``asked`` answers at once and is for bodies that cost less than a slice; ``slices`` stops between pieces of some 2 ms,
+so that the loop that every stream shares goes on meanwhile. Both say the same of every body, which is unpacked
+(bodies.py). Header and body must agree wherever both name one.
+
+On a path that need not name a model (a route of its own) a JSON body or a form that names one is still compared with
+the header: the engine may read it.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 
+from rayfleet_gateway.model.errors import UnreadableBody
 from rayfleet_gateway.model.values import RequestHead
-from rayfleet_gateway.request.model_scan import chosen_model
+from rayfleet_gateway.request.form import form_model, is_form
+from rayfleet_gateway.request.model_scan import LIMITS, ScanLimits, agreed_model, at_once, quick_model, scanned
+from rayfleet_gateway.request.paths import names_model
 
-_AT_ONCE_BYTES = 64 << 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanLimits:
-    """``keys``: of the body's own, ``nested``: strings and brackets below them, ``name``: characters of a model's."""
-
-    keys: int = 1000
-    nested: int = 200_000
-    name: int = 512
+AT_ONCE_BYTES = 32 << 10
 
 
-def needs_slices(head: RequestHead, body: bytes) -> bool:  # noqa: ARG001 - the path will say
+def needs_slices(body: bytes) -> bool:
     """Whether reading the model may take longer than a slice."""
-    return len(body) > _AT_ONCE_BYTES
+    return len(body) > AT_ONCE_BYTES
 
 
-def asked(head: RequestHead, body: bytes, limits: ScanLimits) -> str:  # noqa: ARG001 - the scanner has its own so far
+def asked(head: RequestHead, body: bytes, limits: ScanLimits = LIMITS) -> str:
     """Return the model; empty where the path needs none and nothing names one.
 
-    ``body`` is unpacked. Raises UnreadableBody: nothing names a model, or header and body differ.
+    Raises UnreadableBody: nothing names a model, header and body differ, or the body does not say one thing.
     """
-    return chosen_model(head.joined.get("model"), body)
+    if head.joined.get("content-type", "")[:10].lower() != "multipart/" and names_model(head):
+        quick = quick_model(body, limits)
+        if quick is not None:
+            return agreed_model(head.joined.get("model"), quick[0], limits)
+    return at_once(slices(head, body, limits))
 
 
-def slices(head: RequestHead, body: bytes, limits: ScanLimits) -> Generator[None, None, str]:
+def slices(head: RequestHead, body: bytes, limits: ScanLimits = LIMITS) -> Generator[None, None, str]:
     """Yield between slices; return what ``asked`` returns, or raise what it raises."""
-    yield
-    return asked(head, body, limits)
+    header = head.joined.get("model")
+    is_needed = names_model(head)
+    try:
+        named = yield from _named(head, body, limits)
+    except UnreadableBody:
+        if is_needed:
+            raise
+        named = None  # whatever it is, it is nothing that names a model
+    if named is None and header is None and not is_needed:
+        return ""
+    return agreed_model(header, named, limits)
+
+
+def _named(head: RequestHead, body: bytes, limits: ScanLimits) -> Generator[None, None, str | None]:
+    """Return what the body names, None when it names nothing or there is none."""
+    content_type = head.joined.get("content-type", "")
+    if not body or (head.joined.get("model") is not None and len(body) <= AT_ONCE_BYTES and not body.strip()):
+        return None
+    if is_form(content_type):
+        return (yield from form_model(body, content_type, limits.name))
+    return (yield from scanned(body, limits))

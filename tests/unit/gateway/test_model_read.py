@@ -3,7 +3,7 @@
 import pytest
 
 from rayfleet_gateway.model.errors import UnreadableBody
-from rayfleet_gateway.request.model_scan import body_model, chosen_model
+from rayfleet_gateway.request.model_scan import SLICE_BYTES, SLICE_STEPS, body_model, chosen_model, scanned
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,35 @@ def test_a_long_prompt_is_one_jump() -> None:
 def test_bodies_made_to_be_slow_or_odd_are_refused(body: bytes, message: str) -> None:
     with pytest.raises(UnreadableBody, match=message):
         chosen_model(None, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "fewest"),
+    [
+        (b'{"p": "' + b'\\"' * (2 << 20) + b'", "model": "a"}', (4 << 20) // SLICE_BYTES),
+        (b'{"p": "' + b"x \\n" * (1 << 20) + b'", "model": "a"}', (4 << 20) // SLICE_BYTES),
+        (b'{"p": [' + b"12345," * 500_000 + b'1], "model": "a"}', 3_000_000 // SLICE_BYTES),
+        (b'{"p": [' + b'{"role":"tool"},' * 20_000 + b'1], "model": "a"}', 40_000 // SLICE_STEPS),
+        (b'{"p": ' + b"[" * 90_000 + b"]" * 90_000 + b', "model": "a"}', 180_000 // SLICE_STEPS),
+    ],
+    ids=["quotes", "lines", "numbers", "tools", "nested"],
+)
+def test_what_takes_time_is_cut_into_slices(body: bytes, fewest: int) -> None:
+    assert body_model(body) == "a"
+    assert len(list(scanned(body))) >= fewest - 1  # the last slice ends without a stop
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"p": 1,' + b" " * 1_000_000 + b'"model": "a"}',
+        b'{"p": ' + b"1" * 1_000_000 + b', "model": "a"}',
+        b'{"' + b"k" * 1_000_000 + b'": 1, "model": "a"}',
+        b" " * 1_000_000 + b'{"model": "a"}',
+        b'{"model": "a"}' + b" " * 1_000_000,
+        b'{"p": "' + b"\\" * 1_000_001 + b'", "model": "a"}',
+    ],
+)
+def test_long_runs_of_nothing_are_refused_or_cut(body: bytes) -> None:
+    with pytest.raises(UnreadableBody):
+        body_model(body)
