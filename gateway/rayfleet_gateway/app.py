@@ -13,7 +13,8 @@ from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.request.headers import request_id
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.state.discovery import TableSource
-from rayfleet_gateway.telemetry import Telemetry
+from rayfleet_gateway.telemetry.counts import Telemetry
+from rayfleet_gateway.telemetry.page import page
 from rayfleet_gateway.upstream import open_upstreams
 
 TABLES: web.AppKey[TableSource] = web.AppKey("tables", TableSource)
@@ -50,7 +51,7 @@ async def _forwarding(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _discovering(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[TABLES].run(lambda table: _show_endpoints(app[TELEMETRY], table)))
+    task = asyncio.create_task(app[TABLES].run(lambda table: _show_table(app[TELEMETRY], table)))
     task.add_done_callback(lambda _: app[ENDED].set())
     yield
     task.cancel()
@@ -73,8 +74,10 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    page = request.app[TELEMETRY].page()
-    return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    table = request.app[TABLES].table
+    ready = ((name, len(table.endpoints_of(name))) for name in table.models)
+    body, content_type = await page(request.app[TELEMETRY], ready, request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 async def _models(request: web.Request) -> web.Response:
@@ -110,7 +113,6 @@ def _json(content: object) -> web.Response:
     return web.Response(body=orjson.dumps(content), content_type="application/json")
 
 
-def _show_endpoints(telemetry: Telemetry, table: RouteTable) -> None:
-    telemetry.endpoints.clear()
-    for name in table.models:
-        telemetry.endpoints.labels(name).set(len(table.endpoints_of(name)))
+def _show_table(telemetry: Telemetry, table: RouteTable) -> None:
+    telemetry.tallies.table_changed_at = asyncio.get_running_loop().time()
+    telemetry.keep(table.by_model)

@@ -36,7 +36,7 @@ from rayfleet_gateway.request.headers import forwarded_headers, joined_headers, 
 from rayfleet_gateway.request.model_scan import chosen_model
 from rayfleet_gateway.route.match import MODEL_HEADER
 from rayfleet_gateway.route.table import RouteTable, Rule, has_dot_segment
-from rayfleet_gateway.telemetry import Telemetry
+from rayfleet_gateway.telemetry.counts import Telemetry
 from rayfleet_gateway.upstream import Ask, Upstreams, next_chunk
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Forwarder:
         failure = ""
         while len(tried) < self._settings.attempts and (endpoint := self._picked(rule, tried)) is not None:
             if tried:
-                self._telemetry.retries.labels(note.label).inc()
+                self._telemetry.tallies.retries.add("not_connected")
             tried.add(endpoint)
             self._enter(endpoint, note)
             try:
@@ -206,10 +206,10 @@ class Forwarder:
 
     def _enter(self, endpoint: Endpoint, note: ExchangeNote) -> None:
         self._in_flight[endpoint] += 1
-        self._telemetry.in_flight.labels(note.label).inc()
+        self._telemetry.series(note.label).in_flight += 1
 
     def _leave(self, endpoint: Endpoint, note: ExchangeNote) -> None:
-        self._telemetry.in_flight.labels(note.label).dec()
+        self._telemetry.series(note.label).in_flight -= 1
         self._in_flight[endpoint] -= 1
         if not self._in_flight[endpoint]:
             del self._in_flight[endpoint]  # addresses come and go for years

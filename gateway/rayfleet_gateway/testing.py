@@ -52,18 +52,17 @@ class GatewayServer(TestServer):
         """What forwards; there is one once it runs."""
         return self.app[FORWARDER]
 
-    def counted(self) -> dict[tuple[str, str, str], float]:
+    def counted(self) -> dict[tuple[str, str, str], int]:
         """Return (model, status, result) -> number of requests."""
         return {
-            (sample.labels["model"], sample.labels["status"], sample.labels["result"]): sample.value
-            for metric in self.app[TELEMETRY].requests.collect()
-            for sample in metric.samples
-            if sample.name.endswith("_total")
+            (series.name, str(status), result.value): number
+            for series in self.app[TELEMETRY].all_series
+            for (status, result), number in series.answers.items()
         }
 
-    def in_flight(self) -> float:
-        """Return the number of requests upstream, by the metric."""
-        return sum(sample.value for metric in self.app[TELEMETRY].in_flight.collect() for sample in metric.samples)
+    def in_flight(self) -> int:
+        """Return the number of requests upstream."""
+        return sum(series.in_flight for series in self.app[TELEMETRY].all_series)
 
     async def _make_runner(self, **_options: Any) -> web.AppRunner:
         return make_runner(self.app, self._settings)  # with the real limits, not a test server's

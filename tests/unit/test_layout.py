@@ -71,7 +71,7 @@ KEY_READS = {
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
     "rayfleet.testing": 75,
-    "rayfleet_gateway": 33,
+    "rayfleet_gateway": 31,
     "rayfleet_sidecar": 8,
 }
 

@@ -3,17 +3,24 @@
 import re
 from pathlib import Path
 
+from prometheus_client.core import Metric
+
 from rayfleet_gateway.model.values import Result
-from rayfleet_gateway.telemetry import Telemetry
+from rayfleet_gateway.telemetry.families import Snapshot, families
 
 README = Path(__file__).parents[3] / "gateway" / "README.md"
 
 
 def test_the_readme_names_the_metrics_and_results() -> None:
     text = README.read_text(encoding="utf-8")
-    described = set(re.findall(r"`(rayfleet_gateway_\w+)\{", text))
-    declared = {
-        f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in Telemetry().registry.collect()
-    }
-    assert described == declared
+    described = re.findall(r"^\| `((?:rayfleet_gateway|gen_ai)_\w+(?:\{[a-z_,]+\})?)`", text, re.MULTILINE)
+    declared = [_shown(family) for family in families(Snapshot())]
+    assert sorted(described) == sorted(declared)
     assert all(result.value in text for result in Result)
+
+
+def _shown(family: Metric) -> str:
+    """As the table writes it: ``name_total{label,label}``."""
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    labels = ",".join(vars(family)["_labelnames"])
+    return f"{name}{{{labels}}}" if labels else name
