@@ -115,12 +115,13 @@ def _show(placed: ReadOnlyJson, applied: str, changed: Sequence[str]) -> None:
 def _show_course(raw: ReadOnlyJson, read: _Read, engines: Mapping[str, "Engine"]) -> None:
     """Print what lies before a fleet; nothing for another kind. Raises ManifestError."""
     from rayfleet.controllers.fleet import observed_fleet
+    from rayfleet.controllers.fleet_source import FleetSources
     from rayfleet.planning.observed import ObservedFleet
     from rayfleet.preflight.course import course
 
     if kind_of(raw) != FLEETS.kind:
         return
-    observed = observed_fleet(raw, read, engines)
+    observed = observed_fleet(raw, read, FleetSources(engines))
     if not isinstance(observed, ObservedFleet):
         raise ManifestError(observed.error.subject, observed.error.errors)
     for line in course_lines(course(observed, datetime.now(UTC))):

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 
+from rayfleet.controllers.fleet_source import FleetSources, renewed_source
 from rayfleet.controllers.reach import fleets_of_slice, reachable_of
-from rayfleet.controllers.route import bears_on_routes, fleets_of_route, observed_route_of, other_fleets_of_model
+from rayfleet.controllers.route import fleets_of_route, observed_route_of, other_fleets_of_model
 from rayfleet.kube.watches import Reflectors, Stores
-from rayfleet.manifest.fleet import decode_fleet, decode_fleet_status
+from rayfleet.manifest.fleet import decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
-from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.manifest.replica_set import decode_replica_set, renewed_replica_set
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import ReadOnlyJson
@@ -33,16 +34,14 @@ from rayfleet.objects.meta import decode_meta, key_of, labels_of, namespace_of, 
 from rayfleet.objects.owners import controller_uid
 from rayfleet.planning.claims import Claims, claims_of
 from rayfleet.planning.fleet.claimant import fleet_claimant, might_claim
-from rayfleet.planning.fleet.identity import fleet_identity
 from rayfleet.planning.fleet.overlap import overlapping, selected_pairs, template_label_pairs
 from rayfleet.planning.fleet.plan import WRITES, plan_fleet, plan_invalid_fleet
 from rayfleet.planning.fleet.revisions import revision_names
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
-from rayfleet.planning.render import fleet_template
+from rayfleet.planning.route.users import bears_on_routes
 from rayfleet.planning.writes import WriteFailure
 from rayfleet.plugin.contracts import Engine
-from rayfleet.preflight.telling import misspelt_fields
 from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
@@ -59,9 +58,10 @@ def fleet_steps(
 
     ``server`` is asked only before replica sets are taken.
     """
+    sources = FleetSources(engines)
 
     def observe(raw: ReadOnlyJson) -> AnyObservedFleet | Awaitable[AnyObservedFleet]:
-        observed = observed_fleet(raw, stores, engines, routes)
+        observed = observed_fleet(raw, stores, sources, routes)
         if isinstance(observed, ObservedFleet) and observed.claims.taken:
             return confirmed(observed, raw, FLEETS, server)
         return observed
@@ -96,32 +96,33 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
 
 
 def observed_fleet(
-    raw: ReadOnlyJson, stores: Stores, engines: Mapping[str, Engine], routes: RouteDefaults | None = None
+    raw: ReadOnlyJson, stores: Stores, sources: FleetSources, routes: RouteDefaults | None = None
 ) -> AnyObservedFleet:
     """Return everything that a plan for the fleet needs, from the stores only. No effect."""
     uid = uid_of(raw)
     try:
-        fleet = stores.store(FLEETS).decoded(raw, decode_fleet)
-        template = fleet_template(fleet, engines)
+        source = stores.store(FLEETS).decoded(raw, sources.decoded, renewed_source)
+        fleet, identity = source.fleet, source.identity
         store = stores.store(REPLICA_SETS)
         owned = store.by_owner(uid)
         claims = _claims(fleet, owned, stores)
-        replica_sets = tuple(store.decoded(each, decode_replica_set) for each in owned if each not in claims.let_go)
+        kept = (each for each in owned if each not in claims.let_go)
+        replica_sets = tuple(store.decoded(each, decode_replica_set, renewed_replica_set) for each in kept)
     except ManifestError as error:
         return _observed_invalid(raw, error, stores)
-    identity = fleet_identity(fleet, template)
     ray_clusters = _ray_clusters(replica_sets, stores)
     uids = (cluster.meta.uid for of_one in ray_clusters.values() for cluster in of_one)
     return ObservedFleet(
         fleet=fleet,
         manifest=raw,
-        template=template,
+        template=source.template,
         identity=identity,
+        notes=source.notes,
         replica_sets=replica_sets,
         taken_names=_taken_names(fleet, identity, stores),
         ray_clusters=ray_clusters,
         claims=claims,
-        overlapping=_overlapping(fleet, template, stores),
+        overlapping=_overlapping(fleet, source.template, stores),
         services=tuple(stores.store(SERVICES).by_owner(uid)),
         budgets=tuple(stores.store(DISRUPTION_BUDGETS).by_owner(uid)),
         reachable=reachable_of(fleet.meta, uids, stores),
@@ -145,7 +146,7 @@ def _plan(observed: AnyObservedFleet, now: datetime) -> FleetPlan:
     if isinstance(observed, ObservedInvalidFleet):
         return plan_invalid_fleet(observed, now)
     plan = plan_fleet(observed, now)
-    return replace(plan, events=(*plan.events, *misspelt_fields(observed.fleet)))
+    return replace(plan, events=(*plan.events, *observed.notes))
 
 
 def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObservedFleet:

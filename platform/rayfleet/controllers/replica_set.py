@@ -15,7 +15,7 @@ from rayfleet.controllers.sidecar_questions import reasons_not_ready, requests_i
 from rayfleet.kube.store import Store
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
-from rayfleet.manifest.replica_set import decode_replica_set
+from rayfleet.manifest.replica_set import decode_replica_set, renewed_replica_set
 from rayfleet.manifest.template import decode_selector
 from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -102,7 +102,7 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores, answers: SidecarAnsw
 
     No effect. Raises ManifestError.
     """
-    replica_set = stores.store(REPLICA_SETS).decoded(raw, decode_replica_set)
+    replica_set = stores.store(REPLICA_SETS).decoded(raw, decode_replica_set, renewed_replica_set)
     store, pods = stores.store(RAY_CLUSTERS), stores.store(PODS)
     owned = store.by_owner(replica_set.meta.uid)
     claims = claims_of(replica_set_claimant(replica_set), owned, store.orphans(replica_set.meta.namespace))

@@ -23,7 +23,7 @@ from rayfleet.planning.route.manifest import is_fleet, is_ours
 from rayfleet.planning.route.names_kept import Claim, claim_of
 from rayfleet.planning.route.observed import ObservedRoute, Remnant
 from rayfleet.planning.route.plan import WRITES, plan_route
-from rayfleet.planning.route.users import RouteUser, names_of_route, route_user, route_users
+from rayfleet.planning.route.users import RouteUser, bears_on_routes, in_order_of_age, names_of_route, route_user
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch
 
@@ -62,11 +62,6 @@ def route_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     )
 
 
-def bears_on_routes(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> bool:
-    """Whether a change of a fleet says anything new to its route. Pure."""
-    return old is None or new is None or route_user(old) != route_user(new)
-
-
 def observed_route_of(fleet: ReadOnlyJson, stores: Stores, defaults: RouteDefaults) -> ObservedRoute | None:
     """Return what is known of the route of a fleet's model, None when it names no model."""
     return observed_route(_key_of_route(fleet), stores, defaults) if model_of(fleet) is not None else None
@@ -75,7 +70,7 @@ def observed_route_of(fleet: ReadOnlyJson, stores: Stores, defaults: RouteDefaul
 def observed_route(key: ObjectKey, stores: Stores, defaults: RouteDefaults) -> ObservedRoute:
     """Return everything that a plan for the route needs, from the stores only. No effect."""
     by_namespace: dict[str, list[RouteUser]] = {}
-    for user in route_users(stores.store(FLEETS).by(names_of_route, key.name)):
+    for user in _users(key.name, stores):
         by_namespace.setdefault(user.key.namespace, []).append(user)
     users = tuple(by_namespace.pop(key.namespace, ()))
     services = stores.store(SERVICES)
@@ -110,12 +105,17 @@ def other_fleets_of_model(fleet: ReadOnlyJson, stores: Stores) -> Iterator[Objec
 
 def _about(key: ObjectKey, stores: Stores) -> ReadOnlyJson | None:
     """Return what a pass for a route is about: its oldest fleet, else our route that no fleet wants any more."""
-    fleets = stores.store(FLEETS).by(names_of_route, key.name)
-    users = route_users(raw for raw in fleets if namespace_of(raw) == key.namespace)
-    if users:
-        return users[0].raw
+    oldest = next((user for user in _users(key.name, stores) if user.key.namespace == key.namespace), None)
+    if oldest is not None:
+        return oldest.raw
     route = stores.store(HTTP_ROUTES).get(key)
     return route if route is not None and is_ours(route) else None
+
+
+def _users(name: str, stores: Stores) -> tuple[RouteUser, ...]:
+    """Return the fleets that have part in the routes of a name, in all namespaces, oldest first."""
+    fleets = stores.store(FLEETS)
+    return in_order_of_age(fleets.decoded(raw, route_user) for raw in fleets.by(names_of_route, name))
 
 
 def _key_of_route(about: ReadOnlyJson) -> ObjectKey:

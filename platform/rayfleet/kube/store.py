@@ -14,6 +14,11 @@ from rayfleet.objects.owners import controller_uid
 
 T = TypeVar("T")
 Decode = Callable[[ReadOnlyJson], T]
+Renew = Callable[[T, ReadOnlyJson, ReadOnlyJson], T | None]
+"""Pure: from the value of an earlier version of an object, that version and this one, what ``Decode`` would return.
+
+None where that takes decoding.
+"""
 Index = Callable[[ReadOnlyJson], Iterable[str]]
 """Pure: the values that an object is filed under. It must not raise, whatever the object says."""
 
@@ -33,6 +38,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[ObjectKey, ReadOnlyJson] = {}
         self._decoded: dict[ObjectKey, dict[Decode[Any], Any]] = {}
+        self._outdated: dict[ObjectKey, tuple[ReadOnlyJson, dict[Decode[Any], Any]]] = {}  # the last version decoded
         self._filed: dict[Index, dict[str, dict[ObjectKey, None]]] = {
             _owner_index: {},
             _namespace_index: {},
@@ -77,19 +83,25 @@ class Store:
         """Return the objects of a namespace that have no controller."""
         return self.by(_orphan_index, namespace)
 
-    def decoded(self, manifest: ReadOnlyJson, decode: Decode[T]) -> T:
+    def decoded(self, manifest: ReadOnlyJson, decode: Decode[T], renew: Renew[T] | None = None) -> T:
         """Return ``decode(manifest)``, done once as long as the very object is stored. Raises what ``decode`` raises.
 
-        ``decode`` is pure and a function that lives long: it is the key of what is remembered.
+        ``decode`` is pure and a function that lives long: it is the key of what is remembered. ``renew`` is tried first
+        where an earlier version was decoded: most versions differ in their status alone.
         """
         key = key_of(manifest)
         if self._objects.get(key) is not manifest:
             return decode(manifest)
         kept = self._decoded.setdefault(key, {})
         if decode not in kept:
-            kept[decode] = decode(manifest)
+            renewed = self._renewed(key, manifest, decode, renew) if renew is not None else None
+            kept[decode] = renewed if renewed is not None else decode(manifest)
         value: T = kept[decode]
         return value
+
+    def _renewed(self, key: ObjectKey, manifest: ReadOnlyJson, decode: Decode[T], renew: Renew[T]) -> T | None:
+        before, values = self._outdated.pop(key, (manifest, {}))
+        return renew(values[decode], before, manifest) if decode in values else None
 
     def put(self, manifest: ReadOnlyJson) -> tuple[ReadOnlyJson | None, bool]:
         """Store an object.
@@ -101,7 +113,9 @@ class Store:
         if old is not None and _is_same_object(old, manifest) and is_older(version_of(manifest), than=version_of(old)):
             return old, False
         self._unfile(key)
-        self._decoded.pop(key, None)
+        values = self._decoded.pop(key, None)
+        if values and old is not None:
+            self._outdated[key] = old, values
         self._objects[key] = manifest
         for index in self._filed:
             self._file(index, key, manifest)
@@ -111,6 +125,7 @@ class Store:
         """Forget the object at ``key`` and return it."""
         self._unfile(key)
         self._decoded.pop(key, None)
+        self._outdated.pop(key, None)
         return self._objects.pop(key, None)
 
     def _file(self, index: Index, key: ObjectKey, manifest: ReadOnlyJson) -> None:

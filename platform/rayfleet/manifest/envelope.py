@@ -38,6 +38,14 @@ def envelope_errors(raw: ReadOnlyJson, resource: ResourceType, name_letters: int
         yield FieldError(path="spec", message=message)
 
 
+def is_same_envelope(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
+    """Whether two versions of an object are the same in all that is held to rules around ``spec``, or read for it."""
+    one, other = mapping(before.get("metadata")), mapping(after.get("metadata"))
+    return all(before.get(field) == after.get(field) for field in ("apiVersion", "kind")) and all(
+        one.get(field) == other.get(field) for field in ("name", "labels", "annotations")
+    )
+
+
 def is_wrong_at(errors: Sequence[FieldError], path: str) -> bool:
     """Whether an error was found at ``path`` or below it."""
     return any(error.path == path or error.path.startswith((f"{path}.", f"{path}[")) for error in errors)

@@ -4,8 +4,10 @@ Decoding finds every error of the document at once; each names its field. Encodi
 defaults said, and nothing is lost on the way: decoding it again gives the same value.
 """
 
+from dataclasses import replace
+
 from rayfleet.manifest.checking import schema_errors
-from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
+from rayfleet.manifest.envelope import envelope_errors, is_same_envelope, is_wrong_at, subject_of
 from rayfleet.manifest.policies import decode_drain, decode_recovery, decode_replacement_policy, decode_route
 from rayfleet.manifest.replica_states import decode_replica_states, encode_replica_states
 from rayfleet.manifest.schema import (
@@ -43,7 +45,7 @@ from rayfleet.model.resources import FLEETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
 from rayfleet.objects.labels import FLEET_LABEL, MODEL_LABEL
 from rayfleet.objects.meta import decode_meta
-from rayfleet.objects.parts import mapping, part
+from rayfleet.objects.parts import is_identical, mapping, part
 
 _SCALING_COUNTS = (
     ("replicas", "replicas"),
@@ -70,6 +72,14 @@ def decode_fleet(raw: ReadOnlyJson) -> Fleet:
         spec=_decode_spec(with_defaults(raw["spec"], FLEET_SPEC), meta),
         status=decode_fleet_status(raw.get("status")),
     )
+
+
+def renewed_fleet(fleet: Fleet, before: ReadOnlyJson, after: ReadOnlyJson) -> Fleet | None:
+    """Return ``decode_fleet(after)`` where ``fleet``, decoded from ``before``, says all of its spec; else None."""
+    is_same_spec = is_identical(mapping(before.get("spec")), mapping(after.get("spec")))
+    if not is_same_spec or not is_same_envelope(before, after):
+        return None
+    return replace(fleet, meta=decode_meta(after), status=decode_fleet_status(after.get("status")))
 
 
 def decode_fleet_status(raw: object) -> FleetStatus:

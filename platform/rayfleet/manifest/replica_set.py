@@ -1,7 +1,9 @@
 """RayClusterReplicaSet, from and to JSON. Pure; as ``fleet``."""
 
+from dataclasses import replace
+
 from rayfleet.manifest.checking import schema_errors
-from rayfleet.manifest.envelope import envelope_errors, is_wrong_at, subject_of
+from rayfleet.manifest.envelope import envelope_errors, is_same_envelope, is_wrong_at, subject_of
 from rayfleet.manifest.policies import decode_drain, decode_recovery, decode_replacement_policy
 from rayfleet.manifest.replica_states import (
     decode_rebuilds,
@@ -23,7 +25,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import REPLICA_SETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
 from rayfleet.objects.meta import decode_meta
-from rayfleet.objects.parts import mapping
+from rayfleet.objects.parts import INT32_MAX, is_identical, mapping, whole_number
 from rayfleet.objects.times import decode_time, encode_micro_time
 
 _COUNTS = (
@@ -51,6 +53,24 @@ def decode_replica_set(raw: ReadOnlyJson) -> ReplicaSet:
         meta=decode_meta(raw),
         spec=_decode_spec(with_defaults(raw["spec"], REPLICA_SET_SPEC)),
         status=decode_replica_set_status(raw.get("status")),
+    )
+
+
+def renewed_replica_set(replica_set: ReplicaSet, before: ReadOnlyJson, after: ReadOnlyJson) -> ReplicaSet | None:
+    """Return ``decode_replica_set(after)`` where ``replica_set``, decoded from ``before``, says it; else None.
+
+    It says all but the size, which changes with each step of a rollout.
+    """
+    spec = mapping(after.get("spec"))
+    size = whole_number(spec.get("replicas"), -1)
+    is_scaled = is_identical(spec, {**mapping(before.get("spec")), "replicas": size})
+    if not is_scaled or not 0 <= size <= INT32_MAX or not is_same_envelope(before, after):
+        return None
+    return replace(
+        replica_set,
+        meta=decode_meta(after),
+        spec=replace(replica_set.spec, replicas=size),
+        status=decode_replica_set_status(after.get("status")),
     )
 
 

@@ -42,6 +42,11 @@ def reason_of(raw: ReadOnlyJson, name: str) -> str:
     return str(condition_of(raw, name).get("reason") or "")
 
 
+def message_of(raw: ReadOnlyJson, name: str) -> str:
+    """Return the message of an object's condition of that type, empty without it."""
+    return str(condition_of(raw, name).get("message") or "")
+
+
 def entry_of(entries: Iterable[Json], name: str) -> Json:
     """Return the entry of that type in a list of conditions, empty without it."""
     return next((entry for entry in entries if entry.get("type") == name), {})

@@ -6,9 +6,12 @@ For objects that no schema has checked yet, or one that is open (a RayCluster's 
 import copy
 from typing import Any
 
+import orjson
+
 from rayfleet.model.json import Json, ReadOnlyJson
 
 INT32_MAX = 2**31 - 1
+_ANY_KEYS = orjson.OPT_NON_STR_KEYS
 
 
 def mapping(value: Any) -> Json:
@@ -41,6 +44,14 @@ def written_count(text: str, most: int = INT32_MAX) -> int | None:
     """
     is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
     return int(text) if is_short and int(text) <= most else None
+
+
+def is_identical(one: ReadOnlyJson, other: ReadOnlyJson) -> bool:
+    """Whether two mappings are the same text of JSON: 1 is neither true nor 1.0, which ``==`` takes for equal.
+
+    One with its fields in another order may count as another.
+    """
+    return one == other and orjson.dumps(one, option=_ANY_KEYS) == orjson.dumps(other, option=_ANY_KEYS)
 
 
 def copied(value: ReadOnlyJson) -> Json:

@@ -6,6 +6,7 @@ Hashes are written with letters that form no words and cannot be taken for one a
 
 import hashlib
 import re
+from functools import lru_cache
 
 from rayfleet.model.meta import ObjectMeta
 
@@ -15,8 +16,10 @@ OBJECT_HASH_LETTERS = 10
 LABEL_LETTERS = 63
 _NO_LABEL_LETTERS = re.compile(r"[^a-z0-9-]+")
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_REMEMBERED = 4096  # names are asked for in each pass; some of each fleet
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def safe_hash(text: str, letters: int) -> str:
     """Return that many letters of a hash of ``text``; 6 letters tell 387 million texts apart."""
     number = int.from_bytes(hashlib.sha256(text.encode()).digest())
@@ -60,6 +63,7 @@ def route_name(model: str) -> str:
     return f"{_readable(model)}-{safe_hash(model, OBJECT_HASH_LETTERS)}"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _readable(text: str) -> str:
     """Return the text as the beginning of a DNS label that a hash follows: at most 63 letters in all (RFC 1035)."""
     kept = _NO_LABEL_LETTERS.sub("-", text.lower()).strip("-")

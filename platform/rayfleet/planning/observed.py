@@ -13,7 +13,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import ResourceType
 from rayfleet.planning.claims import Claims
 from rayfleet.planning.route.observed import ObservedRoute
-from rayfleet.planning.writes import WriteFailure
+from rayfleet.planning.writes import Event, WriteFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,8 @@ class ObservedFleet:
     known of its model's route, None for a fleet that names no model. ``reachable`` are the UIDs of the Ray clusters
     that requests can reach, None where nobody can tell. ``absences`` are the kinds that cannot be read, of those that a
     cluster may lack. ``claims`` are replica sets that change hands first; ``replica_sets`` has none that is let go.
-    ``overlapping`` are the fleets that its selector selects too.
+    ``overlapping`` are the fleets that its selector selects too. ``notes`` are to be told of its manifest, once
+    for each generation.
     """
 
     fleet: Fleet
@@ -43,6 +44,7 @@ class ObservedFleet:
     absences: Mapping[ResourceType, Absence] = field(default_factory=dict)
     claims: Claims = field(default_factory=Claims)
     overlapping: tuple[str, ...] = ()
+    notes: tuple[Event, ...] = ()
     budgets: tuple[ReadOnlyJson, ...] = ()
     route: ObservedRoute | None = None
     reachable: frozenset[str] | None = None

@@ -86,3 +86,30 @@ def test_an_object_is_decoded_once_as_long_as_it_is_stored() -> None:
     store.remove(key_of(second))
     assert store.decoded(second, decode) == "2"
     assert decoded == [first, second, first, second]
+
+
+def test_a_later_version_is_renewed_from_what_was_decoded_and_decoded_where_that_fails() -> None:
+    store = Store()
+    decoded: list[ReadOnlyJson] = []
+
+    def decode(raw: ReadOnlyJson) -> str:
+        decoded.append(raw)
+        return str(raw["metadata"]["uid"])
+
+    def renew(value: str, before: ReadOnlyJson, after: ReadOnlyJson) -> str | None:
+        versions = tuple(each["metadata"]["resourceVersion"] for each in (before, after))
+        return f"{value}, renewed {versions}" if after["metadata"]["uid"] == "u" else None
+
+    first, unread, third = (manifest("a", version) for version in (1, 2, 3))
+    store.put(first)
+    assert store.decoded(first, decode, renew) == "u"
+    store.put(unread)
+    store.put(third)
+    assert [store.decoded(third, decode, renew) for _ in range(2)] == ["u, renewed ('1', '3')"] * 2
+    other = manifest("a", 4, uid="v")
+    store.put(other)
+    assert store.decoded(other, decode, renew) == "v"
+    assert decoded == [first, other]
+    store.remove(key_of(other))
+    store.put(fresh := manifest("a", 5))
+    assert store.decoded(fresh, decode, renew) == "u"  # of what is gone nothing is left

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rayfleet.controllers.fleet import observed_fleet
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.kube.store import Store
 from rayfleet.local.kuberay.refusals import refusal
 from rayfleet.manifest.fleet import decode_fleet
@@ -66,7 +67,7 @@ def test_the_stand_in_refuses_in_kuberays_words(case: RefusedTemplate) -> None:
 @each
 def test_a_fleet_that_kuberay_would_refuse_has_no_children(case: RefusedTemplate) -> None:
     """The status is all that is written: KubeRay would let its RayClusters lie without a word."""
-    observed = observed_fleet(fleet(case.fields, case.annotations), EmptyStores(), {})
+    observed = observed_fleet(fleet(case.fields, case.annotations), EmptyStores(), FleetSources({}))
     assert isinstance(observed, ObservedInvalidFleet)
     actions = plan_invalid_fleet(observed, datetime(2026, 1, 1, tzinfo=UTC)).actions
     assert [type(action) for action in actions] == [Replace]

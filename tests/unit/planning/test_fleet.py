@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rayfleet.controllers.fleet import observed_fleet
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.kube.store import Store
 from rayfleet.manifest.fleet import decode_fleet
 from rayfleet.manifest.replica_set import decode_replica_set
@@ -161,12 +162,12 @@ def test_a_pass_looks_at_no_other_fleet_s_replica_sets() -> None:
     world = make_world()
     unscanned = Unscanned(world.now)
     unscanned.by_kind = world.objects
-    observed = observed_fleet(world.fleet, unscanned, {})
+    observed = observed_fleet(world.fleet, unscanned, FleetSources({}))
     assert isinstance(observed, ObservedFleet)
     name = new_set(plan_fleet(observed, world.now))
     others = {"name": name, "ownerReferences": [controller_reference(FLEETS, "another", "another")]}
     unscanned.create({"apiVersion": REPLICA_SETS.api_version, "kind": SETS, "metadata": others})
-    again = observed_fleet(world.fleet, unscanned, {})
+    again = observed_fleet(world.fleet, unscanned, FleetSources({}))
     assert isinstance(again, ObservedFleet)
     assert again.taken_names == {name}
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rayfleet.controllers.fleet import observed_fleet
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.model.json import Json
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.planning.fleet.plan import plan_fleet
@@ -37,14 +38,14 @@ def course_of(fields: Mapping[str, Any], before: Mapping[str, Any] | None = None
     world = StoredObjects(NOW)
     for manifest in _made(fleet(before)) if before is not None else ():
         world.of_kind(manifest["kind"])[manifest["metadata"]["name"]] = manifest
-    observed = observed_fleet(fleet(fields), world, {})
+    observed = observed_fleet(fleet(fields), world, FleetSources({}))
     assert isinstance(observed, ObservedFleet)
     return course(observed, NOW)
 
 
 def _made(raw: Json) -> list[Json]:
     """Return the replica set that the controller makes of a fleet, and its Ray clusters."""
-    observed = observed_fleet(raw, StoredObjects(NOW), {})
+    observed = observed_fleet(raw, StoredObjects(NOW), FleetSources({}))
     assert isinstance(observed, ObservedFleet)
     created = next(each for each in plan_fleet(observed, NOW).actions if isinstance(each, Create))
     made = with_metadata(created.manifest, {"uid": "set", "creationTimestamp": "2026-01-01T00:00:00Z"})

@@ -184,6 +184,8 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
 
 
 def _status_write(meta: ObjectMeta, before: FleetStatus, after: FleetStatus) -> Iterator[Action]:
+    if before == after:
+        return
     stored, encoded = encode_fleet_status(before), encode_fleet_status(after)
     if encoded != stored:
         loses_all = before.available_replicas > 0 == after.available_replicas  # its share of requests rests on that

@@ -144,6 +144,8 @@ def _draining(books: Books, steps: _Steps) -> Iterator[str]:
 
 
 def _status_write(replica_set: ReplicaSet, noted: ReplicaSetStatus, status: ReplicaSetStatus) -> Iterator[Action]:
+    if noted == status:
+        return
     stored, encoded = encode_replica_set_status(noted), encode_replica_set_status(status)
     if encoded != stored:
         may_wait = not is_urgent(stored, encoded)

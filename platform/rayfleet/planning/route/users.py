@@ -13,7 +13,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.policies import Route
 from rayfleet.model.ports import ENGINE_PORT
-from rayfleet.objects.conditions import conditions_of, decode_conditions, find_condition
+from rayfleet.objects.conditions import message_of, reason_of
 from rayfleet.objects.fleets import available_replicas
 from rayfleet.objects.labels import MODEL_PATHS_ANNOTATION, MODEL_PORT_LABEL, MODEL_SERVICE_ANNOTATION
 from rayfleet.objects.meta import annotation, created_at, decode_meta, is_terminating, key_of, label, uid_of
@@ -24,6 +24,7 @@ from rayfleet.planning.names import route_name, service_name
 ROUTED = "Routed"
 REFUSED = "RouteRefused"
 """The reason of ``Routed`` that the route's own controller writes, and takes back."""
+_UNREAD = frozenset({"resourceVersion", "generation", "managedFields"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,16 @@ def route_user(raw: ReadOnlyJson) -> RouteUser | None:
     )
 
 
-def route_users(fleets: Iterable[ReadOnlyJson]) -> tuple[RouteUser, ...]:
-    """Return the fleets that name a model, oldest first."""
-    return tuple(sorted((user for raw in fleets if (user := route_user(raw))), key=lambda user: user.age))
+def in_order_of_age(users: Iterable[RouteUser | None]) -> tuple[RouteUser, ...]:
+    """Return those that there are, oldest first."""
+    return tuple(sorted((user for user in users if user is not None), key=lambda user: user.age))
+
+
+def bears_on_routes(old: ReadOnlyJson | None, new: ReadOnlyJson | None) -> bool:
+    """Whether a change of a fleet says anything new to its route."""
+    if old is None or new is None:
+        return True
+    return _looked_at(old) != _looked_at(new) and route_user(old) != route_user(new)
 
 
 def names_of_route(fleet: ReadOnlyJson) -> Iterable[str]:
@@ -108,6 +116,11 @@ def custom_paths(fleet: ReadOnlyJson) -> tuple[str, ...]:
     return tuple(word for word in words if word.startswith("/"))
 
 
+def _looked_at(raw: ReadOnlyJson) -> tuple[object, ...]:
+    """Return all that ``route_user`` reads of a version of a fleet, as it stands: quick to be compared."""
+    meta = {name: value for name, value in part(raw, "metadata").items() if name not in _UNREAD}
+    return meta, part(raw, "spec"), available_replicas(raw), _refusal(raw)
+
+
 def _refusal(raw: ReadOnlyJson) -> str:
-    routed = find_condition(decode_conditions(conditions_of(raw)), ROUTED)
-    return routed.message if routed is not None and routed.reason == REFUSED else ""
+    return message_of(raw, ROUTED) if reason_of(raw, ROUTED) == REFUSED else ""
