@@ -66,7 +66,7 @@ class Pending:
 class Backlog:
     """Events to be, oldest first. Not thread-safe."""
 
-    def __init__(self, *, limit: int = 2048) -> None:
+    def __init__(self, *, limit: int = 4096) -> None:
         self._limit = limit
         self._pending: OrderedDict[Subject, Pending] = OrderedDict()
         self._budgets: OrderedDict[Reference, TokenBucket] = OrderedDict()

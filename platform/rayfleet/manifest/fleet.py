@@ -88,6 +88,7 @@ def decode_fleet_status(raw: object) -> FleetStatus:
     return FleetStatus(
         observed_generation=status.get("observedGeneration", 0),
         collision_count=status.get("collisionCount"),
+        revision=status.get("revision", 0),
         conditions=decode_conditions(status.get("conditions")),
         scaling_target_selector=status.get("scalingTargetSelector", ""),
         phase=status.get("phase", ""),
@@ -104,6 +105,8 @@ def encode_fleet_status(status: FleetStatus) -> Json:
     encoded |= {name: getattr(status, attribute) for name, attribute in _SCALING_COUNTS}
     if status.collision_count is not None:
         encoded["collisionCount"] = status.collision_count
+    if status.revision:
+        encoded["revision"] = status.revision
     encoded["conditions"] = [encode_condition(condition) for condition in status.conditions]
     if status.replica_states:
         encoded["replicaStates"] = encode_replica_states(status.replica_states)

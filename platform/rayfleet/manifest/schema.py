@@ -286,6 +286,7 @@ FLEET_STATUS = object_of(
         "unavailableReplicas": count("Still missing until all are available."),
         "terminatingReplicas": count("Asked to go, not gone yet."),
         "collisionCount": count("Collisions of template hashes met."),
+        "revision": count("Number of the present template in the history."),
         "conditions": _CONDITIONS,
         "scalingTargetSelector": text("Selector of the head pods, for autoscalers."),
         "phase": text("Summary in one word."),

@@ -104,7 +104,8 @@ class FleetStatus:
     """``status`` of a fleet; counts are Ray clusters.
 
     ``phase``, ``ready`` (``2/3``) and ``model`` repeat in words what ``kubectl get`` shows: printer columns can only
-    copy. ``replica_states`` is bounded: those that need a look first.
+    copy. ``replica_states`` is bounded: those that need a look first. ``revision`` is the number of the present
+    template in the history, 0 before it has one.
     """
 
     observed_generation: int = 0
@@ -121,6 +122,7 @@ class FleetStatus:
     ready: str = ""
     model: str = ""
     replica_states: tuple[ReplicaState, ...] = ()
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ _PATIENT = frozenset(
         "fullyLabeledReplicas",
         "readySince",
         _STATES,
+        "revision",
         "phase",
         "ready",
         "model",

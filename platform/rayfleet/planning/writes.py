@@ -183,11 +183,6 @@ def writes_status(action: Action) -> TypeGuard[Replace]:
     return isinstance(action, Replace) and action.subresource == STATUS
 
 
-def annotated(resource: ResourceType, ref: ObjectRef, annotations: Mapping[str, str]) -> Merge:
-    """Return the write of annotations alone."""
-    return Merge(resource=resource, ref=ref, patch={"metadata": {"annotations": dict(annotations)}})
-
-
 def in_batches(
     resource: ResourceType, manifests: Sequence[ReadOnlyJson], event: Event | None = None
 ) -> Iterator[CreateTogether]:

@@ -69,15 +69,20 @@ def _controller(part: ControllerPart, shared: Shared) -> Controller:
     settings = part.settings or shared.settings
     executor = Executor(shared.client, OwnWrites(shared.reflectors), shared.may_act)
     needed = tuple(watch.reflector for watch in part.watches if not watch.is_optional)
+
+    def is_busy() -> bool:
+        return controller.is_busy
+
     passes = Passes(
         part.steps,
         executor,
         shared.recorder,
         shared.now,
         lambda: _unreadable(needed),
-        StatusHolds(settings.status_hold, _loop_seconds),
+        StatusHolds(settings.status_hold, _loop_seconds, is_busy),
     )
-    return Controller(part.name, passes, part.watches, settings)
+    controller = Controller(part.name, passes, part.watches, settings)
+    return controller
 
 
 def _unreadable(needed: Sequence[Reflector]) -> Absence | None:

@@ -67,7 +67,8 @@ class RuntimeSettings:
 
     ``longest_backoff`` bounds how long a key waits that fails again and again. ``settle`` is how long a woken key waits
     for further changes that one pass can serve too. ``pace`` is the least time from one pass for a key to the next that
-    a change asks for; the first one comes at once. ``status_hold`` is how long a status that may wait waits for more.
+    a change asks for; the first one comes at once. ``status_hold`` is how long a status that may wait waits for more;
+    a busy controller's waits longer (``status_holds``).
     """
 
     workers: int = 4
@@ -117,6 +118,11 @@ class Controller:
         for watch in self._watches:
             watch.reflector.subscribe(self._listener(watch))
             watch.reflector.subscribe_absence(self._wake_everything)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether more keys stand in line than are worked on at once."""
+        return len(self.queue) > self._settings.workers
 
     async def run(self) -> None:
         """Wait for the stores, then work until cancelled."""

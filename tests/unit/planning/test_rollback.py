@@ -139,7 +139,7 @@ def test_the_annotation_brings_a_revision_back() -> None:
     assert asked(world, "0") == [("Normal", "DeploymentRollback")]
     assert world.fleet["spec"]["template"] == first
     assert sorted(each.spec.replicas for each in replica_sets(world)) == [0, 1]
-    assert world.fleet["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3"
+    assert world.fleet["status"]["revision"] == 3
 
 
 @pytest.mark.parametrize("revision", ["7", "soon", "-1"])

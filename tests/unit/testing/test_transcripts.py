@@ -6,7 +6,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, REPLICA_SETS, SERVICES
 from rayfleet.planning.plan import StatelessPlan
-from rayfleet.planning.writes import Action, Delete, Event, Merge, ObjectRef, annotated, status_replaced
+from rayfleet.planning.writes import Action, Delete, Event, Merge, ObjectRef, status_replaced
 from rayfleet.testing.planner_world import Pass, Write
 from rayfleet.testing.transcripts import TranscriptError, replayed
 from rayfleet.testing.transcripts.lines import pass_lines
@@ -76,7 +76,7 @@ def test_a_write_that_changes_nothing_is_seen() -> None:
     status: Json = {"replicas": 1, "conditions": [PROGRESSING]}
     assert status_line(status, status) == "status (nothing changes)"
     before = {"metadata": {"annotations": {"a": "1"}}}
-    assert line(annotated(FLEETS, FLEET, {"a": "1"}), before) == "merge (nothing changes)"
+    assert line(Merge(resource=FLEETS, ref=FLEET, patch=before), before) == "merge (nothing changes)"
 
 
 def test_of_a_status_what_differs_is_shown() -> None:

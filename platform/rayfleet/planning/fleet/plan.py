@@ -44,6 +44,7 @@ from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdate
 from rayfleet.planning.fleet.members import total_size
 from rayfleet.planning.fleet.overlap import SELECTOR_OVERLAP, with_overlap
 from rayfleet.planning.fleet.readiness import READY, with_degradation, with_readiness
+from rayfleet.planning.fleet.revisions import present_revision
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.service import service_actions
 from rayfleet.planning.fleet.undo import undo_write
@@ -177,6 +178,7 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
         unavailable_replicas=max(0, total_size(members) - available),
         terminating_replicas=sum(member.terminating for member in members),
         collision_count=step.collision_count,
+        revision=present_revision(view, is_created=bool(step.created)),
         scaling_target_selector=f"{FLEET_LABEL}={fleet.meta.name},{NODE_TYPE_LABEL}={HEAD_NODE_TYPE}",
         ready=f"{ready}/{view.bounds.desired}",
         replica_states=view.replicas.listed,

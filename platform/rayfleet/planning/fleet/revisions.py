@@ -148,6 +148,17 @@ def revision_annotations(view: View, new: Member) -> Mapping[str, str]:
     return {name: value for name, value in desired.items() if present.get(name) != value}
 
 
+def present_revision(view: View, *, is_created: bool) -> int:
+    """Return the number of the present template once this pass is carried out, for the fleet's status.
+
+    ``is_created``: the pass makes its replica set. Without one it is what the status said last.
+    """
+    raised = next_revision(view.old)
+    if view.new is None:
+        return raised if is_created else view.fleet.status.revision
+    return revision(view.new) if view.fleet.spec.paused else max(revision(view.new), raised)
+
+
 def cleanup(view: View) -> Iterator[Delete]:
     """Yield the old replica sets beyond the history limit, lowest revision first.
 

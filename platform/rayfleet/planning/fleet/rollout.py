@@ -11,7 +11,7 @@ from rayfleet.manifest.policies import encode_policies
 from rayfleet.model.events import EventType
 from rayfleet.model.fleet import StrategyType
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.model.resources import REPLICA_SETS
 from rayfleet.objects.labels import REVISION_ANNOTATION
 from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.planning.fleet.failed_rollout import health_note
@@ -27,7 +27,7 @@ from rayfleet.planning.fleet.revisions import (
 )
 from rayfleet.planning.fleet.surge import withdrawal_note
 from rayfleet.planning.fleet.view import View
-from rayfleet.planning.writes import Action, Create, Event, Merge, ObjectRef, annotated, ref_to, scaled
+from rayfleet.planning.writes import Action, Create, Event, Merge, ObjectRef, ref_to, scaled
 
 _SCALING = "ScalingReplicaSet"
 
@@ -118,7 +118,7 @@ def _resized(view: View, sizes: Sizes, *, notes_partial_growth: bool = True) -> 
         else:
             actions += _synced(view, member, synced)
     return RolloutStep(
-        actions=(*actions, *_fleet_revision(view, renewed)),
+        actions=tuple(actions),
         returned=view.new.replica_set.meta.name if view.new and REVISION_ANNOTATION in renewed else "",
         collision_count=view.fleet.status.collision_count,
     )
@@ -165,20 +165,6 @@ def _spec_patch(view: View, member: Member) -> Json:
     if member is view.new and present.min_ready_seconds != fleet.min_ready_seconds:
         patch["minReadySeconds"] = fleet.min_ready_seconds
     return patch
-
-
-def _fleet_revision(view: View, renewed: Mapping[str, str]) -> list[Action]:
-    """Return the write that copies the new replica set's revision to the fleet, where history tools look for it.
-
-    ``renewed`` are the annotations that this pass gives the new replica set.
-    """
-    if view.new is None:
-        return []
-    number = renewed.get(REVISION_ANNOTATION) or view.new.replica_set.meta.annotations.get(REVISION_ANNOTATION)
-    meta = view.fleet.meta
-    if number is None or meta.annotations.get(REVISION_ANNOTATION) == number:
-        return []
-    return [annotated(FLEETS, ref_to(meta), {REVISION_ANNOTATION: number})]
 
 
 def _scaling_event(member: Member, size: int) -> Event:

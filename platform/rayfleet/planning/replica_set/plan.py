@@ -148,5 +148,6 @@ def _status_write(replica_set: ReplicaSet, noted: ReplicaSetStatus, status: Repl
         return
     stored, encoded = encode_replica_set_status(noted), encode_replica_set_status(status)
     if encoded != stored:
-        may_wait = not is_urgent(stored, encoded)
+        begins = replica_set.spec.min_ready_seconds > 0 and noted.ready_since.keys() != status.ready_since.keys()
+        may_wait = not (begins or is_urgent(stored, encoded))  # minReadySeconds count from what is written
         yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)
