@@ -1,6 +1,10 @@
 """A fleet of the quickstart on a cluster of its own, and what tests look at: endpoints, pods, replicas."""
 
 import contextlib
+import json
+import os
+import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ from rayfleet.local.node.processes import marked_processes
 from rayfleet.model.ports import SIDECAR_PORT
 from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.testing.machine import Machine
+from rayfleet.testing.realkube import default_cache, ensure_kubectl
 from rayfleet.testing.waiting import wait_until
 
 MANIFEST = Path(__file__).parents[2] / "examples" / "01-quickstart" / "fleet.yaml"
@@ -70,6 +75,23 @@ def ready_addresses(endpoint_slice: dict[str, Any]) -> set[str]:
     }
 
 
+@contextlib.contextmanager
+def watched(machine: Machine, *words: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the events of a watch as they come: what was there when it began, then every change."""
+    command = [str(ensure_kubectl(default_cache())), "get", *words, "-w", "-o", "json", "--output-watch-events"]
+    environment = {**os.environ, "KUBECONFIG": str(machine.root / "kubeconfig")}
+    events: list[dict[str, Any]] = []
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        reader = threading.Thread(target=_read_events, args=(process, events))
+        reader.start()
+        try:
+            wait_until(lambda: events, f"a watch of {words[0]} shows what is there", 20)
+            yield events
+        finally:
+            process.terminate()
+            reader.join(timeout=20)
+
+
 def head_pods(machine: Machine) -> list[dict[str, Any]]:
     return [pod for pod in machine.get("pods", "-l", HEADS)["items"] if "deletionTimestamp" not in pod["metadata"]]
 
@@ -106,6 +128,16 @@ def told(machine: Machine) -> Iterator[None]:
     except AssertionError as error:
         error.add_note(_story(machine))
         raise
+
+
+def _read_events(process: "subprocess.Popen[str]", events: list[dict[str, Any]]) -> None:
+    assert process.stdout is not None
+    decoder, text = json.JSONDecoder(), ""
+    for line in process.stdout:
+        text += line
+        if line.startswith("}"):  # of the outermost
+            events.append(decoder.decode(text))
+            text = ""
 
 
 def _story(machine: Machine) -> str:

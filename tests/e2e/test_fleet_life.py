@@ -9,10 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import openai
@@ -29,12 +28,12 @@ from tests.e2e.fleets import (
     ready_replicas,
     serving_fleet,
     slices_of,
+    watched,
     worker_of,
 )
 
 from rayfleet.local.proc import start_ticks
 from rayfleet.testing.machine import QUESTION, Machine
-from rayfleet.testing.realkube import default_cache, ensure_kubectl
 from rayfleet.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -46,50 +45,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield machine
 
 
-class SliceHistory:
-    """Every state of the fleet's slice, by a watch: a replica may be back before a question about now is answered."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.states: list[set[str]] = []
-        self._process = process
-
-    def read(self) -> None:
-        assert self._process.stdout is not None
-        decoder, text = json.JSONDecoder(), ""
-        for line in self._process.stdout:
-            text += line
-            with contextlib.suppress(ValueError):
-                found, _ = decoder.raw_decode(text)
-                text = ""
-                self.states.append(ready_addresses(found))
-
-    def has_been_without(self, address: str) -> bool:
-        return any(address not in state for state in self.states)
-
-
-@contextlib.contextmanager
-def slice_history(machine: Machine) -> Iterator[SliceHistory]:
-    command = [
-        str(ensure_kubectl(default_cache())),
-        "get",
-        "endpointslices",
-        "-l",
-        slices_of(machine),
-        "-w",
-        "-o",
-        "json",
-    ]
-    environment = {**os.environ, "KUBECONFIG": str(machine.root / "kubeconfig")}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        history = SliceHistory(process)
-        reader = threading.Thread(target=history.read)
-        reader.start()
-        try:
-            wait_until(lambda: history.states, "the watch shows the slice", 20)
-            yield history
-        finally:
-            process.terminate()
-            reader.join(timeout=20)
+def has_been_without(events: Sequence[dict[str, Any]], address: str) -> bool:
+    """Whether the endpoint was away in a state of the slice: it may be back before a look at now is answered."""
+    return any(address not in ready_addresses(event["object"]) for event in events)
 
 
 def living_pods(machine: Machine) -> set[str]:
@@ -180,10 +138,10 @@ def test_a_killed_actor_leaves_the_slice_and_comes_back(fleet: Machine) -> None:
     head = head_pods(fleet)[0]
     address = head["status"]["podIP"]
     servers = json.loads(asked(f"http://{address}:8000/health")[1])["servers"]
-    with slice_history(fleet) as history:
+    with watched(fleet, "endpointslices", "-l", slices_of(fleet)) as slices:
         os.kill(servers[1]["pid"], signal.SIGKILL)
         wait_until(lambda: asked(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 2)
-        wait_until(lambda: history.has_been_without(address), "its endpoint leaves the slice", 10)
+        wait_until(lambda: has_been_without(slices, address), "its endpoint leaves the slice", 10)
     assert "Paris" in fleet.ask()
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 60)
 
@@ -192,12 +150,12 @@ def test_a_killed_worker_pod_turns_its_head_unready_and_comes_back(fleet: Machin
     head = head_pods(fleet)[0]
     address = head["status"]["podIP"]
     worker = worker_of(fleet, head)
-    with slice_history(fleet) as history:
+    with watched(fleet, "endpointslices", "-l", slices_of(fleet)) as slices:
         for pid in processes_of(worker):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: asked(f"http://{address}:8080/ready")[0] == 503, "503 of the head's sidecar", 10)
-        wait_until(lambda: history.has_been_without(address), "its endpoint leaves the slice", 10)
+        wait_until(lambda: has_been_without(slices, address), "its endpoint leaves the slice", 10)
     assert "Paris" in fleet.ask()
     wait_until(lambda: len(ready_endpoints(fleet)) == 2, "the replica is back", 90)
 

@@ -9,10 +9,8 @@ import json
 import os
 import random
 import signal
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,12 +28,13 @@ from tests.e2e.fleets import (
     ready_replicas,
     serving_fleet,
     told,
+    watched,
     worker_of,
 )
 
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
+from rayfleet.objects.labels import INDEX_LABEL
 from rayfleet.testing.machine import Machine
-from rayfleet.testing.realkube import default_cache, ensure_kubectl
 from rayfleet.testing.waiting import wait_until
 
 ROUNDS = int(os.environ.get("RAYFLEET_ROUNDS", "6"))
@@ -110,7 +109,13 @@ def rounds_of(seed: int, count: int) -> list[tuple[str, ...]]:
 
 def test_whatever_dies_the_replica_serves_again_and_the_other_serves_on(fleet: Machine) -> None:
     chance = random.Random(SEED)  # noqa: S311 - as above
-    with told(fleet), asking(fleet, retries=2) as client, most_clusters(fleet) as most:
+    took: list[float] = []
+    with (
+        told(fleet),
+        asking(fleet, retries=2) as client,
+        watched(fleet, "pods", "-l", HEADS) as heads,
+        watched(fleet, "rayclusters") as clusters,
+    ):
         for number, names in enumerate(rounds_of(SEED, ROUNDS)):
             head = chance.choice(sorted(head_pods(fleet), key=lambda pod: str(pod["metadata"]["name"])))
             what = f"round {number} of RAYFLEET_SEED={SEED} (RAYFLEET_ROUNDS={ROUNDS}): {' and '.join(names)} died"
@@ -119,8 +124,11 @@ def test_whatever_dies_the_replica_serves_again_and_the_other_serves_on(fleet: M
             noticed = partial(_is_unready, str(head["status"]["podIP"]))
             wait_until(noticed, f"{what}: it is noticed", NOTICED_SECONDS)
             wait_until(lambda: _is_whole(fleet), f"{what}: the replica serves again", BACK_SECONDS, every=LOOK_SECONDS)
-            print(f"{what}; whole after {time.monotonic() - began:.1f} s")  # noqa: T201 - shown when a round fails
-    assert max(most) <= REPLICAS, f"RAYFLEET_SEED={SEED}: more Ray clusters at once than replicas"
+            took.append(time.monotonic() - began)
+            print(f"{what}; whole after {took[-1]:.1f} s")  # noqa: T201 - shown when a round fails
+        wait_until(lambda: counted(fleet) == rebuilt(clusters), f"RAYFLEET_SEED={SEED}: every rebuild is counted", 20)
+    print(f"{ROUNDS} rounds, the longest {max(took):.1f} s, {len(rebuilt(clusters))} rebuilds")  # noqa: T201 - as above
+    assert most_clusters(heads) <= REPLICAS, f"RAYFLEET_SEED={SEED}: more Ray clusters at once than replicas"
     assert client.answers > ROUNDS
     assert client.failures == [], f"RAYFLEET_SEED={SEED}"
 
@@ -152,37 +160,29 @@ def _is_ready(address: str) -> bool:
     return asked(f"http://{address}:{SIDECAR_PORT}/ready")[0] == 200
 
 
-@contextlib.contextmanager
-def most_clusters(machine: Machine) -> Iterator[list[int]]:
-    """Yield how many Ray clusters have had a head at once, by a watch of all head pods, the terminating included."""
-    command = [str(ensure_kubectl(default_cache())), "get", "pods", "-l", HEADS, "-w", "-o", "json"]
-    environment = {**os.environ, "KUBECONFIG": str(machine.root / "kubeconfig")}
-    seen: list[int] = []
-    with subprocess.Popen(
-        [*command, "--output-watch-events"], env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        reader = threading.Thread(target=_count_clusters, args=(process, seen))
-        reader.start()
-        try:
-            wait_until(lambda: seen, "the watch shows the heads", 20)
-            yield seen
-        finally:
-            process.terminate()
-            reader.join(timeout=20)
+def most_clusters(events: Sequence[dict[str, Any]]) -> int:
+    """Return how many Ray clusters had a head pod at once, the terminating included."""
+    heads: dict[str, str] = {}
+    most = 0
+    for event in events:
+        meta = event["object"]["metadata"]
+        heads[meta["uid"]] = meta["labels"][CLUSTER]
+        if event["type"] == "DELETED":
+            del heads[meta["uid"]]
+        most = max(most, len(set(heads.values())))
+    return most
 
 
-def _count_clusters(process: "subprocess.Popen[str]", seen: list[int]) -> None:
-    assert process.stdout is not None
-    decoder, text, heads = json.JSONDecoder(), "", dict[str, str]()
-    for line in process.stdout:
-        text += line
-        with contextlib.suppress(ValueError):
-            event, _ = decoder.raw_decode(text)
-            text, meta = "", event["object"]["metadata"]
-            heads[meta["uid"]] = meta["labels"][CLUSTER]
-            if event["type"] == "DELETED":
-                del heads[meta["uid"]]
-            seen.append(len(set(heads.values())))
+def rebuilt(events: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Return the Ray clusters that another one followed in their place, as the watch saw them: place and name."""
+    gone = [event["object"]["metadata"] for event in events if event["type"] == "DELETED"]
+    return sorted((int(meta["labels"][INDEX_LABEL]), str(meta["name"])) for meta in gone)
+
+
+def counted(machine: Machine) -> list[tuple[int, str]]:
+    """Return the rebuilds that the replica set has counted against its budget: place and name."""
+    (replica_set,) = machine.get("rcrs")["items"]
+    return sorted((each["index"], each["name"]) for each in replica_set["status"].get("rebuilds", ()))
 
 
 def _delete(machine: Machine, pod: dict[str, Any]) -> None:

@@ -128,7 +128,7 @@ async def test_a_killed_container_restarts_at_once_then_backs_off(
     found = await watched.until(lambda now: "waiting" in first_status(now)["state"])
     assert first_status(found)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert pod_conditions(found)["Ready"] == "False"
-    message = "back-off 10 s restarting container main"
+    message = "back-off 10s restarting failed container=main"
     await until(lambda: has_event(client, namespace, "BackOff", message), "an Event tells of the back-off")
     await client.delete(PODS, watched.key)  # a back-off does not hold up the end
     await watched.gone(5)

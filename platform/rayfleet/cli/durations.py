@@ -1,13 +1,11 @@
 """Durations, as kubectl takes them (``30s``, ``5m``, ``1h30m``, or plain seconds) and shows them (``12m``)."""
 
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+from rayfleet.objects.durations import duration_seconds
 
 
 class Duration(click.ParamType[timedelta]):
@@ -23,16 +21,6 @@ class Duration(click.ParamType[timedelta]):
         if seconds is None:
             self.fail(f"{value!r} is no duration; write 30s, 5m or 1h30m", param, ctx)
         return timedelta(seconds=seconds)
-
-
-def duration_seconds(text: str) -> float | None:
-    """Return the seconds of ``90``, ``90s`` or ``1m30s``; None for what is no duration. Pure."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def age(since: datetime | None, now: datetime) -> str:

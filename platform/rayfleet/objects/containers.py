@@ -1,14 +1,17 @@
 """A pod's containers as their kubelet tells of them: in the order of the spec, decoded once. Pure.
 
 Statuses may come in another order than the spec's, and a container may have none yet. Source: Kubernetes 1.36,
-``ContainerStatus``, ``ContainerStateTerminated``.
+``ContainerStatus``, ``ContainerStateTerminated``; the words of a back-off are kubelet's, kuberuntime_manager.go
+(doBackOff): it begins with the end of the run before, and no field says how long it is.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.durations import duration_seconds
 from rayfleet.objects.parts import mappings, part
 from rayfleet.objects.pods import (
     container_statuses,
@@ -18,6 +21,11 @@ from rayfleet.objects.pods import (
     waiting_of,
 )
 from rayfleet.objects.times import decode_time
+
+BACK_OFF = "CrashLoopBackOff"
+"""What a container waits for that is not started again before a pause is over."""
+_LONGEST_PAUSE = 300.0  # seconds; no kubelet can be told to make it longer
+_PAUSE = re.compile(r"back-off ([0-9hms.]{1,20}) restarting ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,13 @@ class ContainerLife:
     def has_ever_run(self) -> bool:
         """Whether it has been started at least once."""
         return self.is_running or self.end is not None or self.last_end is not None
+
+    @property
+    def pause(self) -> timedelta | None:
+        """How long after its last end it is started again, None when it is in no back-off or nobody says how long."""
+        words = _PAUSE.match(self.wait_message) if self.waits_for == BACK_OFF else None
+        seconds = duration_seconds(words[1]) if words is not None else None
+        return timedelta(seconds=min(seconds, _LONGEST_PAUSE)) if seconds is not None else None
 
 
 def container_lives(pod: ReadOnlyJson) -> tuple[ContainerLife, ...]:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from rayfleet.cli.describe import described
-from rayfleet.cli.durations import age, duration_seconds
+from rayfleet.cli.durations import age
 from rayfleet.cli.endpoint import usage_lines
 from rayfleet.cli.kinds import Reference, fleet_names, named_references, references, resource_named
 from rayfleet.cli.main import rayfleet_group
@@ -98,14 +98,6 @@ def test_an_age_is_short(seconds: int, text: str) -> None:
     now = datetime.fromtimestamp(1_000_000 + seconds, UTC)
     assert age(datetime.fromtimestamp(1_000_000, UTC), now) == text
     assert age(None, now) == "<unknown>"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), ("0s", 0), ("1m30s", 90), ("1.5h", 5400), ("250ms", 0.25), ("5x", None), ("", None), ("-1s", None)],
-)
-def test_a_duration_is_read_as_kubectl_reads_it(text: str, seconds: float | None) -> None:
-    assert duration_seconds(text) == seconds
 
 
 def test_a_description_ends_with_the_events_oldest_first() -> None:

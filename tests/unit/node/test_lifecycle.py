@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rayfleet.local.node.lifecycle import (
-    BACK_OFF,
     CONFIGURE_AGAIN,
     EDGES,
     Attend,
@@ -36,6 +35,7 @@ from rayfleet.local.node.lifecycle import (
 from rayfleet.local.node.notices import notices
 from rayfleet.local.node.probes import ProbeKind
 from rayfleet.local.node.views import ContainerView, Ended, Ending, Running, Waiting
+from rayfleet.objects.containers import BACK_OFF
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -186,7 +186,7 @@ def test_a_run_has_the_number_of_ends_before_it_and_shows_the_last() -> None:
 def test_a_back_off_says_so() -> None:
     waiting = lived(START, 5, FAIL, START, 9, FAIL).state
     assert isinstance(waiting, Waiting)
-    assert (waiting.reason, waiting.message) == (BACK_OFF, "back-off 10 s restarting container a")
+    assert (waiting.reason, waiting.message) == (BACK_OFF, "back-off 10s restarting failed container=a")
 
 
 def test_an_end_that_was_asked_for_is_no_back_off() -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from rayfleet.local.node.container_state import ContainerState
-from rayfleet.local.node.lifecycle import BACK_OFF, ContainerPolicy, Rest, Start, next_step
+from rayfleet.local.node.lifecycle import ContainerPolicy, Rest, Start, next_step
 from rayfleet.local.node.pod_status import pod_status
 from rayfleet.local.node.probes import ProbeKind, ProbeState, after_result, probe_specs
 from rayfleet.local.node.recalling import recalled_pod, recalled_view, status_entry
 from rayfleet.local.node.restarts import ends_in_a_row, is_restarted, restart_backoff
 from rayfleet.local.node.views import ContainerView, Ended, Fate, PodView, Running, Waiting
 from rayfleet.local.proc import ProcessIdentity
+from rayfleet.objects.containers import BACK_OFF
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 T1 = T0 + timedelta(seconds=30)

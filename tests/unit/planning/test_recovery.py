@@ -19,7 +19,7 @@ from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.plan import plan_replica_set
 from rayfleet.planning.writes import CreateTogether, Delete
 from rayfleet.testing.planner_world import START as NOW
-from rayfleet.testing.ray_pods import ended_before, head_pod, later, worker_pod
+from rayfleet.testing.ray_pods import ended_before, head_pod, later, leaving_pod, worker_pod
 
 EARLY = later(NOW, -3600)
 BROKEN = ReplicaPhase.BROKEN
@@ -209,6 +209,63 @@ def test_a_pod_that_pulls_its_image_is_not_stuck() -> None:
     head, worker = pods(ready=False)
     worker["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
     assert planned(replica_set(), cluster(ready=False), (head, worker), later(NOW, 9999)).status.rebuilds == ()
+
+
+def held_back(pause: str, *, ended: datetime = NOW, which: int = 0) -> tuple[Json, ...]:
+    """Return the pods with the Ray container of one of them in a back-off, its life still the one that died."""
+    both = list(pods(ready=False))
+    pod = both[which] = ended_before(both[which], at=ended)
+    waiting = {"reason": "CrashLoopBackOff", "message": f"back-off {pause} restarting failed container=ray pod=a_b(c)"}
+    pod["status"]["containerStatuses"][0].update({"ready": False, "state": {"waiting": waiting}})
+    return tuple(both)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(
+    ("pause", "broken_for", "is_rebuilt"),
+    [
+        ("20s", 0, False),  # there is time for Ray and the engine after it
+        ("40s", 0, True),  # more than half of the grace
+        ("2m40s", 0, True),
+        ("20s", 39, False),
+        ("20s", 41, True),  # it ends after the grace
+        ("soon", 0, False),  # no kubelet's words
+        ("9999999999999999999h", 0, True),
+    ],
+)
+def test_a_container_that_is_held_back_past_its_time_is_not_waited_for(
+    pause: str, broken_for: float, is_rebuilt: bool, which: int
+) -> None:
+    owner = replica_set(replica_states=(state(BROKEN, later(NOW, -broken_for)),))
+    plan = planned(owner, cluster(ready=False), held_back(pause, which=which))
+    assert given_up(plan) == (["0 a CrashLoopBackOff"] if is_rebuilt else [])
+    if is_rebuilt:
+        name = ("a-head", "a-worker-0")[which]
+        [rebuild] = plan.status.rebuilds
+        died = f"pod {name} died first (exit code 137, signal 9, Error)"
+        assert rebuild.message == f"a container is held back for too long: {died}"
+
+
+def test_an_end_that_lies_ahead_holds_a_container_back_from_now_on() -> None:
+    owner = replica_set(replica_states=(state(BROKEN, NOW),))
+    ahead = held_back("20s", ended=later(NOW, 3000))
+    assert planned(owner, cluster(ready=False), ahead).status.rebuilds == ()
+
+
+def test_a_container_that_is_held_back_costs_the_budget_as_any_other() -> None:
+    owner = replica_set(replica_states=(state(BROKEN, NOW),), rebuilds=rebuilt(10))
+    plan = planned(owner, cluster(ready=False), held_back("40s"))
+    assert (len(plan.status.rebuilds), plan.requeue_after) == (1, timedelta(seconds=20))
+    spent = replica_set(Recovery(max_rebuilds=1), replica_states=(state(BROKEN, NOW),), rebuilds=rebuilt(900))
+    [seen] = planned(spent, cluster(ready=False), held_back("40s")).status.replica_states
+    assert (seen.phase, seen.reason) == (ReplicaPhase.FAILED, "CrashLoopBackOff")
+
+
+def test_a_pod_that_goes_holds_nothing_back() -> None:
+    head, worker = held_back("40s", which=1)
+    owner = replica_set(replica_states=(state(BROKEN, NOW),))
+    plan = planned(owner, cluster(ready=False), (head, leaving_pod(worker, at=NOW)))
+    assert plan.status.rebuilds == ()
 
 
 def test_a_rebuild_is_noted_first_and_deleted_by_the_next_pass() -> None:

@@ -18,12 +18,13 @@ from typing import assert_never
 from rayfleet.local.node.probes import ProbeKind
 from rayfleet.local.node.restarts import ends_in_a_row, is_restarted, restart_backoff
 from rayfleet.local.node.views import ContainerView, Ended, Ending, Running, Waiting
+from rayfleet.objects.containers import BACK_OFF
+from rayfleet.objects.durations import duration_words
 
 # How often a container is looked at again whose configuration is not complete yet (a Secret, a Service's address).
 CONFIGURE_AGAIN = timedelta(seconds=0.2)
 UNKNOWN_EXIT_CODE = 137  # what the kubelet reports for a container whose end it did not see
 START_ERROR_EXIT_CODE = 128  # what container runtimes report for a program that cannot be started
-BACK_OFF = "CrashLoopBackOff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +329,7 @@ def _rested(view: ContainerView, ended: Ended, policy: ContainerPolicy, now: dat
     pause = restart_backoff(view.ends_in_a_row)
     if not pause or view.is_leaving or is_over(over, policy.restart):
         return over
-    message = f"back-off {pause.total_seconds():.0f} s restarting container {view.name}"
+    message = f"back-off {duration_words(pause)} restarting failed container={view.name}"
     return replace(over, state=Waiting(reason=BACK_OFF, message=message, until=now + pause), last_ended=ended)
 
 

@@ -6,8 +6,9 @@ Reasons as the kubelet's (pkg/kubelet/events/event.go).
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rayfleet.local.node.lifecycle import BACK_OFF, Blocked, EndAsked, Event, Exited, NotStarted, Probed, Started
+from rayfleet.local.node.lifecycle import Blocked, EndAsked, Event, Exited, NotStarted, Probed, Started
 from rayfleet.local.node.views import ContainerView, Running, Waiting
+from rayfleet.objects.containers import BACK_OFF
 
 # Reasons to wait that are faults of the manifest; a Service without an address is none.
 _FAULTS = frozenset({"ErrImagePull", "CreateContainerConfigError"})

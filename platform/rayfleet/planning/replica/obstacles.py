@@ -19,12 +19,11 @@ from enum import IntEnum, StrEnum
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.conditions import conditions_of, decode_conditions, find_condition
-from rayfleet.objects.containers import ContainerEnd, ContainerLife, container_lives, init_container_lives
+from rayfleet.objects.containers import BACK_OFF, ContainerEnd, ContainerLife, container_lives, init_container_lives
 from rayfleet.objects.meta import is_terminating, name_of
 from rayfleet.objects.pods import is_finished, is_ready, node_name, phase_of, status_message, status_reason
 
 IMAGE_PULL = "ErrImagePull"
-BACK_OFF = "CrashLoopBackOff"
 RESTARTED = "ContainerRestarted"
 PODS_UNREADABLE = "PodsUnreadable"
 MOST_LETTERS = 300

@@ -1,7 +1,8 @@
 """Which replicas are broken, and when one is rebuilt: one table, a back-off and a budget. Pure.
 
 Only what was ready can break, and only what formed no Ray cluster in time is given up before that: one that has never
-been ready belongs to its rollout, which has a deadline of its own. A suspended one (Kueue) is neither.
+been ready belongs to its rollout, which has a deadline of its own. A suspended one (Kueue) is neither. Nobody waits for
+what cannot come back in time: a container whose kubelet holds it back for too long is rebuilt at once.
 
 A rebuild is noted in the replica set's status before anything is deleted, under the name of the Ray cluster that is
 given up: whenever the controller dies, the next one goes on, and no rebuild is counted twice or not at all. The budget
@@ -18,11 +19,13 @@ from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.policies import Recovery
 from rayfleet.model.replica import FORMING_TIMED_OUT, Rebuild, ReplicaPhase
 from rayfleet.objects.backoff import Backoff
+from rayfleet.objects.containers import BACK_OFF
 from rayfleet.objects.labels import RESUME_ANNOTATION
 from rayfleet.objects.ray_spec import has_autoscaler
 from rayfleet.objects.times import encode_time
 from rayfleet.planning.replica_set.forming import stuck_since
-from rayfleet.planning.replica_set.lives import Loss, first_death, is_proved, loss_since, youngest_start
+from rayfleet.planning.replica_set.held_back import HeldBack, held_back_longest
+from rayfleet.planning.replica_set.lives import Death, Loss, first_death, is_proved, loss_since, youngest_start
 from rayfleet.planning.replica_set.replicas import Replica
 
 NOT_READY = "NotReady"
@@ -70,14 +73,16 @@ _RULES: Mapping[tuple[bool, Loss], Rule] = {
 _FIRST_SIGNAL = 128  # a runtime that names no signal adds it to this
 _BROKEN = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
 _STUCK = Rule(reason=FORMING_TIMED_OUT, words="Ray does not stand in all of its containers", patience=Patience.FORMING)
+_HELD_BACK = Rule(reason=BACK_OFF, words="a container is held back for too long", patience=Patience.NONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """What broke a replica, and since when."""
+    """What broke a replica, and since when; ``death`` is what a container that is held back died of."""
 
     rule: Rule
     since: datetime
+    death: Death | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,11 @@ def broken_by(replica: Replica, replica_set: ReplicaSet, now: datetime) -> Break
     rule = _RULES.get((cluster.is_ready, loss))
     if rule is None or (cluster.is_ready and is_proved(noted, replica.pods)):
         return None
-    return Break(rule=rule, since=_broken_since(replica, rule, now))
+    broken = Break(rule=rule, since=_broken_since(replica, rule, now))
+    held = held_back_longest(replica.pods, now)
+    if held is None or not _is_too_long(held, broken, replica_set.spec.recovery):
+        return broken
+    return replace(broken, rule=_HELD_BACK, death=held.death)
 
 
 def forming_wait(replica: Replica, replica_set: ReplicaSet, now: datetime) -> timedelta | None:
@@ -162,6 +171,17 @@ def _broken_since(replica: Replica, rule: Rule, now: datetime) -> datetime:
     return youngest_start(replica.noted_life, replica.pods) or first_said
 
 
+def _is_too_long(held: HeldBack, broken: Break, recovery: Recovery) -> bool:
+    """Whether a container cannot be back within its time: the pause ends after it, or takes half of the grace.
+
+    The other half (a choice) is for Ray and the engine to start. With a grace of 60 s, pauses of 10 s and 20 s are
+    waited for, one of 40 s is not: it would be longer than the rebuild.
+    """
+    patience = broken.rule.patience
+    is_past = held.until > broken.since + _duration(patience, recovery)
+    return patience is not Patience.NONE and (is_past or held.pause > _duration(Patience.GRACE, recovery) / 2)
+
+
 def _verdict(replica: Replica, replica_set: ReplicaSet, broken: Break, now: datetime) -> Verdict:
     """Return what becomes of a broken replica: it has time, waits for its turn, is given up, or has failed."""
     recovery, rule, words = replica_set.spec.recovery, broken.rule, _words(replica, broken)
@@ -185,7 +205,7 @@ def _verdict(replica: Replica, replica_set: ReplicaSet, broken: Break, now: date
 
 def _words(replica: Replica, broken: Break) -> str:
     """Return what broke it, with who died first and how, as far as its pods still tell."""
-    death = first_death(replica.noted_life, replica.pods) if replica.noted_life else None
+    death = broken.death or (first_death(replica.noted_life, replica.pods) if replica.noted_life else None)
     if death is None:
         return broken.rule.words
     end = death.end
