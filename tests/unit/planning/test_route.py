@@ -1,7 +1,6 @@
 """The one HTTPRoute of a model: shared by its fleets, theirs all, gone with the last; whose a name is; what is said."""
 
 from dataclasses import replace
-from typing import Any
 
 from rayfleet.controllers.route import observed_route, observed_route_of, route_steps
 from rayfleet.model.absence import no_such_kind
@@ -17,33 +16,10 @@ from rayfleet.objects.times import encode_time
 from rayfleet.planning.names import route_name
 from rayfleet.planning.route.conditions import with_routing
 from rayfleet.planning.route.plan import plan_route
-from rayfleet.planning.writes import Action, Create, Delete, Merge, Replace, WriteFailure
-from rayfleet.testing.route_world import START, RouteWorld, backend
+from rayfleet.planning.writes import Create, Delete, Merge, Replace, WriteFailure
+from rayfleet.testing.route_world import ROUTE, START, RouteWorld, backend, made, planned, said, weights
 
 MODEL = "model.aibrix.ai/name"
-ROUTE = route_name("qwen")
-
-
-def planned(world: RouteWorld, namespace: str = "default", defaults: RouteDefaults | None = None) -> tuple[Action, ...]:
-    observed = observed_route(ObjectKey(namespace=namespace, name=ROUTE), world, defaults or RouteDefaults())
-    return plan_route(observed, START).actions
-
-
-def made(world: RouteWorld, defaults: RouteDefaults | None = None) -> Json:
-    [action] = planned(world, defaults=defaults)
-    assert isinstance(action, Create)
-    return dict(action.manifest)
-
-
-def weights(manifest: ReadOnlyJson) -> dict[str, int]:
-    [rule] = manifest["spec"]["rules"]
-    return {each["name"]: each["weight"] for each in rule["backendRefs"]}
-
-
-def said(world: RouteWorld, fleet: ReadOnlyJson, conditions: tuple[Any, ...] = ()) -> dict[str, tuple[str, str, str]]:
-    observed = observed_route_of(fleet, world, RouteDefaults())
-    known = with_routing(conditions, observed, key_of(fleet), START)
-    return {each.type: (each.status.value, each.reason, each.message) for each in known}
 
 
 def test_requests_for_the_model_go_to_the_fleet() -> None:

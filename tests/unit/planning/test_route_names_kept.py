@@ -1,44 +1,12 @@
 """Whose a model's name is when fleets of several namespaces want it."""
 
-from typing import Any
-
 import pytest
 
-from rayfleet.controllers.route import observed_route, observed_route_of
-from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectKey
-from rayfleet.model.policies import RouteDefaults
-from rayfleet.objects.meta import key_of
-from rayfleet.planning.names import route_name
-from rayfleet.planning.route.conditions import with_routing
-from rayfleet.planning.route.plan import plan_route
-from rayfleet.planning.writes import Action, Create, Delete
-from rayfleet.testing.route_world import START, RouteWorld
+from rayfleet.model.json import Json
+from rayfleet.planning.writes import Create, Delete
+from rayfleet.testing.route_world import RouteWorld, planned, said
 
 MODEL = "model.aibrix.ai/name"
-ROUTE = route_name("qwen")
-
-
-def planned(world: RouteWorld, namespace: str = "default", defaults: RouteDefaults | None = None) -> tuple[Action, ...]:
-    observed = observed_route(ObjectKey(namespace=namespace, name=ROUTE), world, defaults or RouteDefaults())
-    return plan_route(observed, START).actions
-
-
-def made(world: RouteWorld, defaults: RouteDefaults | None = None) -> Json:
-    [action] = planned(world, defaults=defaults)
-    assert isinstance(action, Create)
-    return dict(action.manifest)
-
-
-def weights(manifest: ReadOnlyJson) -> dict[str, int]:
-    [rule] = manifest["spec"]["rules"]
-    return {each["name"]: each["weight"] for each in rule["backendRefs"]}
-
-
-def said(world: RouteWorld, fleet: ReadOnlyJson, conditions: tuple[Any, ...] = ()) -> dict[str, tuple[str, str, str]]:
-    observed = observed_route_of(fleet, world, RouteDefaults())
-    known = with_routing(conditions, observed, key_of(fleet), START)
-    return {each.type: (each.status.value, each.reason, each.message) for each in known}
 
 
 def test_across_namespaces_the_older_fleet_keeps_the_name() -> None:
