@@ -1,6 +1,6 @@
 """Fleets of several namespaces, their Services and routes, in stores: what plans for routes are tried on. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -116,7 +116,7 @@ def weights(manifest: ReadOnlyJson) -> dict[str, int]:
 
 
 def said(
-    world: RouteWorld, fleet: ReadOnlyJson, conditions: Sequence[Condition] = ()
+    world: RouteWorld, fleet: ReadOnlyJson, conditions: tuple[Condition, ...] = ()
 ) -> dict[str, tuple[str, str, str]]:
     """Return status, reason and message of each condition that a fleet has then, by type."""
     observed = observed_route_of(fleet, world, RouteDefaults())

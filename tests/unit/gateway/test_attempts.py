@@ -8,7 +8,8 @@ import pytest
 from rayfleet_gateway.attempt.attempts import Ask, AttemptPolicy, Attempts, GiveUp
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint, Failure, InferenceRequest, RequestHead
-from rayfleet_gateway.route.table import Backend, Match, RouteTable, Rule
+from rayfleet_gateway.route.match import Match
+from rayfleet_gateway.route.table import Backend, RouteTable, Rule
 from rayfleet_gateway.state.endpoints import EndpointBook
 
 NOW = 1000.0

@@ -1,7 +1,8 @@
 """What is known of an endpoint lives as long as the endpoint is in the table."""
 
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.route.table import Backend, Match, RouteTable, Rule
+from rayfleet_gateway.route.match import Match
+from rayfleet_gateway.route.table import Backend, RouteTable, Rule
 from rayfleet_gateway.state.endpoints import EndpointBook
 
 ONE, TWO = (Endpoint(address="10.0.0.1", port=port) for port in (1, 2))
