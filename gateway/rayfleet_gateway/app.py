@@ -12,7 +12,7 @@ from rayfleet_gateway.exchange import Forwarder, refusal_response
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.request.headers import request_id
 from rayfleet_gateway.route.table import RouteTable
-from rayfleet_gateway.state.discovery import TableSource
+from rayfleet_gateway.state.tables import TableSource
 from rayfleet_gateway.telemetry.counts import Telemetry
 from rayfleet_gateway.telemetry.page import page
 from rayfleet_gateway.upstream import open_upstreams
@@ -70,7 +70,8 @@ async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aioh
 async def _readyz(request: web.Request) -> web.Response:
     if not request.app[TABLES].is_synced:
         return refusal_response(refusals.not_synced(), request_id(request.headers))
-    return web.Response(text="ok\n")
+    is_stale = request.app[TABLES].is_stale
+    return web.Response(text="ok, with the routes of an earlier run\n" if is_stale else "ok\n")
 
 
 async def _metrics(request: web.Request) -> web.Response:

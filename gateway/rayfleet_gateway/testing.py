@@ -1,7 +1,7 @@
 """A gateway in this process over a fixed route table: the real application, its real runner, a real socket."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,10 +10,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import ResourceType
+from rayfleet.objects.meta import key_of
 from rayfleet_gateway.app import FORWARDER, TELEMETRY, make_app
 from rayfleet_gateway.exchange import Forwarder
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
 from rayfleet_gateway.serving import make_runner
@@ -25,6 +30,7 @@ class FixedTable:
 
     table: RouteTable
     is_synced: bool = True
+    is_stale: bool = False
 
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
         """Show the table, and wait."""
@@ -66,6 +72,16 @@ class GatewayServer(TestServer):
 
     async def _make_runner(self, **_options: Any) -> web.AppRunner:
         return make_runner(self.app, self._settings)  # with the real limits, not a test server's
+
+
+def compiler_of(objects: Mapping[ResourceType, Iterable[Json]], only: ObjectKey | None = None) -> RouteCompiler:
+    """Return a compiler that has worked off these objects, in their order."""
+    compiler = RouteCompiler(only)
+    for resource, of_kind in objects.items():
+        for raw in of_kind:
+            compiler.put(resource, key_of(raw), raw)
+    compiler.work()
+    return compiler
 
 
 def endpoint_of(url: str) -> Endpoint:

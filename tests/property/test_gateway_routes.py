@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayfleet.model.json import Json
+from rayfleet.model.resources import HTTP_ROUTES
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
-from rayfleet_gateway.route.compiling import RoutingObjects, compiled
 from rayfleet_gateway.route.table import Backend
+from rayfleet_gateway.testing import compiler_of
 
 MODELS, PATHS, TIERS, METHODS = (
     ("a", "b"),
@@ -108,7 +109,7 @@ def test_a_request_takes_the_rule_that_gateway_api_says(
     routes: list[Json], method: str, path: str, model: str, tier: str | None
 ) -> None:
     headers = {"model": model} | ({"x-tier": tier} if tier else {})
-    table = compiled(RoutingObjects(routes=routes)).table
+    table = compiler_of({HTTP_ROUTES: routes}).table()
     rule = table.rule_for(method=method, host="gw", path=path, query="", model=model, headers=headers)
     expected = _reference(routes, method, path, headers)
     assert (None if rule is None else (rule.route, rule.rank[-1])) == expected

@@ -1,8 +1,9 @@
-"""The gateway's own errors: why an exchange cannot go on. None leaves the gateway; each becomes an answer. Pure.
+"""The gateway's own errors: why an exchange cannot go on, or an object not be used. None leaves the gateway. Pure.
 
 ::
 
     RayfleetError
+    ├── Unusable             a field of an object says what this gateway cannot do, or nothing readable
     └── ExchangeError
         ├── HeadRefused      the client's fault: its head has no single meaning, or asks for what there is not
         ├── UnreadableBody   the client's fault: its body does not say which model is asked for
@@ -11,12 +12,21 @@
         ├── BrokenOff        the endpoint's: it failed after it had, or may have had, the request
         └── Refused          an answer of the gateway's own ends the exchange (exchange.py)
 
-What the client is told is refusals.py's to say.
+What the client is told is refusals.py's to say; what an object's owner is told, the status of its route.
 """
 
 from http import HTTPStatus
 
 from rayfleet.model.errors import RayfleetError
+
+
+class Unusable(RayfleetError):
+    """A field of an object cannot be used; ``reason`` is a word of Gateway API's conditions."""
+
+    def __init__(self, field: str, message: str, reason: str = "UnsupportedValue") -> None:
+        super().__init__(message)
+        self.field = field
+        self.reason = reason
 
 
 class ExchangeError(RayfleetError):

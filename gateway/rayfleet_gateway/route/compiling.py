@@ -1,177 +1,143 @@
-"""From HTTPRoutes, Services, EndpointSlices and ReferenceGrants to a route table. Pure.
+"""From HTTPRoutes, Gateways, Services, EndpointSlices and ReferenceGrants to a route table, step by step. Pure.
 
-A match that uses what this gateway does not have (regular expressions, query parameters) never matches and is reported,
-rather than matching more than was asked. A backend in another namespace counts only with a ReferenceGrant there.
+A change costs what hangs on it: a slice the routes that name its Service, a grant those that reach into its namespace,
+a Gateway those attached to it. Changes are noted at once (``put``) and worked off in pieces (``work``), endpoints
+first: a dead one must not wait for a thousand new routes. Every table shares with the one before what did not change.
+
+Invariant: the table is the one that the same objects give in any order, and an object that cannot be used changes
+nothing of the others.
 """
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.objects.meta import created_at, key_of, namespace_of
-from rayfleet.objects.parts import mappings, part
-from rayfleet.objects.services import ready_addresses, service_of_slice, service_ports, slice_port
-from rayfleet.objects.times import encode_time
-from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.route.match import Match, PathKind, rank_of
-from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
+from rayfleet.model.resources import (
+    ENDPOINT_SLICES,
+    GATEWAYS,
+    HTTP_ROUTES,
+    REFERENCE_GRANTS,
+    SERVICES,
+    ResourceType,
+)
+from rayfleet_gateway.route.gateways import GatewaySpec, read_gateway
+from rayfleet_gateway.route.one_route import CompiledRoute, compiled_route
+from rayfleet_gateway.route.problems import Problem, problem_of
+from rayfleet_gateway.route.services import Services
+from rayfleet_gateway.route.table import RouteTable
+from rayfleet_gateway.route.tabling import Tabling
 
-_DURATION = re.compile(r"(\d+)(h|ms|m|s)")
-_UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
-    """The table, and sentences about what in the objects could not be used (sorted, each once)."""
-
-    table: RouteTable
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingObjects:
-    """What the API server shows now."""
-
-    routes: Sequence[ReadOnlyJson] = ()
-    services: Sequence[ReadOnlyJson] = ()
-    slices: Sequence[ReadOnlyJson] = ()
-    grants: Sequence[ReadOnlyJson] = ()
+KINDS: tuple[ResourceType, ...] = (HTTP_ROUTES, GATEWAYS, SERVICES, ENDPOINT_SLICES, REFERENCE_GRANTS)
+"""What a table is made from."""
 
 
-def compiled(objects: RoutingObjects) -> Compiled:
-    """Return the route table of the objects."""
-    compiler = _Compiler(objects)
-    table = table_of(*(rule for route in objects.routes for rule in compiler.readable(route)))
-    return Compiled(table=table, problems=tuple(sorted(compiler.problems)))
+class RouteCompiler:
+    """``only``: the Gateway whose routes are used, None: those of our class and those of nobody.
 
+    ``routes`` and ``gateways`` are what became of each object, by key; read them, never change them.
+    """
 
-def parsed_duration(text: str) -> timedelta:
-    """Return a Gateway API duration (GEP-2257: ``120s``, ``1m30s``); zero means no limit. Raises ValueError."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration such as 120s or 1m30s")
-    total = sum(int(number) * _UNITS[unit] for number, unit in parts)
-    return timedelta(milliseconds=total)
+    def __init__(self, only: ObjectKey | None = None) -> None:
+        self.routes: dict[ObjectKey, CompiledRoute] = {}
+        self.gateways: dict[ObjectKey, GatewaySpec] = {}
+        self._only = only
+        self._raw: dict[ObjectKey, ReadOnlyJson] = {}
+        self._services = Services()
+        self._tabling = Tabling()
+        self._users: dict[tuple[str, ObjectKey], dict[ObjectKey, None]] = {}  # by kind and key of what routes name
+        self._urgent: dict[ObjectKey, None] = {}
+        self._dirty: dict[ObjectKey, None] = {}
 
+    @property
+    def has_work(self) -> bool:
+        """Whether ``table`` is older than what was put."""
+        return bool(self._urgent or self._dirty)
 
-class _Compiler:
-    """Holds the look-ups for one compilation; ``problems`` grows."""
+    def put(self, resource: ResourceType, key: ObjectKey, raw: ReadOnlyJson | None) -> None:
+        """Take note of an object of one of KINDS, None: it is gone."""
+        match resource.kind:
+            case HTTP_ROUTES.kind:
+                self._put_route(key, raw)
+            case GATEWAYS.kind:
+                self._put_gateway(key, raw)
+            case SERVICES.kind:
+                self._services.put_service(key, raw)
+                self._wake(self._urgent, SERVICES.kind, key)
+            case ENDPOINT_SLICES.kind:
+                for service in self._services.put_slice(key, raw):
+                    self._wake(self._urgent, SERVICES.kind, service)
+            case _:
+                self._services.put_grant(key, raw)
+                self._wake(self._dirty, REFERENCE_GRANTS.kind, ObjectKey(namespace=key.namespace, name=""))
 
-    def __init__(self, objects: RoutingObjects) -> None:
-        self.problems: set[str] = set()
-        self._services = {key_of(service): service for service in objects.services}
-        self._slices: dict[ObjectKey, list[ReadOnlyJson]] = {}
-        for each in objects.slices:
-            service = ObjectKey(namespace=namespace_of(each), name=service_of_slice(each))
-            self._slices.setdefault(service, []).append(each)
-        self._grants = objects.grants
+    def work(self, is_time_up: Callable[[], bool] = lambda: False) -> tuple[ObjectKey, ...]:
+        """Compile routes until nothing is left to do or, after at least one, the time is up; return which."""
+        done: list[ObjectKey] = []
+        while self.has_work:
+            pile = self._urgent or self._dirty
+            key = next(iter(pile))
+            self._urgent.pop(key, None)
+            self._dirty.pop(key, None)
+            self._compile(key)
+            done.append(key)
+            if is_time_up():
+                break
+        return tuple(done)
 
-    def readable(self, route: ReadOnlyJson) -> Sequence[Rule]:
-        """Return the rules of a route, none of one that is not made as its schema says.
+    def table(self) -> RouteTable:
+        """Return the table as far as the work is done: the very same while nothing changed in it."""
+        return self._tabling.table()
 
-        One bad object must not stop the others.
-        """
-        try:
-            return tuple(self.rules(route))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self.problems.add(f"HTTPRoute {key_of(route)}: is not readable: {type(error).__name__} {error}")
-            return ()
+    def problems(self) -> Iterator[Problem]:
+        """Yield what cannot be used of the objects, in no order."""
+        for compiled in self.routes.values():
+            yield from compiled.problems
+        yield from self.problems_beside_routes()
 
-    def rules(self, route: ReadOnlyJson) -> Iterable[Rule]:
-        """Yield a Rule for each match of each rule of a route."""
-        key, created = key_of(route), created_at(route)
-        age = encode_time(created) if created is not None else ""
-        order = 0
-        for spec in part(route, "spec").get("rules") or ():
-            backends = tuple(self._backends(key, spec.get("backendRefs") or ()))
-            timeout = self._timeout(key, part(spec, "timeouts").get("request"))
-            matches: Sequence[ReadOnlyJson] = spec.get("matches") or ({},)
-            for raw in matches:
-                order += 1
-                match = self._match(key, raw)
-                if match is not None:
-                    rank = rank_of(match, created=age, route=str(key), order=order)
-                    yield Rule(
-                        match=match,
-                        route=str(key),
-                        rank=rank,
-                        backends=backends,
-                        request_timeout=timeout,
-                    )
+    def problems_beside_routes(self) -> Iterator[Problem]:
+        """Yield what cannot be used of Gateways, Services and slices: as a rule nothing, and without a long look."""
+        for key, gateway in self.gateways.items():
+            for refusal in gateway.refusals:
+                yield problem_of(GATEWAYS.kind, key, refusal.field, refusal.reason, refusal.message)
+        yield from self._services.problems.values()
 
-    def _match(self, route: ObjectKey, raw: ReadOnlyJson) -> Match | None:
-        path = raw.get("path") or {}
-        kind = path.get("type", "PathPrefix")
-        headers: dict[str, str] = {}
-        for header in raw.get("headers") or ():
-            if header.get("type", "Exact") != "Exact":
-                self.problems.add(f"HTTPRoute {route}: header matches of type {header['type']} are not supported")
-                return None
-            headers.setdefault(header["name"].lower(), header["value"])
-        if kind not in {"PathPrefix", "Exact"} or raw.get("queryParams"):
-            what = "query parameter matches" if raw.get("queryParams") else f"path matches of type {kind}"
-            self.problems.add(f"HTTPRoute {route}: {what} are not supported")
-            return None
-        return Match(
-            path=path.get("value", "/"),
-            kind=PathKind.EXACT if kind == "Exact" else PathKind.PREFIX,
-            headers=headers,
-            method=raw.get("method", ""),
-        )
+    def _put_route(self, key: ObjectKey, raw: ReadOnlyJson | None) -> None:
+        if raw is None:
+            self._raw.pop(key, None)
+        else:
+            self._raw[key] = raw
+        self._dirty[key] = None
 
-    def _timeout(self, route: ObjectKey, text: str | None) -> timedelta | None:
-        if text is None:
-            return None
-        try:
-            return parsed_duration(text)
-        except ValueError as error:
-            self.problems.add(f"HTTPRoute {route}: timeouts.request: {error}")
-            return None
+    def _put_gateway(self, key: ObjectKey, raw: ReadOnlyJson | None) -> None:
+        old = self.gateways.pop(key, None)
+        new = read_gateway(key, raw, self._only) if raw is not None else None
+        if new is not None:
+            self.gateways[key] = new
+        if old != new:
+            self._wake(self._dirty, GATEWAYS.kind, key)
 
-    def _backends(self, route: ObjectKey, references: Sequence[ReadOnlyJson]) -> Iterable[Backend]:
-        for reference in references:
-            target = ObjectKey(namespace=reference.get("namespace") or route.namespace, name=reference["name"])
-            subject = f"HTTPRoute {route}: backend {target}"
-            if reference.get("kind", "Service") != "Service" or reference.get("group"):
-                self.problems.add(f"{subject}: only Services are supported, not {reference.get('kind')}")
-                continue
-            if target.namespace != route.namespace and not self._is_granted(route.namespace, target):
-                self.problems.add(f"{subject}: lies in another namespace without a ReferenceGrant there")
-                continue
-            endpoints = self._endpoints(subject, target, reference.get("port"))
-            yield Backend(service=str(target), weight=reference.get("weight", 1), endpoints=endpoints)
+    def _wake(self, pile: dict[ObjectKey, None], kind: str, key: ObjectKey) -> None:
+        pile.update(self._users.get((kind, key), {}))
 
-    def _is_granted(self, namespace: str, target: ObjectKey) -> bool:
-        for grant in self._grants:
-            spec = part(grant, "spec")
-            is_from = any(
-                source.get("kind") == "HTTPRoute" and source.get("namespace") == namespace
-                for source in mappings(spec.get("from"))
-            )
-            is_to = any(
-                goal.get("kind") == "Service" and goal.get("name") in {None, "", target.name}
-                for goal in mappings(spec.get("to"))
-            )
-            if namespace_of(grant) == target.namespace and is_from and is_to:
-                return True
-        return False
+    def _compile(self, key: ObjectKey) -> None:
+        old, raw = self.routes.get(key), self._raw.get(key)
+        new = compiled_route(key, raw, self._services, self.gateways, self._only, old) if raw is not None else None
+        if new is old:
+            return
+        self._file(key, old, new)
+        if new is None:
+            self.routes.pop(key, None)
+        else:
+            self.routes[key] = new
+        self._tabling.put(key, old.rules if old else (), new.rules if new else ())
 
-    def _endpoints(self, subject: str, target: ObjectKey, port: int | None) -> tuple[Endpoint, ...]:
-        service = self._services.get(target)
-        if service is None:
-            self.problems.add(f"{subject}: there is no such Service")
-            return ()
-        port_name = next((each.name for each in service_ports(service) if each.port == port), None)
-        if port_name is None:
-            self.problems.add(f"{subject}: the Service has no port {port}")
-            return ()
-        endpoints = {
-            Endpoint(address=address, port=number)
-            for each in self._slices.get(target, ())
-            if (number := slice_port(each, port_name)) is not None
-            for address in ready_addresses(each)
-        }
-        return tuple(sorted(endpoints))
+    def _file(self, key: ObjectKey, old: CompiledRoute | None, new: CompiledRoute | None) -> None:
+        """Note what the route names, to be woken by it."""
+        before, now = (frozenset(each.names) if each else frozenset() for each in (old, new))
+        for name in before - now:
+            users = self._users[name]
+            del users[key]
+            if not users:
+                del self._users[name]
+        for name in now - before:
+            self._users.setdefault(name, {})[key] = None

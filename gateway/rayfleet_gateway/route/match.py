@@ -50,7 +50,7 @@ class Match:
         object.__setattr__(self, "is_plain", not asks_more and not self.headers.keys() - {MODEL_HEADER})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Asked:
     """A request as rules look at it: ``path`` decoded, ``host`` plain (see ``plain_host``), header names lower-case.
 
@@ -77,9 +77,9 @@ def matches_path(match: Match, path: str) -> bool:
 
 def matches_host(hostname: str, host: str) -> bool:
     """Whether a plain host is one that ``hostname`` stands for; a wildcard stands for one label or more."""
-    if hostname.startswith("*."):
-        return host.endswith(hostname[1:]) and len(host) >= len(hostname)
-    return not hostname or host == hostname
+    if not hostname or host == hostname:
+        return True
+    return hostname.startswith("*.") and host.endswith(hostname[1:]) and len(host) >= len(hostname)
 
 
 def matches_rest(match: Match, asked: Asked) -> bool:

@@ -30,18 +30,20 @@ class PathIndex:
         return self._seek(host, path, of_models=True)
 
     def _seek(self, host: str, path: str, *, of_models: bool) -> bool:
-        if _has_host(self.exact.get(path), host, of_models=of_models):
+        hosts = self.exact.get(path)
+        if hosts is not None and _has_host(hosts, host, of_models=of_models):
             return True
         size = len(path)
         for length in self.prefix_lengths:
-            if length > size or (length < size and path[length] != "/"):
+            if length < size and path[length] != "/":
                 continue
-            if _has_host(self.prefixes.get(path[:length]), host, of_models=of_models):
+            hosts = self.prefixes.get(path[:length]) if length <= size else None
+            if hosts is not None and _has_host(hosts, host, of_models=of_models):
                 return True
-        return any(
-            (names_model or not of_models) and matches_host(match.hostname, host) and matches_path(match, path)
-            for match, names_model in self.patterns
-        )
+        for match, names_model in self.patterns:
+            if (names_model or not of_models) and matches_host(match.hostname, host) and matches_path(match, path):
+                return True
+        return False
 
 
 def path_index(places: Iterable[Place]) -> PathIndex:
@@ -64,7 +66,8 @@ def path_index(places: Iterable[Place]) -> PathIndex:
     )
 
 
-def _has_host(hosts: Mapping[str, bool] | None, host: str, *, of_models: bool) -> bool:
-    return hosts is not None and any(
-        (names_model or not of_models) and matches_host(hostname, host) for hostname, names_model in hosts.items()
-    )
+def _has_host(hosts: Mapping[str, bool], host: str, *, of_models: bool) -> bool:
+    for hostname, names_model in hosts.items():
+        if (names_model or not of_models) and matches_host(hostname, host):
+            return True
+    return False

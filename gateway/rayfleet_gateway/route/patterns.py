@@ -6,6 +6,7 @@ and in what they may take of memory.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -29,6 +30,7 @@ class Pattern:
         return self._compiled.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=1024)  # the same pattern for each host name of a route, and for each compilation
 def _compiled(text: str) -> Any:
     if len(text) > _MOST_LETTERS:
         raise ValueError(f"is a pattern of {len(text)} letters: at most {_MOST_LETTERS} are allowed")

@@ -76,7 +76,7 @@ class RouteTable:
         ``path`` is decoded, ``query`` is not; ``host`` may have a port; header names in lower case; ``model`` empty
         where the request names none.
         """
-        asked = Asked(method=method, host=plain_host(host), path=path, query=query, headers=headers, model=model)
+        asked = Asked(method, plain_host(host), path, query, headers, model)
         named = _first(self.by_model.get(model, ()), asked)
         other = _first(self.for_any, asked) if self.for_any else None
         if named is None or other is None:

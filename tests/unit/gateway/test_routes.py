@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from rayfleet.model.json import Json
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
-from rayfleet_gateway.route.compiling import RoutingObjects, compiled, parsed_duration
+from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match, matches_path
+from rayfleet_gateway.route.reading import parsed_duration
 from rayfleet_gateway.route.table import Backend, RouteTable
+from rayfleet_gateway.testing import compiler_of
 
 A, B, C = (Endpoint(address=f"127.0.0.{number}", port=8000) for number in (1, 2, 3))
 
@@ -38,9 +42,18 @@ def _slice(*entries: tuple[str, bool], namespace: str = "default") -> Json:
     }
 
 
-def _table(*routes: Json, **objects: Any) -> RouteTable:
-    beside = {"services": [_service()], "slices": [_slice(("127.0.0.1", True))]} | objects
-    return compiled(RoutingObjects(routes=routes, **beside)).table
+def _compiled(*routes: Json, services: list[Json] | None = None, slices: list[Json] | None = None) -> RouteCompiler:
+    return compiler_of(
+        {
+            HTTP_ROUTES: routes,
+            SERVICES: [_service()] if services is None else services,
+            ENDPOINT_SLICES: [_slice(("127.0.0.1", True))] if slices is None else slices,
+        }
+    )
+
+
+def _table(*routes: Json, **objects: list[Json]) -> RouteTable:
+    return _compiled(*routes, **objects).table()
 
 
 def _route_of(table: RouteTable, path: str, model: str = "m", **headers: str) -> str | None:
@@ -79,22 +92,22 @@ def test_the_longest_prefix_wins_then_more_headers_then_age_then_name() -> None:
 def test_a_backend_elsewhere_needs_a_grant_there() -> None:
     route = _route(namespace="gateways")
     route["spec"]["rules"][0]["backendRefs"][0]["namespace"] = "default"
-    without = compiled(RoutingObjects(routes=[route], services=[_service()], slices=[_slice(("127.0.0.1", True))]))
-    assert without.table.by_model["m"][0].backends == ()
-    assert "ReferenceGrant" in without.problems[0]
+    compiler = _compiled(route)
+    (rule,) = compiler.table().by_model["m"]
+    assert [(backend.is_valid, backend.endpoints) for backend in rule.backends] == [(False, ())]
+    assert rule.failure_status == 500
+    assert [each.reason for each in compiler.problems()] == ["RefNotPermitted"]
     grant = {
         "metadata": {"namespace": "default", "name": "g"},
-        "spec": {"from": [{"kind": "HTTPRoute", "namespace": "gateways"}], "to": [{"kind": "Service"}]},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "gateways"}],
+            "to": [{"kind": "Service"}],
+        },
     }
-    assert _table(route, grants=[grant]).by_model["m"][0].backends[0].endpoints == (A,)
-
-
-def test_a_match_that_is_not_supported_matches_nothing_and_is_told() -> None:
-    route = _route()
-    route["spec"]["rules"][0]["matches"][0]["path"]["type"] = "RegularExpression"
-    result = compiled(RoutingObjects(routes=[route], services=[_service()]))
-    assert result.table == RouteTable()
-    assert result.problems == ("HTTPRoute default/r: path matches of type RegularExpression are not supported",)
+    compiler.put(REFERENCE_GRANTS, ObjectKey(namespace="default", name="g"), grant)
+    compiler.work()
+    assert compiler.table().by_model["m"][0].backends[0].endpoints == (A,)
+    assert list(compiler.problems()) == []
 
 
 def test_the_route_says_the_timeout() -> None:
@@ -107,7 +120,7 @@ def test_durations_are_read_as_gateway_api_writes_them(text: str, seconds: float
     assert parsed_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "12", "1.5s", "s", "1s2"])
+@pytest.mark.parametrize("text", ["", "12", "1.5s", "s", "1s2", "100000s", "1s1s1s1s1s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         parsed_duration(text)
@@ -120,11 +133,11 @@ def test_zero_is_kept_apart_from_no_timeout() -> None:
 def test_a_route_that_is_not_readable_does_not_stop_the_others() -> None:
     broken = _route("broken")
     broken["spec"]["rules"][0]["backendRefs"][0] = {"port": 8000}
-    result = compiled(
-        RoutingObjects(routes=[broken, _route("whole")], services=[_service()], slices=[_slice(("127.0.0.1", True))])
-    )
-    assert [rule.route for rule in result.table.by_model["m"]] == ["default/whole"]
-    assert result.problems == ("HTTPRoute default/broken: is not readable: KeyError 'name'",)
+    compiler = _compiled(broken, _route("whole"))
+    assert [rule.route for rule in compiler.table().by_model["m"]] == ["default/whole"]
+    assert [str(each) for each in compiler.problems()] == [
+        "HTTPRoute default/broken: spec.rules[0].backendRefs[0].name: None is no text"
+    ]
 
 
 def test_an_address_of_the_sixth_version_stands_in_brackets() -> None:
@@ -156,7 +169,7 @@ def test_a_model_s_endpoints_are_those_of_all_its_backends_that_may_get_requests
     slices = []
     for number, name in enumerate("stuv", start=1):
         each = _slice((f"127.0.0.{number}", True))
-        each["metadata"]["labels"]["kubernetes.io/service-name"] = name
+        each["metadata"] |= {"name": f"{name}-1", "labels": {"kubernetes.io/service-name": name}}
         slices.append(each)
     older = _route("older", backendRefs=[*backends, *off])
     younger = _route("younger", backendRefs=[{"name": "v", "port": 8000}])

@@ -1,0 +1,152 @@
+"""One HTTPRoute with all that it hangs on -> its rules, its problems, what its Gateways are to be told. Pure.
+
+A rule that cannot be used as it is written is dropped and told; the route's other rules stay (Gateway API's
+``PartiallyInvalid``). A reference that leads nowhere stays in its rule as a backend that is not valid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import GATEWAYS, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
+from rayfleet.objects.meta import created_at
+from rayfleet.objects.parts import part
+from rayfleet.objects.times import encode_time
+from rayfleet_gateway.model.errors import Unusable
+from rayfleet_gateway.route.gateways import Attachment, GatewaySpec, attachment, parent_keys
+from rayfleet_gateway.route.match import Match, rank_of
+from rayfleet_gateway.route.problems import Problem, problem_of
+from rayfleet_gateway.route.reading import RouteParts, read_route, target_of
+from rayfleet_gateway.route.services import Services
+from rayfleet_gateway.route.table import Backend, Rule
+
+Name = tuple[str, ObjectKey]
+"""Kind and key of an object that a route names; of a grant the namespace alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledRoute:
+    """What became of a route.
+
+    ``spec`` and ``created`` are what it was read from; ``names`` what it must be compiled again for. ``refusals`` are
+    the rules (or all) that are not used, ``unresolved`` the references that are not valid. ``lines`` are the rules but
+    for their backends: match, rank, place of the rule.
+    """
+
+    spec: Json
+    created: str
+    names: frozenset[Name]
+    parts: RouteParts
+    attachment: Attachment
+    lines: tuple[tuple[Match, tuple[int | str, ...], int], ...]
+    backends: tuple[tuple[Backend, ...], ...]
+    rules: tuple[Rule, ...]
+    refusals: tuple[Unusable, ...]
+    unresolved: tuple[Unusable, ...]
+    problems: tuple[Problem, ...] = field(compare=False)
+
+
+def compiled_route(
+    key: ObjectKey,
+    route: ReadOnlyJson,
+    services: Services,
+    gateways: Mapping[ObjectKey, GatewaySpec],
+    only: ObjectKey | None,
+    old: CompiledRoute | None,
+) -> CompiledRoute:
+    """Return what becomes of the route at ``key``: ``old``, the very same, when that is what it became before."""
+    spec, created = part(route, "spec"), _age(route)
+    if old is not None and old.created == created and (old.spec is spec or old.spec == spec):
+        base, parts = old, old.parts
+    else:
+        base, parts = None, _read(route)
+    attached = attachment(route, key, parts.hostnames, gateways, only)
+    resolved = [[services.backend(key, each) for each in rule.backends] for rule in parts.rules]
+    backends = tuple(tuple(backend for backend, _ in of_rule) for of_rule in resolved)
+    unresolved = tuple(error for of_rule in resolved for _, error in of_rule if error is not None)
+    is_same_place = base is not None and attached == base.attachment
+    if base is not None and is_same_place and backends == base.backends and _said(unresolved) == _said(base.unresolved):
+        return base
+    lines = base.lines if base is not None and is_same_place else _lines(key, created, parts, attached)
+    return CompiledRoute(
+        spec=spec,
+        created=created,
+        names=base.names if base else _names(key, route, parts),
+        parts=parts,
+        attachment=attached,
+        lines=lines,
+        backends=backends,
+        rules=tuple(_rule(key, parts, backends, line) for line in lines),
+        refusals=parts.refusals,
+        unresolved=unresolved,
+        problems=_problems(key, attached, (*parts.refusals, *unresolved)),
+    )
+
+
+def _said(errors: tuple[Unusable, ...]) -> list[tuple[str, str, str]]:
+    return [(error.field, error.reason, error.message) for error in errors]
+
+
+def _age(route: ReadOnlyJson) -> str:
+    created = created_at(route)
+    return encode_time(created) if created is not None else ""
+
+
+def _read(route: ReadOnlyJson) -> RouteParts:
+    try:
+        return read_route(route)
+    except Unusable as refusal:
+        return RouteParts(hostnames=(), rules=(), refusals=(refusal,), has_rules=False)
+
+
+def _lines(
+    key: ObjectKey, created: str, parts: RouteParts, attached: Attachment
+) -> tuple[tuple[Match, tuple[int | str, ...], int], ...]:
+    lines = []
+    for place, rule in enumerate(parts.rules):
+        for order, match in rule.matches:
+            for hostname in attached.hostnames:
+                of_host = replace(match, hostname=hostname) if hostname else match
+                lines.append((of_host, rank_of(of_host, created=created, route=str(key), order=order), place))
+    return tuple(lines)
+
+
+def _rule(
+    key: ObjectKey,
+    parts: RouteParts,
+    backends: tuple[tuple[Backend, ...], ...],
+    line: tuple[Match, tuple[int | str, ...], int],
+) -> Rule:
+    match, rank, place = line
+    rule = parts.rules[place]
+    return Rule(
+        match=match,
+        route=str(key),
+        rank=rank,
+        backends=backends[place],
+        request_timeout=rule.request_timeout,
+        backend_timeout=rule.backend_timeout,
+        filters=rule.filters,
+    )
+
+
+def _names(key: ObjectKey, route: ReadOnlyJson, parts: RouteParts) -> frozenset[Name]:
+    targets = {target_of(reference, key) for rule in parts.rules for reference in rule.backends}
+    elsewhere = {target.namespace for target in targets if target.namespace != key.namespace}
+    return frozenset(
+        (
+            *((GATEWAYS.kind, gateway) for gateway in parent_keys(route, key.namespace)),
+            *((SERVICES.kind, target) for target in targets),
+            *((REFERENCE_GRANTS.kind, ObjectKey(namespace=namespace, name="")) for namespace in elsewhere),
+        )
+    )
+
+
+def _problems(key: ObjectKey, attached: Attachment, errors: tuple[Unusable, ...]) -> tuple[Problem, ...]:
+    """Return what is to be told of a route; nothing of one that is none of ours."""
+    refused = [parent.refusal for parent in attached.parents if parent.refusal is not None]
+    said = [problem_of(HTTP_ROUTES.kind, key, "spec.parentRefs", *refusal) for refusal in refused]
+    if attached.hostnames or attached.parents:
+        said += [problem_of(HTTP_ROUTES.kind, key, each.field, each.reason, each.message) for each in errors]
+    return tuple(dict.fromkeys(said))

@@ -1,0 +1,162 @@
+"""Services, their EndpointSlices and ReferenceGrants: which endpoints a backend of a route has. Pure.
+
+Kept as they are told, one object at a time; what is asked twice is worked out once. An object that cannot be read
+counts as absent and is a problem of its own. Source: Gateway API v1.6, HTTPBackendRef (the share of requests for a
+reference that is not valid gets 500) and ReferenceGrant.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import ENDPOINT_SLICES, SERVICES
+from rayfleet.objects.parts import mappings
+from rayfleet.objects.references import allows_routes
+from rayfleet.objects.services import ready_addresses, service_of_slice, service_ports
+from rayfleet_gateway.model.errors import Unusable
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.route.problems import Problem, problem_of
+from rayfleet_gateway.route.reading import BackendReference, target_of
+from rayfleet_gateway.route.table import Backend
+
+T = TypeVar("T")
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    service: ObjectKey
+    ports: Mapping[str, int]
+    addresses: tuple[str, ...]
+
+
+class Services:
+    """What is known of backends; ``problems`` are those of Services and slices that cannot be read, by their key."""
+
+    def __init__(self) -> None:
+        self.problems: dict[tuple[str, ObjectKey], Problem] = {}
+        self._ports: dict[ObjectKey, Mapping[int, str]] = {}
+        self._slices: dict[ObjectKey, _Slice] = {}
+        self._slices_of: dict[ObjectKey, dict[ObjectKey, _Slice]] = {}
+        self._grants: dict[str, dict[ObjectKey, ReadOnlyJson]] = {}
+        self._endpoints: dict[tuple[ObjectKey, str], tuple[Endpoint, ...]] = {}
+
+    def put_service(self, key: ObjectKey, service: ReadOnlyJson | None) -> None:
+        """Take note of a Service, None: it is gone."""
+        ports = self._read(SERVICES.kind, key, service, _ports)
+        if ports is None:
+            self._ports.pop(key, None)
+        else:
+            self._ports[key] = ports
+
+    def put_slice(self, key: ObjectKey, endpoint_slice: ReadOnlyJson | None) -> tuple[ObjectKey, ...]:
+        """Take note of an EndpointSlice, None: it is gone; return the Services whose endpoints may have changed."""
+        old = self._slices.pop(key, None)
+        new = self._read(ENDPOINT_SLICES.kind, key, endpoint_slice, lambda raw: _decoded_slice(key, raw))
+        for each in (old, new):
+            if each is not None:
+                self._forget_endpoints(each)
+        if old is not None:
+            of_service = self._slices_of[old.service]
+            del of_service[key]
+            if not of_service:
+                del self._slices_of[old.service]
+        if new is not None:
+            self._slices[key] = new
+            self._slices_of.setdefault(new.service, {})[key] = new
+        return tuple({each.service for each in (old, new) if each is not None and old != new})
+
+    def put_grant(self, key: ObjectKey, grant: ReadOnlyJson | None) -> None:
+        """Take note of a ReferenceGrant, None: it is gone."""
+        there = self._grants.setdefault(key.namespace, {})
+        there.pop(key, None)
+        if grant is not None:
+            there[key] = grant
+        if not there:
+            del self._grants[key.namespace]
+
+    def backend(self, route: ObjectKey, reference: BackendReference) -> tuple[Backend, Unusable | None]:
+        """Return the backend that a route's reference stands for, and why it is not valid, None when it is."""
+        target = target_of(reference, route)
+        problem = self._problem(route, reference, target)
+        if problem is not None:
+            reason, message = problem
+            backend = Backend(service=str(target), weight=reference.weight, endpoints=(), is_valid=False)
+            return backend, Unusable(reference.path, message, reason)
+        port_name = self._ports[target][reference.port or 0]
+        return Backend(
+            service=str(target), weight=reference.weight, endpoints=self._endpoints_of(target, port_name)
+        ), None
+
+    def _problem(self, route: ObjectKey, reference: BackendReference, target: ObjectKey) -> tuple[str, str] | None:
+        """Return reason and message."""
+        if reference.refusal is not None:
+            return reference.refusal
+        if target.namespace != route.namespace and not self._is_granted(route.namespace, target):
+            message = f"Service {target} lies in another namespace without a ReferenceGrant there"
+            return "RefNotPermitted", message
+        ports = self._ports.get(target)
+        if ports is None:
+            return "BackendNotFound", f"there is no Service {target}"
+        if reference.port not in ports:
+            return "BackendNotFound", f"Service {target} has no port {reference.port}"
+        return None
+
+    def _is_granted(self, namespace: str, target: ObjectKey) -> bool:
+        grants = self._grants.get(target.namespace, {}).values()
+        return any(allows_routes(grant, namespace, target.name) for grant in grants)
+
+    def _endpoints_of(self, service: ObjectKey, port_name: str) -> tuple[Endpoint, ...]:
+        """Return the ready endpoints, sorted: the very same tuple until a slice changes."""
+        known = self._endpoints.get((service, port_name))
+        if known is None:
+            known = tuple(sorted(set(self._listed(service, port_name))))
+            self._endpoints[service, port_name] = known
+        return known
+
+    def _listed(self, service: ObjectKey, port_name: str) -> Iterator[Endpoint]:
+        for each in self._slices_of.get(service, {}).values():
+            port = each.ports.get(port_name)
+            if port is not None:
+                yield from (Endpoint(address=address, port=port) for address in each.addresses)
+
+    def _forget_endpoints(self, gone: _Slice) -> None:
+        for port_name in gone.ports:
+            self._endpoints.pop((gone.service, port_name), None)
+
+    def _read(
+        self, kind: str, key: ObjectKey, raw: ReadOnlyJson | None, decode: Callable[[ReadOnlyJson], T]
+    ) -> T | None:
+        self.problems.pop((kind, key), None)
+        if raw is None:
+            return None
+        try:
+            return decode(raw)
+        except _UNREADABLE as error:
+            message = f"is not readable: {type(error).__name__} {error}"
+            self.problems[kind, key] = problem_of(kind, key, "", "Invalid", message)
+            return None
+
+
+def _ports(service: ReadOnlyJson) -> Mapping[int, str]:
+    """Return the names of a Service's TCP ports by number; of two with one number the first counts."""
+    ports: dict[int, str] = {}
+    for each in service_ports(service):
+        if each.protocol == "TCP":
+            ports.setdefault(each.port, each.name)
+    return ports
+
+
+def _decoded_slice(key: ObjectKey, raw: ReadOnlyJson) -> _Slice:
+    """Return a slice of addresses; one of host names (``FQDN``) has none. Raises what unreadable JSON raises."""
+    ports = {
+        str(entry.get("name") or ""): entry["port"]
+        for entry in mappings(raw.get("ports"))
+        if isinstance(entry.get("port"), int) and entry.get("protocol", "TCP") == "TCP"
+    }
+    is_named = raw.get("addressType") == "FQDN"
+    addresses = () if is_named else tuple(ready_addresses(raw))
+    service = ObjectKey(namespace=key.namespace, name=service_of_slice(raw))
+    return _Slice(service=service, ports=ports, addresses=addresses)

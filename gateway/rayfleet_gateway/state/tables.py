@@ -1,0 +1,83 @@
+"""A compiler at work on the loop that all streams share: in short steps, endpoints first, one table for each."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+from rayfleet.model.meta import ObjectKey
+from rayfleet_gateway.route.compiling import RouteCompiler
+from rayfleet_gateway.route.table import RouteTable
+
+# Changes that come together (a rollout touches several objects) make one table; the first after a pause waits for none.
+SETTLE_SECONDS = 0.005
+# A step of compiling, and how long the loop is left to the streams after it: a quarter of the time at most is ours.
+STEP_SECONDS = 0.003
+REST = 3
+
+
+class TableSource(Protocol):
+    """Where the route table comes from."""
+
+    @property
+    def table(self) -> RouteTable:
+        """The newest whole table; replaced, never changed."""
+        ...
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether ``table`` is a whole one yet."""
+        ...
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether ``table`` is one of an earlier run: nobody has told yet how things are now."""
+        ...
+
+    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+        """Keep the table up to date until cancelled; ``on_table`` hears each new one."""
+        ...
+
+
+class Pace:
+    """Works off what a compiler was told.
+
+    ``on_table`` hears each new table, ``on_routes`` the routes that were looked at, after each step.
+    """
+
+    def __init__(
+        self,
+        compiler: RouteCompiler,
+        on_table: Callable[[RouteTable], None],
+        on_routes: Callable[[tuple[ObjectKey, ...]], None],
+    ) -> None:
+        self._compiler = compiler
+        self._on_table = on_table
+        self._on_routes = on_routes
+        self._told: RouteTable | None = None
+        self._last = -SETTLE_SECONDS
+
+    async def settled(self) -> None:
+        """Wait until a moment has passed since the last table."""
+        left = self._last + SETTLE_SECONDS - monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+
+    async def work(self, *, is_first: bool = False) -> None:
+        """Compile until nothing is left; the first table is told when it is whole, all others as far as they are."""
+        while True:
+            started = monotonic()
+            looked_at = self._compiler.work(lambda: monotonic() - started > STEP_SECONDS)  # noqa: B023 - called at once
+            if not (is_first and self._compiler.has_work):
+                self._tell()
+            self._on_routes(looked_at)
+            self._last = monotonic()
+            if not self._compiler.has_work:
+                return
+            await asyncio.sleep(REST * (self._last - started))
+
+    def _tell(self) -> None:
+        table = self._compiler.table()
+        if table is not self._told:
+            self._told = table
+            self._on_table(table)
