@@ -2,8 +2,8 @@
 
 ``{"error": {"message", "type", "param", "code"}}``, so that the OpenAI clients raise the class they should (404
 NotFoundError, 400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. Codes: model_not_found,
-model_not_ready, path_not_found, method_not_allowed, invalid_request_error, request_too_large, request_timeout,
-upstream_error, upstream_timeout, gateway_starting, gateway_stopping, internal_error.
+model_not_ready, route_without_backend, path_not_found, method_not_allowed, invalid_request_error, request_too_large,
+request_timeout, upstream_error, upstream_timeout, gateway_starting, gateway_stopping, internal_error.
 """
 
 import difflib
@@ -96,6 +96,26 @@ def model_not_ready(model: str) -> Refusal:
         code="model_not_ready",
         message=f"The model `{model}` has no ready replica now; try again in a moment.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS), "retry-after-ms": str(RETRY_AFTER_SECONDS * 1000)},
+    )
+
+
+def all_ejected(model: str, seconds: int) -> Refusal:
+    """Return the 503 of a model whose replicas all failed just now; they are tried again after ``seconds``."""
+    return Refusal(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code="model_not_ready",
+        message=f"All replicas of the model `{model}` failed just now; try again in a moment.",
+        headers={"Retry-After": str(seconds), "retry-after-ms": str(seconds * 1000)},
+    )
+
+
+def no_backend(model: str) -> Refusal:
+    """Return the 500 of a route that refers to nothing that can be asked."""
+    return Refusal(
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        code="route_without_backend",
+        message=f"The route of the model `{model}` refers to no Service that can be asked; its status says why.",
+        headers=NO_RETRY,
     )
 
 

@@ -1,12 +1,15 @@
 """The tries of one request: whom to ask next, until when, and when to give up. Pure; time and chance come in.
 
 Another endpoint is asked only before a byte of an answer went to the client, only when the first one had no part in
-the request or was too busy for it, and only within the route's budget.
+the request or was too busy for it, and only within the route's budget. An endpoint that is ejected is asked by one
+request at a time, when its time is over; whatever becomes of that try, another endpoint may be asked then, and half of
+the time is kept for it.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
-from math import inf
+from http import HTTPStatus
+from math import ceil, inf
 from typing import Protocol
 
 from rayfleet_gateway.answer import refusals
@@ -15,17 +18,20 @@ from rayfleet_gateway.attempt.budget import RetryBudget
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Failure, InferenceRequest, Result
 from rayfleet_gateway.pick.backends import weighted_place
-from rayfleet_gateway.pick.contracts import EndpointState
-from rayfleet_gateway.pick.pickers import least_loaded
+from rayfleet_gateway.pick.endpoint_state import EndpointState
+from rayfleet_gateway.pick.health import WELL, Sign, sign_of_failure, sign_of_status, soonest_try
+from rayfleet_gateway.pick.pickers import LeastRequest
+from rayfleet_gateway.pick.pipeline import Pipeline, plain
 from rayfleet_gateway.pick.pools import Pool
 from rayfleet_gateway.route.table import Backend, Rule
 
 REPEATED = frozenset({Failure.NOT_CONNECTED, Failure.CONNECT_TIMEOUT, Failure.RESET, Failure.OVERLOADED})
-OVERLOADED = frozenset({429, 503})
+OVERLOADED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+LEAST_REQUEST = plain(LeastRequest())
 
 
 class Endpoints(Protocol):
-    """What is known of endpoints; ``state/endpoints.py`` keeps it."""
+    """What is known of endpoints, and what is learnt of them; ``state/endpoints.py`` keeps it."""
 
     def pool_of(self, backend: Backend) -> Pool:
         """Return the endpoints behind a backend."""
@@ -33,6 +39,18 @@ class Endpoints(Protocol):
 
     def budget_of(self, rule: Rule) -> RetryBudget:
         """Return the budget of the rule's route."""
+        ...
+
+    def recover(self, pool: Pool, now: float) -> None:
+        """Bring the shares of the pool's endpoints up to date."""
+        ...
+
+    def lower(self, state: EndpointState, now: float) -> None:
+        """Note that the endpoint is to take less for a while."""
+        ...
+
+    def note(self, state: EndpointState, sign: Sign, now: float, *, is_trial: bool) -> None:
+        """Note what a try says of the endpoint's health; ``is_trial``: it was to bring the endpoint back."""
         ...
 
 
@@ -67,89 +85,201 @@ class AttemptPolicy:
 class Attempts:
     """One request's tries: ``next`` and then ``failed`` or ``answered``, again and again; ``finished`` at the very end.
 
-    Keeps ``in_flight`` of the endpoints. All ``now`` are of one clock, in seconds.
+    Keeps ``in_flight`` of the endpoints. All ``now`` are of one clock, in seconds. ``tried`` are the endpoints asked,
+    in order.
     """
 
-    __slots__ = ("_book", "_budget", "_failure", "_policy", "_request", "_rule", "_state", "_tried", "first_byte_by")
+    __slots__ = (
+        "_answer_by",
+        "_book",
+        "_budget",
+        "_failure",
+        "_is_misrouted",
+        "_pipeline",
+        "_policy",
+        "_request",
+        "_rule",
+        "_state",
+        "_trial_began",
+        "_was_trial",
+        "tried",
+    )
 
     def __init__(
-        self, rule: Rule, request: InferenceRequest, *, policy: AttemptPolicy, book: Endpoints, started: float
+        self,
+        rule: Rule,
+        request: InferenceRequest,
+        *,
+        policy: AttemptPolicy,
+        book: Endpoints,
+        started: float,
+        pipeline: Pipeline = LEAST_REQUEST,
     ) -> None:
         self._rule = rule
         self._request = request
         self._policy = policy
         self._book = book
+        self._pipeline = pipeline
         self._budget = book.budget_of(rule)
         self._budget.begin(started)
         self._state: EndpointState | None = None
-        self._tried: tuple[EndpointState, ...] = ()
+        self._trial_began: float | None = None
         self._failure: Failure | None = None
-        self.first_byte_by = started + _seconds(rule.request_timeout, policy.first_byte_seconds)
+        self._is_misrouted = False
+        self._was_trial = False
+        self._answer_by = started + _seconds(rule.request_timeout, policy.first_byte_seconds)
+        self.tried: tuple[EndpointState, ...] = ()
 
     @property
     def count(self) -> int:
         """How many endpoints were asked."""
-        return len(self._tried)
+        return len(self.tried)
 
     def next(self, now: float, chance: float) -> Ask | GiveUp:
         """Return the endpoint to ask now, already counted as in flight there; ``chance`` in [0, 1)."""
         if self._failure is not None and not self._may_repeat(now):
-            return self._given_up()
-        state = self._picked(chance)
-        if state is None or (self._tried and not self._budget.take(now)):
-            return self._given_up()
-        self._tried = (*self._tried, state)
+            return self._given_up(now)
+        state = self._picked(now, chance)
+        if state is None or (self.tried and not self._budget.take(now)):
+            return self._given_up(now)
+        self.tried = (*self.tried, state)
         self._state = state
         state.in_flight += 1
-        return Ask(state, now + self._policy.connect_seconds, self.first_byte_by)
+        by = self._answer_by
+        if self._rule.backend_timeout is not None:
+            by = min(by, now + _seconds(self._rule.backend_timeout, inf))
+        if state.is_ejected:
+            state.tried_at = self._trial_began = now
+            if self._has_another(now):
+                by = now + (by - now) / 2
+        return Ask(state, min(now + self._policy.connect_seconds, by), by)
 
-    def failed(self, failure: Failure, now: float) -> None:  # noqa: ARG002 - for the endpoint's health
+    def failed(self, failure: Failure, now: float) -> None:
         """Note how the try failed; ``next`` tells what follows. After the answer began it is BROKEN_OFF."""
         self._failure = failure
+        if self._state is None:
+            return
+        sign = sign_of_failure(failure)
+        self._was_trial = self._trial_began is not None
+        if sign is None:
+            self._book.lower(self._state, now)
+        self._note(self._state, sign, now)
         self._leave()
 
     def answered(self, status: int, now: float) -> bool:
-        """Return whether this answer is to be dropped and ``next`` asked: the endpoint is busy and another is there."""
-        if status not in OVERLOADED:
+        """Return whether this answer is to be dropped and ``next`` asked: the endpoint is busy and another is there.
+
+        So is an error of an endpoint that was ejected: the request was a trial. Call it at the first byte of the
+        answer's body, or at its end.
+        """
+        state = self._state
+        if state is None:
             return False
-        self._failure = Failure.OVERLOADED
-        if not (self._may_repeat(now) and self._budget.has_room(now) and self._picked(0.0) is not None):
+        if status in OVERLOADED:
+            self._book.lower(state, now)
+        self._was_trial = self._trial_began is not None
+        sign = sign_of_status(status)
+        if self._was_trial or sign is not Sign.GOOD or state.health is not WELL:
+            self._note(state, sign, now)
+        if status not in OVERLOADED and not (self._was_trial and sign is Sign.SOFT):
+            return False
+        self._failure = Failure.OVERLOADED if status in OVERLOADED else Failure.ERROR_STATUS
+        if not (self._may_repeat(now) and self._budget.has_room(now) and self._has_another(now)):
             return False
         self._leave()
         return True
 
-    def finished(self, now: float) -> None:  # noqa: ARG002 - for the endpoint's health
+    def finished(self, now: float) -> None:  # noqa: ARG002 - as the others; what ends may come to count
         """Note that nothing is in flight any more, however it ended; more than once does no harm."""
         self._leave()
+
+    def _note(self, state: EndpointState, sign: Sign | None, now: float) -> None:
+        """Tell the book; whatever answers a trial without a failure of its own is well again."""
+        is_trial = self._trial_began is not None
+        if is_trial and sign is None:
+            sign = Sign.GOOD
+        self._end_trial(state)
+        if sign is not None:
+            self._book.note(state, sign, now, is_trial=is_trial)
 
     def _leave(self) -> None:
         if self._state is not None:
             self._state.in_flight -= 1
+            self._end_trial(self._state)
             self._state = None
 
-    def _may_repeat(self, now: float) -> bool:
-        return self._failure in REPEATED and self.count < self._policy.attempts and now < self.first_byte_by
+    def _end_trial(self, state: EndpointState) -> None:
+        if self._trial_began is not None and state.tried_at == self._trial_began:
+            state.tried_at = None
+        self._trial_began = None
 
-    def _picked(self, chance: float) -> EndpointState | None:
-        """Return an endpoint that was not asked yet."""
-        left = [(backend.weight, self._left(backend)) for backend in self._rule.backends]
-        weights = [weight if endpoints else 0 for weight, endpoints in left]
+    def _may_repeat(self, now: float) -> bool:
+        is_repeated = self._failure in REPEATED or (self._was_trial and self._failure is not Failure.BROKEN_OFF)
+        return is_repeated and self.count < self._policy.attempts and now < self._answer_by
+
+    def _picked(self, now: float, chance: float) -> EndpointState | None:
+        """Return an endpoint that was not asked yet, None when there is none or the backend drawn is no valid one."""
+        backends = self._rule.backends
+        if len(backends) == 1 and not self.tried:
+            pool = self._book.pool_of(backends[0])
+            if not pool.ejected and not pool.recovering and backends[0].weight > 0:
+                return self._pipeline.pick(self._request, pool.endpoints, chance)
+        return self._drawn(now, chance)
+
+    def _drawn(self, now: float, chance: float) -> EndpointState | None:
+        """Draw a backend by weight among those that can be asked, then an endpoint of it."""
+        choices = self._choices(now)
+        weights = [weight if ready or trial is not None else 0 for weight, ready, trial in choices]
+        if not self.tried:  # the share of a backend that is none is answered with an error, as Gateway API has it
+            pairs = zip(self._rule.backends, weights, strict=True)
+            weights = [weight if backend.is_valid else backend.weight for backend, weight in pairs]
         if not any(weight > 0 for weight in weights):
             return None
         place, rest = weighted_place(weights, chance)
-        return least_loaded(left[place][1], rest)
+        _, ready, trial = choices[place]
+        self._is_misrouted = not ready and trial is None
+        return trial or self._pipeline.pick(self._request, ready, rest)
 
-    def _left(self, backend: Backend) -> tuple[EndpointState, ...]:
-        ready = self._book.pool_of(backend).ready
-        return tuple(state for state in ready if state not in self._tried) if self._tried else ready
+    def _choices(self, now: float) -> list[tuple[int, tuple[EndpointState, ...], EndpointState | None]]:
+        """Return of each backend its weight, its ready endpoints, and the ejected one that may be tried."""
+        pools = [self._book.pool_of(backend) for backend in self._rule.backends]
+        for pool in pools:
+            if pool.recovering:
+                self._book.recover(pool, now)
+        left = [
+            (backend.weight, self._left(pool.ready)) for backend, pool in zip(self._rule.backends, pools, strict=True)
+        ]
+        is_last_resort = not any(ready for weight, ready in left if weight > 0)
+        return [
+            (weight, ready, self._trial(pool, now, is_last_resort=is_last_resort))
+            for pool, (weight, ready) in zip(pools, left, strict=True)
+        ]
 
-    def _given_up(self) -> GiveUp:
+    def _left(self, endpoints: tuple[EndpointState, ...]) -> tuple[EndpointState, ...]:
+        return tuple(state for state in endpoints if state not in self.tried) if self.tried else endpoints
+
+    def _trial(self, pool: Pool, now: float, *, is_last_resort: bool) -> EndpointState | None:
+        if not pool.ejected:
+            return None
+        state = pool.due(now, is_last_resort=is_last_resort)
+        return None if state in self.tried else state
+
+    def _has_another(self, now: float) -> bool:
+        return any(weight > 0 and (ready or trial is not None) for weight, ready, trial in self._choices(now))
+
+    def _given_up(self, now: float) -> GiveUp:
         model = self._request.model
-        if self._failure is None:
-            return GiveUp(refusals.model_not_ready(model), Result.REFUSED)
         if self._failure is Failure.FIRST_BYTE_TIMEOUT:
             return GiveUp(refusals.upstream_timeout(model, "no first byte in time"), Result.UPSTREAM_ERROR)
-        return GiveUp(refusals.upstream_error(model, _WORDS[self._failure]), Result.UPSTREAM_ERROR)
+        if self._failure is not None:
+            return GiveUp(refusals.upstream_error(model, _WORDS[self._failure]), Result.UPSTREAM_ERROR)
+        if self._is_misrouted or self._rule.failure_status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return GiveUp(refusals.no_backend(model), Result.REFUSED)
+        pools = [self._book.pool_of(backend) for backend in self._rule.backends if backend.weight > 0]
+        tries = [soonest_try(state.health) for pool in pools for state in pool.ejected]
+        if tries and not any(pool.ready for pool in pools):
+            return GiveUp(refusals.all_ejected(model, max(1, ceil(min(tries) - now))), Result.REFUSED)
+        return GiveUp(refusals.model_not_ready(model), Result.REFUSED)
 
 
 _WORDS = {

@@ -55,6 +55,16 @@ class InferenceRequest:
     label: str
     request_id: str
 
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded."""
+        return self.head.path
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Each header once, by name in lower case."""
+        return self.head.joined
+
 
 class Failure(Enum):
     """How a try at an endpoint failed, all before a byte of its answer went to the client."""

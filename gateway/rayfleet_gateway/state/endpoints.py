@@ -1,39 +1,71 @@
-"""What is known of each endpoint in the table, from table to table. Pure.
+"""What is known of each endpoint in the table, from table to table, and who is ejected.
 
 An endpoint keeps its state as long as some backend has it; an address that left the table and comes again is a new
-one, and what is still in flight at the old one counts there.
+one, and what is still in flight at the old one counts there. When an endpoint is ejected and comes back is
+``pick/health.py``'s to say; times come in, of one clock that never goes back.
 """
 
-from collections.abc import Iterator
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from rayfleet_gateway.attempt.budget import RetryBudget
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.pick.contracts import EndpointState
+from rayfleet_gateway.pick import health
+from rayfleet_gateway.pick.endpoint_state import EndpointState
+from rayfleet_gateway.pick.health import WELL, Sign
 from rayfleet_gateway.pick.pools import Pool
+from rayfleet_gateway.pick.shares import RETURNING, lowered, recovered
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Known:
+    """``uses`` counts the rules that have the backend; holding it keeps its id from being given to another."""
+
+    backend: Backend
+    pool: Pool
+    uses: int = 0
+
+
+@dataclass(slots=True)
+class _Route:
+    budget: RetryBudget
+    uses: int = 0
 
 
 class EndpointBook:
-    """Pools by backend (the object itself: an unchanged one costs nothing at ``sync``), states by endpoint."""
+    """Pools by backend, states by endpoint, budgets by route.
 
-    def __init__(self) -> None:
-        self._pools: dict[int, tuple[Backend, Pool]] = {}
+    ``seed`` keeps gateways from trying an ejected endpoint all at once. ``ejections`` counts from the start of the
+    process.
+    """
+
+    def __init__(self, seed: str = "") -> None:
+        self.ejections = 0
+        self._seed = seed
+        self._rules: Mapping[str | None, tuple[Rule, ...]] = {}
+        self._known: dict[int, _Known] = {}
         self._states: dict[Endpoint, EndpointState] = {}
         self._pools_of: dict[Endpoint, list[Pool]] = {}
-        self._budgets: dict[str, RetryBudget] = {}
+        self._routes: dict[str, _Route] = {}
 
     def sync(self, table: RouteTable) -> None:
-        """Take a new table: new endpoints get a state, those that are gone lose theirs."""
-        rules = tuple(_rules(table))
-        backends = {id(backend): backend for rule in rules for backend in rule.backends}
-        for key, backend in backends.items():
-            if key not in self._pools:
-                self._add(key, backend)
-        for key in self._pools.keys() - backends.keys():
-            self._remove(key)
-        routes = {rule.route for rule in rules}
-        for route in self._budgets.keys() - routes:
-            del self._budgets[route]
+        """Take a new table: new endpoints get a state, those that are gone lose theirs.
+
+        Looks only at models whose rules are others than before: what did not change is the very same object.
+        """
+        rules: dict[str | None, tuple[Rule, ...]] = {None: table.for_any}
+        rules.update(table.by_model)
+        before = self._rules
+        for rule in _unlike(rules, before):
+            self._add(rule)
+        for rule in _unlike(before, rules):
+            self._remove(rule)
+        self._rules = rules
 
     def states(self) -> tuple[EndpointState, ...]:
         """Return all states, in no order."""
@@ -41,24 +73,101 @@ class EndpointBook:
 
     def pool_of(self, backend: Backend) -> Pool:
         """Return the endpoints behind a backend; of one of an older table, those that are still in the newest."""
-        known = self._pools.get(id(backend))
+        known = self._known.get(id(backend))
         if known is not None:
-            return known[1]
+            return known.pool
         return Pool([state for endpoint in backend.endpoints if (state := self._states.get(endpoint)) is not None])
 
     def budget_of(self, rule: Rule) -> RetryBudget:
-        """Return the budget of the rule's route."""
-        budget = self._budgets.get(rule.route)
-        if budget is None:
-            budget = self._budgets[rule.route] = RetryBudget()
-        return budget
+        """Return the budget of the rule's route; one of its own for a route that is gone."""
+        route = self._routes.get(rule.route)
+        return RetryBudget() if route is None else route.budget
 
-    def _add(self, key: int, backend: Backend) -> None:
-        states = [self._state(endpoint) for endpoint in backend.endpoints]
-        pool = Pool(states)
-        self._pools[key] = (backend, pool)
-        for state in states:
+    def recover(self, pool: Pool, now: float) -> None:
+        """Bring the shares of the pool's endpoints up to date."""
+        for state in pool.recover(now):
+            self._part(state)
+
+    def lower(self, state: EndpointState, now: float) -> None:
+        """Let the endpoint take half of what it took, for a while."""
+        share = recovered(state.share_before, now - state.share_since)
+        self._set_share(state, lowered(share), now)
+
+    def note(self, state: EndpointState, sign: Sign, now: float, *, is_trial: bool) -> None:
+        """Note what a try says of the endpoint; of one that is ejected only a trial counts."""
+        if state.is_ejected:
+            if is_trial and sign is Sign.GOOD:
+                self._bring_back(state, now)
+            elif is_trial:
+                self._eject(state, now)
+            return
+        if sign is Sign.GOOD:
+            if state.health is not WELL:
+                state.health = health.after(state.health, sign, now)
+            return
+        state.health = health.after(state.health, sign, now)
+        self.lower(state, now)
+        if health.should_eject(state.health, sign, is_another_well=True) and (
+            sign is Sign.HARD or self._is_another_well(state)
+        ):
+            self._eject(state, now)
+
+    def _is_another_well(self, state: EndpointState) -> bool:
+        pools = self._pools_of.get(state.endpoint, ())
+        return any(other is not state and other.health.is_well for pool in pools for other in pool.ready)
+
+    def _eject(self, state: EndpointState, now: float) -> None:
+        """Take the endpoint out, or leave it out for longer."""
+        drawn = zlib.crc32(f"{self._seed} {state.name} {state.health.ejections}".encode())
+        others = (pool.ready for pool in self._pools_of.get(state.endpoint, ()))
+        is_last_resort = not any(other is not state for ready in others for other in ready)
+        state.health = health.ejected(state.health, now, drawn / 2**32, is_last_resort=is_last_resort)
+        if state.is_ejected:
+            return
+        self.ejections += 1
+        state.is_ejected = True
+        self._part(state)
+        facts = {"endpoint": state.name, "seconds": round(state.health.retry_at - now, 1)}
+        log.warning("endpoint is ejected", extra=facts | {"ejections": state.health.ejections})
+
+    def _bring_back(self, state: EndpointState, now: float) -> None:
+        """Take the endpoint in again; where all were out the others may be tried at once."""
+        for pool in self._pools_of.get(state.endpoint, ()):
+            if not pool.ready:
+                for other in pool.ejected:
+                    other.health = health.due_at_once(other.health, now)
+        state.health = health.returned(state.health, now)
+        state.is_ejected = False
+        self._set_share(state, RETURNING, now)
+        self._part(state)
+        log.info("endpoint is back", extra={"endpoint": state.name})
+
+    def _set_share(self, state: EndpointState, share: float, now: float) -> None:
+        was_whole = state.share >= 1
+        state.share = state.share_before = share
+        state.share_since = now
+        if was_whole:
+            self._part(state)
+
+    def _part(self, state: EndpointState) -> None:
+        """Part the pools that have the state anew; one that has left the table is in none."""
+        if self._states.get(state.endpoint) is state:
+            for pool in self._pools_of[state.endpoint]:
+                pool.part()
+
+    def _add(self, rule: Rule) -> None:
+        self._routes.setdefault(rule.route, _Route(RetryBudget())).uses += 1
+        for backend in rule.backends:
+            known = self._known.get(id(backend))
+            if known is None:
+                known = self._known[id(backend)] = self._new(backend)
+            known.uses += 1
+
+    def _new(self, backend: Backend) -> _Known:
+        pool = Pool([self._state(endpoint) for endpoint in dict.fromkeys(backend.endpoints)])
+        for state in pool.endpoints:
             self._pools_of.setdefault(state.endpoint, []).append(pool)
+        return _Known(backend, pool)
 
     def _state(self, endpoint: Endpoint) -> EndpointState:
         state = self._states.get(endpoint)
@@ -66,8 +175,19 @@ class EndpointBook:
             state = self._states[endpoint] = EndpointState(endpoint=endpoint)
         return state
 
-    def _remove(self, key: int) -> None:
-        _, pool = self._pools.pop(key)
+    def _remove(self, rule: Rule) -> None:
+        route = self._routes[rule.route]
+        route.uses -= 1
+        if not route.uses:
+            del self._routes[rule.route]
+        for backend in rule.backends:
+            known = self._known[id(backend)]
+            known.uses -= 1
+            if not known.uses:
+                del self._known[id(backend)]
+                self._forget(known.pool)
+
+    def _forget(self, pool: Pool) -> None:
         for state in pool.endpoints:
             pools = self._pools_of[state.endpoint]
             pools.remove(pool)
@@ -75,7 +195,10 @@ class EndpointBook:
                 del self._pools_of[state.endpoint], self._states[state.endpoint]
 
 
-def _rules(table: RouteTable) -> Iterator[Rule]:
-    yield from table.for_any
-    for rules in table.by_model.values():
-        yield from rules
+def _unlike(
+    rules: Mapping[str | None, tuple[Rule, ...]], others: Mapping[str | None, tuple[Rule, ...]]
+) -> Iterator[Rule]:
+    """Yield the rules of each model that ``others`` does not have as the very same object."""
+    for model, of_model in rules.items():
+        if others.get(model) is not of_model:
+            yield from of_model

@@ -1,6 +1,6 @@
 """What a plugin's contributions must be able to do; held by the type checker."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -74,5 +74,95 @@ class CommandReader(Protocol):
         """Return what a published image of the engine lacks to join a Ray cluster; empty for any other image.
 
         In words after the image's name, with the way out: ``ships no Ray; build one ...``.
+        """
+        ...
+
+
+class RequestView(Protocol):
+    """What filters, scorers and pickers see of a request; read-only."""
+
+    @property
+    def model(self) -> str:
+        """The model asked for, empty where the path names none."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path, decoded, without the query: ``/v1/chat/completions``."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers as the client sent them, by name in lower case: a session's name stands here."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The body as it came, perhaps compressed: the prompt stands here. Do not parse a large one."""
+        ...
+
+    @property
+    def request_id(self) -> str:
+        """What the log calls the request."""
+        ...
+
+
+class EndpointView(Protocol):
+    """What filters, scorers and pickers see of a ready endpoint; read-only."""
+
+    @property
+    def name(self) -> str:
+        """Address and port, ``10.0.0.7:8000``; two endpoints never have the same at one time."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests of this gateway process are there now."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """How much of its part it takes, in (0, 1]: less than 1 after it was overloaded, failed or came back."""
+        ...
+
+
+class Filter(Protocol):
+    """Says which endpoints may be asked. Called for each request that a profile with it takes, in the gateway's loop.
+
+    So are the other two: at once, without waiting for anything.
+    """
+
+    name: str
+
+    def keep(self, request: RequestView, endpoints: Sequence[EndpointView]) -> Sequence[bool]:
+        """Return whether each of ``endpoints`` may be asked, in their order; there is at least one.
+
+        With none left the client gets a 503.
+        """
+        ...
+
+
+class Scorer(Protocol):
+    """Says how good each endpoint is for a request."""
+
+    name: str
+
+    def score(self, request: RequestView, endpoints: Sequence[EndpointView]) -> Sequence[float]:
+        """Return a number in [0, 1] for each of ``endpoints``, in their order; 1 is best. There is at least one."""
+        ...
+
+
+class Picker(Protocol):
+    """Chooses by the scores."""
+
+    name: str
+
+    def pick(
+        self, request: RequestView, endpoints: Sequence[EndpointView], scores: Sequence[float], chance: float
+    ) -> int:
+        """Return the place of the chosen one in ``endpoints``; there is at least one.
+
+        ``scores`` are the sums of a profile's scorers, one for each endpoint, or empty where nothing scores.
+        ``chance`` in [0, 1) decides among equals, so that several gateways do not all choose the same.
         """
         ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayfleet.model.engine import LocalEnvironment
-from rayfleet.plugin.contracts import CommandReader, Engine, ModelSource
+from rayfleet.plugin.contracts import CommandReader, Engine, Filter, ModelSource, Picker, Scorer
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.+]*[a-z0-9])?")
 
@@ -53,6 +53,9 @@ CONTRIBUTIONS = (
         contract=CommandReader,
         key="name",
     ),
+    Contribution(hook="rayfleet_filters", field="filters", noun="filter", contract=Filter, key="name"),
+    Contribution(hook="rayfleet_scorers", field="scorers", noun="scorer", contract=Scorer, key="name"),
+    Contribution(hook="rayfleet_pickers", field="pickers", noun="picker", contract=Picker, key="name"),
 )
 
 

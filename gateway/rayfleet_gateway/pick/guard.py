@@ -1,0 +1,72 @@
+"""What keeps a plugin's fault from becoming a request's: errors are counted, slowness is measured. Pure.
+
+A contribution that raised is left out of that request. After ``MOST_FAULTS`` in a row, an error or a call of more than
+``SLOW_SECONDS`` each, it is switched off for a minute, and each time after that for twice as long; a call of more than
+``STALL_SECONDS`` is enough by itself, since every stream waits for it. The clock comes in.
+"""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+SLOW_SECONDS = 0.005
+STALL_SECONDS = 0.02
+MOST_FAULTS = 5
+OFF_SECONDS = 60.0
+MOST_OFF_SECONDS = 3600.0
+
+
+class ContributionFault(ValueError):
+    """A plugin returned what its contract does not allow."""
+
+
+class Guard:
+    """Watches one contribution. ``clock`` gives seconds and never goes back; ``report`` hears when it is switched off.
+
+    ``faults`` and ``slow_calls`` count from the start of the process.
+    """
+
+    def __init__(self, title: str, *, clock: Callable[[], float], report: Callable[[str, str], None]) -> None:
+        self.title: Final = title
+        self.faults = 0
+        self.slow_calls = 0
+        self._clock = clock
+        self._report = report
+        self._in_a_row = 0
+        self._times_off = 0
+        self._off_until = 0.0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the contribution is not to be called now."""
+        return self._off_until > 0 and self._clock() < self._off_until
+
+    def call(self, function: Callable[[], T], otherwise: T) -> T:
+        """Return what the contribution returns, ``otherwise`` when it is switched off or raises."""
+        if self.is_off:
+            return otherwise
+        began = self._clock()
+        try:
+            result = function()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault, whatever it is; it is counted
+            self.faults += 1
+            self._strike(f"it raised {type(error).__name__}: {error}", is_enough=False)
+            return otherwise
+        seconds = self._clock() - began
+        if seconds > SLOW_SECONDS:
+            self.slow_calls += 1
+            self._strike(f"it took {seconds * 1000:.0f} ms", is_enough=seconds > STALL_SECONDS)
+        elif self._in_a_row or self._times_off:
+            self._in_a_row = self._times_off = 0
+        return result
+
+    def _strike(self, why: str, *, is_enough: bool) -> None:
+        self._in_a_row += 1
+        if not is_enough and self._in_a_row < MOST_FAULTS and not self._times_off:
+            return
+        seconds = min(OFF_SECONDS * 2.0 ** min(self._times_off, 16), MOST_OFF_SECONDS)
+        self._off_until = self._clock() + seconds
+        self._times_off += 1
+        self._in_a_row = 0
+        self._report(self.title, f"{why}; it is switched off for {seconds:.0f} s")
