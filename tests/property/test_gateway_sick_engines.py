@@ -13,7 +13,7 @@ import pytest
 from rayfleet_gateway.attempt.attempts import AttemptPolicy, Attempts, GiveUp
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint, Failure, InferenceRequest, RequestHead
-from rayfleet_gateway.pick.pickers import PICKERS
+from rayfleet_gateway.pick.pickers import own_pickers
 from rayfleet_gateway.pick.pipeline import Pipeline, plain
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, Rule, table_of
@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 1.0
 LATE = {"nothing": Failure.FIRST_BYTE_TIMEOUT, "no connection": Failure.CONNECT_TIMEOUT}
 AT_ONCE = {"reset": Failure.RESET, "refused": Failure.NOT_CONNECTED, "garbage": Failure.NOT_HTTP}
 STATUSES = {"500": 500, "502": 502, "503": 503, "429": 429}
-PIPELINES = {picker.name: plain(picker) for picker in PICKERS}
+PIPELINES = {picker.name: plain(picker) for picker in own_pickers()}
 DEFAULT = PIPELINES["least-request"]
 CASES = [(engines, "least-request") for engines in (2, 3, 8)] + [
     (3, name) for name in PIPELINES if name != DEFAULT.name

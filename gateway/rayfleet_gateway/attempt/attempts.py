@@ -19,14 +19,13 @@ from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Failure, InferenceRequest, Result
 from rayfleet_gateway.pick.backends import weighted_place
 from rayfleet_gateway.pick.endpoint_state import EndpointState
-from rayfleet_gateway.pick.health import WELL, Sign, sign_of_failure, sign_of_status, soonest_try
+from rayfleet_gateway.pick.health import WELL, failure_of_status, soonest_try
 from rayfleet_gateway.pick.pickers import LeastRequest
 from rayfleet_gateway.pick.pipeline import Pipeline, plain
 from rayfleet_gateway.pick.pools import Pool
 from rayfleet_gateway.route.table import Backend, Rule
 
 REPEATED = frozenset({Failure.NOT_CONNECTED, Failure.CONNECT_TIMEOUT, Failure.RESET, Failure.OVERLOADED})
-OVERLOADED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 LEAST_REQUEST = plain(LeastRequest())
 
 
@@ -49,8 +48,8 @@ class Endpoints(Protocol):
         """Note that the endpoint is to take less for a while."""
         ...
 
-    def note(self, state: EndpointState, sign: Sign, now: float, *, is_trial: bool) -> None:
-        """Note what a try says of the endpoint's health; ``is_trial``: it was to bring the endpoint back."""
+    def note(self, state: EndpointState, failure: Failure | None, now: float, *, is_trial: bool) -> None:
+        """Note how a try went, None: well; ``is_trial``: it was to bring the endpoint back."""
         ...
 
 
@@ -86,7 +85,7 @@ class Attempts:
     """One request's tries: ``next`` and then ``failed`` or ``answered``, again and again; ``finished`` at the very end.
 
     Keeps ``in_flight`` of the endpoints. All ``now`` are of one clock, in seconds. ``tried`` are the endpoints asked,
-    in order.
+    in order; ``is_out_of_budget``: another one was there, but too many requests of the route were asked again.
     """
 
     __slots__ = (
@@ -102,6 +101,7 @@ class Attempts:
         "_state",
         "_trial_began",
         "_was_trial",
+        "is_out_of_budget",
         "tried",
     )
 
@@ -129,6 +129,7 @@ class Attempts:
         self._was_trial = False
         self._answer_by = started + _seconds(rule.request_timeout, policy.first_byte_seconds)
         self.tried: tuple[EndpointState, ...] = ()
+        self.is_out_of_budget = False
 
     @property
     def count(self) -> int:
@@ -140,7 +141,8 @@ class Attempts:
         if self._failure is not None and not self._may_repeat(now):
             return self._given_up(now)
         state = self._picked(now, chance)
-        if state is None or (self.tried and not self._budget.take(now)):
+        self.is_out_of_budget = state is not None and bool(self.tried) and not self._budget.take(now)
+        if state is None or self.is_out_of_budget:
             return self._given_up(now)
         self.tried = (*self.tried, state)
         self._state = state
@@ -159,11 +161,7 @@ class Attempts:
         self._failure = failure
         if self._state is None:
             return
-        sign = sign_of_failure(failure)
-        self._was_trial = self._trial_began is not None
-        if sign is None:
-            self._book.lower(self._state, now)
-        self._note(self._state, sign, now)
+        self._note(self._state, failure, now)
         self._leave()
 
     def answered(self, status: int, now: float) -> bool:
@@ -175,15 +173,15 @@ class Attempts:
         state = self._state
         if state is None:
             return False
-        if status in OVERLOADED:
-            self._book.lower(state, now)
-        self._was_trial = self._trial_began is not None
-        sign = sign_of_status(status)
-        if self._was_trial or sign is not Sign.GOOD or state.health is not WELL:
-            self._note(state, sign, now)
-        if status not in OVERLOADED and not (self._was_trial and sign is Sign.SOFT):
+        failure = failure_of_status(status)
+        if failure is None and state.health is WELL and self._trial_began is None:
             return False
-        self._failure = Failure.OVERLOADED if status in OVERLOADED else Failure.ERROR_STATUS
+        is_trial = self._trial_began is not None
+        if failure is not None or is_trial or status < HTTPStatus.BAD_REQUEST:
+            self._note(state, failure, now)
+        if failure is not Failure.OVERLOADED and not (failure is not None and is_trial):
+            return False
+        self._failure = failure
         if not (self._may_repeat(now) and self._budget.has_room(now) and self._has_another(now)):
             return False
         self._leave()
@@ -193,14 +191,16 @@ class Attempts:
         """Note that nothing is in flight any more, however it ended; more than once does no harm."""
         self._leave()
 
-    def _note(self, state: EndpointState, sign: Sign | None, now: float) -> None:
-        """Tell the book; whatever answers a trial without a failure of its own is well again."""
-        is_trial = self._trial_began is not None
-        if is_trial and sign is None:
-            sign = Sign.GOOD
+    def _note(self, state: EndpointState, failure: Failure | None, now: float) -> None:
+        """Tell the book; an endpoint that is overloaded is well, only busy."""
+        self._was_trial = self._trial_began is not None
         self._end_trial(state)
-        if sign is not None:
-            self._book.note(state, sign, now, is_trial=is_trial)
+        if failure is not Failure.OVERLOADED:
+            self._book.note(state, failure, now, is_trial=self._was_trial)
+            return
+        if self._was_trial:
+            self._book.note(state, None, now, is_trial=True)
+        self._book.lower(state, now)
 
     def _leave(self) -> None:
         if self._state is not None:

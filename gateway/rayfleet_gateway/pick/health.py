@@ -12,8 +12,8 @@ one before, until it has been well for a while. Where no other is left the tries
 Source: Envoy, "Outlier detection" (v1.40); Nygard, "Release It!", circuit breakers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
 from rayfleet_gateway.model.values import Failure
 
@@ -27,15 +27,7 @@ JITTER = 0.2  # gateways do not all try at once
 LAST_RESORT_SECONDS = 1.0  # between tries where no endpoint is left
 FORGIVEN_SECONDS = 60.0  # after its return, without another ejection
 
-_HARD = frozenset({Failure.NOT_CONNECTED, Failure.CONNECT_TIMEOUT, Failure.RESET, Failure.NOT_HTTP})
-
-
-class Sign(Enum):
-    """What a try says of the health of an endpoint."""
-
-    GOOD = auto()
-    HARD = auto()
-    SOFT = auto()
+HARD = frozenset({Failure.NOT_CONNECTED, Failure.CONNECT_TIMEOUT, Failure.RESET, Failure.NOT_HTTP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,37 +53,38 @@ class Health:
 WELL = Health()
 
 
-def sign_of_failure(failure: Failure) -> Sign | None:
-    """Return what a failure says; None for a busy endpoint, which is well."""
-    if failure is Failure.OVERLOADED:
-        return None
-    return Sign.HARD if failure in _HARD else Sign.SOFT
+def failure_of_status(status: int) -> Failure | None:
+    """Return what an answer says of the endpoint: 5xx is a failure, but 4xx and 501 tell of the request.
+
+    429 and 503 tell of the load.
+    """
+    if status in {429, 503}:
+        return Failure.OVERLOADED
+    return Failure.ERROR_STATUS if status >= 500 and status not in {501, 505} else None
 
 
-def sign_of_status(status: int) -> Sign | None:
-    """Return what an answer says: 5xx is a failure, 4xx tells of the request, and so does 501; 503 of the load."""
-    if status < 400:
-        return Sign.GOOD
-    return None if status < 500 or status in {501, 503, 505} else Sign.SOFT
-
-
-def after(health: Health, sign: Sign, now: float) -> Health:
-    """Return the health of an endpoint that is in, after one more try; ``should_eject`` says what follows."""
-    if sign is not Sign.GOOD:
-        return replace(health, failures=health.failures + 1, rate=health.rate + (1 - health.rate) * WEIGHT)
+def after_success(health: Health, now: float) -> Health:
+    """Return the health of an endpoint that is in, after a try that went well; WELL itself when all is forgiven."""
     rate = health.rate * (1 - WEIGHT)
-    is_forgiven = now - health.returned_at >= FORGIVEN_SECONDS
-    ejections = 0 if is_forgiven else health.ejections
+    ejections = 0 if now - health.returned_at >= FORGIVEN_SECONDS else health.ejections
     if not ejections and rate < WELL_RATE * WEIGHT:
         return WELL
     return replace(health, failures=0, rate=rate, ejections=ejections)
 
 
-def should_eject(health: Health, sign: Sign, *, is_another_well: bool) -> bool:
-    """Whether an endpoint with this health is to be ejected, after a try that failed with ``sign``."""
-    if sign is Sign.HARD:
+def after_failure(health: Health) -> Health:
+    """Return the health of an endpoint that is in, after a try that failed; ``should_eject`` says what follows."""
+    return replace(health, failures=health.failures + 1, rate=health.rate + (1 - health.rate) * WEIGHT)
+
+
+def should_eject(health: Health, failure: Failure, is_another_well: Callable[[], bool]) -> bool:
+    """Whether an endpoint with this health is to be ejected, after a try that ended in ``failure``.
+
+    ``is_another_well`` is asked only where it matters.
+    """
+    if failure in HARD:
         return health.failures >= IN_A_ROW
-    return is_another_well and (health.failures >= IN_A_ROW or health.rate >= RATE)
+    return (health.failures >= IN_A_ROW or health.rate >= RATE) and is_another_well()
 
 
 def ejected(health: Health, now: float, jitter: float, *, is_last_resort: bool) -> Health:

@@ -113,8 +113,15 @@ class LeastRequestScorer:
         return [least / load for load in loads]
 
 
-PICKERS: tuple[Picker, ...] = (LeastRequest(), PowerOfTwo(), Random(), RoundRobin(), HighestScore())
-SCORERS: tuple[Scorer, ...] = (LeastRequestScorer(),)
+def own_pickers() -> tuple[Picker, ...]:
+    """Return new ones of all."""
+    return LeastRequest(), PowerOfTwo(), Random(), RoundRobin(), HighestScore()
+
+
+def own_scorers() -> tuple[Scorer, ...]:
+    """Return new ones of all."""
+    return (LeastRequestScorer(),)
+
 
 _TURNS = 10_000  # models that are remembered: those asked for last
 

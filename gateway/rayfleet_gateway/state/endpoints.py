@@ -7,14 +7,14 @@ one, and what is still in flight at the old one counts there. When an endpoint i
 
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rayfleet_gateway.attempt.budget import RetryBudget
-from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.pick import health
 from rayfleet_gateway.pick.endpoint_state import EndpointState
-from rayfleet_gateway.pick.health import WELL, Sign
+from rayfleet_gateway.pick.health import WELL
 from rayfleet_gateway.pick.pools import Pool
 from rayfleet_gateway.pick.shares import RETURNING, lowered, recovered
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule
@@ -40,13 +40,13 @@ class _Route:
 class EndpointBook:
     """Pools by backend, states by endpoint, budgets by route.
 
-    ``seed`` keeps gateways from trying an ejected endpoint all at once. ``ejections`` counts from the start of the
-    process.
+    ``seed`` keeps gateways from trying an ejected endpoint all at once. ``on_ejected`` hears why, in a word, each time
+    an endpoint is taken out.
     """
 
-    def __init__(self, seed: str = "") -> None:
-        self.ejections = 0
+    def __init__(self, seed: str = "", on_ejected: Callable[[str], None] = lambda _: None) -> None:
         self._seed = seed
+        self._on_ejected = on_ejected
         self._rules: Mapping[str | None, tuple[Rule, ...]] = {}
         self._known: dict[int, _Known] = {}
         self._states: dict[Endpoint, EndpointState] = {}
@@ -93,30 +93,28 @@ class EndpointBook:
         share = recovered(state.share_before, now - state.share_since)
         self._set_share(state, lowered(share), now)
 
-    def note(self, state: EndpointState, sign: Sign, now: float, *, is_trial: bool) -> None:
-        """Note what a try says of the endpoint; of one that is ejected only a trial counts."""
+    def note(self, state: EndpointState, failure: Failure | None, now: float, *, is_trial: bool) -> None:
+        """Note how a try at the endpoint went, None: well. While it is ejected only a trial counts."""
         if state.is_ejected:
-            if is_trial and sign is Sign.GOOD:
+            if is_trial and failure is None:
                 self._bring_back(state, now)
-            elif is_trial:
-                self._eject(state, now)
+            elif is_trial and failure is not None:
+                self._eject(state, failure, now)
             return
-        if sign is Sign.GOOD:
+        if failure is None:
             if state.health is not WELL:
-                state.health = health.after(state.health, sign, now)
+                state.health = health.after_success(state.health, now)
             return
-        state.health = health.after(state.health, sign, now)
+        state.health = health.after_failure(state.health)
         self.lower(state, now)
-        if health.should_eject(state.health, sign, is_another_well=True) and (
-            sign is Sign.HARD or self._is_another_well(state)
-        ):
-            self._eject(state, now)
+        if health.should_eject(state.health, failure, lambda: self._is_another_well(state)):
+            self._eject(state, failure, now)
 
     def _is_another_well(self, state: EndpointState) -> bool:
         pools = self._pools_of.get(state.endpoint, ())
         return any(other is not state and other.health.is_well for pool in pools for other in pool.ready)
 
-    def _eject(self, state: EndpointState, now: float) -> None:
+    def _eject(self, state: EndpointState, failure: Failure, now: float) -> None:
         """Take the endpoint out, or leave it out for longer."""
         drawn = zlib.crc32(f"{self._seed} {state.name} {state.health.ejections}".encode())
         others = (pool.ready for pool in self._pools_of.get(state.endpoint, ()))
@@ -124,11 +122,12 @@ class EndpointBook:
         state.health = health.ejected(state.health, now, drawn / 2**32, is_last_resort=is_last_resort)
         if state.is_ejected:
             return
-        self.ejections += 1
+        cause = failure.name.lower()
+        self._on_ejected(cause)
         state.is_ejected = True
         self._part(state)
-        facts = {"endpoint": state.name, "seconds": round(state.health.retry_at - now, 1)}
-        log.warning("endpoint is ejected", extra=facts | {"ejections": state.health.ejections})
+        seconds = round(state.health.retry_at - now, 1)
+        log.warning("endpoint is ejected", extra={"endpoint": state.name, "failure": cause, "seconds": seconds})
 
     def _bring_back(self, state: EndpointState, now: float) -> None:
         """Take the endpoint in again; where all were out the others may be tried at once."""
