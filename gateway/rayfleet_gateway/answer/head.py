@@ -1,19 +1,23 @@
 """The head of an answer: an engine's as it is read and passed on, and the gateway's own. Pure.
 
 An engine's answer has one framing or it is no answer. What goes back keeps the engine's headers but for hop-by-hop
-ones, lengths and places that only the cluster can reach.
+ones, lengths, and places that only the cluster can reach: a ``Location`` or ``Content-Location`` at the engine's own
+address, or another that is nobody's outside, becomes a path of ours. ``Alt-Svc`` would lead clients past the gateway.
 
-Source: RFC 9112, 6.3; RFC 9110, 7.6.1.
+Source: RFC 9112, 6.3; RFC 9110, 7.6.1 and 10.2.2.
 """
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import BrokenOff
 
 _NOT_RETURNED = frozenset(
     {
+        b"alt-svc",
         b"connection",
         b"content-length",
         b"keep-alive",
@@ -26,7 +30,11 @@ _NOT_RETURNED = frozenset(
         b"x-request-id",
     }
 )
+_PLACES = frozenset({b"location", b"content-location"})
+_PLACE = re.compile(r"(?:https?:)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_INNER_NAMES = (".local", ".internal", ".svc", ".localhost", ".localdomain")
 _BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
+CRLF = "\r\n"
 _REASONS = {int(status): status.phrase for status in HTTPStatus}
 
 
@@ -51,18 +59,23 @@ class AnswerHead:
         return self.media == "text/event-stream"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Reply:
     """How an answer goes back. ``length`` None with ``is_chunked`` False: it ends with the connection.
 
-    ``more`` are whole header lines to add, each with its CRLF (of a route's filters, of CORS).
+    ``host`` is the Host that the client sent. ``more`` are whole header lines to add, each with its CRLF (of a route's
+    filters, of CORS); ``dropped`` are names in lower case that are not the engine's to say then, and so are all of
+    ``dropped_prefix``.
     """
 
     request_id: str
     length: int | None
     is_chunked: bool
     is_keep_alive: bool
+    host: str = ""
     more: bytes = b""
+    dropped: frozenset[bytes] = frozenset()
+    dropped_prefix: bytes = b""
 
 
 def read(status: int, reason: bytes, headers: list[tuple[bytes, bytes]], *, method: str) -> AnswerHead:
@@ -92,24 +105,63 @@ def read(status: int, reason: bytes, headers: list[tuple[bytes, bytes]], *, meth
 
 def returned(answer: AnswerHead, reply: Reply) -> bytes:
     """Return the whole head to send to the client, its empty line included."""
-    dropped = _NOT_RETURNED
-    lines = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
+    dropped, prefix = _NOT_RETURNED | reply.dropped | _nominated(answer), reply.dropped_prefix
+    parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
     for name, value in answer.headers:
-        if name.lower() not in dropped:
-            lines.append(b"%b: %b\r\n" % (name, value))
-    lines.append(_framing(reply))
-    return b"".join(lines)
+        lower = name.lower()
+        if lower in dropped or (prefix and lower.startswith(prefix)):
+            continue
+        parts += (name, b": ", _outer_place(value, reply.host) if lower in _PLACES else value, b"\r\n")
+    parts.append(_framing(reply))
+    return b"".join(parts)
 
 
-def refused(refusal: Refusal, *, request_id: str, is_keep_alive: bool, path: str = "", is_head: bool = False) -> bytes:
-    """Return a whole answer of the gateway's own; ``path`` tells whose error shape a client reads."""
-    body = refusal.body(path)
+@dataclass(slots=True, kw_only=True)
+class Asker:
+    """Who is refused. ``path`` tells whose error shape is read; ``more`` are header lines to add (of CORS)."""
+
+    request_id: str
+    is_keep_alive: bool
+    path: str = ""
+    is_head: bool = False
+    more: bytes = b""
+
+
+def refused(refusal: Refusal, asker: Asker) -> bytes:
+    """Return a whole answer of the gateway's own."""
+    body = refusal.body(asker.path)
     lines = [f"HTTP/1.1 {int(refusal.status)} {_REASONS.get(int(refusal.status), '')}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in refusal.headers.items() if name.lower() != "connection"]
-    keeps = is_keep_alive and refusal.headers.get("Connection") != "close"
-    lines.append(f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n")
-    lines.append("\r\n" if keeps else "Connection: close\r\n\r\n")
-    return "".join(lines).encode("latin-1", "replace") + (b"" if is_head else body)
+    lines += [f"{name}: {value}\r\n" for name, value in refusal.headers.items() if name != "Connection"]
+    is_kept = asker.is_keep_alive and refusal.headers.get("Connection") != "close"
+    lines.append(f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n")
+    lines.append(f"X-Request-Id: {asker.request_id}\r\n{'' if is_kept else 'Connection: close' + CRLF}")
+    head = "".join(lines).encode("latin-1", "replace") + asker.more + b"\r\n"
+    return head if asker.is_head else head + body
+
+
+def _nominated(answer: AnswerHead) -> frozenset[bytes]:
+    """Return what the engine's Connection calls its own affair."""
+    words = b",".join(value for name, value in answer.headers if name.lower() == b"connection").lower()
+    if not words or words in {b"keep-alive", b"close"}:
+        return frozenset()
+    return frozenset(word.strip() for word in words.split(b",")) - {b"content-type", b"content-encoding"}
+
+
+def _outer_place(value: bytes, host: str) -> bytes:
+    """Return where a client may go: a place at an address of the cluster's becomes a path."""
+    match = _PLACE.match(value.decode("latin-1"))
+    if match is None or match[1].lower() == host.lower() or not _is_inner(match[1].rpartition("@")[2]):
+        return value
+    return (match[2] if match[2].startswith("/") else f"/{match[2]}").encode("latin-1")
+
+
+def _is_inner(authority: str) -> bool:
+    """Whether a name or an address is nobody's outside the cluster."""
+    name = authority.partition("]")[0].strip("[") if authority.startswith("[") else authority.partition(":")[0]
+    try:
+        return not ip_address(name).is_global
+    except ValueError:
+        return "." not in name.strip(".") or name.lower().rstrip(".").endswith(_INNER_NAMES)
 
 
 def _framing(reply: Reply) -> bytes:

@@ -1,14 +1,31 @@
 """Whether an answer that passed was whole, an engine's error, or cut. Pure.
 
-An answer is whole when its framing is, and when what it tells says so: completions end with ``[DONE]``, Anthropic's
-messages with ``message_stop``, responses with one of their last events. Judged by the path, since each has its own end.
+An answer is whole when its framing is, and when what it tells says so: a stream of completions ends with ``[DONE]``,
+Anthropic's messages with ``message_stop``, responses with one of their last events; a plain JSON answer that only the
+connection's end ended must be JSON. Judged by the path, since each has its own end; others are judged by their framing
+alone. What an engine packed (it was not asked to) is unpacked to look at.
 """
 
+import zlib
 from enum import Enum, auto
 from http import HTTPStatus
 
-from rayfleet_gateway.answer.events import EventWatch
+import orjson
+
+from rayfleet_gateway.answer.events import EventWatch, Usage, last_usage, told_usage
 from rayfleet_gateway.answer.head import AnswerHead
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_TAIL_BYTES = 4 << 10
+_PARSED_BYTES = 64 << 10
+_UNPACKED_AT_ONCE = 256 << 10
+_MOST_PIECES = 8  # of one chunk: what is packed tighter than any text is not looked into
+_NO_USAGE = Usage()
+_ENDS = {
+    "/completions": frozenset({"[DONE]"}),
+    "/messages": frozenset({"message_stop"}),
+    "/responses": frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"}),
+}
 
 
 class Ended(Enum):
@@ -28,38 +45,98 @@ class Verdict(Enum):
 
 
 class AnswerWatch:
-    """Feed it every piece of one answer's body, in order, as the client gets it."""
+    """Feed it every piece of one answer's body, in order, as the client gets it.
 
-    __slots__ = ("_head", "_path", "_watch", "has_error", "is_done", "usage")
+    ``is_done``: the client's answer ends here, whatever the engine says or fails to say after it.
+    """
+
+    __slots__ = ("_ends", "_events", "_feed", "_head", "_is_broken", "_tail", "_unpacker")
 
     def __init__(self, head: AnswerHead, path: str) -> None:
         self._head = head
-        self._path = path
-        self._watch = EventWatch() if head.is_event_stream and not head.coding else None
-        self.is_done = False
-        self.has_error = False
-        self.usage: tuple[int | None, int | None] = (None, None)
+        self._ends = _ENDS.get(path[path.rfind("/") :], frozenset()) if head.status == HTTPStatus.OK else frozenset()
+        self._events = EventWatch(self._ends - {"[DONE]"}) if head.is_event_stream else None
+        self._tail = b""
+        self._is_broken = False
+        bits = _WINDOW_BITS.get(head.coding)
+        self._unpacker = None if bits is None else zlib.decompressobj(bits)
+        plain = self._keep_tail if self._events is None else self._events.feed
+        self._feed = plain if not head.coding or head.coding == "identity" else self._unpack
 
     def feed(self, chunk: bytes) -> None:
         """Note the next bytes."""
-        watch = self._watch
-        if watch is not None:
-            watch.feed(chunk)
-            self.has_error = watch.has_error
-            self.is_done = watch.is_done
+        self._feed(chunk)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether an error event was told."""
+        return self._events is not None and self._events.has_error
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last event was told, and the packing around it is whole."""
+        return self._events is not None and self._events.is_done and (self._unpacker is None or self._unpacker.eof)
 
     @property
     def is_between_events(self) -> bool:
         """Whether an error event may follow what came so far."""
-        return self._watch is not None and self._watch.is_between_events
+        return self._events is not None and not self._head.coding and self._events.is_between_events
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the answer told."""
+        if self._events is not None:
+            return self._events.usage
+        return told_usage(last_usage(self._tail)) if b'"usage"' in self._tail else _NO_USAGE
 
     def verdict_at_end(self, ended: Ended) -> Verdict:
         """Return what the answer was, now that no more of it comes."""
-        if self.has_error:
-            return Verdict.ENGINE_ERROR
-        if self.is_done:
-            return Verdict.WHOLE
-        is_judged = (
-            self._watch is not None and self._head.status == HTTPStatus.OK and self._path.endswith("/completions")
-        )
-        return Verdict.CUT if ended is Ended.CUT or is_judged else Verdict.WHOLE
+        if self._events is not None:
+            self._events.finish()
+            if self._events.has_error:
+                return Verdict.ENGINE_ERROR
+            if self.is_done or (self._events.has_end and self.is_between_events):
+                return Verdict.WHOLE
+        return Verdict.CUT if ended is Ended.CUT or not self._is_complete(ended) else Verdict.WHOLE
+
+    def _is_complete(self, ended: Ended) -> bool:
+        """Whether what came within a whole framing is whole too."""
+        if self._head.coding and self._head.coding != "identity":
+            if self._unpacker is None:
+                return True  # nobody here looks into it
+            if not self._unpacker.eof:
+                return False
+        if self._events is not None:
+            return self._events.has_end or not self._ends
+        return ended is not Ended.CLOSED or "json" not in self._head.media or _ends_as_json(self._tail)
+
+    def _keep_tail(self, chunk: bytes) -> None:
+        """Keep the end, or the whole of what is short and has no framing to be judged by."""
+        kept = _TAIL_BYTES if self._head.length is not None or self._head.is_chunked else _PARSED_BYTES
+        self._tail = chunk[-kept:] if len(chunk) >= kept else (self._tail + chunk)[-kept:]
+
+    def _unpack(self, chunk: bytes) -> None:
+        """Unpack, to look at; what is broken never comes to its end."""
+        for _ in range(_MOST_PIECES):
+            if not chunk or self._unpacker is None or self._unpacker.eof or self._is_broken:
+                return
+            try:
+                plain = self._unpacker.decompress(chunk, _UNPACKED_AT_ONCE)
+            except zlib.error:
+                self._is_broken = True
+                return
+            chunk = self._unpacker.unconsumed_tail
+            if self._events is not None:
+                self._events.feed(plain)
+        self._unpacker = None
+
+
+def _ends_as_json(tail: bytes) -> bool:
+    """Whether a body may be whole JSON: one that is short is parsed, of another the end is looked at."""
+    if len(tail) >= _PARSED_BYTES:
+        return tail.rstrip()[-1:] in {b"}", b"]"}
+    try:
+        orjson.loads(tail)
+    except orjson.JSONDecodeError:
+        return False
+    return True

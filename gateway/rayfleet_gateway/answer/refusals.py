@@ -1,25 +1,45 @@
 """Every answer that is the gateway's own, in OpenAI's error shape. Pure.
 
 ``{"error": {"message", "type", "param", "code"}}``, so that the OpenAI clients raise the class they should (404
-NotFoundError, 400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. Codes: model_not_found,
-model_not_ready, route_without_backend, path_not_found, method_not_allowed, invalid_request_error, request_too_large,
-request_timeout, upstream_error, upstream_timeout, gateway_starting, gateway_stopping, internal_error.
+NotFoundError, 400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. On ``/v1/messages`` the
+shape is Anthropic's, ``{"type": "error", "error": {"type", "message"}}``. Codes: model_not_found, model_not_ready,
+path_not_found, method_not_allowed, invalid_request_error, unsupported_media_type, expectation_failed,
+request_too_large, uri_too_long, head_too_large, request_timeout, not_implemented, http_version_not_supported,
+upstream_error, upstream_timeout, gateway_starting, gateway_stopping, gateway_overloaded, route_without_backend,
+internal_error.
+
+No message tells the address of a pod, whoever wrote it into a reason.
 """
 
 import difflib
+import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import orjson
 
-from rayfleet_gateway.model.errors import HeadRefused
+from rayfleet_gateway.model.errors import BodyTooLarge, HeadRefused, UnreadableBody, UnsupportedCoding
 
 RETRY_AFTER_SECONDS = 2
-COMPARED_NAMES = 200  # each costs some 20 us, in the loop that all streams share
 QUOTED_CHARACTERS = 200
+_COMPARED_NEIGHBOURS = 3  # on each side of where the name would stand: each costs up to 40 us, in the loop of all
+_COMPARED_CHARACTERS = 64
 _STATUSES = frozenset(HTTPStatus)
 NO_RETRY = {"x-should-retry": "false"}
+_CLOSES = {"Connection": "close"}
+_ADDRESS = re.compile(r"\[?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,7})\]?(?::\d{1,5})?")
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +52,56 @@ class Refusal:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def body(self, path: str = "") -> bytes:  # noqa: ARG002 - Anthropic's clients read a shape of their own
+    def body(self, path: str = "") -> bytes:
         """Return the JSON body, in the shape that clients of ``path`` read."""
-        kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        try:
-            return orjson.dumps({"error": error})
-        except TypeError:  # a half of a surrogate pair, from an escape in the client's JSON
-            error["message"] = self.message.encode("utf-8", "replace").decode()
-            return orjson.dumps({"error": error})
+        is_client = self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if _is_anthropic(path):
+            fallback = "invalid_request_error" if is_client else "api_error"
+            return _dumped({"type": _ANTHROPIC_TYPES.get(int(self.status), fallback), "message": self.message}, "error")
+        kind = "invalid_request_error" if is_client else "server_error"
+        return _dumped({"message": self.message, "type": kind, "param": self.param, "code": self.code}, None)
 
-    def event(self) -> bytes:
+    def event(self, path: str = "") -> bytes:
         """Return the server-sent event that ends a stream which began well; no ``[DONE]`` follows it."""
-        return b"data: " + self.body() + b"\n\n"
+        named = b"event: error\n" if _is_anthropic(path) else b""
+        return named + b"data: " + self.body(path) + b"\n\n"
 
 
 def of_head(error: HeadRefused) -> Refusal:
     """Return the answer to a head that was refused; nothing that follows it can be told from it, so it closes."""
-    return Refusal(status=error.status, code=error.code, message=str(error), headers={"Connection": "close"})
+    return Refusal(status=error.status, code=error.code, message=str(error), headers=_CLOSES)
+
+
+def of_body(error: UnreadableBody | BodyTooLarge, limit_bytes: int) -> Refusal:
+    """Return the answer to a body that cannot be read."""
+    if isinstance(error, BodyTooLarge):
+        return too_large(limit_bytes)
+    if isinstance(error, UnsupportedCoding):
+        status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+        return Refusal(status=status, code="unsupported_media_type", message=str(error))
+    return bad_request(str(error), param="model")
+
+
+def not_http(reason: str) -> Refusal:
+    """Return the 400 of bytes that are no request; ``reason`` is the parser's."""
+    message = f"The request is not HTTP/1.1: {_printable(reason)[:100]}."
+    return Refusal(status=HTTPStatus.BAD_REQUEST, code="invalid_request_error", message=message, headers=_CLOSES)
+
+
+def head_too_large(limit_bytes: int, limit_fields: int) -> Refusal:
+    """Return the 431 of a head with too many bytes or fields."""
+    return Refusal(
+        status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        code="head_too_large",
+        message=f"The request's head has more than {limit_bytes >> 10} KiB or {limit_fields} fields.",
+        headers=_CLOSES,
+    )
+
+
+def uri_too_long(limit_bytes: int) -> Refusal:
+    """Return the 414 of a request line that alone is too long."""
+    message = f"The request's target has more than {limit_bytes} bytes."
+    return Refusal(status=HTTPStatus.REQUEST_URI_TOO_LONG, code="uri_too_long", message=message, headers=_CLOSES)
 
 
 def bad_request(message: str, param: str | None = None) -> Refusal:
@@ -58,7 +110,7 @@ def bad_request(message: str, param: str | None = None) -> Refusal:
 
 
 def model_not_found(model: str, known: Sequence[str]) -> Refusal:
-    """Return a 404 that names up to three models with names like ``model``."""
+    """Return a 404 that names up to three models with names like ``model``; ``known`` is sorted."""
     near = nearest(model, known)
     hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/models lists the models."
     return Refusal(
@@ -69,15 +121,28 @@ def model_not_found(model: str, known: Sequence[str]) -> Refusal:
     )
 
 
-def nearest(model: str, known: Sequence[str]) -> list[str]:
-    """Return up to three of ``known`` with names like ``model``.
+def no_rule(model: str, path: str, known: Sequence[str], paths: Sequence[str]) -> Refusal:
+    """Return the 404 of a request that no rule takes; ``paths`` are those of the model's own rules, if it has any."""
+    if not paths:
+        return model_not_found(model, known)
+    return Refusal(
+        status=HTTPStatus.NOT_FOUND,
+        code="path_not_found",
+        message=f"The model `{model[:200]}` is not served at {path[:200]} but at {', '.join(sorted(paths)[:5])}.",
+        param="model",
+    )
 
-    Of thousands only those of the same beginning are compared.
+
+def nearest(model: str, known: Sequence[str]) -> list[str]:
+    """Return up to three of ``known``, which is sorted, with names like ``model``; never ``model`` itself.
+
+    Compared are the few that would stand beside it: thousands of names cost as much as seven.
     """
-    candidates: Sequence[str] = known
-    if len(known) > COMPARED_NAMES:
-        candidates = [name for name in known if name[:1].lower() == model[:1].lower()][:COMPARED_NAMES]
-    return difflib.get_close_matches(model, candidates, n=3, cutoff=0.4)
+    place = bisect_left(known, model)
+    beside = known[max(0, place - _COMPARED_NEIGHBOURS) : place + _COMPARED_NEIGHBOURS + 1]
+    short = {name[:_COMPARED_CHARACTERS]: name for name in beside if name != model}
+    near = difflib.get_close_matches(model[:_COMPARED_CHARACTERS], short, n=3, cutoff=0.4)
+    return [short[name] for name in near]
 
 
 def path_not_found(path: str) -> Refusal:
@@ -94,8 +159,18 @@ def model_not_ready(model: str) -> Refusal:
     return Refusal(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code="model_not_ready",
-        message=f"The model `{model}` has no ready replica now; try again in a moment.",
+        message=f"The model `{model[:200]}` has no ready replica now; try again in a moment.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS), "retry-after-ms": str(RETRY_AFTER_SECONDS * 1000)},
+    )
+
+
+def overloaded() -> Refusal:
+    """Return the 503 of a gateway whose room for bodies is taken."""
+    return Refusal(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code="gateway_overloaded",
+        message="The gateway is reading as many bytes of requests as it may; try again in a moment.",
+        headers={"Retry-After": "1", "retry-after-ms": "1000", **_CLOSES},
     )
 
 
@@ -134,7 +209,7 @@ def upstream_error(model: str, reason: str) -> Refusal:
     return Refusal(
         status=HTTPStatus.BAD_GATEWAY,
         code="upstream_error",
-        message=f"The replica that served the model `{model}` failed: {reason}",
+        message=f"The replica that served the model `{model[:200]}` failed: {_without_addresses(reason)}",
     )
 
 
@@ -143,7 +218,7 @@ def upstream_timeout(model: str, what: str) -> Refusal:
     return Refusal(
         status=HTTPStatus.GATEWAY_TIMEOUT,
         code="upstream_timeout",
-        message=f"The model `{model}` gave {what}.",
+        message=f"The model `{model[:200]}` gave {what}.",
         headers=NO_RETRY,
     )
 
@@ -163,20 +238,19 @@ def quoted_error(model: str, status: int, text: str, headers: Mapping[str, str])
 
     Its status, its first words, its Retry-After.
     """
-    words = " ".join(text.split())[:QUOTED_CHARACTERS]
+    words = _without_addresses(" ".join(text[: 4 * QUOTED_CHARACTERS].split()))[:QUOTED_CHARACTERS]
     return Refusal(
         status=HTTPStatus(status) if status in _STATUSES else HTTPStatus.BAD_GATEWAY,
         code="upstream_error",
-        message=f"The replica that served the model `{model}` answered {status}: {words or 'no text'}",
+        message=f"The replica that served the model `{model[:200]}` answered {status}: {words or 'no text'}",
         headers={name: value for name, value in headers.items() if name.lower() in {"retry-after", "retry-after-ms"}},
     )
 
 
-def slow_request() -> Refusal:
-    """Return a 408."""
-    return Refusal(
-        status=HTTPStatus.REQUEST_TIMEOUT, code="request_timeout", message="The request's body did not come in time."
-    )
+def slow_request(part: str = "body") -> Refusal:
+    """Return a 408; what comes late would be taken for the next request, so it closes."""
+    message = f"The request's {part} did not come in time."
+    return Refusal(status=HTTPStatus.REQUEST_TIMEOUT, code="request_timeout", message=message, headers=_CLOSES)
 
 
 def stopping() -> Refusal:
@@ -205,4 +279,26 @@ def too_large(limit_bytes: int) -> Refusal:
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         code="request_too_large",
         message=f"The request's body is larger than {limit_bytes / 2**20:.0f} MiB.",
+        headers=_CLOSES,
     )
+
+
+def _is_anthropic(path: str) -> bool:
+    return path.startswith("/v1/messages")
+
+
+def _dumped(error: dict[str, str | None], kind: str | None) -> bytes:
+    content = {"error": error} if kind is None else {"type": kind, "error": error}
+    try:
+        return orjson.dumps(content)
+    except TypeError:  # a half of a surrogate pair, from an escape in the client's JSON
+        error["message"] = (error["message"] or "").encode("utf-8", "replace").decode()
+        return orjson.dumps(content)
+
+
+def _without_addresses(reason: str) -> str:
+    return _ADDRESS.sub("[address]", reason)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text[:200])

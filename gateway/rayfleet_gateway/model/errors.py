@@ -7,6 +7,7 @@
     └── ExchangeError
         ├── HeadRefused      the client's fault: its head has no single meaning, or asks for what there is not
         ├── UnreadableBody   the client's fault: its body does not say which model is asked for
+        │   └── UnsupportedCoding   ... because it is packed in a way that nobody here unpacks
         ├── BodyTooLarge     the client's fault: its body is larger than allowed
         ├── NotConnected     the endpoint's: nothing was processed, so another one may be asked
         ├── BrokenOff        the endpoint's: it failed after it had, or may have had, the request
@@ -44,6 +45,10 @@ class HeadRefused(ExchangeError):
 
 class UnreadableBody(ExchangeError):
     """The body does not say which model is asked for; the message is for the client."""
+
+
+class UnsupportedCoding(UnreadableBody):
+    """The body's Content-Encoding is none that is unpacked here."""
 
 
 class BodyTooLarge(ExchangeError):

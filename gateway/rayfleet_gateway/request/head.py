@@ -10,7 +10,9 @@ Source: RFC 9112, 3.2, 6.1 and 6.3; RFC 9110, 7.2 and 10.1.1.
 """
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
+from string import ascii_letters, digits
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -19,10 +21,10 @@ from rayfleet_gateway.model.values import RequestHead
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
-_NAMES = re.compile(r"[!#$%&'*+\-.^`|~0-9a-z\n]+")  # all names of a head, one a line; ``_`` is left out on purpose
-_VALUE_TRAPS = re.compile(r"[^\t\x20-\x7e\x80-\xff\n]")
+_NAME_BYTES = bytes(set(b"!#$%&'*+-.^`|~") | set(digits.encode()) | set(ascii_letters.encode()))  # without ``_``
+_VALUE_BYTES = bytes({0x09, *range(0x20, 0x7F), *range(0x80, 0x100)})
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._~%!$&'()*+;=-]{1,255})(?::[0-9]{0,5})?", re.IGNORECASE)
-_TARGET = re.compile(rb"/(?:[!$&-;=?-Z\[\]^_`a-z{|}~]|%[0-9A-Fa-f]{2})*+")
+_TARGET = re.compile(rb"/[!$&-;=?-Z\[\]^_`a-z{|}~]*+(?:%[0-9A-Fa-f]{2}[!$&-;=?-Z\[\]^_`a-z{|}~]*+)*+")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _DOT_SEGMENT = re.compile(r"(?:\A|/)\.{1,2}(?:/|\Z)")
@@ -68,16 +70,34 @@ def checked_head(
 
 
 def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return each header once, names in lower case; several of a name become one (RFC 9110, 5.3)."""
+    """Return each header once, names in lower case; several of a name become one (RFC 9110, 5.3).
+
+    All names, and all values, are looked at in one piece: without what they may have, only our line breaks are left.
+    """
+    if not headers:
+        return {}
+    names = b"\n".join([name for name, _ in headers])
+    values = b"\n".join([value for _, value in headers])
+    breaks = b"\n" * (len(headers) - 1)
+    if names.translate(None, _NAME_BYTES) != breaks:
+        _refuse("A header's name has characters that it may not have (`_` is one of them).")
+    if values.translate(None, _VALUE_BYTES) != breaks:
+        _refuse("A header's value has control characters.")
+    pairs = zip(names.decode().lower().split("\n"), values.decode("latin-1").split("\n"), strict=True)
+    joined = dict(pairs)
+    if len(joined) != len(headers):
+        joined = _repeated(headers)
+    if "" in joined:
+        _refuse("A header has no name.")
+    return joined
+
+
+def _repeated(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers of a head that has some more than once."""
     joined: dict[str, str] = {}
     for name, value in headers:
-        lower = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
+        lower, text = name.decode().lower(), value.decode("latin-1")
         joined[lower] = f"{joined[lower]}, {text}" if lower in joined else text
-    if joined and ("" in joined or _NAMES.fullmatch("\n".join(joined)) is None):
-        _refuse("A header's name has characters that it may not have (`_` is one of them).")
-    if _VALUE_TRAPS.search("\n".join(joined.values())) is not None or any("\n" in value for value in joined.values()):
-        _refuse("A header's value has control characters.")
     return joined
 
 
@@ -87,6 +107,11 @@ def _host(value: str | None, *, is_http_10: bool) -> str:
         if is_http_10:
             return ""
         _refuse("The request has no Host.")
+    return _plain_host(value)
+
+
+@lru_cache(maxsize=256)
+def _plain_host(value: str) -> str:
     match = _HOST.fullmatch(value)  # two of them are joined by a comma, which no host has
     if match is None:
         _refuse("The request's Host is not one host with an optional port.")

@@ -39,7 +39,6 @@ _DROPPED = frozenset(
         b"connection",
         b"content-length",
         b"expect",
-        b"forwarded",
         b"http2-settings",
         b"keep-alive",
         b"proxy-authenticate",
@@ -50,11 +49,15 @@ _DROPPED = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-        b"x-gateway-destination-endpoint",
         b"x-request-id",
     }
 )
-_DROPPED_PREFIXES = (b"x-rayfleet-", b"x-envoy-", b"x-gateway-")
+_INTERNAL = (b"x-rayfleet-", b"x-envoy-", b"x-gateway-")  # of which x-gateway-destination-endpoint is Gateway API's
+# A client that could have these dropped would change what is asked, or of whom.
+_NEVER_NOMINATED = frozenset({b"host", b"content-type", b"content-encoding", b"authorization", b"model"})
+_OF_PROXIES = frozenset({b"forwarded", b"x-real-ip"})
+_PROXIES = b"x-forwarded-"
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -81,7 +84,7 @@ class Edits:
 NO_EDITS = Edits()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Onward:
     """What the gateway adds to a head. ``client`` is the peer's address; ``body_bytes`` the length of what follows."""
 
@@ -96,20 +99,23 @@ class Onward:
 def forwarded(head: RequestHead, onward: Onward) -> bytes:
     """Return the whole head to send upstream, its empty line included; the same for every endpoint."""
     edits = onward.edits
-    lines = [b"%b %b HTTP/1.1\r\n" % (head.method.encode(), edits.target or head.target)]
-    dropped = _dropped_of(head, edits)
+    parts = [head.method.encode(), b" ", edits.target or head.target, b" HTTP/1.1\r\n"]
+    dropped = _dropped_of(head, onward)
+    is_replaced = onward.policy is ForwardedPolicy.REPLACE
     for name, value in head.headers:
         lower = name.lower()
-        if lower not in dropped and not lower.startswith(_DROPPED_PREFIXES):
-            lines.append(b"%b: %b\r\n" % (name, edits.host if edits.host and lower == b"host" else value))
-    if not head.host:
-        lines.append(b"Host: localhost\r\n")
-    lines += [b"%b: %b\r\n" % pair for pair in (*edits.put, *edits.add)]
-    lines.append(_forwarded_for(head, onward))
-    if onward.body_bytes or head.length != 0 or head.method in {"POST", "PUT", "PATCH"}:
-        lines.append(b"Content-Length: %d\r\n" % onward.body_bytes)
-    lines.append(f"X-Request-Id: {onward.request_id}\r\ntraceparent: {onward.trace_parent}\r\n\r\n".encode())
-    return b"".join(lines)
+        if lower in dropped or (lower[:2] == b"x-" and lower.startswith(_INTERNAL)):
+            continue
+        if is_replaced and (lower in _OF_PROXIES or lower.startswith(_PROXIES)):
+            continue
+        parts += (name, b": ", value, b"\r\n")
+    parts += _edited(head, edits)
+    if onward.policy is not ForwardedPolicy.KEEP:
+        parts.append(_of_the_peer(head, onward, is_replaced=is_replaced))
+    if onward.body_bytes or head.method in _BODY_METHODS:
+        parts.append(b"Content-Length: %d\r\n" % onward.body_bytes)
+    parts.append(f"X-Request-Id: {onward.request_id}\r\ntraceparent: {onward.trace_parent}\r\n\r\n".encode())
+    return b"".join(parts)
 
 
 def request_id(headers: Headers) -> str:
@@ -148,15 +154,36 @@ def _without(headers: Headers, dropped: frozenset[str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
 
 
-def _dropped_of(head: RequestHead, edits: Edits) -> frozenset[bytes]:
+def _dropped_of(head: RequestHead, onward: Onward) -> frozenset[bytes]:
+    """Return what does not go upstream as it came: ends here, was nominated by Connection, or is written anew."""
     dropped = _DROPPED
-    nominated = head.joined.get("connection", "")
-    if nominated and nominated.lower() not in {"keep-alive", "close"}:
-        dropped |= {word.strip().lower().encode("latin-1") for word in nominated.split(",")} - {b"host"}
+    nominated = head.joined.get("connection")
+    if nominated is not None and nominated.lower() not in {"keep-alive", "close"}:
+        words = {word.strip().lower().encode("latin-1") for word in nominated.split(",")}
+        dropped |= words - _NEVER_NOMINATED
+    if "x-forwarded-for" in head.joined and onward.policy is ForwardedPolicy.APPEND:
+        dropped |= {b"x-forwarded-for"}
+    edits = onward.edits
     if edits is not NO_EDITS:
-        dropped |= edits.drop | {name for name, _ in edits.put}
+        dropped |= edits.drop | {name.lower() for name, _ in edits.put} | ({b"host"} if edits.host else set())
     return dropped
 
 
-def _forwarded_for(head: RequestHead, onward: Onward) -> bytes:
-    return f"X-Forwarded-For: {onward.client}\r\nX-Forwarded-Host: {head.joined.get('host', '')}\r\n".encode("latin-1")
+def _edited(head: RequestHead, edits: Edits) -> list[bytes]:
+    """Return the lines that a route adds, and the Host that HTTP/1.1 must have."""
+    lines = [b"%b: %b\r\n" % pair for pair in (*edits.put, *edits.add)] if edits is not NO_EDITS else []
+    if edits.host or not head.host:
+        lines.append(b"Host: %b\r\n" % (edits.host or b"localhost"))
+    return lines
+
+
+def _of_the_peer(head: RequestHead, onward: Onward, *, is_replaced: bool) -> bytes:
+    """Return who asked, for servers behind: our peer after those that were said before."""
+    said_before = {} if is_replaced else head.joined
+    before = said_before.get("x-forwarded-for")
+    lines = f"X-Forwarded-For: {onward.client if before is None else f'{before}, {onward.client}'}\r\n"
+    if "x-forwarded-proto" not in said_before:
+        lines += "X-Forwarded-Proto: http\r\n"
+    if "x-forwarded-host" not in said_before and head.host:
+        lines += f"X-Forwarded-Host: {head.joined['host']}\r\n"
+    return lines.encode("latin-1")

@@ -30,4 +30,5 @@ def given_trace_parent(head: RequestHead) -> str:
 
 def new_trace_parent() -> str:
     """Return a ``traceparent`` of a new trace."""
-    return f"00-{token_hex(16)}-{token_hex(8)}-01"
+    names = token_hex(24)
+    return f"00-{names[:32]}-{names[32:]}-01"
