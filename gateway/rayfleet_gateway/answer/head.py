@@ -116,27 +116,27 @@ def returned(answer: AnswerHead, reply: Reply) -> bytes:
     return b"".join(parts)
 
 
-@dataclass(slots=True, kw_only=True)
-class Asker:
-    """Who is refused. ``path`` tells whose error shape is read; ``more`` are header lines to add (of CORS)."""
+def refused(
+    refusal: Refusal,
+    *,
+    request_id: str,
+    is_keep_alive: bool,
+    path: str = "",
+    is_head: bool = False,
+    more: bytes = b"",
+) -> bytes:
+    """Return a whole answer of the gateway's own.
 
-    request_id: str
-    is_keep_alive: bool
-    path: str = ""
-    is_head: bool = False
-    more: bytes = b""
-
-
-def refused(refusal: Refusal, asker: Asker) -> bytes:
-    """Return a whole answer of the gateway's own."""
-    body = refusal.body(asker.path)
+    ``path`` tells whose error shape the client reads; ``more`` are header lines to add (of CORS).
+    """
+    body = refusal.body(path)
     lines = [f"HTTP/1.1 {int(refusal.status)} {_REASONS.get(int(refusal.status), '')}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in refusal.headers.items() if name != "Connection"]
-    is_kept = asker.is_keep_alive and refusal.headers.get("Connection") != "close"
+    is_kept = is_keep_alive and refusal.headers.get("Connection") != "close"
     lines.append(f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n")
-    lines.append(f"X-Request-Id: {asker.request_id}\r\n{'' if is_kept else 'Connection: close' + CRLF}")
-    head = "".join(lines).encode("latin-1", "replace") + asker.more + b"\r\n"
-    return head if asker.is_head else head + body
+    lines.append(f"X-Request-Id: {request_id}\r\n{'' if is_kept else 'Connection: close' + CRLF}")
+    head = "".join(lines).encode("latin-1", "replace") + more + b"\r\n"
+    return head if is_head else head + body
 
 
 def _nominated(answer: AnswerHead) -> frozenset[bytes]:

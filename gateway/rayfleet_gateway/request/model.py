@@ -19,7 +19,7 @@ from rayfleet_gateway.request.paths import names_model
 AT_ONCE_BYTES = 32 << 10
 
 
-def needs_slices(body: bytes) -> bool:
+def needs_slices(_head: RequestHead, body: bytes) -> bool:
     """Whether reading the model may take longer than a slice."""
     return len(body) > AT_ONCE_BYTES
 

@@ -55,7 +55,7 @@ def test_a_head_with_two_meanings_is_refused(headers: list[tuple[bytes, bytes]])
 def test_a_refused_head_is_an_answer_in_openais_shape_that_closes() -> None:
     with pytest.raises(HeadRefused) as refused:
         head(HOST, (b"Expect", b"x"))
-    sent = answers.refused(of_head(refused.value), answers.Asker(request_id="id", is_keep_alive=True))
+    sent = answers.refused(of_head(refused.value), request_id="id", is_keep_alive=True)
     assert sent.startswith(b"HTTP/1.1 417 Expectation Failed\r\n")
     assert b"\r\nConnection: close\r\n" in sent
     assert b'"code":"expectation_failed"' in sent
