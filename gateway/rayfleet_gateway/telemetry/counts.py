@@ -39,6 +39,17 @@ class Labelled:
         counts[label] = counts.get(label, 0) + number
 
 
+class Deliveries:
+    """What became of things handed on: ``refused`` had no room in the queue, ``lost`` could not be delivered."""
+
+    __slots__ = ("accepted", "lost", "refused")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.refused = 0
+        self.lost = 0
+
+
 class ModelSeries:
     """What is counted per model. ``first_byte_seconds`` is the sum over ``ANSWERED``."""
 
@@ -102,36 +113,36 @@ class Tallies:
     """
 
     __slots__ = (
+        "access_log",
         "body_bytes",
         "connections",
         "connections_open",
         "connections_refused",
         "ejections",
-        "log_lines",
-        "log_lines_dropped",
         "loop_lag_seconds",
         "plugin_failures",
         "problems",
         "retries",
         "retry_budget_exhausted",
+        "spans",
         "table_changed_at",
         "table_compile_seconds",
         "table_compiles",
     )
 
     def __init__(self) -> None:
+        self.access_log = Deliveries()
         self.body_bytes = 0
         self.connections = 0
         self.connections_open = 0
         self.connections_refused = 0
         self.ejections = Labelled()
-        self.log_lines = 0
-        self.log_lines_dropped = 0
         self.loop_lag_seconds = 0.0
         self.plugin_failures = Labelled()
         self.problems: dict[str, int] = {}
         self.retries = Labelled()
         self.retry_budget_exhausted = 0
+        self.spans = Deliveries()
         self.table_changed_at: float | None = None
         self.table_compile_seconds = 0.0
         self.table_compiles = 0

@@ -1,27 +1,22 @@
-"""The gateway's metrics, all declared here: what was counted, as Prometheus' families. Pure.
+"""The gateway's metrics, all declared here: what was counted, as families. Pure.
 
 A model has at most 15 series, so its latencies are sums that divide by its counts; histograms are over all models
 (``--model-histograms`` adds those of each). The ``gen_ai`` families are OpenTelemetry's semantic conventions for
-generative AI (gen-ai-metrics, 1.37) in Prometheus' spelling, beside ours. No family has times of creation: they would
-double the page.
+generative AI (gen-ai-metrics, 1.37) in Prometheus' spelling, beside ours.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TypeVar
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
 
 from rayfleet_gateway.model.values import Result
 from rayfleet_gateway.telemetry.counts import OTHER, ModelSeries, OperationTimings, Tallies, Timings
+from rayfleet_gateway.telemetry.exposition import COUNTER, GAUGE, HISTOGRAM, Family
 from rayfleet_gateway.telemetry.histogram import Histogram
 
 _STATUSES = frozenset(HTTPStatus)
 _OPERATION = "gen_ai_operation_name"
-_Plain = TypeVar("_Plain", CounterMetricFamily, GaugeMetricFamily)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +71,7 @@ def sampled(series: ModelSeries) -> ModelSample:
     )
 
 
-def families(snapshot: Snapshot) -> Iterator[Metric]:
+def families(snapshot: Snapshot) -> Iterator[Family]:
     """Yield every family, also those without a sample."""
     yield from _of_models(snapshot.models)
     yield from _of_details(snapshot.models)
@@ -88,7 +83,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _of_itself(snapshot.tallies)
 
 
-def _of_models(models: Sequence[ModelSample]) -> Iterator[Metric]:
+def _of_models(models: Sequence[ModelSample]) -> Iterator[Family]:
     """Yield at most 14 series a model: 9 results, 2 sums of seconds, 2 of tokens, 1 gauge; ready endpoints make 15."""
     requests = _counter(
         "requests", "One per request; results are described in the gateway's README.", "model", "result"
@@ -104,32 +99,32 @@ def _of_models(models: Sequence[ModelSample]) -> Iterator[Metric]:
     for model in models:
         name = model.name
         for result, number in model.results.items():
-            requests.add_metric((name, result), number)
-        seconds.add_metric((name,), model.seconds)
-        first.add_metric((name,), model.first_byte_seconds)
-        tokens.add_metric((name, "input"), model.input_tokens)
-        tokens.add_metric((name, "output"), model.output_tokens)
-        in_flight.add_metric((name,), model.in_flight)
+            requests.rows.append(((name, result), number))
+        seconds.rows.append(((name,), model.seconds))
+        first.rows.append(((name,), model.first_byte_seconds))
+        tokens.rows.append(((name, "input"), model.input_tokens))
+        tokens.rows.append(((name, "output"), model.output_tokens))
+        in_flight.rows.append(((name,), model.in_flight))
     yield from (requests, seconds, first, tokens, in_flight)
 
 
-def _of_details(models: Iterable[ModelSample]) -> Iterator[Metric]:
+def _of_details(models: Iterable[ModelSample]) -> Iterator[Family]:
     about = {"duration": "request_duration", "first_byte": "time_to_first_byte", "inter_token": "inter_token"}
     for attribute, name in about.items():
         family = _histogram(f"rayfleet_gateway_model_{name}_seconds", f"As {name}_seconds, by model.", "model")
         for model in models:
             if (values := getattr(model, attribute)) is not None:
-                _add(family, (model.name,), values)
+                family.histograms.append(((model.name,), values))
         yield family
 
 
-def _of_all(snapshot: Snapshot) -> Iterator[Metric]:
+def _of_all(snapshot: Snapshot) -> Iterator[Family]:
     answers = _counter("answers", "Requests by the status that the client got.", "status", "result")
     by_status: Counter[tuple[str, Result]] = Counter()
     for (status, result), number in snapshot.answers.items():
         by_status[_status(status), result] += number
     for labels, number in by_status.items():
-        answers.add_metric(labels, number)
+        answers.rows.append((labels, number))
     yield answers
     yield _by_label("refusals", "Answers of the gateway's own, by their code.", "code", snapshot.refusals)
     timings = snapshot.timings
@@ -145,11 +140,11 @@ def _of_all(snapshot: Snapshot) -> Iterator[Metric]:
         ("queue", "head of a request to its first try at an endpoint", [timings.queue]),
     ):
         family = _histogram(f"rayfleet_gateway_{name}_seconds", f"From the {meaning}.")
-        _add(family, (), _sum(parts))
+        family.histograms.append(((), _sum(parts)))
         yield family
 
 
-def _of_gen_ai(timings: Mapping[str, OperationTimings]) -> Iterator[Metric]:
+def _of_gen_ai(timings: Mapping[str, OperationTimings]) -> Iterator[Family]:
     duration = _histogram("gen_ai_server_request_duration_seconds", "Request duration.", _OPERATION)
     first = _histogram("gen_ai_server_time_to_first_token_seconds", "Time to the first token.", _OPERATION)
     per_token = _histogram(
@@ -157,15 +152,15 @@ def _of_gen_ai(timings: Mapping[str, OperationTimings]) -> Iterator[Metric]:
     )
     tokens = _histogram("gen_ai_client_token_usage", "Tokens used.", _OPERATION, "gen_ai_token_type")
     for operation, each in timings.items():
-        _add(duration, (operation,), each.duration)
-        _add(first, (operation,), each.first_byte)
-        _add(per_token, (operation,), each.per_output_token)
-        _add(tokens, (operation, "input"), each.input_tokens)
-        _add(tokens, (operation, "output"), each.output_tokens)
+        duration.histograms.append(((operation,), each.duration))
+        first.histograms.append(((operation,), each.first_byte))
+        per_token.histograms.append(((operation,), each.per_output_token))
+        tokens.histograms.append(((operation, "input"), each.input_tokens))
+        tokens.histograms.append(((operation, "output"), each.output_tokens))
     yield from (duration, first, per_token, tokens)
 
 
-def _of_attempts(tallies: Tallies) -> Iterator[Metric]:
+def _of_attempts(tallies: Tallies) -> Iterator[Family]:
     yield _by_label(
         "retries", "Attempts on another endpoint, by the failure of the one before.", "failure", tallies.retries.counts
     )
@@ -179,7 +174,7 @@ def _of_attempts(tallies: Tallies) -> Iterator[Metric]:
     )
 
 
-def _of_connections(tallies: Tallies) -> Iterator[Metric]:
+def _of_connections(tallies: Tallies) -> Iterator[Family]:
     yield _number(_gauge("connections_open", "Clients' connections now open."), tallies.connections_open)
     yield _number(_counter("connections", "Clients' connections accepted."), tallies.connections)
     yield _number(
@@ -189,10 +184,10 @@ def _of_connections(tallies: Tallies) -> Iterator[Metric]:
     yield _number(_gauge("body_bytes", "Bytes of requests' bodies now held."), tallies.body_bytes)
 
 
-def _of_table(snapshot: Snapshot) -> Iterator[Metric]:
+def _of_table(snapshot: Snapshot) -> Iterator[Family]:
     ready = _gauge("ready_endpoints", "Ready endpoints.", "model")
     for name, number in snapshot.ready_endpoints:
-        ready.add_metric((name,), number)
+        ready.rows.append(((name,), number))
     yield ready
     age = _gauge("table_age_seconds", "Since the route table last changed.")
     if snapshot.table_age_seconds is not None:
@@ -203,53 +198,45 @@ def _of_table(snapshot: Snapshot) -> Iterator[Metric]:
     yield _number(_counter("table_compile_seconds", "Seconds spent on it."), tallies.table_compile_seconds)
     problems = _gauge("problems", "What is wrong with routes and their objects now, by reason.", "reason")
     for reason, number in tallies.problems.items():
-        problems.add_metric((reason,), number)
+        problems.rows.append(((reason,), number))
     yield problems
 
 
-def _of_itself(tallies: Tallies) -> Iterator[Metric]:
+def _of_itself(tallies: Tallies) -> Iterator[Family]:
     yield _number(
         _gauge("loop_lag_seconds", "The longest time the event loop was late since the last scrape."),
         tallies.loop_lag_seconds,
     )
-    yield _number(_counter("access_log_lines", "Lines given to the access log."), tallies.log_lines)
-    yield _number(
-        _counter("access_log_dropped", "Lines lost because what takes the access log was too slow."),
-        tallies.log_lines_dropped,
-    )
+    for name, what, deliveries in (
+        ("access_log", "Lines of the access log", tallies.access_log),
+        ("spans", "Spans", tallies.spans),
+    ):
+        lost = deliveries.refused + deliveries.lost
+        yield _number(_counter(name, f"{what} handed on."), deliveries.accepted)
+        yield _number(_counter(f"{name}_dropped", f"{what} lost: what takes them failed or was too slow."), lost)
 
 
-def _counter(name: str, meaning: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(f"rayfleet_gateway_{name}", meaning, labels=labels)
+def _counter(name: str, meaning: str, *labels: str) -> Family:
+    return Family(name=f"rayfleet_gateway_{name}", kind=COUNTER, meaning=meaning, labels=labels)
 
 
-def _gauge(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"rayfleet_gateway_{name}", meaning, labels=labels)
+def _gauge(name: str, meaning: str, *labels: str) -> Family:
+    return Family(name=f"rayfleet_gateway_{name}", kind=GAUGE, meaning=meaning, labels=labels)
 
 
-def _histogram(name: str, meaning: str, *labels: str) -> HistogramMetricFamily:
-    return HistogramMetricFamily(name, meaning, labels=labels)
+def _histogram(name: str, meaning: str, *labels: str) -> Family:
+    return Family(name=name, kind=HISTOGRAM, meaning=meaning, labels=labels)
 
 
-def _number(family: _Plain, value: float) -> _Plain:
-    family.add_metric((), value)
+def _number(family: Family, value: float) -> Family:
+    family.rows.append(((), value))
     return family
 
 
-def _by_label(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+def _by_label(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> Family:
     family = _counter(name, meaning, label)
-    for value, number in counts.items():
-        family.add_metric((value,), number)
+    family.rows.extend(((value,), number) for value, number in counts.items())
     return family
-
-
-def _add(family: HistogramMetricFamily, labels: Sequence[str], values: Histogram) -> None:
-    """Add a histogram; its counts become cumulative, as Prometheus has them."""
-    reached, buckets = 0, []
-    for bound, count in zip((*values.bounds, float("inf")), values.counts, strict=True):
-        reached += count
-        buckets.append((floatToGoString(bound), reached))  # type: ignore[no-untyped-call] # it has no types
-    family.add_metric(labels, buckets, values.total)
 
 
 def _sum(parts: Sequence[Histogram]) -> Histogram:

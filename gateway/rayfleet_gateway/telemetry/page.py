@@ -2,37 +2,25 @@
 
 The loop only copies numbers, ``_SLICE`` models at a time with a turn for everybody between, so that a page of 2,000
 models holds nobody up for more than a millisecond; the text is made in a thread, which gives the interpreter back every
-half millisecond while it works (CPython's own interval is 5 ms). Content negotiation is Prometheus' own: the classic
-text, or OpenMetrics to whoever accepts it.
+half millisecond while it works (CPython's own interval is 5 ms). Content negotiation is prometheus_client's: the
+classic text, or OpenMetrics to whoever accepts it.
 """
 
 import asyncio
 import copy
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from prometheus_client import ProcessCollector
-from prometheus_client.core import Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
 from rayfleet_gateway.telemetry.counts import Telemetry
+from rayfleet_gateway.telemetry.exposition import Family, text
 from rayfleet_gateway.telemetry.families import ModelSample, Snapshot, families, sampled
 
 _SLICE = 100
 _SWITCH_SECONDS = 0.0005
-
-
-@dataclass(slots=True)
-class _Families(Collector):
-    """What prometheus_client's encoders want: something with ``collect``."""
-
-    snapshot: Snapshot
-
-    def collect(self) -> Iterable[Metric]:
-        yield from families(self.snapshot)
-        yield from ProcessCollector(registry=None).collect()
 
 
 def snapshots(telemetry: Telemetry, ready: Iterable[tuple[str, int]], now: float) -> Iterator[Snapshot | None]:
@@ -64,8 +52,10 @@ def snapshots(telemetry: Telemetry, ready: Iterable[tuple[str, int]], now: float
 
 def encoded(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
     """Return the page and its content type, for what a scraper accepts."""
-    encode, content_type = choose_encoder(accept)
-    return encode(_Families(snapshot)), content_type
+    _, content_type = choose_encoder(accept)
+    is_openmetrics = content_type.startswith("application/openmetrics-text")
+    page = text((*families(snapshot), *_of_process()), is_openmetrics=is_openmetrics)
+    return page.encode("utf-8", "replace"), CONTENT_TYPE_LATEST if is_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
 
 
 async def page(telemetry: Telemetry, ready: Iterable[tuple[str, int]], accept: str) -> tuple[bytes, str]:
@@ -86,3 +76,10 @@ def _encoded_politely(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         return encoded(snapshot, accept)
     finally:
         sys.setswitchinterval(usual)
+
+
+def _of_process() -> Iterator[Family]:
+    """Yield the processor time, memory and open files of this process, by Prometheus' usual names."""
+    for metric in ProcessCollector(registry=None).collect():
+        rows = [(tuple(sample.labels.values()), sample.value) for sample in metric.samples]
+        yield Family(name=metric.name, kind=metric.type, meaning=metric.documentation, rows=rows)

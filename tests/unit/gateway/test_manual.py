@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from prometheus_client.core import Metric
-
 from rayfleet_gateway.model.values import Result
+from rayfleet_gateway.telemetry.exposition import COUNTER, Family
 from rayfleet_gateway.telemetry.families import Snapshot, families
 
 README = Path(__file__).parents[3] / "gateway" / "README.md"
@@ -19,8 +18,8 @@ def test_the_readme_names_the_metrics_and_results() -> None:
     assert all(result.value in text for result in Result)
 
 
-def _shown(family: Metric) -> str:
+def _shown(family: Family) -> str:
     """As the table writes it: ``name_total{label,label}``."""
-    name = f"{family.name}_total" if family.type == "counter" else family.name
-    labels = ",".join(vars(family)["_labelnames"])
+    name = f"{family.name}_total" if family.kind == COUNTER else family.name
+    labels = ",".join(family.labels)
     return f"{name}{{{labels}}}" if labels else name
