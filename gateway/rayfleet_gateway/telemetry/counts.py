@@ -5,7 +5,7 @@ holds ``MOST_LABELS`` of them, and then counts under ``other``. A model's series
 before its last request has left.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 
 from rayfleet_gateway.model.values import Outcome, Result
 from rayfleet_gateway.telemetry import histogram
@@ -149,24 +149,15 @@ class Tallies:
 
 
 class Telemetry:
-    """What one gateway process counts. ``sinks`` get every outcome too: the access log, spans; they never block.
+    """What one gateway process counts. ``sinks`` get every outcome too: the access log, spans; none may block.
 
     ``has_model_histograms``: durations by model as well, some 55 more series each.
     """
 
-    __slots__ = (
-        "_has_model_histograms",
-        "_is_pruned",
-        "_series",
-        "_sinks",
-        "answers",
-        "refusals",
-        "tallies",
-        "timings",
-    )
+    __slots__ = ("_has_model_histograms", "_series", "answers", "refusals", "sinks", "tallies", "timings")
 
-    def __init__(self, sinks: Iterable[Callable[[Outcome], None]] = (), *, has_model_histograms: bool = False) -> None:
-        self._sinks = tuple(sinks)
+    def __init__(self, *, has_model_histograms: bool = False) -> None:
+        self.sinks: list[Callable[[Outcome], None]] = []
         self._has_model_histograms = has_model_histograms
         self._series: dict[str, ModelSeries] = {}
         self.answers: dict[tuple[int, Result], int] = {}
@@ -198,7 +189,7 @@ class Telemetry:
         if outcome.code:
             self.refusals.add(outcome.code)
         self._count_timings(series, outcome)
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink(outcome)
 
     def keep(self, models: Container[str]) -> None:

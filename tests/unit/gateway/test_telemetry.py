@@ -137,7 +137,8 @@ def test_histograms_by_model_are_an_offer_and_count_over_all_too() -> None:
 
 def test_every_sink_gets_every_outcome() -> None:
     seen: list[Outcome] = []
-    telemetry = Telemetry((seen.append, seen.append))
+    telemetry = Telemetry()
+    telemetry.sinks += [seen.append, seen.append]
     telemetry.count(outcome())
     assert seen == [outcome(), outcome()]
 
