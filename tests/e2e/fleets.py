@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -77,7 +78,10 @@ def ready_addresses(endpoint_slice: dict[str, Any]) -> set[str]:
 
 @contextlib.contextmanager
 def watched(machine: Machine, *words: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the events of a watch as they come: what was there when it began, then every change."""
+    """Yield the events of a watch as they come: what was there when it began, then every change.
+
+    Each has ``at``, when it came by the monotonic clock.
+    """
     command = [str(ensure_kubectl(default_cache())), "get", *words, "-w", "-o", "json", "--output-watch-events"]
     environment = {**os.environ, "KUBECONFIG": str(machine.root / "kubeconfig")}
     events: list[dict[str, Any]] = []
@@ -135,8 +139,8 @@ def _read_events(process: "subprocess.Popen[str]", events: list[dict[str, Any]])
     decoder, text = json.JSONDecoder(), ""
     for line in process.stdout:
         text += line
-        if line.startswith("}"):  # of the outermost
-            events.append(decoder.decode(text))
+        with contextlib.suppress(ValueError):  # it goes on
+            events.append({**decoder.decode(text), "at": time.monotonic()})
             text = ""
 
 
