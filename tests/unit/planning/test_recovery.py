@@ -261,6 +261,13 @@ def test_a_container_that_is_held_back_costs_the_budget_as_any_other() -> None:
     assert (seen.phase, seen.reason) == (ReplicaPhase.FAILED, "CrashLoopBackOff")
 
 
+def test_a_loss_that_nothing_is_waited_for_keeps_its_reason() -> None:
+    head, worker = held_back("40s")
+    other = {**head, "metadata": {**head["metadata"], "uid": "other"}}
+    owner = replica_set(replica_states=(state(BROKEN, NOW),))
+    assert given_up(planned(owner, cluster(ready=False), (other, worker))) == ["0 a HeadReplaced"]
+
+
 def test_a_pod_that_goes_holds_nothing_back() -> None:
     head, worker = held_back("40s", which=1)
     owner = replica_set(replica_states=(state(BROKEN, NOW),))
