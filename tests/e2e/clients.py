@@ -4,11 +4,12 @@ import contextlib
 import http.client
 import itertools
 import json
+import math
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from rayfleet.testing.waiting import wait_until
 ANSWER_SECONDS = 120  # for one short answer: twenty streams may be before it
 STREAM_SECONDS = 600  # between two tokens of a long stream, on a machine that loads models beside it
 DONE = b"data: [DONE]"
+_LOOK_SECONDS = 0.2
+_MOMENT = 0.5
 
 
 @dataclass(slots=True)
@@ -58,9 +61,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def asking(machine: Machine, clients: int = 2, *, retries: int = 0) -> Iterator[Client]:
+def asking(machine: Machine, clients: int = 2, *, retries: int = 0, pause_seconds: float = 0.2) -> Iterator[Client]:
     """Let so many clients ask, counted as one, and wait for their last answers at the end."""
-    client = Client(machine, retries=retries)
+    client = Client(machine, pause_seconds, retries)
     threads = [threading.Thread(target=client.run) for _ in range(clients)]
     for thread in threads:
         thread.start()
@@ -74,7 +77,10 @@ def asking(machine: Machine, clients: int = 2, *, retries: int = 0) -> Iterator[
 
 @dataclass(slots=True)
 class Stream:
-    """A long answer as it comes; ``end`` is empty until it has ended, ``[DONE]`` if it ended well."""
+    """A long answer as it comes; ``end`` is empty until it has ended, ``[DONE]`` if it ended well.
+
+    ``asked_at`` and ``ended_at`` are by the monotonic clock.
+    """
 
     machine: Machine
     tokens: int
@@ -82,6 +88,8 @@ class Stream:
     node: str = ""
     events: int = 0
     end: str = ""
+    asked_at: float = field(default_factory=time.monotonic)
+    ended_at: float = math.inf
 
     def run(self) -> None:
         extra = {"stream": True, "ignore_eos": True}
@@ -93,6 +101,7 @@ class Stream:
             self.end = f"{type(error).__name__}: {error}"
         finally:
             self.end = self.end or "cut off"
+            self.ended_at = time.monotonic()
             self.has_begun.set()
 
     def _read(self, response: Any) -> None:
@@ -107,16 +116,20 @@ class Stream:
 
 
 class Streams:
-    """So many streams at once: one that has ended is followed by another, until it is enough."""
+    """So many streams at once: one that has ended is followed by another while it is time for that."""
 
-    def __init__(self, machine: Machine, tokens: int) -> None:
+    def __init__(self, machine: Machine, tokens: int, is_time: Callable[[], bool]) -> None:
         self._machine = machine
         self._tokens = tokens
+        self._is_time = is_time
         self._enough = threading.Event()
         self.made: list[Stream] = []
 
     def run(self) -> None:
         while not self._enough.is_set():
+            if not self._is_time():
+                self._enough.wait(_LOOK_SECONDS)
+                continue
             stream = Stream(self._machine, self._tokens)
             self.made.append(stream)
             stream.run()
@@ -128,6 +141,10 @@ class Streams:
         """Whether the first so many have their first token."""
         return len(self.made) >= count and all(stream.has_begun.is_set() for stream in self.made[:count])
 
+    def under_way(self, at: float) -> int:
+        """Return how many were under way then; one that follows another begins a moment after its end."""
+        return sum(stream.asked_at < at + _MOMENT and stream.ended_at > at - _MOMENT for stream in self.made)
+
     @property
     def broken(self) -> list[str]:
         """How those ended that did not end well, each with the node that it came from and its events."""
@@ -135,9 +152,9 @@ class Streams:
 
 
 @contextlib.contextmanager
-def streaming(machine: Machine, streams: int, tokens: int) -> Iterator[Streams]:
-    """Have that many streams under way all the time, from the first tokens on; all have ended when this does."""
-    running = Streams(machine, tokens)
+def streaming(machine: Machine, streams: int, tokens: int, is_time: Callable[[], bool]) -> Iterator[Streams]:
+    """Have that many streams under way whenever it is time, from the first tokens on; all have ended when this does."""
+    running = Streams(machine, tokens, is_time)
     threads = [threading.Thread(target=running.run) for _ in range(streams)]
     for thread in threads:
         thread.start()

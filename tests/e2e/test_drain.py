@@ -1,17 +1,21 @@
-"""Nothing that runs is cut: long streams and short questions while replicas are scaled away, rolled over and evicted.
+"""Nothing that runs is cut: long streams and short questions while replicas are evicted, rolled over and scaled away.
 
-Twenty streams at once keep every server of both replicas busy, whatever happens; the short questions go on beside them.
-How many of these there are is the machine's doing; RAYFLEET_SHORT_REQUESTS=20000 goes on asking until it was as many.
-The servers give way to all else on the machine, so that new replicas start while twenty streams run on two cores.
+Twenty streams at once are under way whenever a replica goes, which each test holds; the short questions never rest.
+While Ray starts in new pods no stream follows one that has ended: two cores are for the start then.
+RAYFLEET_SHORT_REQUESTS=20000 goes on rolling over, without streams, until that many questions were answered.
+The tests are told in this order: the eviction and the rollout without surge need two replicas, what follows has one.
 """
 
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from tests.e2e.clients import asking, streaming
 from tests.e2e.fleets import (
+    CLUSTER,
     FLEET,
     LOOK_SECONDS,
     head_pods,
@@ -19,95 +23,154 @@ from tests.e2e.fleets import (
     ready_replicas,
     serving_fleet,
     told,
+    watched,
     worker_of,
 )
 
+from rayfleet.objects.labels import DRAINING_ANNOTATION
+from rayfleet.objects.meta import annotation, is_terminating
+from rayfleet.objects.pods import ray_container_status
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
 
 STREAMS = 20
 TOKENS = 40  # of a stream: twenty at once on two idle cores take some ten seconds
 SHORT_REQUESTS = int(os.environ.get("RAYFLEET_SHORT_REQUESTS", "60"))
-CLIENTS = 2 if SHORT_REQUESTS < 1000 else 8
-ROLLOUTS = {
-    "surge": {"maxSurge": 1, "maxUnavailable": 0},
-    "no-surge": {"maxSurge": 0, "maxUnavailable": 1},
-}
-LIMIT_SECONDS = 400 + SHORT_REQUESTS / 10
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * LIMIT_SECONDS + 100)]
-ENVIRONMENT = {"RAY_worker_niceness": "10"}
+ROLLOUTS = 3
+IS_LONG = SHORT_REQUESTS >= 1000
+CLIENTS, PAUSE_SECONDS = (16, 0.02) if IS_LONG else (2, 0.2)
+SURGE = {"maxSurge": 1, "maxUnavailable": 0}
+NO_SURGE = {"maxSurge": 0, "maxUnavailable": 1}
+LIMIT_SECONDS = 400
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * LIMIT_SECONDS + 100 + SHORT_REQUESTS / 5)]
+Events = Sequence[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    arguments = ["--parallel-requests", "8", "--context-tokens", "4096"]
-    serving = {"args": arguments, "env": ENVIRONMENT}
+    # Twenty places for streams on each replica, and servers that give way to all else on the machine.
+    arguments = ["--parallel-requests", "10", "--context-tokens", "4096"]
+    serving = {"args": arguments, "env": {"RAY_worker_niceness": "10"}}
     state = tmp_path_factory.mktemp("state")
     with serving_fleet(state, "drain", serving=serving, drain={"timeoutSeconds": 600}) as machine:
         yield machine
 
 
-def test_a_scale_down_breaks_no_stream(fleet: Machine) -> None:
-    with told(fleet), streaming(fleet, STREAMS, TOKENS) as streams:
-        fleet.kubectl("scale", FLEET, "--replicas=1")
-        wait_until(lambda: len(head_pods(fleet)) == 1, "one replica is to go", 60, every=LOOK_SECONDS)
-        wait_until(lambda: len(ready_endpoints(fleet)) == 1, "one endpoint", 60, every=LOOK_SECONDS)
-    assert streams.broken == []
-    fleet.kubectl("scale", FLEET, "--replicas=2")
-    wait_until(
-        lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2,
-        "two replicas again",
-        120,
-        every=LOOK_SECONDS,
-    )
+def test_an_evicted_worker_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
+    worker = worker_of(fleet, head_pods(fleet)[0])
+    uid = worker["metadata"]["uid"]
+
+    def is_gone() -> bool:
+        return uid not in {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]}
+
+    def evict(_: int) -> None:
+        fleet.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
+
+    with asking(fleet) as client:
+        _stream_while(fleet, evict, is_gone, 1)
+    assert client.failures == []
+    _wait_for_replicas(fleet, 2)
 
 
-@pytest.mark.parametrize("rollout", ROLLOUTS)
-def test_a_rollout_breaks_no_stream_and_fails_no_request(fleet: Machine, rollout: str) -> None:
-    strategy = {"type": "RollingUpdate", "rollingUpdate": ROLLOUTS[rollout]}
-    patch = {"spec": {"strategy": strategy, "serving": {"env": {"ROLLOUT": rollout}}}}
-    _roll(fleet, "patch", FLEET, "--type=merge", "-p", json.dumps(patch))
+def test_a_rollout_without_surge_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
+    _roll(fleet, lambda number: _change_template(fleet, "no-surge", number, NO_SURGE))
+
+
+def test_a_scale_down_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
+    def is_alone() -> bool:
+        return len(head_pods(fleet)) == 1 and len(ready_endpoints(fleet)) == 1
+
+    with asking(fleet) as client:
+        _stream_while(fleet, lambda _: fleet.kubectl("scale", FLEET, "--replicas=1"), is_alone, 1)
+    assert client.failures == []
+    _wait_for_replicas(fleet, 1)
+
+
+def test_a_rollout_with_surge_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
+    _roll(fleet, lambda number: _change_template(fleet, "surge", number, SURGE))
 
 
 def test_an_undo_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
-    _roll(fleet, "patch", FLEET, "--type=merge", "-p", json.dumps({"spec": {"serving": {"env": {"ROLLOUT": "surge"}}}}))
+    def undo(_: int) -> None:
+        done = fleet.rayfleet("rollout", "undo", FLEET)
+        assert done.returncode == 0, done.stderr
+
+    _roll(fleet, undo)
 
 
-def test_an_evicted_worker_breaks_no_stream_and_fails_no_request(fleet: Machine) -> None:
-    worker = worker_of(fleet, head_pods(fleet)[0])
-    with told(fleet), asking(fleet) as client, streaming(fleet, STREAMS, TOKENS) as streams:
-        fleet.kubectl("delete", "pod", worker["metadata"]["name"], "--wait=false")
-        gone = worker["metadata"]["uid"]
-        wait_until(
-            lambda: gone not in {pod["metadata"]["uid"] for pod in fleet.get("pods")["items"]},
-            "it goes",
-            LIMIT_SECONDS,
-            every=LOOK_SECONDS,
-        )
-    assert streams.broken == []
+def _change_template(fleet: Machine, name: str, number: int, bounds: dict[str, int]) -> None:
+    strategy = {"type": "RollingUpdate", "rollingUpdate": bounds}
+    spec = {"strategy": strategy, "serving": {"env": {"ROLLOUT": f"{name}-{number}"}}}
+    fleet.kubectl("patch", FLEET, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def _roll(fleet: Machine, change: Callable[[int], object]) -> None:
+    """Change the template while streams and questions are under way; again without streams until enough are answered.
+
+    ``change`` is given the number of the rollout.
+    """
+    before: set[str] = set()
+
+    def begin(number: int) -> None:
+        before.clear()
+        before.update(pod["metadata"]["uid"] for pod in head_pods(fleet))
+        change(number)
+
+    def is_rolled() -> bool:
+        of_fleet = fleet.get(FLEET)
+        counts = {of_fleet["status"].get(name) for name in ("updatedReplicas", "availableReplicas")}
+        return counts == {of_fleet["spec"]["replicas"]} and not before & {
+            pod["metadata"]["uid"] for pod in head_pods(fleet)
+        }
+
+    with asking(fleet, CLIENTS, pause_seconds=PAUSE_SECONDS) as client:
+        _stream_while(fleet, begin, is_rolled, len(head_pods(fleet)))
+        for number in itertools.count(1):
+            if client.answers >= SHORT_REQUESTS / ROLLOUTS or client.failures:
+                break
+            begin(number)
+            wait_until(is_rolled, "every replica is of the new template", LIMIT_SECONDS, every=LOOK_SECONDS)
     assert client.failures == []
+
+
+def _stream_while(fleet: Machine, change: Callable[[int], object], is_done: Callable[[], bool], leaving: int) -> None:
+    """Change the fleet while streams are under way, until it is done; none breaks, twenty see each replica go.
+
+    ``leaving`` replicas are to go.
+    """
+    with (
+        told(fleet),
+        watched(fleet, "pods") as pods,
+        streaming(fleet, STREAMS, TOKENS, lambda: _is_formed(pods)) as streams,
+    ):
+        change(0)
+        wait_until(is_done, "it is done", LIMIT_SECONDS, every=LOOK_SECONDS)
+    assert streams.broken == []
+    assert [at for at in _left_at(pods) if streams.under_way(at) < STREAMS] == []
+    assert len(_left_at(pods)) == leaving
+
+
+def _is_formed(events: Events) -> bool:
+    """Whether Ray stands in all pods that stay."""
+    latest = {event["object"]["metadata"]["uid"]: event for event in list(events)}
+    pods = [event["object"] for event in latest.values() if event["type"] != "DELETED"]
+    return all(ray_container_status(pod).get("ready") for pod in pods if not is_terminating(pod))
+
+
+def _left_at(events: Events) -> list[float]:
+    """Return when each replica that went was first seen on its way: its head out of the Service, or a pod deleted."""
+    seen: dict[str, float] = {}
+    for event in events:
+        pod = event["object"]
+        if annotation(pod, DRAINING_ANNOTATION) or is_terminating(pod):
+            seen.setdefault(pod["metadata"]["labels"][CLUSTER], event["at"])
+    return list(seen.values())
+
+
+def _wait_for_replicas(fleet: Machine, number: int) -> None:
     wait_until(
-        lambda: ready_replicas(fleet) == 2 and len(ready_endpoints(fleet)) == 2,
-        "two replicas again",
+        lambda: ready_replicas(fleet) == number and len(ready_endpoints(fleet)) == number,
+        f"{number} replicas are ready",
         180,
         every=LOOK_SECONDS,
     )
-
-
-def _roll(fleet: Machine, *command: str) -> None:
-    """Change the template while streams and questions are under way; return when both replicas are new ones."""
-    before = {pod["metadata"]["uid"] for pod in head_pods(fleet)}
-
-    def is_rolled() -> bool:
-        now = {pod["metadata"]["uid"] for pod in head_pods(fleet)}
-        status = fleet.get(FLEET)["status"]
-        return not now & before and status.get("updatedReplicas") == 2 and status.get("availableReplicas") == 2
-
-    with told(fleet), asking(fleet, CLIENTS) as client:
-        with streaming(fleet, STREAMS, TOKENS) as streams:
-            fleet.kubectl(*command)
-            wait_until(is_rolled, "both replicas are of the new template", LIMIT_SECONDS, every=LOOK_SECONDS)
-        # There are three rollouts.
-        wait_until(lambda: client.answers >= SHORT_REQUESTS / 3 or client.failures, "enough questions", LIMIT_SECONDS)
-    assert streams.broken == []
-    assert client.failures == []

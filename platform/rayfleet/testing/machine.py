@@ -41,7 +41,7 @@ class Machine:
 
     def rayfleet(self, *words: str, limit: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end; the name of the cluster is added."""
-        command = [sys.executable, "-m", "rayfleet.cli.main", words[0], "--name", self.name, *words[1:]]
+        command = [sys.executable, "-m", "rayfleet.cli.main", *words, "--name", self.name]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=limit, check=False)
 
     def kubectl(self, *words: str, stdin: str | None = None, limit: float = 60) -> str:
