@@ -50,6 +50,16 @@ async def until_stopped(work: Awaitable[None]) -> None:
             loop.remove_signal_handler(number)
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes uvloop's loops where it is installed, else None: asyncio's own; for processes that stay."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 def exit_code(run: Callable[[], object]) -> int:
     """Run the work of a process; return 0, or 1 after our own errors, each said on standard error."""
     code = 0

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 import click
 
 from rayfleet.cli.settings import read_cli_settings
-from rayfleet.cli.target import run
+from rayfleet.cli.target import run_long
 from rayfleet.model.policies import DEFAULT_GATEWAY, ParentGateway, RouteDefaults
 
 
@@ -61,7 +61,7 @@ class RouteFlags(TypedDict):
     show_default=True,
     help="Seconds that a request may take; 0: no limit.",
 )
-@run
+@run_long
 async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options by name
     kubeconfig: str | None,
     context: str | None,

@@ -21,6 +21,7 @@ from rayfleet.local.folders import ClusterFolders
 from rayfleet.model.errors import RayfleetError, WrongUse, leaves
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
+from rayfleet.process import loop_factory
 
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
@@ -116,11 +117,23 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def run(command: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, None]:
     """Run a command: its number is the exit code; a RayfleetError becomes a message and 1 (WrongUse 2)."""
+    return _to_completion(command, lambda: None)
 
+
+def run_long(command: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, None]:
+    """Run a command as ``run`` does, for one that stays: on the quickest loop that there is."""
+    return _to_completion(command, loop_factory)
+
+
+def _to_completion(
+    command: Callable[P, Coroutine[Any, Any, int | None]],
+    factory: Callable[[], Callable[[], asyncio.AbstractEventLoop] | None],
+) -> Callable[P, None]:
     @functools.wraps(command)
     def to_completion(*args: P.args, **rest: P.kwargs) -> None:
         try:
-            code = asyncio.run(command(*args, **rest))
+            with asyncio.Runner(loop_factory=factory()) as runner:
+                code = runner.run(command(*args, **rest))
         except* RayfleetError as group:
             errors = leaves(group)
             for error in errors:

@@ -26,6 +26,7 @@ Keys = Callable[[ReadOnlyJson], Iterable[ObjectKey]]
 
 
 _STALE_RETRY = timedelta(milliseconds=50)
+_BUSY_PACES = 4  # a choice: what waits in line anyway may as well wait for the changes that come meanwhile
 
 
 class Reconciler(Protocol):
@@ -67,8 +68,8 @@ class RuntimeSettings:
 
     ``longest_backoff`` bounds how long a key waits that fails again and again. ``settle`` is how long a woken key waits
     for further changes that one pass can serve too. ``pace`` is the least time from one pass for a key to the next that
-    a change asks for; the first one comes at once. ``status_hold`` is how long a status that may wait waits for more;
-    a busy controller's waits longer (``status_holds``).
+    a change asks for, in a busy controller four times that; the first one comes at once. ``status_hold`` is how long a
+    status that may wait waits for more; a busy controller's waits longer (``status_holds``).
     """
 
     workers: int = 4
@@ -153,7 +154,8 @@ class Controller:
         delay = self._settings.settle
         if passed_at is not None:
             since = timedelta(seconds=asyncio.get_running_loop().time() - passed_at)
-            delay = max(delay, self._settings.pace - since)
+            pace = self._settings.pace * (_BUSY_PACES if self.is_busy else 1)
+            delay = max(delay, pace - since)
         if delay > timedelta(0):
             self.queue.add_after(key, delay)
         else:

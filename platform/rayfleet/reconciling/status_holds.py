@@ -16,6 +16,7 @@ from rayfleet.planning.writes import Action, writes_status
 Seconds = Callable[[], float]
 _MOST_FACTOR = 4
 _BUSY_FACTOR = 10  # a choice: 20 s of counts that lag behind a rollout of hundreds of fleets
+_BUSY_LOOK_FACTOR = 5  # each look costs a pass
 _TICK_SECONDS = 0.001  # a timer may be early by its rounding; nobody is woken for less
 
 
@@ -43,7 +44,7 @@ class StatusHolds:
         hold = self._hold(key, since)
         left = since + hold - now
         if left < _TICK_SECONDS and self._is_busy():
-            left = min(hold, since + _BUSY_FACTOR * self._first - now)
+            left = min(_BUSY_LOOK_FACTOR * self._first, since + _BUSY_FACTOR * self._first - now)
         if left < _TICK_SECONDS:
             del self._since[key]
             self._last[key] = (now, hold)

@@ -68,7 +68,7 @@ def test_counts_wait_no_longer_once_the_controller_has_time() -> None:
     held.is_busy = True
     held.written(replicas=1)
     held.now += 2
-    assert held.written(replicas=1) == (["Create"], 2)
+    assert held.written(replicas=1) == (["Create"], 10)
     held.is_busy = False
     held.now += 2
     assert held.written(replicas=1) == (["Create", "Replace"], None)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import sqlite3
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from rayfleet.local.apiserver.server import ServerSettings, running_server
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.process import exit_code, stop_event
+from rayfleet.process import exit_code, loop_factory, stop_event
 
 log = logging.getLogger("rayfleet.local.apiserver")
 
@@ -27,13 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(settings: ServerSettings) -> None:
     """Serve until a signal. Raises EnvironmentProblem for a state folder that cannot be used."""
-    factory = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(settings))
     except (sqlite3.Error, OSError, ValueError) as error:
         raise EnvironmentProblem(

@@ -19,7 +19,12 @@ _LOST = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
 
 def in_trouble(state: ReplicaState) -> bool:
     """Whether somebody has to look at a replica, or recovery to act."""
-    return state.phase in _LOST or is_trouble(state.reason)
+    return is_in_trouble(state.phase, state.reason)
+
+
+def is_in_trouble(phase: str, reason: str) -> bool:
+    """Return ``in_trouble`` of a state with that phase and reason, as a status has them."""
+    return phase in _LOST or is_trouble(reason)
 
 
 def in_order_of_need(states: Iterable[ReplicaState]) -> list[ReplicaState]:
