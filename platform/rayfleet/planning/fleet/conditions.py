@@ -177,8 +177,11 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
 def _timed(conditions: Conditions, current: Condition, fleet: Fleet, name: str, now: datetime) -> Conditions:
     """Return the conditions without progress: late once the deadline has passed.
 
-    A deadline that another replica set missed says nothing of this one: the pass that made it could not tell.
+    A deadline that another replica set missed says nothing of this one: the pass that made it could not tell. Nor does
+    the end of the last rollout, however long ago, of one that only begins (as Deployment's ``DeploymentTimedOut``).
     """
+    if current.reason == NEW_AVAILABLE:
+        return conditions
     message = f'ReplicaSet "{name}" has timed out progressing.'
     if current.reason == DEADLINE_EXCEEDED and summary_of(current) != message:
         return _progressed(conditions, _UPDATED, f'ReplicaSet "{name}" is progressing.', now)
