@@ -15,7 +15,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from rayfleet_gateway.route.table import RouteTable
-from rayfleet_gateway.state.discovery import TableSource
+from rayfleet_gateway.state.tables import TableSource
 from rayfleet_gateway.telemetry.counts import Tallies, Telemetry
 from rayfleet_gateway.telemetry.page import page
 

@@ -136,7 +136,7 @@ def _path_fits(path: Json, sent: str) -> bool:
         case "RegularExpression":
             return re.fullmatch(value, sent) is not None
     wanted = value.split("/") if not value.endswith("/") else value.split("/")[:-1]
-    return sent.split("/")[: len(wanted)] == wanted
+    return bool(sent.split("/")[: len(wanted)] == wanted)
 
 
 def _value_fits(entry: Json, sent: str | None) -> bool:
