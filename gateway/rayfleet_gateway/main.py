@@ -6,13 +6,15 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from rayfleet.model.meta import ObjectKey
 from rayfleet_gateway.model.settings import GatewaySettings
 
 _DESCRIPTION = """\
 Send OpenAI-compatible requests to the fleet that their model names.
 
-Routes are the HTTPRoutes of an API server (of any Gateway: parentRefs are not compared), endpoints the ready addresses
-of its EndpointSlices; both are watched. While the API server is away the last routes serve. The model is the header
+Routes are the HTTPRoutes of an API server, endpoints the ready addresses of its EndpointSlices; both are watched, or
+read from files with --config. Used are the routes of Gateways of the class `rayfleet`, and those whose Gateway is not
+there; with --gateway those of that one. While the API server is away the last routes serve. The model is the header
 `model`, or else the body's; both, and different, is a 400. Of the ready endpoints the one with the fewest requests in
 flight is asked."""
 
@@ -62,6 +64,11 @@ def _settings(arguments: list[str] | None) -> GatewaySettings:
     )
     add = parser.add_argument
     add("--kubeconfig", type=Path, metavar="FILE", help="API server to watch (default: the one of the pod it runs in)")
+    add(
+        "--config", type=Path, metavar="PATH", help="file or folder of YAML to read instead; read again when it changes"
+    )
+    add("--gateway", type=_key, metavar="NAMESPACE/NAME", help="use the routes of this Gateway alone")
+    add("--state-dir", type=Path, metavar="DIR", help="keep the last routes here, for a start without API server")
     add("--host", default=plain.host, help="address to listen on; 0.0.0.0 for all (default: %(default)s)")
     add("--port", type=_port, default=plain.port, help="port to listen on (default: %(default)s)")
     for name, meaning in (
@@ -75,12 +82,22 @@ def _settings(arguments: list[str] | None) -> GatewaySettings:
     chosen = parser.parse_args(arguments)
     return GatewaySettings(
         kubeconfig=chosen.kubeconfig,
+        config=chosen.config,
+        gateway=chosen.gateway,
+        state_dir=chosen.state_dir,
         host=chosen.host,
         port=chosen.port,
         first_byte_timeout=timedelta(seconds=chosen.first_byte_timeout),
         idle_timeout=timedelta(seconds=chosen.idle_timeout),
         drain=timedelta(seconds=chosen.drain),
     )
+
+
+def _key(text: str) -> ObjectKey:
+    namespace, slash, name = text.partition("/")
+    if not (namespace and slash and name) or "/" in name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAMESPACE/NAME")
+    return ObjectKey(namespace=namespace, name=name)
 
 
 def _port(text: str) -> int:

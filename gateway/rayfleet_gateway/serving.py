@@ -6,12 +6,11 @@ import logging
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from rayfleet.kube.config import connect
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.process import stop_event
 from rayfleet_gateway.app import ENDED, make_app
 from rayfleet_gateway.model.settings import GatewaySettings
-from rayfleet_gateway.state.discovery import Discovery
+from rayfleet_gateway.state.sources import open_tables
 
 
 class _OnlyOurFaults(logging.Filter):
@@ -33,8 +32,8 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
     Raises EnvironmentProblem when the port cannot be used.
     """
-    async with await connect(settings.kubeconfig) as client:
-        app = make_app(settings, Discovery(client))
+    async with open_tables(settings) as tables:
+        app = make_app(settings, tables)
         runner = make_runner(app, settings)
         await runner.setup()
         try:

@@ -160,7 +160,7 @@ def _spoilt(draw: st.DrawFn) -> tuple[ResourceType, Json]:
 
 def _rules_of(table: RouteTable, namespace: str) -> list[Rule]:
     rules = (*table.for_any, *(rule for rules in table.by_model.values() for rule in rules))
-    return [rule for rule in rules if rule.route.startswith(f"{namespace}/")]
+    return sorted((rule for rule in rules if rule.route.startswith(f"{namespace}/")), key=lambda rule: rule.rank)
 
 
 @settings(max_examples=300)

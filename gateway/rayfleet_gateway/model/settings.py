@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from rayfleet.model.meta import ObjectKey
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
-    """``kubeconfig`` None means the pod that the gateway runs in.
+    """``kubeconfig`` None means the pod that the gateway runs in; with ``config`` (files) no API server is asked.
+
+    ``gateway``: the Gateway whose routes are used, None: those of our class. ``state_dir``: where the last table is
+    kept, None: nowhere.
 
     ``connect_timeout``: a ready engine on the same network accepts at once. ``first_byte_timeout`` holds where the
     route says no ``timeouts.request``; that one, too, runs to the first byte of the answer, since cutting healthy
@@ -18,6 +23,9 @@ class GatewaySettings:
     """
 
     kubeconfig: Path | None = None
+    config: Path | None = None
+    gateway: ObjectKey | None = None
+    state_dir: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     connect_timeout: timedelta = timedelta(seconds=2)

@@ -25,7 +25,7 @@ class Field:
 
     def at(self, name: str) -> "Field":
         """Return the field ``name`` of a mapping."""
-        return Field(self.mapping().get(name), f"{self.path}.{name}")
+        return Field(self.mapping().get(name), f"{self.path}.{name}" if self.path else name)
 
     def mapping(self) -> dict[str, Any]:
         """Return the mapping, an empty one when nothing is set."""
@@ -37,7 +37,7 @@ class Field:
         """Return the field itself, a mapping with no other fields than these."""
         for name in self.mapping():
             if name not in names:
-                Field(None, f"{self.path}.{name}").refuse("is not supported")
+                self.at(name).refuse("is not supported")
         return self
 
     def items(self, most: int) -> Iterator["Field"]:

@@ -6,14 +6,14 @@ to nobody: a gateway that was not started for a certain one takes it as it stand
 gateway serves on one machine. Source: Gateway API v1.6, ParentReference, Listener, HTTPRouteSpec.hostnames.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import GATEWAY_API, GATEWAYS, HTTP_ROUTES
-from rayfleet.objects.parts import mappings, part
+from rayfleet.model.resources import GATEWAY_API, HTTP_ROUTES
+from rayfleet.objects.gateways import class_of_gateway
+from rayfleet.objects.routes import ParentReference, parent_references
 from rayfleet_gateway.model.errors import Unusable
 from rayfleet_gateway.route.fields import Field
 from rayfleet_gateway.route.reading import read_hostname
@@ -22,6 +22,7 @@ GATEWAY_CLASS = "rayfleet"
 CONTROLLER = "rayfleet.dev/gateway"
 _MOST_LISTENERS = 64
 _MOST_PARENTS = 32
+_MOST_KINDS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +48,12 @@ class GatewaySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
-    """One parent of a route that is a Gateway of ours; ``reference`` as it stands in the route.
+    """One parent of a route that is a Gateway of ours.
 
     ``refusal``: reason and message why it does not take the route; ``listeners`` are the names of those that do.
     """
 
-    reference: ReadOnlyJson
+    reference: ParentReference
     gateway: ObjectKey
     listeners: tuple[str, ...] = ()
     refusal: tuple[str, str] | None = None
@@ -71,30 +72,20 @@ class Attachment:
 
 def read_gateway(key: ObjectKey, gateway: ReadOnlyJson, only: ObjectKey | None) -> GatewaySpec:
     """Return a Gateway; ``only`` is the one that this process was started for, None: any of our class."""
-    spec = part(gateway, "spec")
-    is_ours = spec.get("gatewayClassName") == GATEWAY_CLASS if only is None else key == only
+    is_ours = class_of_gateway(gateway) == GATEWAY_CLASS if only is None else key == only
     listeners: list[Listener] = []
     refusals: list[Unusable] = []
-    raw = Field(spec.get("listeners") if is_ours else None, "spec.listeners")
+    if not is_ours:
+        return GatewaySpec(key=key, is_ours=False)
     try:
-        for each in raw.items(_MOST_LISTENERS):
+        for each in Field(gateway, "").at("spec").at("listeners").items(_MOST_LISTENERS):
             try:
                 listeners.append(_read_listener(each))
             except Unusable as refusal:
                 refusals.append(refusal)
     except Unusable as refusal:
         refusals.append(refusal)
-    return GatewaySpec(key=key, is_ours=is_ours, listeners=tuple(listeners), refusals=tuple(refusals))
-
-
-def parent_keys(route: ReadOnlyJson, namespace: str) -> tuple[ObjectKey, ...]:
-    """Return the Gateways that a route names, whether they are there or not."""
-    return tuple(gateway_of(reference, namespace) for reference in _references(route))
-
-
-def gateway_of(reference: ReadOnlyJson, namespace: str) -> ObjectKey:
-    """Return which Gateway a parent reference of a route in ``namespace`` means."""
-    return ObjectKey(namespace=str(reference.get("namespace") or namespace), name=str(reference.get("name") or ""))
+    return GatewaySpec(key=key, is_ours=True, listeners=tuple(listeners), refusals=tuple(refusals))
 
 
 def attachment(
@@ -108,8 +99,9 @@ def attachment(
     parents: list[Parent] = []
     shared: list[str] = []
     is_for_others = False
-    for reference in _references(route):
-        gateway = gateways.get(gateway_of(reference, key.namespace))
+    for reference in parent_references(route)[:_MOST_PARENTS]:
+        named = reference.gateway
+        gateway = gateways.get(named) if named is not None else None
         if gateway is None or not gateway.is_ours:
             is_for_others = is_for_others or gateway is not None
             continue
@@ -133,14 +125,6 @@ def shared_hostname(one: str, other: str) -> str | None:
     return one if other.startswith("*.") and one.endswith(other[1:]) else None
 
 
-def _references(route: ReadOnlyJson) -> Iterator[Json]:
-    """Yield the parents of a route that are Gateways by kind."""
-    for reference in mappings(part(route, "spec").get("parentRefs"))[:_MOST_PARENTS]:
-        group, kind = reference.get("group", GATEWAY_API), reference.get("kind", GATEWAYS.kind)
-        if (group, kind) == (GATEWAY_API, GATEWAYS.kind):
-            yield reference
-
-
 def _read_listener(raw: Field) -> Listener:
     allowed = raw.at("allowedRoutes")
     namespaces = allowed.at("namespaces").at("from").text("Same")
@@ -150,7 +134,7 @@ def _read_listener(raw: Field) -> Listener:
         refusal = "UnsupportedProtocol", f"the protocol {protocol:.40} is not supported: only HTTP is"
     elif namespaces not in {"All", "Same", "None"}:
         refusal = "UnsupportedValue", f"allowedRoutes.namespaces.from {namespaces:.40} is not supported"
-    elif not _takes_routes(allowed.at("kinds").value):
+    elif not _takes_routes(allowed.at("kinds")):
         refusal = "InvalidRouteKinds", "allowedRoutes.kinds leaves out HTTPRoute"
     elif namespaces == "None":
         refusal = "NotAllowedByListeners", "takes no routes"
@@ -163,18 +147,19 @@ def _read_listener(raw: Field) -> Listener:
     )
 
 
-def _takes_routes(kinds: Any) -> bool:
-    entries = mappings(kinds)
-    return not entries or any(
-        entry.get("kind") == HTTP_ROUTES.kind and entry.get("group", GATEWAY_API) == GATEWAY_API for entry in entries
-    )
+def _takes_routes(kinds: Field) -> bool:
+    listed = [
+        (each.at("group").text(GATEWAY_API), each.at("kind").text(HTTP_ROUTES.kind))
+        for each in kinds.items(_MOST_KINDS)
+    ]
+    return not listed or (GATEWAY_API, HTTP_ROUTES.kind) in listed
 
 
 def _attached(
-    reference: ReadOnlyJson, gateway: GatewaySpec, namespace: str, hostnames: Sequence[str]
+    reference: ParentReference, gateway: GatewaySpec, namespace: str, hostnames: Sequence[str]
 ) -> tuple[Parent, list[str]]:
     """Return the parent, and the host names that the route has there."""
-    section, port = reference.get("sectionName"), reference.get("port")
+    section, port = reference.section_name, reference.port
 
     def refused(reason: str, message: str) -> tuple[Parent, list[str]]:
         return Parent(reference=reference, gateway=gateway.key, refusal=(reason, message)), []
@@ -192,8 +177,8 @@ def _attached(
         if listener.refusal is None and (listener.takes_all_namespaces or namespace == gateway.key.namespace)
     ]
     if not allowed:
-        said = next((listener.refusal for listener in named if listener.refusal), None)
-        why = said[1] if said else f"routes of namespace {namespace} are not allowed"
+        refusal = next((listener.refusal for listener in named if listener.refusal), None)
+        why = refusal[1] if refusal else f"routes of namespace {namespace} are not allowed"
         return refused("NotAllowedByListeners", f"Gateway {gateway.key}: {why}")
     taking: list[str] = []
     shared: list[str] = []

@@ -12,9 +12,10 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import GATEWAYS, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet.objects.meta import created_at
 from rayfleet.objects.parts import part
+from rayfleet.objects.routes import parent_references
 from rayfleet.objects.times import encode_time
 from rayfleet_gateway.model.errors import Unusable
-from rayfleet_gateway.route.gateways import Attachment, GatewaySpec, attachment, parent_keys
+from rayfleet_gateway.route.gateways import Attachment, GatewaySpec, attachment
 from rayfleet_gateway.route.match import Match, rank_of
 from rayfleet_gateway.route.problems import Problem, problem_of
 from rayfleet_gateway.route.reading import RouteParts, read_route, target_of
@@ -136,7 +137,7 @@ def _names(key: ObjectKey, route: ReadOnlyJson, parts: RouteParts) -> frozenset[
     elsewhere = {target.namespace for target in targets if target.namespace != key.namespace}
     return frozenset(
         (
-            *((GATEWAYS.kind, gateway) for gateway in parent_keys(route, key.namespace)),
+            *((GATEWAYS.kind, each.gateway) for each in parent_references(route) if each.gateway is not None),
             *((SERVICES.kind, target) for target in targets),
             *((REFERENCE_GRANTS.kind, ObjectKey(namespace=namespace, name="")) for namespace in elsewhere),
         )
@@ -146,7 +147,7 @@ def _names(key: ObjectKey, route: ReadOnlyJson, parts: RouteParts) -> frozenset[
 def _problems(key: ObjectKey, attached: Attachment, errors: tuple[Unusable, ...]) -> tuple[Problem, ...]:
     """Return what is to be told of a route; nothing of one that is none of ours."""
     refused = [parent.refusal for parent in attached.parents if parent.refusal is not None]
-    said = [problem_of(HTTP_ROUTES.kind, key, "spec.parentRefs", *refusal) for refusal in refused]
+    problems = [problem_of(HTTP_ROUTES.kind, key, "spec.parentRefs", *refusal) for refusal in refused]
     if attached.hostnames or attached.parents:
-        said += [problem_of(HTTP_ROUTES.kind, key, each.field, each.reason, each.message) for each in errors]
-    return tuple(dict.fromkeys(said))
+        problems += [problem_of(HTTP_ROUTES.kind, key, each.field, each.reason, each.message) for each in errors]
+    return tuple(dict.fromkeys(problems))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.objects.parts import mapping, mappings
+from rayfleet.objects.parts import entries, mapping, part
 from rayfleet_gateway.model.errors import Unusable
 from rayfleet_gateway.route.fields import Field
 from rayfleet_gateway.route.filters import NO_FILTERS, Filters
@@ -73,15 +73,15 @@ class RouteParts:
 
 def read_route(route: ReadOnlyJson) -> RouteParts:
     """Return the parts of a route. Raises Unusable when none of it can be used."""
-    spec = Field(route.get("spec"), "spec").only({"parentRefs", "hostnames", "rules"})
+    spec = Field(route, "").at("spec").only({"parentRefs", "hostnames", "rules"})
     hostnames = tuple(dict.fromkeys(read_hostname(each) for each in spec.at("hostnames").items(MOST_ENTRIES)))
     rules: list[RuleParts] = []
     refusals: list[Unusable] = []
     order = patterns = 0
     for raw in spec.at("rules").items(MOST_RULES):
-        matches = raw.value.get("matches") if isinstance(raw.value, dict) else None
-        asked = len(matches) if isinstance(matches, list) and matches else 1
-        patterns += _count_of_patterns(matches)
+        matches = entries(mapping(raw.value), "matches")
+        asked = len(matches) or 1
+        patterns += sum(map(_count_of_patterns, matches))
         try:
             if order + asked > MOST_MATCHES_IN_ALL:
                 raw.at("matches").refuse(f"a route may have at most {MOST_MATCHES_IN_ALL} matches in all")
@@ -135,14 +135,10 @@ def _read_rule(raw: Field, order: int) -> RuleParts:
     )
 
 
-def _count_of_patterns(matches: Any) -> int:
-    """Return how many regular expressions stand in a rule's matches, before any is compiled."""
-    parts = [entry for match in mappings(matches) for entry in (mapping(match.get("path")), *_values_of(match))]
-    return sum(entry.get("type") == "RegularExpression" for entry in parts)
-
-
-def _values_of(match: ReadOnlyJson) -> list[Json]:
-    return [*mappings(match.get("headers")), *mappings(match.get("queryParams"))]
+def _count_of_patterns(match: ReadOnlyJson) -> int:
+    """Return how many regular expressions stand in a match, before any is compiled."""
+    parts = (part(match, "path"), *entries(match, "headers"), *entries(match, "queryParams"))
+    return sum("RegularExpression" in each.values() for each in parts)
 
 
 def _read_duration(field: Field) -> timedelta | None:

@@ -13,11 +13,17 @@ _TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z_-]{1,256}")
 _VALUE = re.compile(r"[\x20-\x7e]{0,4096}")  # neither a line's end nor a byte that readers take in two ways
 _PATH = re.compile(r"(/[A-Za-z0-9/_.~!$&'()*+,;=:@%-]*)?")
 _PRECISE_HOSTNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_REQUEST, _RESPONSE, _REDIRECT, _REWRITE = (
+    "RequestHeaderModifier",
+    "ResponseHeaderModifier",
+    "RequestRedirect",
+    "URLRewrite",
+)
 _PARTS = {
-    "RequestHeaderModifier": "requestHeaderModifier",
-    "ResponseHeaderModifier": "responseHeaderModifier",
-    "RequestRedirect": "requestRedirect",
-    "URLRewrite": "urlRewrite",
+    _REQUEST: "requestHeaderModifier",
+    _RESPONSE: "responseHeaderModifier",
+    _REDIRECT: "requestRedirect",
+    _REWRITE: "urlRewrite",
 }
 _STATUSES = frozenset({301, 302, 303, 307, 308})
 
@@ -33,10 +39,10 @@ def read_filters(raw: Field, *, is_prefix: bool) -> Filters:
         if kind in parts:
             each.at("type").refuse(f"there are two filters of type {kind}", "IncompatibleFilters")
         parts[kind] = each.at(_PARTS[kind])
-    if "RequestRedirect" in parts and "URLRewrite" in parts:
-        raw.refuse("RequestRedirect and URLRewrite exclude each other", "IncompatibleFilters")
-    request, response = parts.get("RequestHeaderModifier"), parts.get("ResponseHeaderModifier")
-    rewrite, redirect = parts.get("URLRewrite"), parts.get("RequestRedirect")
+    if _REDIRECT in parts and _REWRITE in parts:
+        raw.refuse(f"{_REDIRECT} and {_REWRITE} exclude each other", "IncompatibleFilters")
+    request, response = parts.get(_REQUEST), parts.get(_RESPONSE)
+    rewrite, redirect = parts.get(_REWRITE), parts.get(_REDIRECT)
     return Filters(
         request_headers=_read_edit(request) if request else None,
         response_headers=_read_edit(response) if response else None,

@@ -12,9 +12,8 @@ from typing import TypeVar
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, SERVICES
-from rayfleet.objects.parts import mappings
 from rayfleet.objects.references import allows_routes
-from rayfleet.objects.services import ready_addresses, service_of_slice, service_ports
+from rayfleet.objects.services import has_host_names, ready_addresses, service_of_slice, service_ports, slice_ports
 from rayfleet_gateway.model.errors import Unusable
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.problems import Problem, problem_of
@@ -151,12 +150,6 @@ def _ports(service: ReadOnlyJson) -> Mapping[int, str]:
 
 def _decoded_slice(key: ObjectKey, raw: ReadOnlyJson) -> _Slice:
     """Return a slice of addresses; one of host names (``FQDN``) has none. Raises what unreadable JSON raises."""
-    ports = {
-        str(entry.get("name") or ""): entry["port"]
-        for entry in mappings(raw.get("ports"))
-        if isinstance(entry.get("port"), int) and entry.get("protocol", "TCP") == "TCP"
-    }
-    is_named = raw.get("addressType") == "FQDN"
-    addresses = () if is_named else tuple(ready_addresses(raw))
     service = ObjectKey(namespace=key.namespace, name=service_of_slice(raw))
-    return _Slice(service=service, ports=ports, addresses=addresses)
+    addresses = () if has_host_names(raw) else tuple(ready_addresses(raw))
+    return _Slice(service=service, ports=slice_ports(raw), addresses=addresses)

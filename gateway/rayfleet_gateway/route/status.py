@@ -11,12 +11,14 @@ from datetime import datetime
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import GATEWAY_API, GATEWAYS, HTTP_ROUTES
-from rayfleet.objects.conditions import since
+from rayfleet.model.resources import GATEWAY_API, HTTP_ROUTES
+from rayfleet.objects.conditions import conditions_of, entry_of, since
+from rayfleet.objects.gateways import class_of_gateway
 from rayfleet.objects.meta import generation_of
-from rayfleet.objects.parts import mappings, part
+from rayfleet.objects.parts import entries, part
+from rayfleet.objects.routes import parent_references, parent_statuses
 from rayfleet_gateway.model.errors import Unusable
-from rayfleet_gateway.route.gateways import CONTROLLER, GATEWAY_CLASS, GatewaySpec, Listener, Parent, gateway_of
+from rayfleet_gateway.route.gateways import CONTROLLER, GATEWAY_CLASS, GatewaySpec, Listener, Parent
 from rayfleet_gateway.route.one_route import CompiledRoute
 
 _MOST_PARENTS = 32
@@ -24,23 +26,21 @@ _MOST_LETTERS = 4096  # of a message
 _Row = tuple[str, bool, str, str]  # condition, whether it holds, reason, message
 
 
-def route_status(route: ReadOnlyJson, compiled: CompiledRoute, namespace: str, now: datetime) -> Json | None:
+def route_status(route: ReadOnlyJson, compiled: CompiledRoute, now: datetime) -> Json | None:
     """Return the status that a route ought to have, None when nothing in it is to change."""
-    current = mappings(part(route, "status").get("parents"))
-    spoken_of = [_identity(each, namespace) for each in mappings(part(route, "spec").get("parentRefs"))]
-    judged = {_identity(parent.reference, namespace): parent for parent in compiled.attachment.parents}
-    entries: list[Json] = []
-    for entry in current:
-        identity = _identity(part(entry, "parentRef"), namespace)
-        is_ours = entry.get("controllerName") == CONTROLLER
-        parent = judged.pop(identity, None) if is_ours else None
+    current = parent_statuses(route)
+    references = parent_references(route)
+    judged = {parent.reference: parent for parent in compiled.attachment.parents}
+    parents: list[Json] = []
+    for reference, controller, entry in current:
+        parent = judged.pop(reference, None) if controller == CONTROLLER else None
         if parent is not None:
-            entries.append(_parent_status(route, compiled, parent, entry, now))
-        elif not is_ours or identity in spoken_of:
-            entries.append(entry)
-    entries += [_parent_status(route, compiled, parent, {}, now) for parent in judged.values()]
-    entries = entries[:_MOST_PARENTS]
-    return None if entries == current else {"parents": entries}
+            parents.append(_parent_status(route, compiled, parent, entry, now))
+        elif controller != CONTROLLER or reference in references:
+            parents.append(entry)
+    parents += [_parent_status(route, compiled, parent, {}, now) for parent in judged.values()]
+    parents = parents[:_MOST_PARENTS]
+    return None if parents == [entry for _, _, entry in current] else {"parents": parents}
 
 
 def attached_routes(routes: Iterable[CompiledRoute]) -> Counter[tuple[ObjectKey, str]]:
@@ -56,7 +56,7 @@ def gateway_status(
     gateway: ReadOnlyJson, spec: GatewaySpec, attached: Mapping[tuple[ObjectKey, str], int], now: datetime
 ) -> Json | None:
     """Return what of a Gateway's status ought to change, None when nothing, or when another class's is the word."""
-    if part(gateway, "spec").get("gatewayClassName") != GATEWAY_CLASS:
+    if class_of_gateway(gateway) != GATEWAY_CLASS:
         return None
     current = part(gateway, "status")
     is_sound = not spec.refusals and all(listener.refusal is None for listener in spec.listeners)
@@ -66,31 +66,24 @@ def gateway_status(
         ("Programmed", True, "Programmed", "Routes of the Gateway are in use."),
     ]
     desired: Json = {
-        "conditions": _conditions(mappings(current.get("conditions")), rows, generation_of(gateway), now),
+        "conditions": _conditions(conditions_of(gateway), rows, generation_of(gateway), now),
         "listeners": [_listener_status(gateway, spec, listener, attached, now) for listener in spec.listeners],
     }
     return None if desired.items() <= current.items() else desired
 
 
-def _identity(reference: ReadOnlyJson, namespace: str) -> tuple[str, ...]:
-    gateway = gateway_of(reference, namespace)
-    kind = (str(reference.get("group", GATEWAY_API)), str(reference.get("kind", GATEWAYS.kind)))
-    place = (str(reference.get("sectionName") or ""), str(reference.get("port") or ""))
-    return (*kind, gateway.namespace, gateway.name, *place)
-
-
 def _parent_status(
     route: ReadOnlyJson, compiled: CompiledRoute, parent: Parent, entry: ReadOnlyJson, now: datetime
 ) -> Json:
-    rows = [_accepted(compiled, parent), _resolved(compiled)]
+    rows = [row(compiled, parent) for row in _ALWAYS]
     if compiled.refusals and compiled.parts.rules:
         message = f"Dropped Rule(s): {_sentence(compiled.refusals)}"
         rows.append(("PartiallyInvalid", True, "UnsupportedValue", message[:_MOST_LETTERS]))
-    current = [each for each in mappings(entry.get("conditions")) if each.get("type") != "PartiallyInvalid"]
-    if len(rows) > 2:
-        current = mappings(entry.get("conditions"))
+    current = entries(entry, "conditions")
+    if len(rows) == len(_ALWAYS):
+        current = [each for each in current if each != entry_of(current, "PartiallyInvalid")]
     return {
-        "parentRef": dict(parent.reference),
+        "parentRef": dict(parent.reference.raw),
         "controllerName": CONTROLLER,
         "conditions": _conditions(current, rows, generation_of(route), now),
     }
@@ -104,10 +97,13 @@ def _accepted(compiled: CompiledRoute, parent: Parent) -> _Row:
     return "Accepted", True, "Accepted", "The route is in use."
 
 
-def _resolved(compiled: CompiledRoute) -> _Row:
+def _resolved(compiled: CompiledRoute, _: Parent) -> _Row:
     if compiled.unresolved:
         return "ResolvedRefs", False, compiled.unresolved[0].reason, _sentence(compiled.unresolved)
     return "ResolvedRefs", True, "ResolvedRefs", "All references are valid."
+
+
+_ALWAYS = (_accepted, _resolved)
 
 
 def _sentence(errors: Sequence[Unusable]) -> str:
@@ -138,8 +134,8 @@ def _listener_status(
     attached: Mapping[tuple[ObjectKey, str], int],
     now: datetime,
 ) -> Json:
-    entries = mappings(part(gateway, "status").get("listeners"))
-    current = next((each for each in entries if each.get("name") == listener.name), {})
+    listeners = entries(gateway, "status", "listeners")
+    current = next((each for each in listeners if each.get("name") == listener.name), {})
     why = listener.refusal if listener.refusal and listener.refusal[0] != "NotAllowedByListeners" else None
     rows: list[_Row] = [
         ("Accepted", why is None, *(why or ("Accepted", "The listener is served."))),
@@ -150,5 +146,5 @@ def _listener_status(
         "name": listener.name,
         "supportedKinds": [{"group": GATEWAY_API, "kind": HTTP_ROUTES.kind}],
         "attachedRoutes": attached.get((spec.key, listener.name), 0),
-        "conditions": _conditions(mappings(current.get("conditions")), rows, generation_of(gateway), now),
+        "conditions": _conditions(entries(current, "conditions"), rows, generation_of(gateway), now),
     }

@@ -174,7 +174,7 @@ class Discovery:
             return None
         status: Json | None = None
         if resource is HTTP_ROUTES and (route := self._compiler.routes.get(key)) is not None:
-            status = route_status(raw, route, key.namespace, now)
+            status = route_status(raw, route, now)
         elif resource is GATEWAYS and (gateway := self._compiler.gateways.get(key)) is not None:
             status = gateway_status(raw, gateway, attached_routes(self._compiler.routes.values()), now)
         return None if status is None else (raw, status)

@@ -20,6 +20,11 @@ def url_of_gateways(gateways: Iterable[ReadOnlyJson]) -> str:
     return ""
 
 
+def class_of_gateway(gateway: ReadOnlyJson) -> str:
+    """Return the name of a Gateway's class, empty without one."""
+    return str(mapping(gateway.get("spec")).get("gatewayClassName") or "")
+
+
 def models_of_routes(routes: Iterable[ReadOnlyJson]) -> list[str]:
     """Return the model names that routes match by header, sorted."""
     rules = [rule for route in routes for rule in mappings(mapping(route.get("spec")).get("rules"))]

@@ -32,6 +32,11 @@ def part(value: ReadOnlyJson, *path: str) -> Json:
     return mapping(inner)
 
 
+def entries(value: ReadOnlyJson, *path: str) -> list[Json]:
+    """Return the mappings in the list under ``path`` (``entries(route, "spec", "rules")``), none when it is missing."""
+    return mappings(part(value, *path[:-1]).get(path[-1]))
+
+
 def whole_number(value: Any, otherwise: int) -> int:
     """Return ``value`` when it is a whole number (a truth value is none), else ``otherwise``."""
     return value if isinstance(value, int) and not isinstance(value, bool) else otherwise

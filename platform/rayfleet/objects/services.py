@@ -59,6 +59,20 @@ def slice_port(endpoint_slice: ReadOnlyJson, name: str) -> int | None:
     return None
 
 
+def slice_ports(endpoint_slice: ReadOnlyJson) -> Mapping[str, int]:
+    """Return the numbers of a slice's TCP ports by their names."""
+    return {
+        str(entry.get("name") or ""): entry["port"]
+        for entry in mappings(endpoint_slice.get("ports"))
+        if isinstance(entry.get("port"), int) and entry.get("protocol", "TCP") == "TCP"
+    }
+
+
+def has_host_names(endpoint_slice: ReadOnlyJson) -> bool:
+    """Whether a slice's endpoints are host names, not addresses."""
+    return endpoint_slice.get("addressType") == "FQDN"
+
+
 def ready_addresses(endpoint_slice: ReadOnlyJson) -> Iterator[str]:
     """Yield the addresses of a slice's endpoints that take requests."""
     for endpoint in mappings(endpoint_slice.get("endpoints")):
