@@ -252,7 +252,8 @@ class KubeClient:
         Unreachable after ``stall_limit`` without a byte.
         """
         seconds = stall_limit.total_seconds() if stall_limit else None
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=seconds)
+        connecting = self.settings.connect_timeout.total_seconds()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connecting, sock_read=seconds)
         request = Request(method="GET", path=path, query=query or {})
         await self._bucket.take()
         try:

@@ -64,5 +64,9 @@ def test_the_controllers_make_and_delete_no_pods() -> None:
     }
 
 
-def test_the_gateway_only_looks() -> None:
-    assert {verb for _, _, verb in allowed("gateway.yaml", "ClusterRole")} == {"get", "list", "watch"}
+def test_the_gateway_looks_and_tells_what_became_of_what_it_saw() -> None:
+    rules = allowed("gateway.yaml", "ClusterRole")
+    writes = {(resource, verb) for _, resource, verb in rules if verb not in {"get", "list", "watch"}}
+    assert writes == {("httproutes/status", "patch"), ("gateways/status", "patch")}
+    watched = {resource for _, resource, verb in rules if verb == "watch"}
+    assert watched == {"httproutes", "gateways", "referencegrants", "services", "endpointslices"}
