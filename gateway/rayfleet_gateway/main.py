@@ -71,6 +71,13 @@ def _settings(arguments: list[str] | None) -> GatewaySettings:
     add("--state-dir", type=Path, metavar="DIR", help="keep the last routes here, for a start without API server")
     add("--host", default=plain.host, help="address to listen on; 0.0.0.0 for all (default: %(default)s)")
     add("--port", type=_port, default=plain.port, help="port to listen on (default: %(default)s)")
+    add("--profiles", type=Path, metavar="FILE", help="YAML with profiles: filters, scorers and pickers by name")
+    add(
+        "--default-profile",
+        default=plain.default_profile,
+        metavar="NAME",
+        help="how an endpoint is picked where the route does not say (default: %(default)s)",
+    )
     for name, meaning in (
         ("first_byte_timeout", "longest wait for an answer's first byte, where the route has no timeouts.request"),
         ("idle_timeout", "longest silence within a stream, and longest wait for a client"),
@@ -87,6 +94,8 @@ def _settings(arguments: list[str] | None) -> GatewaySettings:
         state_dir=chosen.state_dir,
         host=chosen.host,
         port=chosen.port,
+        profiles=chosen.profiles,
+        default_profile=chosen.default_profile,
         first_byte_timeout=timedelta(seconds=chosen.first_byte_timeout),
         idle_timeout=timedelta(seconds=chosen.idle_timeout),
         drain=timedelta(seconds=chosen.drain),

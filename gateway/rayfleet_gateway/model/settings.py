@@ -20,6 +20,8 @@ class GatewaySettings:
     ``idle_timeout``: the longest silence within a stream, and the longest time for a client to send a body or to take
     bytes. ``stale_limit``: see upstream.py. ``drain``: how long answers may go on after SIGTERM. ``body_limit_bytes``:
     of a request, unpacked too. ``head_limit_bytes``: of one header line.
+
+    ``profiles``: a file of profiles; ``default_profile``: of routes that name none.
     """
 
     kubeconfig: Path | None = None
@@ -36,3 +38,5 @@ class GatewaySettings:
     body_limit_bytes: int = 32 << 20
     head_limit_bytes: int = 64 << 10
     attempts: int = 3
+    profiles: Path | None = None
+    default_profile: str = "least-request"

@@ -1,8 +1,9 @@
 """What keeps a plugin's fault from becoming a request's: errors are counted, slowness is measured. Pure.
 
 A contribution that raised is left out of that request. After ``MOST_FAULTS`` in a row, an error or a call of more than
-``SLOW_SECONDS`` each, it is switched off for a minute, and each time after that for twice as long; a call of more than
-``STALL_SECONDS`` is enough by itself, since every stream waits for it. The clock comes in.
+``SLOW_SECONDS`` each, it is switched off for a minute, and then at its next fault for twice as long. A call of more
+than ``STALL_SECONDS`` counts for three, since every stream waits for it; one alone may be the machine's fault. The
+clock comes in.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ T = TypeVar("T")
 
 SLOW_SECONDS = 0.005
 STALL_SECONDS = 0.02
+STALL_FAULTS = 3
 MOST_FAULTS = 5
 OFF_SECONDS = 60.0
 MOST_OFF_SECONDS = 3600.0
@@ -51,19 +53,24 @@ class Guard:
             result = function()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault, whatever it is; it is counted
             self.faults += 1
-            self._strike(f"it raised {type(error).__name__}: {error}", is_enough=False)
+            self._strike(f"it raised {type(error).__name__}: {error}", faults=1)
             return otherwise
         seconds = self._clock() - began
         if seconds > SLOW_SECONDS:
             self.slow_calls += 1
-            self._strike(f"it took {seconds * 1000:.0f} ms", is_enough=seconds > STALL_SECONDS)
+            self._strike(f"it took {seconds * 1000:.0f} ms", faults=STALL_FAULTS if seconds > STALL_SECONDS else 1)
         elif self._in_a_row or self._times_off:
             self._in_a_row = self._times_off = 0
         return result
 
-    def _strike(self, why: str, *, is_enough: bool) -> None:
-        self._in_a_row += 1
-        if not is_enough and self._in_a_row < MOST_FAULTS and not self._times_off:
+    def forget(self) -> None:
+        """Begin anew: what was learnt so far was a rehearsal."""
+        self.faults = self.slow_calls = self._in_a_row = self._times_off = 0
+        self._off_until = 0.0
+
+    def _strike(self, why: str, faults: int) -> None:
+        self._in_a_row += faults
+        if self._in_a_row < MOST_FAULTS and not self._times_off:
             return
         seconds = min(OFF_SECONDS * 2.0 ** min(self._times_off, 16), MOST_OFF_SECONDS)
         self._off_until = self._clock() + seconds

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from rayfleet.plugin.contracts import Filter, Picker, Scorer
-from rayfleet_gateway.model.values import InferenceRequest
+from rayfleet.plugin.contracts import Filter, Picker, RequestView, Scorer
 from rayfleet_gateway.pick.endpoint_state import EndpointState
 from rayfleet_gateway.pick.guard import ContributionFault, Guard
 from rayfleet_gateway.pick.pickers import LeastRequest
@@ -49,9 +48,7 @@ class Pipeline:
         is_plain = not self.filters and not self.scorers and self.picker.guard is None
         object.__setattr__(self, "is_plain", is_plain)
 
-    def pick(
-        self, request: InferenceRequest, endpoints: Sequence[EndpointState], chance: float
-    ) -> EndpointState | None:
+    def pick(self, request: RequestView, endpoints: Sequence[EndpointState], chance: float) -> EndpointState | None:
         """Return the endpoint to ask, None when there is none; ``chance`` in [0, 1)."""
         if not endpoints:
             return None
@@ -62,7 +59,7 @@ class Pipeline:
             return None
         return kept[self._place(request, kept, self.scores(request, kept), chance)]
 
-    def kept(self, request: InferenceRequest, endpoints: Sequence[EndpointState]) -> Sequence[EndpointState]:
+    def kept(self, request: RequestView, endpoints: Sequence[EndpointState]) -> Sequence[EndpointState]:
         """Return the endpoints that all filters keep, in their order."""
         for each in self.filters:
             if not endpoints:
@@ -72,7 +69,7 @@ class Pipeline:
                 endpoints = tuple(state for state, is_kept in zip(endpoints, keeps, strict=True) if is_kept)
         return endpoints
 
-    def scores(self, request: InferenceRequest, endpoints: Sequence[EndpointState]) -> Sequence[float]:
+    def scores(self, request: RequestView, endpoints: Sequence[EndpointState]) -> Sequence[float]:
         """Return the weighted sum of the scores of each endpoint times its share, empty when nothing scores now."""
         total: tuple[float, ...] = ()
         for each in self.scorers:
@@ -83,7 +80,7 @@ class Pipeline:
         return tuple(score * state.share for score, state in zip(total, endpoints, strict=True)) if total else ()
 
     def _place(
-        self, request: InferenceRequest, endpoints: Sequence[EndpointState], scores: Sequence[float], chance: float
+        self, request: RequestView, endpoints: Sequence[EndpointState], scores: Sequence[float], chance: float
     ) -> int:
         """Return the picker's choice; least request's where the picker fails, or all that scores is left out."""
         is_blind = bool(self.scorers) and not scores
@@ -98,13 +95,13 @@ def plain(picker: Picker) -> Pipeline:
     return Pipeline(name=picker.name, picker=Guarded(picker))
 
 
-def _keeps(item: Filter, request: InferenceRequest, endpoints: Sequence[EndpointState]) -> tuple[bool, ...]:
+def _keeps(item: Filter, request: RequestView, endpoints: Sequence[EndpointState]) -> tuple[bool, ...]:
     keeps = tuple(bool(is_kept) for is_kept in item.keep(request, endpoints))
     _check_length(keeps, endpoints)
     return keeps
 
 
-def _scores(item: Scorer, request: InferenceRequest, endpoints: Sequence[EndpointState]) -> tuple[float, ...]:
+def _scores(item: Scorer, request: RequestView, endpoints: Sequence[EndpointState]) -> tuple[float, ...]:
     scores = tuple(item.score(request, endpoints))
     _check_length(scores, endpoints)
     if not all(0 <= score <= 1 for score in scores):
@@ -113,7 +110,7 @@ def _scores(item: Scorer, request: InferenceRequest, endpoints: Sequence[Endpoin
 
 
 def _places(
-    item: Picker, request: InferenceRequest, endpoints: Sequence[EndpointState], scores: Sequence[float], chance: float
+    item: Picker, request: RequestView, endpoints: Sequence[EndpointState], scores: Sequence[float], chance: float
 ) -> tuple[int]:
     place: object = item.pick(request, endpoints, scores, chance)
     if not isinstance(place, int) or not 0 <= place < len(endpoints):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import GATEWAYS, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
-from rayfleet.objects.meta import created_at
+from rayfleet.objects.labels import PROFILE_ANNOTATION
+from rayfleet.objects.meta import annotation, created_at
 from rayfleet.objects.parts import part
 from rayfleet.objects.routes import parent_references
 from rayfleet.objects.times import encode_time
@@ -30,13 +31,14 @@ Name = tuple[str, ObjectKey]
 class CompiledRoute:
     """What became of a route.
 
-    ``spec`` and ``created`` are what it was read from; ``names`` what it must be compiled again for. ``refusals`` are
-    the rules (or all) that are not used, ``unresolved`` the references that are not valid. ``lines`` are the rules but
-    for their backends: match, rank, place of the rule.
+    ``spec``, ``created`` and ``profile`` are what it was read from; ``names`` what it must be compiled again for.
+    ``refusals`` are the rules (or all) that are not used, ``unresolved`` the references that are not valid. ``lines``
+    are the rules but for their backends: match, rank, place of the rule.
     """
 
     spec: Json
     created: str
+    profile: str
     names: frozenset[Name]
     parts: RouteParts
     attachment: Attachment
@@ -57,8 +59,8 @@ def compiled_route(
     old: CompiledRoute | None,
 ) -> CompiledRoute:
     """Return what becomes of the route at ``key``: ``old``, the very same, when that is what it became before."""
-    spec, created = part(route, "spec"), _age(route)
-    if old is not None and old.created == created and (old.spec is spec or old.spec == spec):
+    spec, marks = part(route, "spec"), (_age(route), annotation(route, PROFILE_ANNOTATION))
+    if old is not None and (old.created, old.profile) == marks and (old.spec is spec or old.spec == spec):
         base, parts = old, old.parts
     else:
         base, parts = None, _read(route)
@@ -69,16 +71,17 @@ def compiled_route(
     is_same_place = base is not None and attached == base.attachment
     if base is not None and is_same_place and backends == base.backends and _said(unresolved) == _said(base.unresolved):
         return base
-    lines = base.lines if base is not None and is_same_place else _lines(key, created, parts, attached)
+    lines = base.lines if base is not None and is_same_place else _lines(key, marks[0], parts, attached)
     return CompiledRoute(
         spec=spec,
-        created=created,
+        created=marks[0],
+        profile=marks[1],
         names=base.names if base else _names(key, route, parts),
         parts=parts,
         attachment=attached,
         lines=lines,
         backends=backends,
-        rules=tuple(_rule(key, parts, backends, line) for line in lines),
+        rules=tuple(replace(_rule(key, parts, backends, line), profile=marks[1]) for line in lines),
         refusals=parts.refusals,
         unresolved=unresolved,
         problems=_problems(key, attached, (*parts.refusals, *unresolved)),

@@ -33,7 +33,8 @@ class Rule:
     """One match of one rule of one route, for one host name.
 
     ``rank`` sorts rules: the smallest wins (see ``rank_of``). Timeouts of zero: no limit; None: the gateway's own.
-    ``backend_timeout`` is for one try at an endpoint, ``request_timeout`` for all.
+    ``backend_timeout`` is for one try at an endpoint, ``request_timeout`` for all. ``profile`` names how an endpoint is
+    picked, empty: as the gateway does by default.
     """
 
     match: Match
@@ -43,6 +44,7 @@ class Rule:
     request_timeout: timedelta | None = None
     backend_timeout: timedelta | None = None
     filters: Filters = NO_FILTERS
+    profile: str = ""
 
     @property
     def model(self) -> str | None:

@@ -19,6 +19,12 @@ from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import Frame
 from rayfleet.plugin.registry import Registry, load
 from rayfleet.testing.suites.engine import EngineSuite
+from rayfleet.testing.suites.scorer import FilterSuite, PickerSuite, SampleRequest, ScorerSuite
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.pick.endpoint_state import EndpointState
+from rayfleet_gateway.pick.profiles import Contributed, Profiles
+from rayfleet_gateway.route.match import Match
+from rayfleet_gateway.route.table import Rule
 
 MANUAL = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("rayfleet_")}
@@ -51,13 +57,17 @@ def _loaded() -> Registry:
     return load(disabled=PLUGINS, extra={name: _module(name, _codes(name)[0]) for name in HOOKS})
 
 
+def _in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> None:
+    (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    importlib.invalidate_caches()
+
+
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineSuite]:
     """Yield the example's suite for the example's engine, which is a file as a plugin is."""
     engine, test = _codes("rayfleet_engines")
-    (tmp_path / "echo_plugin.py").write_text(engine, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    importlib.invalidate_caches()
+    _in_a_file(tmp_path, monkeypatch, "echo_plugin", engine)
     made: EngineSuite = vars(_module("test_echo", test))["TestEcho"]()
     yield made
     sys.modules.pop("echo_plugin", None)
@@ -116,3 +126,55 @@ def test_the_example_reader_is_usable() -> None:
     )
     assert reader.read(["sleep", "1"]) is None
     assert "ships no Ray" in reader.image_lack("registry.example/echo:1")
+
+
+SCORER, SCORER_TEST = _codes("rayfleet_scorers")
+
+
+@pytest.fixture
+def scorer_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScorerSuite]:
+    """Yield the example's suite for the example's scorer."""
+    _in_a_file(tmp_path, monkeypatch, "sticky_plugin", SCORER)
+    made: ScorerSuite = vars(_module("test_sticky", SCORER_TEST))["TestSticky"]()
+    yield made
+    sys.modules.pop("sticky_plugin", None)
+
+
+@pytest.mark.parametrize("check", [name for name in dir(ScorerSuite) if name.startswith("test_")])
+def test_the_example_scorer_keeps_its_contract(scorer_suite: ScorerSuite, check: str) -> None:
+    getattr(scorer_suite, check)()
+
+
+def test_the_example_scorer_is_seen_to_change_where_requests_go() -> None:
+    """Sessions are spread over the endpoints, and each stays where it is; without the profile it goes anywhere."""
+    registry = load(disabled=PLUGINS, extra={"sticky": _module("sticky", SCORER)})
+    profiles = Profiles(Contributed(scorers=registry.scorers), clock=lambda: 0.0, report=lambda *_: None)
+    endpoints = [EndpointState(endpoint=Endpoint(address="10.0.0.1", port=port)) for port in range(1, 5)]
+
+    def places(profile: str, session: str) -> set[EndpointState | None]:
+        rule = Rule(match=Match(path="/v1"), route="ns/r", rank=(0,), backends=(), profile=profile)
+        request = SampleRequest(headers={"x-session-id": session})
+        return {profiles.of(rule).pick(request, endpoints, chance / 40) for chance in range(40)}
+
+    sessions = [places("sticky", f"session-{number}") for number in range(40)]
+    assert {len(of_session) for of_session in sessions} == {1}
+    assert set().union(*sessions) == set(endpoints)
+    assert places("", "session-1") == set(endpoints)
+
+
+def test_the_example_scorer_has_twenty_lines_at_most() -> None:
+    assert len(SCORER.strip().splitlines()) <= 20
+
+
+@pytest.mark.parametrize("check", [name for name in dir(FilterSuite) if name.startswith("test_")])
+def test_the_example_filter_keeps_its_contract(check: str) -> None:
+    suite = FilterSuite()
+    suite.plugin, suite.name = _module("roomy", _codes("rayfleet_filters")[0]), "roomy"
+    getattr(suite, check)()
+
+
+@pytest.mark.parametrize("check", [name for name in dir(PickerSuite) if name.startswith("test_")])
+def test_the_example_picker_keeps_its_contract(check: str) -> None:
+    suite = PickerSuite()
+    suite.plugin, suite.name = _module("lottery", _codes("rayfleet_pickers")[0]), "lottery"
+    getattr(suite, check)()

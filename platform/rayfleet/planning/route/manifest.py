@@ -16,7 +16,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.policies import ParentGateway, Route, RouteDefaults
 from rayfleet.model.resources import FLEETS, GATEWAYS, HTTP_ROUTES, SERVICES
-from rayfleet.objects.labels import MODEL_LABEL, WEIGHED_ANNOTATION
+from rayfleet.objects.labels import MODEL_LABEL, PROFILE_ANNOTATION, WEIGHED_ANNOTATION
 from rayfleet.objects.meta import annotation
 from rayfleet.objects.owners import OwnerReference, owner_entries, owners_of, without_owners
 from rayfleet.objects.routes import has_hostnames
@@ -60,7 +60,7 @@ def route_manifest(
     users = [backing.user for backing in backings]
     timeout = _first_said(users, lambda route: route.timeout_seconds)
     seconds = defaults.timeout_seconds if timeout is None else timeout
-    model, hostnames = users[0].model, hostnames_of(users, defaults)
+    hostnames = hostnames_of(users, defaults)
     rule = {
         "matches": list(islice(_matches(users, defaults), _MOST_MATCHES)),
         "backendRefs": [_backend(backing) for backing in _kept(backings)],
@@ -72,7 +72,7 @@ def route_manifest(
         "metadata": {
             "name": key.name,
             "namespace": key.namespace,
-            **_naming(model, weighed),
+            **_naming(users, weighed),
             "ownerReferences": [_owner(user) for user in users],
         },
         "spec": {
@@ -86,11 +86,13 @@ def route_manifest(
 def route_patch(current: ReadOnlyJson, desired: ReadOnlyJson) -> Json:
     """Return the merge patch that makes our route as it ought to be; empty when it is.
 
-    Host names and the fleets among the owners are ours as a whole; others' labels and owners stay.
+    Host names, the profile and the fleets among the owners are ours as a whole; others' labels and owners stay.
     """
     patch = drift_patch(current, without_owners(desired))
     if has_hostnames(current) and not has_hostnames(desired):
         patch.setdefault("spec", {})["hostnames"] = None
+    if annotation(current, PROFILE_ANNOTATION) and not annotation(desired, PROFILE_ANNOTATION):
+        patch.setdefault("metadata", {}).setdefault("annotations", {})[PROFILE_ANNOTATION] = None
     if _fleets_of(current) != _fleets_of(desired):
         entries = zip(owners_of(current), owner_entries(current), strict=True)
         others = [entry for owner, entry in entries if not is_fleet(owner)]
@@ -152,14 +154,17 @@ def _parent(parent: ParentGateway) -> Json:
     return reference | ({"sectionName": parent.section_name} if parent.section_name else {})
 
 
-def _naming(model: str, weighed: datetime | None) -> Json:
-    """Return labels and annotations: the model's name, as annotation where no label can hold it; the time.
+def _naming(users: Sequence[RouteUser], weighed: datetime | None) -> Json:
+    """Return labels and annotations: the model's name, as annotation where no label can hold it; the profile; the time.
 
     Neither is there without an entry: an API server keeps no empty ones, and what is written but not kept looks like
     drift for ever.
     """
+    model = users[0].model
     labels = model_labels(model)
     noted = {} if labels else {MODEL_LABEL: model}
+    profile = next(filter(None, (annotation(user.raw, PROFILE_ANNOTATION) for user in users)), "")
+    noted |= {PROFILE_ANNOTATION: profile} if profile else {}
     noted |= {WEIGHED_ANNOTATION: encode_time(weighed)} if weighed is not None else {}
     return {name: values for name, values in (("labels", labels), ("annotations", noted)) if values}
 

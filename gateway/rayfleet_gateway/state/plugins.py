@@ -1,0 +1,59 @@
+"""What plugins contribute to the gateway, and the profiles that use it: read once, while the gateway starts. Edge.
+
+A plugin that cannot be used is logged and left out, and so is a profile that needs it: the gateway serves all the
+same. A file of profiles that cannot be read is the administrator's own fault, and told at once.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import yaml
+
+from rayfleet.model.errors import PluginError, SettingsError
+from rayfleet.plugin.registry import load
+from rayfleet.plugin.settings import read_plugin_settings
+from rayfleet_gateway.pick.profiles import DEFAULT, Contributed, Profile, Profiles, decoded_profiles
+
+log = logging.getLogger(__name__)
+
+
+def load_profiles(
+    file: Path | None = None, default: str = DEFAULT, on_fault: Callable[[str], None] = lambda _: None
+) -> Profiles:
+    """Return the profiles of this process, each plugin's contribution called a few times already.
+
+    ``file``: YAML with ``profiles`` by name. ``on_fault`` hears the name of a contribution that is switched off. Raises
+    SettingsError.
+    """
+
+    def report(title: str, why: str) -> None:
+        log.warning("a profile or a plugin cannot be used as it is", extra={"contribution": title, "reason": why})
+        on_fault(title)
+
+    def refuse(error: PluginError) -> None:
+        log.error("a plugin is left out", extra={"reason": str(error)})
+        on_fault("plugin")
+
+    registry = load(disabled=read_plugin_settings().disabled, refuse=refuse)
+    contributed = Contributed(filters=registry.filters, scorers=registry.scorers, pickers=registry.pickers)
+    profiles = Profiles(
+        contributed, () if file is None else read_profiles(file), default=default, clock=perf_counter, report=report
+    )
+    for problem in profiles.problems:
+        log.warning("a profile or a plugin cannot be used as it is", extra={"reason": str(problem)})
+    profiles.rehearse()
+    return profiles
+
+
+def read_profiles(file: Path) -> tuple[Profile, ...]:
+    """Return the profiles of a file. Raises SettingsError, naming it and the field."""
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"--profiles {file}: cannot be read: {error}") from error
+    profiles, problems = decoded_profiles(raw)
+    if problems:
+        raise SettingsError(f"--profiles {file}: {'; '.join(map(str, problems))}")
+    return profiles
