@@ -10,7 +10,7 @@ Source: HTML, 9.2.6 (lines end with CRLF, LF or CR; a space after the colon is o
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -27,8 +27,7 @@ _COMPLETION = re.compile(rb'"(?:completion|output)_tokens"\s*:\s*([0-9]{1,12})')
 _FAILURES = frozenset({"error", "response.failed"})
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What an answer says it cost in tokens; None where it does not tell."""
 
     prompt_tokens: int | None = None
