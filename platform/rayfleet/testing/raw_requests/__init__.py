@@ -11,8 +11,8 @@ from rayfleet.testing.raw_requests.cases import RawCase, Seen
 from rayfleet.testing.raw_requests.framing import framing_cases
 from rayfleet.testing.raw_requests.headers import header_cases
 from rayfleet.testing.raw_requests.lines import line_cases
-from rayfleet.testing.raw_requests.playing import Played, Recorder, faults, play
+from rayfleet.testing.raw_requests.playing import PROBE, Played, Recorded, Recorder, answers_in, faults, play
 
 CASES: tuple[RawCase, ...] = (*line_cases(), *header_cases(), *framing_cases())
 
-__all__ = ["CASES", "Played", "RawCase", "Recorder", "Seen", "faults", "play"]
+__all__ = ["CASES", "PROBE", "Played", "RawCase", "Recorded", "Recorder", "Seen", "answers_in", "faults", "play"]

@@ -128,7 +128,7 @@ def _lengths() -> list[RawCase]:
         refused("a length of 2 to 62", head(HOST, TYPE, b"Content-Length: 4611686018427387904"), 400, 413),
         refused("a length over the limit", head(HOST, TYPE, b"Content-Length: 999999999"), 413),
         either("a length with zeros before", head(HOST, TYPE, b"Content-Length: 000%d" % _COUNT)),
-        passed("a length with spaces around", head(HOST, TYPE, b"Content-Length: \t%d\t " % _COUNT)),
+        either("a length with spaces around", head(HOST, TYPE, b"Content-Length: \t%d\t " % _COUNT)),
         passed("a length in other letters", head(HOST, TYPE, b"cONTENT-lENGTH: %d" % _COUNT)),
     ]
 
@@ -175,8 +175,9 @@ def _codings() -> list[RawCase]:
         ),
         *(
             passed(f"coding {coding!r}", coded(b"Transfer-Encoding: " + coding))
-            for coding in (b"chunked", b"Chunked", b"CHUNKED", b" chunked ", b"\tchunked\t")
+            for coding in (b"chunked", b"Chunked", b"CHUNKED", b" chunked", b"\tchunked")
         ),
+        either("a coding with spaces behind", coded(b"Transfer-Encoding: chunked \t")),
         refused("chunks in HTTP/1.0", coded(b"Transfer-Encoding: chunked").replace(b"HTTP/1.1", b"HTTP/1.0", 1)),
     ]
 
@@ -298,7 +299,6 @@ def _sequences() -> list[RawCase]:
         ),
         answered("a length of nothing before a body", head(HOST, TYPE, b"Content-Length: 0", body=b""), 400),
         answered("no length and no body", head(HOST, TYPE, body=b""), 400),
-        refused("no length before a body", head(HOST, TYPE, body=b"xx") + SMUGGLED, 400),
     ]
 
 

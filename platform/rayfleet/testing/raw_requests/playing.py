@@ -13,7 +13,7 @@ from rayfleet.testing.raw_requests.cases import TARGET, RawCase, Seen, written
 
 _LIMIT_SECONDS = 20
 _PROBE_TARGET = TARGET + b"?probe"
-_PROBE = written(b"Connection: close", line=b"POST " + _PROBE_TARGET + b" HTTP/1.1")
+PROBE = written(b"Connection: close", line=b"POST " + _PROBE_TARGET + b" HTTP/1.1")
 _PROBED = Seen(target=_PROBE_TARGET)
 _ENDED_HERE = (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"expect")
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -94,7 +94,7 @@ async def play(case: RawCase, port: int, recorder: Recorder) -> Played:
     received = b""
     try:
         async with asyncio.timeout(_LIMIT_SECONDS):
-            writer.write(case.sent + (b"" if case.is_last else _PROBE))
+            writer.write(case.sent + (b"" if case.is_last else PROBE))
             while data := await reader.read(1 << 16):
                 received += data
     except TimeoutError:
@@ -103,7 +103,23 @@ async def play(case: RawCase, port: int, recorder: Recorder) -> Played:
         pass
     finally:
         writer.close()
-    return Played(tuple(_answers(received)), tuple(recorder.recorded[before:]), is_closed)
+    return Played(answers_in(received), tuple(recorder.recorded[before:]), is_closed)
+
+
+def answers_in(received: bytes) -> tuple[Answered, ...]:
+    """Return the answers in what a client received, without interim ones; what is no answer becomes one of status 0."""
+    answers: list[Answered] = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        lines = tuple(head.split(b"\r\n"))
+        words = lines[0].split(b" ")
+        if len(words) < 2 or not words[1].isdigit():
+            return (*answers, Answered(0, lines, rest))
+        lengths = [int(line.partition(b":")[2]) for line in lines if line.lower().startswith(b"content-length:")]
+        if words[1] != b"100":
+            answers.append(Answered(int(words[1]), lines, rest[: sum(lengths)]))
+        received = rest[sum(lengths) :]
+    return tuple(answers)
 
 
 def faults(case: RawCase, played: Played) -> list[str]:
@@ -152,19 +168,3 @@ def _is_shaped(answer: Answered) -> bool:
     except (ValueError, KeyError, TypeError):
         return False
     return set(error) == {"message", "type", "param", "code"} and bool(error["code"])
-
-
-def _answers(received: bytes) -> list[Answered]:
-    """Return the answers without interim ones; what is no answer becomes one of status 0."""
-    answers = []
-    while received:
-        head, _, rest = received.partition(b"\r\n\r\n")
-        lines = tuple(head.split(b"\r\n"))
-        words = lines[0].split(b" ")
-        if len(words) < 2 or not words[1].isdigit():
-            return [*answers, Answered(0, lines, rest)]
-        lengths = [int(line.partition(b":")[2]) for line in lines if line.lower().startswith(b"content-length:")]
-        if words[1] != b"100":
-            answers.append(Answered(int(words[1]), lines, rest[: sum(lengths)]))
-        received = rest[sum(lengths) :]
-    return answers
