@@ -1,7 +1,6 @@
-"""The processes of the benchmark: ``python -m tests.bench.servers upstream|bare|gateway [UPSTREAM_PORT]``.
+"""The processes of the benchmark: ``python -m tests.bench.servers upstream|relay|aiohttp|gateway [UPSTREAM_PORT]``.
 
-Each prints its port. The upstream speaks just enough HTTP to be no part of the cost: it answers what it has made
-before.
+Each prints its port and serves until SIGTERM.
 """
 
 import asyncio
@@ -13,71 +12,58 @@ from typing import cast
 import aiohttp
 import uvloop
 from aiohttp import web
+from tests.bench.upstream import Upstream
 
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.testing import GatewayServer, table_for
 
-EVENTS = 500
-_EVENT = (
-    b'data: {"id": "cmpl-1", "object": "text_completion", "created": 0, "choices": [{"index": 0, "text": " word"}]}\n\n'
-)
-_DONE = b"data: [DONE]\n\n"
-_BODY = b'{"id": "cmpl-1", "object": "text_completion", "choices": [{"index": 0, "text": "' + b"word " * 50 + b'"}]}'
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
-_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def _chunk(content: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(content), content)
-
-
-class Upstream(asyncio.Protocol):
-    """Answers each request at once, or with ``EVENTS`` events, each its own write, when its body says ``"stream"``."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._transport: asyncio.Transport | None = None
-        self._streams: set[asyncio.Task[None]] = set()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._bytes += data
-        head_end = self._bytes.find(b"\r\n\r\n")
-        if head_end < 0:
-            return
-        head = bytes(self._bytes[:head_end]).lower()
-        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-        if len(self._bytes) < head_end + 4 + length:
-            return
-        is_stream = b'"stream"' in self._bytes[head_end : head_end + 100]
-        self._bytes.clear()
-        assert self._transport is not None
-        if is_stream:
-            task = asyncio.get_running_loop().create_task(self._stream(self._transport))
-            self._streams.add(task)
-            task.add_done_callback(self._streams.discard)
-        else:
-            self._transport.write(_ANSWER)
-
-    async def _stream(self, transport: asyncio.Transport) -> None:
-        transport.write(_HEAD)
-        event = _chunk(_EVENT)
-        for _ in range(EVENTS - 1):
-            transport.write(event)
-            await asyncio.sleep(0.001)  # tokens come one by one: several in one packet would cost less than they do
-        transport.write(_chunk(_DONE) + b"0\r\n\r\n")
-
 
 async def upstream(stop: asyncio.Event) -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=1024)
     _tell(server.sockets[0].getsockname()[1])
     await stop.wait()
     server.close()
 
 
-async def bare(port: int, stop: asyncio.Event) -> None:
+class Relay(asyncio.Protocol):
+    """Passes bytes on and looks at none of them: what a proxy on this loop cannot go below."""
+
+    def __init__(self, port: int = 0, other: "Relay | None" = None) -> None:
+        self._port = port
+        self._other = other
+        self._waiting: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        if self._other is None:
+            self._task = asyncio.get_running_loop().create_task(self._connect())
+
+    def data_received(self, data: bytes) -> None:
+        if self._other is None or self._other.transport is None:
+            self._waiting.append(data)
+        else:
+            self._other.transport.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._other is not None and self._other.transport is not None:
+            self._other.transport.close()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        transport, self._other = await loop.create_connection(lambda: Relay(other=self), "127.0.0.1", self._port)
+        transport.writelines(self._waiting)
+
+
+async def relay(port: int, stop: asyncio.Event) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Relay(port), "127.0.0.1", 0, backlog=1024)
+    _tell(server.sockets[0].getsockname()[1])
+    await stop.wait()
+    server.close()
+
+
+async def plain_aiohttp(port: int, stop: asyncio.Event) -> None:
     """A proxy that does nothing but pass bytes on: what aiohttp itself costs."""
     async with aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)) as session:
 
@@ -99,7 +85,7 @@ async def bare(port: int, stop: asyncio.Event) -> None:
         app.router.add_post("/{path:.*}", forward)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
         _tell(runner.addresses[0][1])
         await stop.wait()
         await runner.cleanup()
@@ -119,8 +105,10 @@ async def _main(kind: str, port: int) -> None:
     match kind:
         case "upstream":
             await upstream(stop)
-        case "bare":
-            await bare(port, stop)
+        case "relay":
+            await relay(port, stop)
+        case "aiohttp":
+            await plain_aiohttp(port, stop)
         case _:
             await gateway(port, stop)
 
