@@ -99,7 +99,8 @@ class Outcome:
 
     ``status`` 0: no answer began. All seconds run from the request's first byte; ``first_byte_seconds`` None when
     nothing came from an endpoint, ``queue_seconds`` until the first try. ``endpoint`` is the last one asked, for the
-    log alone. Tokens are None where the answer did not tell them.
+    log alone. Tokens are None where the answer did not tell them. ``trace_parent`` is what went upstream, and
+    ``parent_span`` the client's span, when the one that went upstream is the gateway's own.
     """
 
     model: str
@@ -122,4 +123,5 @@ class Outcome:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     trace_parent: str = ""
+    parent_span: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
