@@ -70,7 +70,7 @@ async def test_metrics_are_classic_text_or_openmetrics_on_request(aiohttp_client
 async def test_the_table_is_shown_in_pieces(aiohttp_client: AiohttpClient) -> None:
     names = [f"m{number:03}" for number in range(250)]
     rules = table_for("m", ENDPOINT).by_model["m"]
-    port = Port(FixedTable(RouteTable(by_model=dict.fromkeys(names, rules))))
+    port = Port(FixedTable(RouteTable(by_model=dict.fromkeys(names, rules), models=tuple(names))))
     seen: list[str] = []
     after: str | None = ""
     while after is not None:
