@@ -1,9 +1,10 @@
-"""``python -m tests.bench [gateway|fleets]``: ``tests.bench.gateway``, ``tests.bench.fleets``."""
+"""``python -m tests.bench [gateway|activation|fleets]``: each a module here; without a word, the gateway in short."""
 
 import argparse
 import asyncio
+import sys
 
-from tests.bench import fleets, gateway
+from tests.bench import activation, fleets, gateway
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -11,10 +12,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.bench",
         description="gateway: with peers, written into docs/benchmarks.md; quick: without, on the screen.",
     )
-    parser.add_argument("what", nargs="?", choices=("quick", "gateway", "fleets"), default="quick")
+    parser.add_argument("what", nargs="?", choices=("quick", "gateway", "activation", "fleets"), default="quick")
     parser.add_argument("--seconds", type=float, default=1.0, help="gateway: length of one turn")
     parser.add_argument("--turns", type=int, default=3, help="gateway: turns of each load (default: %(default)s)")
     parser.add_argument("--requests", type=int, default=200_000, help="gateway: for memory (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=50, help="activation: of each change (default: %(default)s)")
     parser.add_argument("--no-write", action="store_true", help="gateway: leave docs/benchmarks.md as it is")
     parser.add_argument("--nice", type=int, default=0, help="gateway: priority of all its processes, -20 to 19")
     parser.add_argument("--fleets", type=int, default=200, help="fleets: how many (default: %(default)s)")
@@ -35,11 +37,14 @@ if __name__ == "__main__":
                 turn_seconds=chosen.seconds,
                 turns=chosen.turns,
                 memory_requests=chosen.requests,
+                activation_rounds=chosen.rounds,
                 peers=True,
                 is_written=not chosen.no_write,
                 niceness=chosen.nice,
             )
             asyncio.run(gateway.main(extent))
+        case "activation":
+            sys.stdout.write(asyncio.run(activation.measured(chosen.rounds)).rendered() + "\n")
         case _:
             quick = gateway.Extent(turn_seconds=chosen.seconds, turns=chosen.turns, niceness=chosen.nice)
             asyncio.run(gateway.main(quick))

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import report
+from tests.bench import activation, report
 from tests.bench.load import Job
 from tests.bench.peers import PEERS, NotInstalled, Peer, installed
 from tests.bench.processes import Loader, NotServing, Server, free_port, started_own, started_peer
@@ -38,6 +38,7 @@ class Extent:
     turn_seconds: float = 1.0
     turns: int = 3
     memory_requests: int = 0
+    activation_rounds: int = 0
     peers: bool = False
     is_written: bool = False
     niceness: int = 0
@@ -137,6 +138,8 @@ async def main(extent: Extent) -> None:
         for server in bench.servers[1:]:
             server.pin(_PROXY_CORE)
         figures = await bench.run()
+    if extent.activation_rounds:
+        figures.activation = await activation.measured(extent.activation_rounds)
     text = report.rendered(figures, report.conditions(extent.turns, extent.turn_seconds))
     _say(text)
     if extent.is_written:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.activation import Times
+
 DIRECT, RELAY, AIOHTTP, OURS = "direct", "uvloop relay", "plain aiohttp", "rayfleet"
 ENVOY, VLLM_ROUTER = "Envoy", "vllm-router"
 CHUNK, ONE = "per chunk", "one connection"
@@ -34,6 +36,7 @@ class Figures:
     memory: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    activation: Times | None = None
 
     def add(self, row: str, title: str, figure: Figure) -> None:
         """Keep a figure."""
@@ -79,7 +82,8 @@ def conditions(turns: int, seconds: float) -> str:
 
 def rendered(figures: Figures, how: str) -> str:
     """Return the tables in Markdown."""
-    parts = [how, _costs(figures), _ratios(figures), _speeds(figures), _memories(figures), _goals(figures)]
+    parts = [how, _costs(figures), _ratios(figures), _speeds(figures), _memories(figures)]
+    parts += ["" if figures.activation is None else figures.activation.rendered(), _goals(figures)]
     parts += [f"{name} is not measured: {reason}" for name, reason in figures.absent.items()]
     parts += [f"{row}, {title}: {fault}" for (row, title), fault in figures.faults.items()]
     return "\n\n".join(part for part in parts if part)
