@@ -1,6 +1,6 @@
 """``replicaStates`` and ``rebuilds`` of a status, from and to JSON. Pure; lenient, they are our own writing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.replica import Rebuild, ReplicaPhase, ReplicaState
@@ -13,6 +13,12 @@ _TEXTS = ("reason", "message", "progress", "pod", "container", "incarnation")
 def decode_replica_states(raw: object) -> tuple[ReplicaState, ...]:
     """Return the states that can be read, in order."""
     return tuple(state for item in mappings(raw) if (state := _state(item)) is not None)
+
+
+def written_reasons(raw: object) -> Iterator[tuple[str, str, str]]:
+    """Yield UID, phase and reason of each state as they are written, without decoding the rest."""
+    for item in mappings(raw):
+        yield str(item.get("uid") or ""), str(item.get("phase") or ""), str(item.get("reason") or "")
 
 
 def encode_replica_states(states: Iterable[ReplicaState]) -> list[Json]:

@@ -9,10 +9,10 @@ first status has nobody who waits for it yet.
 
 from collections.abc import Mapping
 
+from rayfleet.manifest.replica_states import written_reasons
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.conditions import decode_conditions
-from rayfleet.objects.parts import mappings
 from rayfleet.planning.replica.summary import is_in_trouble
 
 _CONDITIONS = "conditions"
@@ -68,9 +68,9 @@ def _has_new_trouble(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
 def _troubles(status: ReadOnlyJson) -> set[tuple[str, str, str]]:
     """Return who is in which trouble; its further words may change as they like."""
     return {
-        (state.get("uid", ""), state.get("phase", ""), state.get("reason", ""))
-        for state in mappings(status.get(_STATES))
-        if is_in_trouble(state.get("phase", ""), state.get("reason", ""))
+        (uid, phase, reason)
+        for uid, phase, reason in written_reasons(status.get(_STATES))
+        if is_in_trouble(phase, reason)
     }
 
 

@@ -78,10 +78,10 @@ def test_a_pause_is_in_the_status_and_stops_the_clock() -> None:
 
 
 def test_the_fleet_s_revision_is_stored_and_written_once() -> None:
-    """``getNewReplicaSet`` sets the annotation and saves it through the status endpoint, in every sync again."""
+    """``getNewReplicaSet`` saves an annotation through the status endpoint, which takes none, in every sync again."""
     world = make_world()
     world.settle()
-    assert world.fleet["metadata"]["annotations"][REVISION] == "1"
+    assert world.fleet["status"]["revision"] == 1
     assert world.all_passes() == []
 
 
@@ -229,7 +229,7 @@ def test_a_rollback_brings_no_label_of_ours_into_the_user_s_template() -> None:
     world.change_spec({"template": template("b")})
     world.settle()
     raw = world.fleet
-    annotations = {**raw["metadata"]["annotations"], "deprecated.deployment.rollback.to": "1"}
+    annotations = {**raw["metadata"].get("annotations", {}), "deprecated.deployment.rollback.to": "1"}
     world.stored.put({**raw, "metadata": {**raw["metadata"], "annotations": annotations}})
     world.settle()
     assert world.fleet["spec"]["template"] == first

@@ -111,7 +111,7 @@ def test_a_template_that_comes_back_gets_a_new_number_and_keeps_its_history() ->
     assert revisions(world) == {"a": "3", "b": "2"}
     [first] = [raw for raw in world.objects[SETS].values() if raw["metadata"]["annotations"][REVISION] == "3"]
     assert first["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1"
-    assert world.fleet["metadata"]["annotations"][REVISION] == "3"
+    assert world.fleet["status"]["revision"] == 3
 
 
 def test_history_forgets_the_lowest_revision_first() -> None:
