@@ -151,6 +151,15 @@ def test_with_workers_readiness_counts_from_when_it_was_first_seen() -> None:
     assert later.status.available_replicas == 1
 
 
+@pytest.mark.parametrize(("min_ready", "may_wait"), [(0, True), (5, False)])
+def test_that_seconds_of_min_ready_begin_does_not_wait_for_other_changes(min_ready: int, may_wait: bool) -> None:
+    """They count from what the status says first."""
+    one = cluster("a", expected_workers=1, ready_workers=1)
+    owner = replica_set(1, min_ready=min_ready, observed_generation=3, incarnations=1)
+    plan = plan_replica_set(observe(owner, one), NOW)
+    assert [write.may_wait for write in plan.actions if writes_status(write)] == [may_wait]
+
+
 def test_a_head_that_came_back_starts_the_count_again() -> None:
     one = cluster("a", age=100, since=NOW)
     owner = replica_set(1, min_ready=5, ready_since={"uid-a": NOW - timedelta(seconds=60)})

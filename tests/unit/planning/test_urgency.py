@@ -30,7 +30,7 @@ BEFORE = {
 @pytest.mark.parametrize(
     "change",
     [
-        {"replicas": 4, "ready": "4/5", "phase": "Progressing", "observedGeneration": 7},
+        {"replicas": 4, "ready": "4/5", "phase": "Progressing", "observedGeneration": 7, "revision": 2},
         {"readySince": {"uid": AT}, "replicaStates": [state("a", phase="Ready")]},
         {"replicaStates": [state("a", phase="RayForming", progress="1/2"), STUCK | {"message": "no/such:2"}]},
         {"conditions": [condition("Progressing", message="other"), condition("Available", at="2026-02-02T00:00:00Z")]},
