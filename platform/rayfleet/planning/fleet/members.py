@@ -13,7 +13,7 @@ class Member:
     """One replica set with its Ray clusters counted.
 
     ``size`` is what its spec asks for, ``active`` what exists and is not terminating, ``ready`` and ``available`` of
-    these. ``holds_terminating`` says whether terminating ones keep their place.
+    these. ``held`` are the places that terminating ones keep.
     """
 
     replica_set: ReplicaSet
@@ -21,7 +21,7 @@ class Member:
     terminating: int
     ready: int
     available: int
-    holds_terminating: bool
+    held: int
 
     @property
     def size(self) -> int:
@@ -37,11 +37,6 @@ class Member:
     def occupied(self) -> int:
         """Return how many places it takes now: those asked for or still there, and those on their way out."""
         return max(self.size, self.active) + self.held
-
-    @property
-    def held(self) -> int:
-        """Return the places that terminating Ray clusters keep."""
-        return self.terminating if self.holds_terminating else 0
 
 
 def total_size(members: Sequence[Member]) -> int:

@@ -104,12 +104,14 @@ def _member(
     policy = observed.fleet.spec.replacement_policy
     unavailable = {state.uid for state in states if state.phase in _OUT_OF_SERVICE}
     lost = {state.uid for state in states if state.reason == NODE_LOST}
+    terminating = sum(cluster.is_terminating and cluster.meta.uid not in lost for cluster in clusters)
+    keeps = terminating > 0 and holds_place(replace(replica_set.spec, replacement_policy=policy))
     member = Member(
         replica_set=replica_set,
         active=len(active),
-        terminating=sum(cluster.is_terminating and cluster.meta.uid not in lost for cluster in clusters),
+        terminating=terminating,
         ready=len(availability.since),
         available=len(availability.available - unavailable),
-        holds_terminating=holds_place(replace(replica_set.spec, replacement_policy=policy)),
+        held=terminating if keeps else 0,
     )
     return availability, member
