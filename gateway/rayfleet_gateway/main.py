@@ -1,13 +1,15 @@
 """``rayfleet-gateway``: the command line. Nothing heavy is imported before the arguments are read."""
 
 import argparse
-import asyncio
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from rayfleet.model.meta import ObjectKey
 from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.planes.python.limits import body_budget_bytes, connection_limit
 
 _DESCRIPTION = """\
 Send OpenAI-compatible requests to the fleet that their model names.
@@ -19,9 +21,12 @@ there; with --gateway those of that one. While the API server is away the last r
 flight is asked."""
 
 _EPILOG = """\
-paths of its own:
-  /healthz         the process runs          /readyz   the routes have been read
-  /metrics         Prometheus                /v1/models, /v1/models/NAME   what is routed
+for clients, on --port:
+  /v1/models, /v1/models/NAME   what is routed; everything else is what the routes say
+
+for operators, on --admin-port:
+  /healthz   the process runs      /readyz   the routes have been read, and it is not about to stop
+  /metrics   Prometheus            /debug/explain   why a request would go where
 
 time limits:
   A route's timeouts.request runs to the first byte of the answer, never through it: streams may take as long as they
@@ -33,29 +38,81 @@ example:
   curl http://127.0.0.1:8000/v1/completions -H 'content-type: application/json' \\
     -d '{"model": "NAME", "prompt": "Hello"}'
 
-SIGTERM: no new connections; running answers finish within --drain, what is left then ends with an error.
-Exit code 0."""
+several processes:
+  --workers N runs N processes on one port, each with metrics of its own: on --admin-port, and the N - 1 ports after it.
+  A second gateway may listen on the same port before the first one stops.
+
+SIGTERM: /readyz says so; for --lag new requests are still taken, and answers close their connections; then no new
+connections, running answers finish within --drain, what is left then ends with an error. A second SIGTERM ends it at
+once. Exit code 0."""
+
+_SECONDS = (
+    ("connect_timeout", "longest wait for a connection to an endpoint"),
+    ("first_byte_timeout", "longest wait for an answer's first byte, where the route has no timeouts.request"),
+    ("idle_timeout", "longest silence within a stream, and longest wait for a client that does not read"),
+    ("head_timeout", "longest time for a client to send a request's head"),
+    ("body_start_timeout", "time for a body before --body-least-rate counts"),
+    ("keep_alive_timeout", "how long a client's connection is kept without a request"),
+    ("lag", "how long after SIGTERM new requests are still taken"),
+    ("drain", "how long after that running answers may go on"),
+)
+_COUNTS = (
+    ("workers", "processes on the port"),
+    ("attempts", "endpoints that a request may be given to, before the first byte of an answer"),
+    ("head_limit", "bytes of a request's head in all"),
+    ("body_limit", "bytes of a request's body, unpacked too"),
+    ("body_least_rate", "bytes of a body that a client has to send each second"),
+    ("body_budget", "bytes of the bodies of all requests together"),
+    ("connections", "connections of clients"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    settings = _settings(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    settings = _settings(given)
+    import uvloop
+
     from rayfleet.logs import configure_logging
     from rayfleet.process import exit_code
-    from rayfleet_gateway.serving import serve_until_signal
 
     configure_logging()
-    try:
-        import uvloop
-    except ImportError:
-        run = asyncio.run
-    else:
-        run = uvloop.run
-    return exit_code(lambda: run(serve_until_signal(settings)))
+    if settings.workers > 1:
+        from rayfleet_gateway.planes.python.workers import run_workers
+
+        return exit_code(lambda: uvloop.run(run_workers(given, settings)))
+    from rayfleet_gateway.serving import serve_until_signal
+
+    return exit_code(lambda: uvloop.run(serve_until_signal(settings)))
 
 
-def _settings(arguments: list[str] | None) -> GatewaySettings:
-    plain = GatewaySettings()
+def _settings(arguments: list[str]) -> GatewaySettings:
+    plain = replace(GatewaySettings(), body_budget_bytes=body_budget_bytes(), connections=connection_limit())
+    chosen = _parser(plain).parse_args(arguments)
+    times = {name: timedelta(seconds=getattr(chosen, name)) for name, _ in _SECONDS}
+    numbers = {_field(name): getattr(chosen, name) for name, _ in _COUNTS}
+    given: dict[str, Any] = {**times, **numbers}
+    return replace(
+        plain,
+        kubeconfig=chosen.kubeconfig,
+        config=chosen.config,
+        gateway=chosen.gateway,
+        state_dir=chosen.state_dir,
+        profiles=chosen.profiles,
+        default_profile=chosen.default_profile,
+        host=chosen.host,
+        port=chosen.port,
+        admin_port=chosen.admin_port,
+        access_log=chosen.access_log,
+        has_traces=chosen.traces,
+        has_model_histograms=chosen.model_histograms,
+        cors_origins=frozenset(chosen.cors_origin),
+        forwarded_policy=chosen.forwarded,
+        **given,
+    )
+
+
+def _parser(plain: GatewaySettings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rayfleet-gateway",
         description=_DESCRIPTION,
@@ -70,7 +127,8 @@ def _settings(arguments: list[str] | None) -> GatewaySettings:
     add("--gateway", type=_key, metavar="NAMESPACE/NAME", help="use the routes of this Gateway alone")
     add("--state-dir", type=Path, metavar="DIR", help="keep the last routes here, for a start without API server")
     add("--host", default=plain.host, help="address to listen on; 0.0.0.0 for all (default: %(default)s)")
-    add("--port", type=_port, default=plain.port, help="port to listen on (default: %(default)s)")
+    add("--port", type=_port, default=plain.port, help="port for clients (default: %(default)s)")
+    add("--admin-port", type=_port, default=plain.admin_port, help="port for operators (default: %(default)s)")
     add("--profiles", type=Path, metavar="FILE", help="YAML with profiles: filters, scorers and pickers by name")
     add(
         "--default-profile",
@@ -78,28 +136,31 @@ def _settings(arguments: list[str] | None) -> GatewaySettings:
         metavar="NAME",
         help="how an endpoint is picked where the route does not say (default: %(default)s)",
     )
-    for name, meaning in (
-        ("first_byte_timeout", "longest wait for an answer's first byte, where the route has no timeouts.request"),
-        ("idle_timeout", "longest silence within a stream, and longest wait for a client"),
-        ("drain", "how long running answers may go on after SIGTERM"),
-    ):
-        seconds: float = getattr(plain, name).total_seconds()
-        option = "--" + name.replace("_", "-")
-        add(option, type=_seconds, default=seconds, metavar="SECONDS", help=f"{meaning} (default: {seconds:g})")
-    chosen = parser.parse_args(arguments)
-    return GatewaySettings(
-        kubeconfig=chosen.kubeconfig,
-        config=chosen.config,
-        gateway=chosen.gateway,
-        state_dir=chosen.state_dir,
-        host=chosen.host,
-        port=chosen.port,
-        profiles=chosen.profiles,
-        default_profile=chosen.default_profile,
-        first_byte_timeout=timedelta(seconds=chosen.first_byte_timeout),
-        idle_timeout=timedelta(seconds=chosen.idle_timeout),
-        drain=timedelta(seconds=chosen.drain),
-    )
+    for name, meaning in _SECONDS:
+        value: float = getattr(plain, name).total_seconds()
+        help_text = f"{meaning} (default: {value:g})"
+        add(_option(name), type=_lag if name == "lag" else _seconds, default=value, metavar="SECONDS", help=help_text)
+    for name, meaning in _COUNTS:
+        number: int = getattr(plain, _field(name))
+        origin = ", by this machine" if name in {"body_budget", "connections"} else ""
+        help_text = f"{meaning} (default: {number}{origin})"
+        add(_option(name), type=_count, default=number, metavar="NUMBER", help=help_text)
+    add("--access-log", metavar="FILE", help="a line of JSON for each request; - is standard output (default: none)")
+    add("--traces", action="store_true", help="OpenTelemetry spans, to where OTEL_EXPORTER_OTLP_ENDPOINT says")
+    add("--model-histograms", action="store_true", help="histograms of durations for each model, beside those of all")
+    add("--cors-origin", action="append", default=[], metavar="ORIGIN", help="whose pages may read answers; * is all")
+    policies = ("append", "replace", "keep")
+    meaning = "what becomes of X-Forwarded-* (default: append)"
+    add("--forwarded", choices=policies, default=plain.forwarded_policy, help=meaning)
+    return parser
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _field(name: str) -> str:
+    return f"{name}_bytes" if name in {"head_limit", "body_limit", "body_budget"} else name
 
 
 def _key(text: str) -> ObjectKey:
@@ -113,6 +174,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 50:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
+
+
+def _lag(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
 
 
 def _seconds(text: str) -> float:

@@ -1,74 +1,176 @@
-"""One process, one listener: from start to the end of the drain. Imported only when there is something to serve."""
+"""One process: the data path, the port of operators, the watches; from start to the end of the drain.
+
+Imported only when there is something to serve.
+"""
 
 import asyncio
+import contextlib
+import gc
 import logging
+import signal
+from collections.abc import Mapping
+from secrets import token_hex
+from typing import Protocol
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
+from multidict import MultiMapping
 
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.process import stop_event
-from rayfleet_gateway.app import ENDED, make_app
+from rayfleet_gateway.admin import AdminParts, make_admin
 from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Outcome
+from rayfleet_gateway.pick.profiles import Profiles
+from rayfleet_gateway.planes.python.plane import Plane
+from rayfleet_gateway.planes.python.shared import Shared
+from rayfleet_gateway.route.table import RouteTable
+from rayfleet_gateway.state.endpoints import EndpointBook
+from rayfleet_gateway.state.plugins import load_profiles
 from rayfleet_gateway.state.sources import open_tables
+from rayfleet_gateway.state.tables import TableSource
+from rayfleet_gateway.telemetry.access_log import AccessLog
+from rayfleet_gateway.telemetry.counts import Telemetry
+
+log = logging.getLogger(__name__)
 
 
-class _OnlyOurFaults(logging.Filter):
-    """Drops the trace that aiohttp logs for each request which is no HTTP.
+class _Outlet(Protocol):
+    """Where outcomes go beside the counters. ``close`` blocks for seconds at most."""
 
-    The client is told, and anybody could fill the log.
+    def start(self) -> None: ...
+
+    def put(self, outcome: Outcome) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Gateway:
+    """One gateway over a source of tables. Make it in its loop, ``start`` it, and ``drain`` it when it shall end.
+
+    ``ended`` is set when the watches have ended, which they do only by a fault: routes would grow old unseen.
     """
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record stays."""
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    def __init__(
+        self, settings: GatewaySettings, tables: TableSource, profiles: Profiles, telemetry: Telemetry
+    ) -> None:
+        self.telemetry = telemetry
+        self.book = EndpointBook(token_hex(8), telemetry.tallies.ejections.add)
+        self.plane = Plane(Shared(settings, tables, profiles, telemetry=telemetry, book=self.book))
+        self.ended = asyncio.Event()
+        self._settings = settings
+        self._tables = tables
+        self._outlets: list[_Outlet] = []
+        self._admin = web.AppRunner(make_admin(self._shown()), access_log=None, shutdown_timeout=1)
+        self._watching: asyncio.Task[None] | None = None
 
+    @property
+    def admin_port(self) -> int:
+        """The port of operators."""
+        return int(self._admin.addresses[0][1])
 
-_ONLY_OURS = _OnlyOurFaults()
-
-
-async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set; then accept no more and let running answers finish within ``settings.drain``.
-
-    Raises EnvironmentProblem when the port cannot be used.
-    """
-    async with open_tables(settings) as tables:
-        app = make_app(settings, tables)
-        runner = make_runner(app, settings)
-        await runner.setup()
+    async def start(self) -> None:
+        """Watch and listen. Raises EnvironmentProblem when a port, or the file of the log, cannot be used."""
         try:
-            await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise EnvironmentProblem(
-                f"--port {settings.port}: {settings.host}:{settings.port} cannot be used: {error.strerror or error}",
-                way_out="End what listens there, or choose another with --port.",
-            ) from error
-        logging.getLogger(__name__).info("listening on http://%s:%d", settings.host, settings.port)
-        await _first_of(stop, app[ENDED])
-        await runner.cleanup()  # raises what ended the watches
+            self._outlets = _started_outlets(self._settings, self.telemetry)
+            await self._admin.setup()
+            await _listen(self._admin, self._settings)
+            await self.plane.start()
+        except EnvironmentProblem:
+            await self._admin.cleanup()
+            await self._close_outlets()
+            raise
+        self._watching = asyncio.create_task(self._tables.run(self._take))
+        self._watching.add_done_callback(lambda _: self.ended.set())
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Let what runs finish, as ``Plane`` says; raises what ended the watches, if something did."""
+        await self.plane.drain(hurry)
+        await self._admin.cleanup()
+        await self._close_outlets()
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+
+    async def _close_outlets(self) -> None:
+        for outlet in self._outlets:
+            await asyncio.to_thread(outlet.close)
+
+    def _take(self, table: RouteTable) -> None:
+        self.book.sync(table)
+        self.telemetry.tallies.table_changed_at = asyncio.get_running_loop().time()
+        self.telemetry.keep(table.by_model)
+
+    def _shown(self) -> AdminParts:
+        return AdminParts(
+            telemetry=self.telemetry,
+            tables=self._tables,
+            is_leaving=lambda: self.plane.is_leaving,
+            explain=_explained,
+        )
 
 
 async def serve_until_signal(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    await serve(settings, stop_event())
+    """Serve until SIGTERM or SIGINT, then drain; a second one ends at once what is left, with errors."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, heard)
+    telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
+    on_fault = telemetry.tallies.plugin_failures.add
+    profiles = await asyncio.to_thread(load_profiles, settings.profiles, settings.default_profile, on_fault)
+    async with open_tables(settings) as tables:
+        gateway = Gateway(settings, tables, profiles, telemetry)
+        await gateway.start()
+        gc.collect()
+        gc.freeze()  # what a start leaves behind stays for ever: no collection has to look at it
+        log.info("listening on http://%s:%d", settings.host, gateway.plane.port)
+        await _first_of(stop, gateway.ended)
+        await gateway.drain(hurry)
 
 
-def make_runner(app: web.Application, settings: GatewaySettings) -> web.AppRunner:
-    """Return the application's runner, with the limits of ``settings``."""
-    logger = logging.getLogger("rayfleet_gateway.http")
-    logger.addFilter(_ONLY_OURS)
-    return web.AppRunner(
-        app,
-        logger=logger,
-        access_log=None,
-        handler_cancellation=True,  # a client that goes away cancels its handler, which closes the upstream
-        auto_decompress=False,  # packed bodies go on as they came
-        shutdown_timeout=settings.drain.total_seconds() + 1,  # the application itself ends what runs at the limit
-        keepalive_timeout=75,
-        max_line_size=settings.head_limit_bytes,
-        max_field_size=settings.head_limit_bytes,
-    )
+def _started_outlets(settings: GatewaySettings, telemetry: Telemetry) -> list[_Outlet]:
+    outlets: list[_Outlet] = []
+    if settings.access_log is not None:
+        outlets.append(AccessLog(settings.access_log, telemetry.tallies.access_log))
+    if settings.has_traces:
+        outlets.append(_spans(telemetry))
+    for outlet in outlets:
+        try:
+            outlet.start()
+        except OSError as error:
+            raise EnvironmentProblem(f"--access-log: {error}", way_out="Choose a file that can be written.") from error
+        telemetry.sinks.append(outlet.put)
+    return outlets
+
+
+def _spans(telemetry: Telemetry) -> _Outlet:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        from rayfleet_gateway.telemetry.spans import Spans
+    except ImportError as error:
+        raise EnvironmentProblem(
+            "--traces: OpenTelemetry is not installed", way_out="pip install 'rayfleet[otel]'"
+        ) from error
+    return Spans(OTLPSpanExporter(), telemetry.tallies.spans)
+
+
+async def _listen(admin: web.AppRunner, settings: GatewaySettings) -> None:
+    host, port = settings.host, settings.admin_port
+    try:
+        await web.TCPSite(admin, host, port).start()
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"--admin-port {port}: {host}:{port} cannot be used: {error.strerror or error}",
+            way_out="End what listens there, or choose another with --admin-port.",
+        ) from error
+
+
+def _explained(query: MultiMapping[str]) -> Mapping[str, object]:
+    raise ValueError(f"nothing is explained yet ({len(query)} parameters)")
 
 
 async def _first_of(*events: asyncio.Event) -> None:

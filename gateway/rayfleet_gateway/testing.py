@@ -1,27 +1,31 @@
-"""A gateway in this process over a fixed route table: the real application, its real runner, a real socket."""
+"""A gateway in this process over a fixed route table: the real data path, its real limits, real sockets."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from time import monotonic
+from typing import Self
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp import ClientSession
 from yarl import URL
 
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 from rayfleet.objects.meta import key_of
-from rayfleet_gateway.app import FORWARDER, TELEMETRY, make_app
-from rayfleet_gateway.exchange import Forwarder
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.pick.profiles import Contributed, Profiles
 from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
-from rayfleet_gateway.serving import make_runner
+from rayfleet_gateway.serving import Gateway
+from rayfleet_gateway.state.tables import TableSource
+from rayfleet_gateway.telemetry.counts import Telemetry
+
+_HOST = "127.0.0.1"
+FLEET_PATHS = ("/v1/completions", "/v1/chat/completions")
 
 
 @dataclass(slots=True)
@@ -38,40 +42,95 @@ class FixedTable:
         await asyncio.Event().wait()
 
 
-class GatewayServer(TestServer):
-    """A gateway over one table on a free loopback port (``settings.port`` does not count): ``async with`` runs it.
+class GatewayServer:
+    """A gateway over one table on free loopback ports (those of ``settings`` do not count): ``async with`` runs it.
 
-    Or give it to pytest-aiohttp's ``aiohttp_client``.
+    It stops without a lag window unless ``settings`` has another than the default; ``hurry`` ends a drain at once.
     """
 
-    def __init__(self, table: RouteTable, settings: GatewaySettings | None = None) -> None:
-        self._settings = settings or GatewaySettings()
-        super().__init__(make_app(self._settings, FixedTable(table)))
+    def __init__(
+        self, table: RouteTable, settings: GatewaySettings | None = None, contributed: Contributed | None = None
+    ) -> None:
+        plain = GatewaySettings()
+        chosen = settings or plain
+        lag = timedelta(0) if chosen.lag == plain.lag else chosen.lag
+        self.settings = replace(chosen, host=_HOST, port=0, admin_port=0, lag=lag)
+        self.hurry = asyncio.Event()
+        self.port = 0
+        self._table = table
+        self._contributed = contributed or Contributed()
+        self._gateway: Gateway | None = None
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    @property
+    def gateway(self) -> Gateway:
+        """What runs; there is one once it was started."""
+        assert self._gateway is not None
+        return self._gateway
 
     @property
     def url(self) -> str:
-        """Where it listens, without a path."""
-        return f"http://{self.host}:{self.port}"
+        """Where clients ask, without a path."""
+        return f"http://{_HOST}:{self.port}"
 
     @property
-    def forwarder(self) -> Forwarder:
-        """What forwards; there is one once it runs."""
-        return self.app[FORWARDER]
+    def admin_url(self) -> str:
+        """Where operators ask, without a path."""
+        return f"http://{_HOST}:{self.gateway.admin_port}"
+
+    async def start(self) -> None:
+        """Listen."""
+        self._gateway = gateway_of(self.settings, FixedTable(self._table), self._contributed)
+        await self._gateway.start()
+        self.port = self._gateway.plane.port
+        await asyncio.sleep(0)  # the table is taken in the first turn
+
+    async def close(self) -> None:
+        """Drain and stop; a second time does nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            await self.gateway.drain(self.hurry)
 
     def counted(self) -> dict[tuple[str, str, str], int]:
         """Return (model, status, result) -> number of requests."""
         return {
             (series.name, str(status), result.value): number
-            for series in self.app[TELEMETRY].all_series
+            for series in self.gateway.telemetry.all_series
             for (status, result), number in series.answers.items()
         }
 
     def in_flight(self) -> int:
         """Return the number of requests upstream."""
-        return sum(series.in_flight for series in self.app[TELEMETRY].all_series)
+        return sum(series.in_flight for series in self.gateway.telemetry.all_series)
 
-    async def _make_runner(self, **_options: Any) -> web.AppRunner:
-        return make_runner(self.app, self._settings)  # with the real limits, not a test server's
+    @property
+    def connections(self) -> int:
+        """The number of clients that are connected."""
+        return len(self.gateway.plane.shared.connections)
+
+    @property
+    def running(self) -> int:
+        """The number of requests that are served now."""
+        return len(self.gateway.plane.shared.running)
+
+
+def gateway_of(settings: GatewaySettings, tables: TableSource, contributed: Contributed | None = None) -> Gateway:
+    """Return a gateway with these contributions, and no other plugin's; to be made in its loop."""
+    telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
+    profiles = Profiles(
+        contributed or Contributed(),
+        default=settings.default_profile,
+        clock=monotonic,
+        report=lambda name, _: telemetry.tallies.plugin_failures.add(name),
+    )
+    return Gateway(settings, tables, profiles, telemetry)
 
 
 def compiler_of(objects: Mapping[ResourceType, Iterable[Json]], only: ObjectKey | None = None) -> RouteCompiler:
@@ -90,9 +149,10 @@ def endpoint_of(url: str) -> Endpoint:
     return Endpoint(address=parts.host or "", port=parts.port or 0)
 
 
-def table_for(model: str, *endpoints: Endpoint, timeout: timedelta | None = None) -> RouteTable:
-    """Return a table in which the endpoints serve ``model`` on the two paths that fleets have."""
-    paths: Sequence[str] = ("/v1/completions", "/v1/chat/completions")
+def table_for(
+    model: str, *endpoints: Endpoint, timeout: timedelta | None = None, paths: Sequence[str] = FLEET_PATHS
+) -> RouteTable:
+    """Return a table in which the endpoints serve ``model`` on ``paths``, at first the two that fleets have."""
     backend = Backend(service="default/fleet", weight=1, endpoints=endpoints)
     rules = tuple(
         Rule(
@@ -105,3 +165,7 @@ def table_for(model: str, *endpoints: Endpoint, timeout: timedelta | None = None
         for order, path in enumerate(paths)
     )
     return table_of(*rules)
+
+
+OpenGateway = Callable[[GatewayServer], Awaitable[ClientSession]]
+"""Starts a gateway and returns a client of it, which asks by path."""

@@ -160,19 +160,21 @@ async def test_the_process_serves_models_and_stops_on_a_signal(
     client: KubeClient, kubeconfig: Path, namespace: str, model: str
 ) -> None:
     await client.create(HTTP_ROUTES, route(namespace, model))
-    port = unused_port()
-    command = [sys.executable, "-m", "rayfleet_gateway", "--kubeconfig", str(kubeconfig), "--port", str(port)]
+    port, admin_port = unused_port(), unused_port()
+    ports = ["--port", str(port), "--admin-port", str(admin_port), "--lag", "0"]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--kubeconfig", str(kubeconfig), *ports]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(LIMIT_SECONDS), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            await until(lambda: _status(session, "/readyz"), "ready", holds=lambda status: status == 200)
+            admin = f"http://127.0.0.1:{admin_port}"
+            await until(lambda: _status(session, f"{admin}/readyz"), "ready", holds=lambda status: status == 200)
             listed = json.loads(await (await session.get("/v1/models")).read())
             assert model in {each["id"] for each in listed["data"]}
             answer = await session.post("/v1/completions", json={"model": model, "prompt": "x"})
             assert (answer.status, (await answer.json())["error"]["code"]) == (503, "model_not_ready")
             assert (
                 f'rayfleet_gateway_ready_endpoints{{model="{model}"}} 0.0'
-                in await (await session.get("/metrics")).text()
+                in await (await session.get(f"{admin}/metrics")).text()
             )
             process.terminate()
             _, errors = await process.communicate()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _EXECUTOR = "tests/parts/reconciling/test_executor.py::"
 _RUNTIME = "tests/parts/reconciling/test_runtime.py::"
 _REFLECTOR = "tests/parts/kube/test_reflector.py::"
+_WIRE = "tests/parts/gateway/test_wire.py::"
 _EXCHANGE = "tests/parts/gateway/test_exchange.py::"
 _BOUNDS = "tests/parts/gateway/test_bounds.py::"
 _FAULTS = "tests/parts/gateway/test_faults.py::"
@@ -150,41 +151,41 @@ MUTANTS = (
     Mutant(
         number=16,
         bug="an answer whose engine died ends as if it were whole",
-        file="gateway/rayfleet_gateway/exchange.py",
-        old='            raise BrokenOff("it ended before its answer did")\n',
-        new="            pass\n",
+        file="gateway/rayfleet_gateway/planes/python/exchange.py",
+        old='                self._broken("it ended before its answer did")\n',
+        new="                self._end(result_of(answer.head.status))\n",
         tests=(f"{_FAULTS}test_a_stream_of_completions_that_ends_well_without_done_ends_with_an_error",),
     ),
     Mutant(
         number=17,
         bug="a request is sent again although an engine was at work on it",
-        file="gateway/rayfleet_gateway/exchange.py",
-        old="            except NotConnected as error:\n",
-        new="            except (NotConnected, BrokenOff) as error:\n",
-        tests=(f"{_EXCHANGE}test_a_request_that_an_engine_had_is_never_given_to_another",),
+        file="gateway/rayfleet_gateway/planes/python/exchange.py",
+        old=" and now - self._account.asked_at < self._shared.stale_seconds:\n",
+        new=":\n",
+        tests=(f"{_FAULTS}test_a_request_that_was_at_work_for_long_is_never_sent_again",),
     ),
     Mutant(
         number=18,
         bug="a client goes away and its generation goes on",
-        file="gateway/rayfleet_gateway/exchange.py",
-        old="                    upstream.close()  #",
-        new="                    pass  #",
+        file="gateway/rayfleet_gateway/planes/python/exchange.py",
+        old="            self._upstream.leave()\n            self._upstream = None\n\n    def _release",
+        new="            self._upstream = None\n\n    def _release",
         tests=(f"{_EXCHANGE}test_a_client_that_goes_away_takes_its_upstream_with_it",),
     ),
     Mutant(
         number=19,
         bug="a label of a metric is whatever a client wrote",
-        file="gateway/rayfleet_gateway/exchange_note.py",
-        old="        self.label = model if is_known else UNKNOWN\n",
-        new="        self.label = model if is_known else model\n",
+        file="gateway/rayfleet_gateway/planes/python/routing.py",
+        old="        if model in table.by_model:\n",
+        new="        if model:\n",
         tests=(f"{_BOUNDS}test_a_model_that_no_route_names_stays_out_of_the_labels",),
     ),
     Mutant(
         number=20,
-        bug="an upstream's redirect is followed to wherever it points",
-        file="gateway/rayfleet_gateway/upstream.py",
-        old="        allow_redirects=False,\n",
-        new="        allow_redirects=True,\n",
-        tests=(f"{_BOUNDS}test_a_redirect_passes_and_is_not_followed",),
+        bug="an answer that was to end with its connection passes as whole after a reset",
+        file="gateway/rayfleet_gateway/planes/python/upstream.py",
+        old="        elif self._length == _UNTIL_CLOSE and self._has_eof and exc is None:\n",
+        new="        elif self._length == _UNTIL_CLOSE:\n",
+        tests=(f"{_WIRE}test_an_answer_until_the_end_of_its_connection_is_cut_by_a_reset",),
     ),
 )

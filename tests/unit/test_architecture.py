@@ -5,7 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-STARTS = (ROOT, ROOT / "platform" / "rayfleet", ROOT / "platform" / "rayfleet" / "local" / "apiserver")
+PLATFORM, GATEWAY = ROOT / "platform" / "rayfleet", ROOT / "gateway" / "rayfleet_gateway"
+STARTS = (ROOT, PLATFORM, PLATFORM / "local" / "apiserver", GATEWAY)
 
 
 def places(text: str) -> set[str]:

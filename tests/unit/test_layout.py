@@ -65,13 +65,13 @@ KEY_READS = {
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,
     "rayfleet.local.node": 138,
-    "rayfleet.local.supervisor": 9,
+    "rayfleet.local.supervisor": 10,
     "rayfleet.local.up": 22,
     "rayfleet.planning": 9,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
-    "rayfleet.testing": 80,
-    "rayfleet_gateway": 31,
+    "rayfleet.testing": 75,
+    "rayfleet_gateway": 42,
     "rayfleet_sidecar": 8,
 }
 

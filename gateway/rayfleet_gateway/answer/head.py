@@ -164,6 +164,17 @@ def _is_inner(authority: str) -> bool:
         return "." not in name.strip(".") or name.lower().rstrip(".").endswith(_INNER_NAMES)
 
 
+def whole_answer(
+    content: bytes, *, request_id: str, is_keep_alive: bool, is_head: bool = False, more: bytes = b""
+) -> bytes:
+    """Return a whole answer of JSON, status 200."""
+    closing = "" if is_keep_alive else "Connection: close\r\n"
+    head = (
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\nX-Request-Id: {request_id}\r\n{closing}"
+    )
+    return f"HTTP/1.1 200 OK\r\n{head}".encode("latin-1") + more + b"\r\n" + (b"" if is_head else content)
+
+
 def _framing(reply: Reply) -> bytes:
     length = b"Transfer-Encoding: chunked\r\n" if reply.is_chunked else b""
     if reply.length is not None:

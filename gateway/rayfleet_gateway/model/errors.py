@@ -9,9 +9,7 @@
         ├── UnreadableBody   the client's fault: its body does not say which model is asked for
         │   └── UnsupportedCoding   ... because it is packed in a way that nobody here unpacks
         ├── BodyTooLarge     the client's fault: its body is larger than allowed
-        ├── NotConnected     the endpoint's: nothing was processed, so another one may be asked
-        ├── BrokenOff        the endpoint's: it failed after it had, or may have had, the request
-        └── Refused          an answer of the gateway's own ends the exchange (exchange.py)
+        └── BrokenOff        the endpoint's: it failed after it had, or may have had, the request
 
 What the client is told is refusals.py's to say; what an object's owner is told, the status of its route.
 """
@@ -53,12 +51,6 @@ class UnsupportedCoding(UnreadableBody):
 
 class BodyTooLarge(ExchangeError):
     """The body is larger than allowed, as it is or unpacked."""
-
-
-class NotConnected(ExchangeError):
-    """No connection was made, so nothing was processed: another endpoint may be asked."""
-
-    is_retryable = True
 
 
 class BrokenOff(ExchangeError):

@@ -3,23 +3,34 @@
 from datetime import timedelta
 
 from aiohttp import web
-from aiohttp.test_utils import TestClient, make_mocked_request
-from pytest_aiohttp import AiohttpClient, AiohttpServer
+from pytest_aiohttp import AiohttpServer
 
-from rayfleet_gateway.exchange_note import ExchangeNote
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.testing import GatewayServer, table_for
+from rayfleet_gateway.route.match import Match
+from rayfleet_gateway.route.table import Backend, Rule, table_of
+from rayfleet_gateway.testing import GatewayServer, OpenGateway, table_for
 
 
-async def test_a_model_that_no_route_names_stays_out_of_the_labels() -> None:
-    note = ExchangeNote(make_mocked_request("POST", "/v1/completions"))
-    note.name_model("whatever a client wrote", is_known=False)  # a route that takes every model
-    assert (note.model, note.outcome().model) == ("whatever a client wrote", "unknown")
-
-
-async def test_a_redirect_passes_and_is_not_followed(
-    aiohttp_server: AiohttpServer, aiohttp_client: AiohttpClient
+async def test_a_model_that_no_route_names_stays_out_of_the_labels(
+    aiohttp_server: AiohttpServer, open_gateway: OpenGateway
 ) -> None:
+    async def answers(request: web.Request) -> web.StreamResponse:
+        return web.json_response(await request.json())
+
+    app = web.Application()
+    app.router.add_post("/v1/completions", answers)
+    upstream = await aiohttp_server(app, shutdown_timeout=0.1)
+    endpoint = Endpoint(address="127.0.0.1", port=upstream.port or 0)
+    backend = Backend(service="default/any", weight=1, endpoints=(endpoint,))
+    takes_every_model = Rule(match=Match(path="/v1/completions"), route="default/any", rank=(0,), backends=(backend,))
+    gateway = GatewayServer(table_of(takes_every_model))
+    client = await open_gateway(gateway)
+    response = await client.post("/v1/completions", json={"model": "whatever a client wrote"})
+    assert (await response.json())["model"] == "whatever a client wrote"
+    assert gateway.counted() == {("unknown", "200", "ok"): 1}
+
+
+async def test_a_redirect_passes_and_is_not_followed(aiohttp_server: AiohttpServer, open_gateway: OpenGateway) -> None:
     asked: list[str] = []
 
     async def points_elsewhere(request: web.Request) -> web.StreamResponse:
@@ -30,7 +41,7 @@ async def test_a_redirect_passes_and_is_not_followed(
     app.router.add_route("*", "/{path:.*}", points_elsewhere)
     upstream = await aiohttp_server(app, shutdown_timeout=0.1)
     table = table_for("m", Endpoint(address="127.0.0.1", port=upstream.port or 0), timeout=timedelta(seconds=2))
-    client: TestClient[web.Request, None] = await aiohttp_client(GatewayServer(table))
+    client = await open_gateway(GatewayServer(table))
     response = await client.post("/v1/completions", json={"model": "m", "prompt": "x"}, allow_redirects=False)
     assert (response.status, response.headers["Location"]) == (307, "/latest/meta-data")
     assert asked == ["/v1/completions"]

@@ -4,19 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
-from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet.testing.waiting import until
-from rayfleet_gateway.app import ENDED, make_app
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.route.table import RouteTable
-from rayfleet_gateway.serving import make_runner
-from rayfleet_gateway.testing import FixedTable, GatewayServer, endpoint_of, table_for
+from rayfleet_gateway.testing import FixedTable, GatewayServer, OpenGateway, endpoint_of, gateway_of, table_for
 
 pytestmark = pytest.mark.timeout(20)
 BODY = {"model": "m", "stream": True}
@@ -34,17 +29,16 @@ def _gateway(engine: FakeEngine, drain_seconds: float) -> GatewayServer:
 
 
 async def test_a_live_stream_completes_and_new_connections_are_refused(
-    engine: FakeEngine, aiohttp_client: AiohttpClient
+    engine: FakeEngine, open_gateway: OpenGateway
 ) -> None:
     engine.token_seconds = 0.1
     gateway = _gateway(engine, drain_seconds=10)
-    client: TestClient[Any, Any] = await aiohttp_client(gateway)
+    client = await open_gateway(gateway)
     response = await client.post("/v1/completions", json=BODY)
     await response.content.readany()
-    port, runner = gateway.port, gateway.runner
+    port = gateway.port
     stopping = asyncio.create_task(gateway.close())
-    assert runner is not None
-    await until(lambda: not runner.sites, "nobody listens any more", every=0)
+    await until(lambda: not gateway.gateway.plane.port, "nobody listens any more", every=0)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     assert (await response.read()).endswith(b"data: [DONE]\n\n")
@@ -53,11 +47,11 @@ async def test_a_live_stream_completes_and_new_connections_are_refused(
 
 
 async def test_a_stream_that_is_not_done_at_the_limit_ends_with_an_error(
-    engine: FakeEngine, aiohttp_client: AiohttpClient
+    engine: FakeEngine, open_gateway: OpenGateway
 ) -> None:
     engine.token_seconds = 60
     gateway = _gateway(engine, drain_seconds=0.2)
-    client: TestClient[Any, Any] = await aiohttp_client(gateway)
+    client = await open_gateway(gateway)
     response = await client.post("/v1/completions", json=BODY)
     await response.content.readany()
     stopping = asyncio.create_task(gateway.close())
@@ -70,12 +64,10 @@ async def test_a_stream_that_is_not_done_at_the_limit_ends_with_an_error(
     assert engine.aborted == 1
 
 
-async def test_a_request_without_an_answer_at_the_limit_is_a_503(
-    engine: FakeEngine, aiohttp_client: AiohttpClient
-) -> None:
+async def test_a_request_without_an_answer_at_the_limit_is_a_503(engine: FakeEngine, open_gateway: OpenGateway) -> None:
     engine.fault = Fault.HANGS
     gateway = _gateway(engine, drain_seconds=0.2)
-    client: TestClient[Any, Any] = await aiohttp_client(gateway)
+    client = await open_gateway(gateway)
     asked = asyncio.create_task(client.request("POST", "/v1/completions", json=BODY))
     await until(lambda: engine.running, "the engine is at work")
     await gateway.close()
@@ -91,11 +83,10 @@ class _BrokenTable(FixedTable):
 
 
 async def test_watches_that_end_by_a_fault_are_noticed_and_end_the_process_with_it() -> None:
-    settings = GatewaySettings()
-    app = make_app(settings, _BrokenTable(RouteTable()))
-    runner = make_runner(app, settings)
-    await runner.setup()
+    settings = GatewaySettings(port=0, admin_port=0, lag=timedelta(0))
+    gateway = gateway_of(settings, _BrokenTable(RouteTable()))
+    await gateway.start()
     async with asyncio.timeout(10):
-        await app[ENDED].wait()
+        await gateway.ended.wait()
     with pytest.raises(KeyError):
-        await runner.cleanup()
+        await gateway.drain(asyncio.Event())

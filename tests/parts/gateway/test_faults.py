@@ -3,23 +3,20 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient
-from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet.testing.waiting import until
 from rayfleet_gateway.answer.events import EventWatch
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.testing import GatewayServer, endpoint_of, table_for
+from rayfleet_gateway.testing import FLEET_PATHS, GatewayServer, OpenGateway, endpoint_of, table_for
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BODY = b'{"model": "m", "prompt": "x"}'
@@ -73,10 +70,12 @@ def chunk(content: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def scripted(up: Scripted, settings: GatewaySettings | None = None) -> AsyncIterator[GatewayServer]:
+async def scripted(
+    up: Scripted, settings: GatewaySettings | None = None, paths: Sequence[str] = FLEET_PATHS
+) -> AsyncIterator[GatewayServer]:
     server = await asyncio.start_server(up.serve, "127.0.0.1", 0)
     up.port = server.sockets[0].getsockname()[1]
-    table = table_for("m", Endpoint(address="127.0.0.1", port=up.port), timeout=timedelta(seconds=5))
+    table = table_for("m", Endpoint(address="127.0.0.1", port=up.port), timeout=timedelta(seconds=5), paths=paths)
     async with asyncio.timeout(LIMIT_SECONDS), server:
         gateway = GatewayServer(table, settings)
         async with gateway:
@@ -197,8 +196,8 @@ async def test_a_stream_of_completions_that_ends_well_without_done_ends_with_an_
 async def test_streams_of_other_paths_have_ends_of_their_own() -> None:
     up = Scripted([])
     up.talks = [answering(up, EVENTS_HEAD + chunk(b"event: done\n\n") + chunk(b""))]
-    async with scripted(up) as gateway:
-        assert await asked(gateway, "/v1/completions/other") == (200, b"event: done\n\n")
+    async with scripted(up, paths=["/v1/classify"]) as gateway:
+        assert await asked(gateway, "/v1/classify") == (200, b"event: done\n\n")
         assert gateway.counted() == {("m", "200", "ok"): 1}
 
 
@@ -211,12 +210,13 @@ async def test_a_stream_that_breaks_within_an_event_is_cut() -> None:
         assert gateway.counted() == {("m", "200", "upstream_error"): 1}
 
 
-async def test_an_error_event_within_a_200_passes_and_is_counted(aiohttp_client: AiohttpClient) -> None:
+async def test_an_error_event_within_a_200_passes_and_is_counted(open_gateway: OpenGateway) -> None:
     async with fake_engine(FakeEngine(model="m", fault=Fault.ERROR_IN_STREAM)) as engine:
         gateway = GatewayServer(table_for("m", endpoint_of(engine.url)))
-        client: TestClient[Any, Any] = await aiohttp_client(gateway)
+        client = await open_gateway(gateway)
         body = {"model": "m", "stream": True}
-        direct = await (await client.session.post(f"{engine.url}/v1/completions", json=body)).read()
+        async with aiohttp.ClientSession() as session:
+            direct = await (await session.post(f"{engine.url}/v1/completions", json=body)).read()
         through = await (await client.post("/v1/completions", json=body)).read()
         assert through == direct
         assert gateway.counted() == {("m", "200", "engine_error"): 1}
@@ -260,22 +260,24 @@ async def test_a_client_of_http_1_0_gets_a_stream_until_the_connection_closes() 
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("head", "status"),
     [
-        b"Content-Length: 3\r\nContent-Length: 4\r\n",
-        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
-        b"X-Long: " + b"x" * (80 << 10) + b"\r\n",
-        b"Content-Length: x\r\n",
+        (b"Content-Length: 3\r\nContent-Length: 4\r\n", 400),
+        (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400),
+        (b"X-Long: " + b"x" * (80 << 10) + b"\r\n", 431),
+        (b"X: y\r\n" * 101, 431),
+        (b"Content-Length: x\r\n", 400),
     ],
 )
 async def test_heads_that_could_be_read_in_two_ways_or_never_end_are_refused(
-    head: bytes, caplog: pytest.LogCaptureFixture
+    head: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     up = Scripted([])
     up.talks = [answering(up, JSON_ANSWER)]
     async with scripted(up) as gateway:
         answer = await raw(gateway, b"POST /v1/completions HTTP/1.1\r\nHost: h\r\n" + head + b"\r\nabc")
-        assert b" 400 " in answer.splitlines()[0]
+        assert b" %d " % status in answer.splitlines()[0]
+        assert gateway.counted() == {("unknown", str(status), "refused"): 1}
         assert not up.requests
         assert not caplog.records
 
@@ -319,9 +321,9 @@ async def test_in_flight_is_zero_after_any_mix_of_faults() -> None:
                 pass
 
         await asyncio.gather(*(one(chance.choice([0.02, 0.1, 5])) for _ in range(100)))
-        await until(lambda: gateway.handler.connections, "no connection is left", holds=lambda left: not left)
-        assert not gateway.forwarder._in_flight
-        assert not gateway.forwarder._running
+        await until(lambda: gateway.connections, "no connection is left", holds=lambda left: not left)
+        assert not any(state.in_flight for state in gateway.gateway.book.states())
+        assert gateway.running == 0
         results = {result for _, _, result in gateway.counted()}
         assert results <= {"ok", "upstream_error", "client_gone", "5xx"}
         assert {"ok", "upstream_error"} <= results

@@ -22,6 +22,7 @@ def _record() -> Record:
         api_port=1,
         gateway_host="127.0.0.1",
         gateway_port=2,
+        gateway_admin_port=3,
         processes={
             "node": ProcessRecord(identity=ProcessIdentity(pid=3, start_ticks=4), restarts=5, last_exit="signal 9")
         },
@@ -65,9 +66,16 @@ def test_a_process_that_keeps_dying_is_started_ever_more_seldom(deaths: int, sec
 
 
 def test_every_process_listens_on_loopback_and_logs_to_its_own_file(tmp_path: Path) -> None:
-    settings = SupervisorSettings(root=tmp_path, name="a", api_port=1, gateway_port=2, accelerators={"x.com/y": 3})
+    settings = SupervisorSettings(
+        root=tmp_path,
+        name="a",
+        api_port=1,
+        gateway_port=2,
+        gateway_admin_port=4,
+        accelerators={"x.com/y": 3},
+    )
     specs = child_specs(settings, cluster_folders(tmp_path, "a"))
-    assert list(specs.gateway.command[-4:-2]) == ["--host", "127.0.0.1"]
+    assert "--host 127.0.0.1 --port 2 --admin-port 4" in " ".join(specs.gateway.command)
     assert "x.com/y=3" in specs.node.command
     logs = {spec.log_path.name for spec in (specs.api_server, specs.node, specs.controllers, specs.gateway)}
     assert logs == {"apiserver.log", "node.log", "controllers.log", "gateway.log"}

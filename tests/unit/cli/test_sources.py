@@ -32,7 +32,10 @@ def with_cluster(settings: CliSettings, name: str, *, is_running: bool = True) -
     folders.kubeconfig.write_text("{}")
     if is_running:
         identity = ProcessIdentity(pid=1, start_ticks=1)
-        write_record(folders.record, Record(supervisor=identity, api_port=1, gateway_host="127.0.0.1", gateway_port=2))
+        write_record(
+            folders.record,
+            Record(supervisor=identity, api_port=1, gateway_host="127.0.0.1", gateway_port=2, gateway_admin_port=3),
+        )
     return folders.kubeconfig
 
 

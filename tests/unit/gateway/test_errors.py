@@ -24,14 +24,9 @@ def _defined_errors() -> dict[str, type[BaseException]]:
 
 def test_every_error_of_the_gateway_is_one_of_the_family() -> None:
     defined = _defined_errors()
-    assert {"UnreadableBody", "BodyTooLarge", "NotConnected", "BrokenOff", "Refused"} <= set(defined)
+    assert {"HeadRefused", "UnreadableBody", "BodyTooLarge", "BrokenOff"} <= set(defined)
     assert [name for name, value in defined.items() if not issubclass(value, RayfleetError)] == []
 
 
 def test_the_drawing_has_every_error() -> None:
     assert [name for name in _defined_errors() if f"─ {name} " not in f"{errors.__doc__}".replace("\n", " ")] == []
-
-
-def test_only_what_was_not_processed_may_be_asked_again() -> None:
-    retryable = [name for name, value in _defined_errors().items() if getattr(value, "is_retryable", False)]
-    assert retryable == ["NotConnected"]

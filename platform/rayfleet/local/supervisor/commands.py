@@ -16,6 +16,8 @@ API_SERVER = "apiserver"
 CONTROLLERS = "controllers"
 NODE = "node"
 GATEWAY = "gateway"
+# Nobody balances in front of it, and it has to be gone within ChildSpec.stop_seconds.
+_GATEWAY_ENDS = ("--lag", "0", "--drain", "8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,8 @@ def child_specs(settings: SupervisorSettings, folders: ClusterFolders) -> ChildS
     accelerators = [
         word for name, count in sorted(settings.accelerators.items()) for word in ("--accelerators", f"{name}={count}")
     ]
-    listening = ["--host", settings.gateway_host, "--port", str(settings.gateway_port)]
+    ports = ["--port", str(settings.gateway_port), "--admin-port", str(settings.gateway_admin_port)]
+    listening = ["--host", settings.gateway_host, *ports, *_GATEWAY_ENDS]
     return ChildSpecs(
         api_server=_spec(
             folders.logs,

@@ -25,12 +25,18 @@ class Record:
     api_port: int
     gateway_host: str
     gateway_port: int
+    gateway_admin_port: int
     processes: Mapping[str, ProcessRecord] = field(default_factory=dict)
 
     @property
     def gateway_url(self) -> str:
         """Where requests go."""
         return f"http://{self.gateway_host}:{self.gateway_port}"
+
+    @property
+    def gateway_admin_url(self) -> str:
+        """Where the gateway's operators ask: metrics and probes."""
+        return f"http://{self.gateway_host}:{self.gateway_admin_port}"
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -49,6 +55,7 @@ def read_record(path: Path) -> Record | None:
             api_port=raw["api_port"],
             gateway_host=raw["gateway_host"],
             gateway_port=raw["gateway_port"],
+            gateway_admin_port=raw["gateway_admin_port"],
             processes={
                 name: ProcessRecord(
                     identity=ProcessIdentity(**entry["identity"]),

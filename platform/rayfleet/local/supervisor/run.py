@@ -91,6 +91,7 @@ class Supervisor:
             api_port=self._settings.api_port,
             gateway_host=self._settings.gateway_host,
             gateway_port=self._settings.gateway_port,
+            gateway_admin_port=self._settings.gateway_admin_port,
             processes={child.spec.name: child.record for child in self._children},
         )
         write_record(self._folders.record, record)

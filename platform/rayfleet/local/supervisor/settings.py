@@ -23,6 +23,7 @@ class SupervisorSettings:
     api_port: int = 0
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8000
+    gateway_admin_port: int = 0
     accelerators: dict[str, int] = field(default_factory=dict)
     follow_pid: int = 0
 

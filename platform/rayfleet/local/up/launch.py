@@ -53,6 +53,7 @@ async def launch(settings: SupervisorSettings) -> Launched:
         settings,
         api_port=_port("--api-port", "127.0.0.1", settings.api_port, _earlier_api_port(settings.root)),
         gateway_port=_port("--gateway-port", settings.gateway_host, settings.gateway_port, 0),
+        gateway_admin_port=_port("--gateway-admin-port", settings.gateway_host, settings.gateway_admin_port, 0),
     )
     process = await asyncio.to_thread(_spawn, settings, folders)
     try:

@@ -1,0 +1,1 @@
+"""The data path in Python: raw protocols on the event loop, no task per request."""

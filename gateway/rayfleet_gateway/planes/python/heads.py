@@ -1,0 +1,83 @@
+"""Heads as llhttp reads them, never lenient; what it lets pass is for ``request.head`` and ``answer.head`` to refuse.
+
+A head is handed over whole, so where it ends was seen before; a parser that saw more, or less, is an error.
+"""
+
+from http import HTTPStatus
+
+import httptools
+
+from rayfleet_gateway.answer.head import AnswerHead, read
+from rayfleet_gateway.model.errors import BrokenOff, HeadRefused
+from rayfleet_gateway.model.values import RequestHead
+from rayfleet_gateway.request.head import checked_head
+
+END = b"\r\n\r\n"
+MOST_FIELDS = 100
+
+
+class _Sink:
+    """What the parser calls back."""
+
+    __slots__ = ("headers", "is_whole", "reason", "url")
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.is_whole = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.is_whole = True
+
+
+def request_head(head: bytes) -> RequestHead:
+    """Return a request's head; ``head`` ends with its empty line. Raises HeadRefused."""
+    sink = _Sink()
+    parser = httptools.HttpRequestParser(sink)
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # the head is whole; what it wants to become is not done here
+    except httptools.HttpParserInvalidMethodError:
+        raise HeadRefused(HTTPStatus.BAD_REQUEST, "invalid_request_error", "The request has no known method.") from None
+    except httptools.HttpParserError as error:
+        message = f"The request is not HTTP/1.1: {error}."
+        raise HeadRefused(HTTPStatus.BAD_REQUEST, "invalid_request_error", message) from None
+    if not sink.is_whole:
+        raise HeadRefused(HTTPStatus.BAD_REQUEST, "invalid_request_error", "The request is not HTTP/1.1.")
+    if len(sink.headers) > MOST_FIELDS:
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        raise HeadRefused(status, "head_too_large", f"The request has over {MOST_FIELDS} fields.")
+    return checked_head(
+        parser.get_method(),
+        sink.url,
+        sink.headers,
+        version=parser.get_http_version(),
+        is_keep_alive=parser.should_keep_alive(),
+    )
+
+
+def answer_head(head: bytes, *, method: str) -> tuple[AnswerHead, bool]:
+    """Return an answer's head, and whether its connection can be used again. Raises BrokenOff: it is not HTTP."""
+    sink = _Sink()
+    parser = httptools.HttpResponseParser(sink)
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        raise BrokenOff("its answer is an upgrade that nobody asked for") from None
+    except httptools.HttpParserError as error:
+        raise BrokenOff(f"its answer is not HTTP ({error})") from None
+    if not sink.is_whole:
+        raise BrokenOff("its answer is not HTTP")
+    answer = read(parser.get_status_code(), sink.reason, sink.headers, method=method)
+    return answer, parser.should_keep_alive()

@@ -1,0 +1,125 @@
+"""From a whole request to the rule that it takes, at once or, for odd bodies, in slices and threads.
+
+Small plain bodies are looked at in the step that brought them. Big ones are looked at in slices of a few milliseconds,
+with the loop's other work between them; packed ones are unpacked in a thread first. All end in one call.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from rayfleet_gateway.answer import refusals
+from rayfleet_gateway.answer.refusals import Refusal
+from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody
+from rayfleet_gateway.model.values import InferenceRequest, RequestHead
+from rayfleet_gateway.planes.python.filtering import edits_of
+from rayfleet_gateway.planes.python.shared import Shared
+from rayfleet_gateway.request.bodies import plain_body
+from rayfleet_gateway.request.headers import NO_EDITS, Edits
+from rayfleet_gateway.request.model import asked, needs_slices, slices
+from rayfleet_gateway.request.paths import allowed_methods, is_open
+from rayfleet_gateway.route.match import PathKind
+from rayfleet_gateway.route.table import Rule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Routed:
+    """What a request takes, and what that changes of it."""
+
+    rule: Rule
+    edits: Edits = NO_EDITS
+
+
+def refusal_of_head(shared: Shared, head: RequestHead) -> Refusal | None:
+    """Return why a request is refused whatever its body says, None when it is not."""
+    tables, limit = shared.tables, shared.settings.body_limit_bytes
+    if not tables.is_synced:
+        return refusals.not_synced()
+    if not tables.table.has_path(head.host, head.path):
+        return refusals.path_not_found(head.path)
+    allowed = allowed_methods(head.path)
+    if allowed and head.method != allowed:
+        return refusals.method_not_allowed(head.path, allowed)
+    return refusals.too_large(limit) if head.length is not None and head.length > limit else None
+
+
+class Routing:
+    """Finds the rule of one request; ``on_routed`` hears of it once, perhaps before ``start`` returns."""
+
+    __slots__ = ("_is_cancelled", "_on_routed", "_request", "_shared")
+
+    def __init__(
+        self, shared: Shared, request: InferenceRequest, on_routed: Callable[[Routed | Refusal], None]
+    ) -> None:
+        self._shared = shared
+        self._request = request
+        self._on_routed = on_routed
+        self._is_cancelled = False
+
+    def start(self) -> None:
+        """Begin."""
+        coding = self._request.head.joined.get("content-encoding")
+        if coding is None or coding.strip().lower() == "identity":
+            self._look(self._request.body)
+            return
+        limit = self._shared.settings.body_limit_bytes
+        work = self._shared.loop.run_in_executor(self._shared.threads, plain_body, self._request.body, coding, limit)
+        work.add_done_callback(self._on_unpacked)
+
+    def cancel(self) -> None:
+        """Let ``on_routed`` not be called any more."""
+        self._is_cancelled = True
+
+    def _on_unpacked(self, work: asyncio.Future[bytes]) -> None:
+        if self._is_cancelled:
+            return
+        try:
+            plain = work.result()
+        except (BodyTooLarge, UnreadableBody) as error:
+            self._on_routed(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+        else:
+            self._look(plain)
+
+    def _look(self, plain: bytes) -> None:
+        head, limits = self._request.head, self._shared.scan_limits
+        if needs_slices(head, plain):
+            self._slice(slices(head, plain, limits))
+            return
+        try:
+            model = asked(head, plain, limits)
+        except UnreadableBody as error:
+            self._on_routed(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+        else:
+            self._on_routed(self._found(model))
+
+    def _slice(self, work: Generator[None, None, str]) -> None:
+        if self._is_cancelled:
+            return
+        try:
+            next(work)
+        except StopIteration as end:
+            self._on_routed(self._found(end.value))
+        except UnreadableBody as error:
+            self._on_routed(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+        else:
+            self._shared.loop.call_soon(self._slice, work)
+
+    def _found(self, model: str) -> Routed | Refusal:
+        request, head, table = self._request, self._request.head, self._shared.tables.table
+        request.model = model
+        rule = table.rule_for(
+            method=head.method, host=head.host, path=head.path, query=head.query, headers=head.joined, model=model
+        )
+        if rule is None:
+            paths = sorted({rule.match.path for rule in table.by_model.get(model, ())})
+            return refusals.no_rule(model, head.path, table.models, paths)
+        match = rule.match
+        rule_path = "" if match.kind is PathKind.PATTERN else match.path
+        if not is_open(head.path, rule_path=rule_path, is_exact=match.kind is PathKind.EXACT):
+            return refusals.path_not_found(head.path)
+        if model in table.by_model:
+            request.label = model
+        return Routed(rule, edits_of(rule, head))

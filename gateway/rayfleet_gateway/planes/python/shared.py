@@ -1,0 +1,71 @@
+"""What all requests of one process share."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from rayfleet_gateway.answer.cors import Cors
+from rayfleet_gateway.attempt.attempts import AttemptPolicy
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.pick.profiles import Profiles
+from rayfleet_gateway.planes.python.bodies import BodyBudget
+from rayfleet_gateway.planes.python.contracts import Connected, Running
+from rayfleet_gateway.planes.python.deadlines import Sweeper
+from rayfleet_gateway.planes.python.pool import Pool
+from rayfleet_gateway.request.headers import ForwardedPolicy
+from rayfleet_gateway.request.model_scan import ScanLimits
+from rayfleet_gateway.state.endpoints import EndpointBook
+from rayfleet_gateway.state.tables import TableSource
+from rayfleet_gateway.telemetry.counts import Telemetry
+
+_UNPACKING_THREADS = 2
+
+
+class Shared:
+    """Made in the loop that serves. ``connections`` are in the order in which they came; ``idle`` wait for a request.
+
+    ``is_leaving``: answers close their connections, since the process is about to stop.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        tables: TableSource,
+        profiles: Profiles,
+        *,
+        telemetry: Telemetry,
+        book: EndpointBook,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.tables = tables
+        self.profiles = profiles
+        self.telemetry = telemetry
+        self.book = book
+        self.sweeper = Sweeper(self.loop)
+        self.pool = Pool(self.loop, settings, self.sweeper)
+        self.attempt_policy = AttemptPolicy(settings)
+        self.scan_limits = ScanLimits()
+        self.cors = Cors(origins=settings.cors_origins)
+        self.forwarded_policy = ForwardedPolicy(settings.forwarded_policy)
+        self.bodies = BodyBudget(settings.body_budget_bytes)
+        self.threads = ThreadPoolExecutor(_UNPACKING_THREADS, thread_name_prefix="unpacking")
+        self.connections: dict[Connected, None] = {}
+        self.idle: dict[Connected, None] = {}
+        self.running: set[Running] = set()
+        self.is_leaving = False
+        self.head_seconds = settings.head_timeout.total_seconds()
+        self.body_start_seconds = settings.body_start_timeout.total_seconds()
+        self.idle_seconds = settings.idle_timeout.total_seconds()
+        self.keep_alive_seconds = settings.keep_alive_timeout.total_seconds()
+        self.stale_seconds = settings.stale_limit.total_seconds()
+
+    def has_room_for_client(self) -> bool:
+        """Whether one more client may be connected; the one that has been idle for longest makes room."""
+        if len(self.connections) < self.settings.connections:
+            return True
+        oldest = next(iter(self.idle), None)
+        if oldest is None:
+            return False
+        del self.idle[oldest]
+        oldest.close()
+        return True

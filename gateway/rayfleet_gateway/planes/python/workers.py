@@ -1,0 +1,79 @@
+"""Several processes on one port: a parent that starts them, starts again one that died, and hands signals down.
+
+Each worker is this command with ``--workers 1``, a port of operators of its own and its part of the budget for bodies;
+the kernel spreads connections over them (``SO_REUSEPORT``). Nothing is shared, so that every worker's metrics are right
+by themselves: a scraper asks each of the ports, from ``--admin-port`` upwards.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+
+from rayfleet_gateway.model.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 30.0
+_WELL_SECONDS = 60.0  # a worker that lived so long is started again at once
+
+
+def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place: int) -> list[str]:
+    """Return the command line of the worker at ``place``, from 0. Pure: the last of equal options counts."""
+    return [
+        *arguments,
+        *("--workers", "1"),
+        *("--admin-port", str(settings.admin_port + place)),
+        *("--body-budget", str(settings.body_budget_bytes // settings.workers)),
+    ]
+
+
+async def run_workers(arguments: Sequence[str], settings: GatewaySettings) -> None:
+    """Run workers until SIGTERM or SIGINT, and until each has drained; a second signal goes to them too."""
+    parent = _Parent(arguments, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, parent.stop)
+    async with asyncio.TaskGroup() as group:
+        for place in range(settings.workers):
+            group.create_task(parent.keep(place))
+
+
+class _Parent:
+    def __init__(self, arguments: Sequence[str], settings: GatewaySettings) -> None:
+        self._arguments = arguments
+        self._settings = settings
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let every worker drain; asked again, end at once."""
+        self._stopping.set()
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+
+    async def keep(self, place: int) -> None:
+        """Run one worker, again and again, until ``stop``."""
+        clock = asyncio.get_running_loop().time
+        wait_seconds = _FIRST_WAIT_SECONDS
+        while not self._stopping.is_set():
+            started = clock()
+            command = worker_arguments(self._arguments, self._settings, place)
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "rayfleet_gateway", *command)
+            self._processes[place] = process
+            if self._stopping.is_set():
+                process.send_signal(signal.SIGTERM)
+            code = await process.wait()
+            if self._stopping.is_set():
+                return
+            log.error("a worker ended", extra={"worker": place, "code": code})
+            if clock() - started >= _WELL_SECONDS:
+                wait_seconds = _FIRST_WAIT_SECONDS
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)

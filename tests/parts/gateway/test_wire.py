@@ -1,0 +1,355 @@
+"""What passes between clients, the gateway and engines, byte by byte: framing, ends, pipelines, limits, deadlines."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rayfleet.testing.waiting import until
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.testing import GatewayServer, table_for
+
+pytestmark = pytest.mark.timeout(30)
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+BODY = b'{"model": "m", "prompt": "x"}'
+REQUEST = b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+JSON_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+EVENTS_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b'data: {"n": 1}\n\n'
+DONE = b"data: [DONE]\n\n"
+QUICK = GatewaySettings(
+    head_timeout=timedelta(seconds=0.3),
+    body_start_timeout=timedelta(seconds=0.3),
+    keep_alive_timeout=timedelta(seconds=0.3),
+)
+
+
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    return head + await reader.readexactly(length)
+
+
+def saying(*pieces: bytes, is_reset: bool = False, is_kept: bool = False) -> Talk:
+    """Return an engine that reads a request and writes these pieces."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)  # each is a segment of its own
+        if is_reset:
+            writer.transport.abort()
+        elif is_kept:
+            await reader.read()
+
+    return talk
+
+
+@asynccontextmanager
+async def serving(talk: Talk, settings: GatewaySettings | None = None) -> AsyncIterator[GatewayServer]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await talk(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    endpoint = Endpoint(address="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    async with asyncio.timeout(25), GatewayServer(table_for("m", endpoint), settings) as gateway:
+        yield gateway
+        assert gateway.in_flight() == 0
+    server.close()
+
+
+async def raw(gateway: GatewayServer, *sent: bytes, is_whole: bool = True) -> bytes:
+    """Return all that the gateway answers until it closes; with ``is_whole`` False a reset is an end too."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    received = b""
+    try:
+        for piece in sent:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        while data := await reader.read(65536):
+            received += data
+    except ConnectionError:
+        assert not is_whole
+    finally:
+        writer.close()
+    return received
+
+
+def closing(request: bytes = REQUEST) -> bytes:
+    return request.replace(b"Host: h\r\n", b"Host: h\r\nConnection: close\r\n")
+
+
+def last_error(answer: bytes) -> str:
+    body = answer.split(b"data: ")[-1].split(b"\n\n")[0]
+    return str(json.loads(body)["error"]["code"])
+
+
+async def test_a_broken_chunk_in_mid_stream_ends_the_answer_at_once() -> None:
+    async with serving(saying(EVENTS_HEAD, chunk(EVENT), b"ZZ\r\n", is_kept=True)) as gateway:
+        answer = await raw(gateway, closing())
+        assert last_error(answer) == "upstream_error"
+        assert b"[DONE]" not in answer
+        assert gateway.counted() == {("m", "200", "upstream_error"): 1}
+
+
+async def test_an_answer_until_the_end_of_its_connection_is_cut_by_a_reset() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+
+    async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")  # the body is left unread, so that the kernel resets
+        writer.write(head + b'{"id"')
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    request = closing(REQUEST.replace(b"x", b"x" * 200_000).replace(b": 29", b": %d" % (len(BODY) + 199_999)))
+    async with serving(resets) as gateway:
+        answer = await raw(gateway, request, is_whole=False)
+        assert b"\r\n0\r\n\r\n" not in answer
+        assert gateway.counted() == {("m", "200", "upstream_error"): 1}
+
+
+async def test_an_answer_until_the_end_of_its_connection_is_whole_after_a_proper_one() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    async with serving(saying(head + b'{"id"', b": 1}")) as gateway:
+        answer = await raw(gateway, closing())
+        assert answer.endswith(b"\r\n0\r\n\r\n")
+        assert gateway.counted() == {("m", "200", "ok"): 1}
+
+
+@pytest.mark.parametrize("rest", [b"", chunk(b": a comment\n\n"), b"ZZ\r\n"])
+async def test_the_clients_answer_ends_at_done_whatever_the_engine_does_then(rest: bytes) -> None:
+    async with serving(saying(EVENTS_HEAD, chunk(EVENT), chunk(DONE), rest, is_kept=True)) as gateway:
+        answer = await raw(gateway, closing())
+        assert answer.endswith(chunk(EVENT) + chunk(DONE) + b"0\r\n\r\n")
+        assert gateway.counted() == {("m", "200", "ok"): 1}
+
+
+async def test_an_engine_that_ends_soon_after_done_keeps_its_connection() -> None:
+    connections = 0
+
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        for _ in range(2):
+            await read_request(reader)
+            writer.write(EVENTS_HEAD + chunk(EVENT) + chunk(DONE))
+            await asyncio.sleep(0.02)
+            writer.write(b"0\r\n\r\n")
+            await asyncio.sleep(0.05)
+
+    async with serving(twice) as gateway:
+        await raw(gateway, closing())
+        await asyncio.sleep(0.05)
+        await raw(gateway, closing())
+        assert connections == 1
+
+
+async def test_pipelined_requests_are_answered_in_their_order() -> None:
+    async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await read_request(reader)
+            number = request.split(b"?n=")[1].split()[0]
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(number), number))
+
+    requests = [REQUEST.replace(b"completions", b"completions?n=%d" % number) for number in range(40)]
+    requests[7] = b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n"
+    requests[-1] = closing(requests[-1])
+    async with serving(echoes) as gateway:
+        answer = await raw(gateway, b"".join(requests))
+        bodies = re.findall(rb"\r\n\r\n(\d+|\{)", answer)
+        assert bodies == [b"{" if number == 7 else b"%d" % number for number in range(40)]
+
+
+async def test_heads_and_bodies_may_come_byte_by_byte() -> None:
+    request = closing()
+    async with serving(saying(JSON_ANSWER)) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        for place in range(len(request)):
+            writer.write(request[place : place + 1])
+            await asyncio.sleep(0)
+        assert (await reader.read()).endswith(b"{}")
+        writer.close()
+
+
+async def test_an_early_head_of_an_engine_is_not_its_answer() -> None:
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    async with serving(saying(early + JSON_ANSWER)) as gateway:
+        answer = await raw(gateway, closing())
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"{}")
+
+
+async def test_an_upgrade_is_an_ordinary_request_and_the_last_of_its_connection() -> None:
+    upgrade = REQUEST.replace(b"Host: h\r\n", b"Host: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n")
+    async with serving(saying(JSON_ANSWER)) as gateway:
+        answer = await raw(gateway, upgrade)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"\r\nConnection: close\r\n" in answer
+
+
+async def test_bytes_behind_an_answer_never_reach_the_next_client() -> None:
+    connections = 0
+
+    async def adds(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+        writer.write(JSON_ANSWER + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+        await reader.read()
+
+    async with serving(adds) as gateway:
+        answers = [await raw(gateway, closing()) for _ in range(2)]
+        assert not any(b"poison" in answer for answer in answers)
+        assert connections == 2
+
+
+async def test_expect_is_not_continued_when_the_body_is_refused() -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
+    async with serving(saying(JSON_ANSWER)) as gateway:
+        answer = await raw(gateway, head)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert gateway.counted() == {("unknown", "413", "refused"): 1}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"", b""),
+        (b"POST /v1/completions HTTP/1.1\r\nHost:", b"408"),
+        (REQUEST[:-1], b"408"),
+        (closing(REQUEST)[:-3], b"408"),
+        (b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n", b"408"),
+    ],
+)
+async def test_a_client_that_does_not_say_what_it_wants_in_time_is_told_so(sent: bytes, status: bytes) -> None:
+    async with serving(saying(JSON_ANSWER), QUICK) as gateway:
+        answer = await raw(gateway, sent)
+        assert answer[9:12] == status
+        expected = {("unknown", status.decode(), "refused"): 1} if status else {}
+        assert gateway.counted() == expected
+
+
+async def test_a_body_that_trickles_below_the_least_rate_is_refused_and_a_steady_one_is_not() -> None:
+    settings = replace(QUICK, body_least_rate=100)
+    body = BODY.replace(b"x", b"x" * 100)
+    head = REQUEST.partition(b"\r\n\r\n")[0].replace(b": %d" % len(BODY), b": %d" % len(body)) + b"\r\n\r\n"
+    async with serving(saying(JSON_ANSWER), settings) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(head)
+        for place in range(0, len(body), 20):  # 200 bytes a second, for longer than the start alone would allow
+            writer.write(body[place : place + 20])
+            await asyncio.sleep(0.1)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
+        assert (await raw(gateway, closing(head) + body[:20]))[9:12] == b"408"
+
+
+async def test_the_budget_of_bodies_is_the_processs_and_given_back() -> None:
+    settings = GatewaySettings(body_budget_bytes=100_000)
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n"
+    async with serving(saying(JSON_ANSWER), settings) as gateway:
+        _, holder = await asyncio.open_connection("127.0.0.1", gateway.port)
+        holder.write(head + b"x" * 80_000)
+        budget = gateway.gateway.plane.shared.bodies
+        await until(lambda: budget.used_bytes >= 80_000, "the bytes are here")
+        answer = await raw(gateway, head + b"x" * 80_000)
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"\r\nRetry-After: " in answer
+        holder.close()
+        await until(lambda: budget.used_bytes == 0, "the bytes are given back")
+        assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 200")
+        assert budget.used_bytes == 0
+
+
+async def test_the_connection_that_was_idle_for_longest_makes_room_for_a_new_one() -> None:
+    async with serving(saying(JSON_ANSWER), GatewaySettings(connections=3)) as gateway:
+        idle = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(3)]
+        await until(lambda: gateway.connections == 3, "three are connected")
+        assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 200")
+        assert await idle[0][0].read() == b""
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_a_client_too_many_is_told_so() -> None:
+    async with serving(saying(JSON_ANSWER), GatewaySettings(connections=2)) as gateway:
+        busy = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(2)]
+        for _, writer in busy:
+            writer.write(b"POST /v1/comple")
+        await until(lambda: not gateway.gateway.plane.shared.idle, "both are at work")
+        assert (await raw(gateway)).startswith(b"HTTP/1.1 503")
+        for _, writer in busy:
+            writer.close()
+
+
+async def test_a_client_that_does_not_read_holds_up_its_engine_and_no_more_than_its_part() -> None:
+    sent = 0
+
+    async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_request(reader)
+        writer.write(EVENTS_HEAD)
+        event = chunk(b"data: " + b"x" * 16_000 + b"\n\n")
+        while True:
+            writer.write(event)
+            await writer.drain()
+            sent += len(event)
+
+    async with serving(floods, GatewaySettings(idle_timeout=timedelta(seconds=0.6))) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1024)
+        writer.write(REQUEST)  # the reader stops by itself, at its limit
+        connection = await until(lambda: next(iter(gateway.gateway.plane.shared.connections), None), "it is connected")
+        await until(lambda: getattr(connection, "is_paused", False), "the client is behind")
+        transport = getattr(connection, "_transport", None)
+        assert transport is not None
+        assert transport.get_write_buffer_size() <= 256 << 10
+        await until(lambda: gateway.counted() == {("m", "200", "client_gone"): 1}, "it is given up")
+        writer.close()
+        assert not reader.at_eof()
+
+
+async def test_a_second_signal_ends_the_drain_at_once_with_an_error_event() -> None:
+    async with serving(saying(EVENTS_HEAD, chunk(EVENT), is_kept=True)) as gateway:
+        asked = asyncio.create_task(raw(gateway, REQUEST))
+        await until(lambda: gateway.running, "it is served")
+        await asyncio.sleep(0.1)
+        stopping = asyncio.create_task(gateway.close())
+        await until(lambda: not gateway.gateway.plane.port, "nobody listens")
+        gateway.hurry.set()
+        assert last_error(await asked) == "gateway_stopping"
+        await stopping
+        assert gateway.counted() == {("m", "200", "cut"): 1}
+
+
+async def test_in_the_lag_window_requests_are_served_and_their_connections_closed() -> None:
+    settings = GatewaySettings(lag=timedelta(seconds=0.5))
+    async with serving(saying(JSON_ANSWER), settings) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        await until(lambda: gateway.connections, "it is connected")
+        stopping = asyncio.create_task(gateway.close())
+        await until(lambda: gateway.gateway.plane.is_leaving, "it is leaving")
+        assert b"\r\nConnection: close\r\n" in await raw(gateway, REQUEST)
+        writer.write(REQUEST)
+        assert b"\r\nConnection: close\r\n" in await reader.read()
+        writer.close()
+        await stopping
+        assert gateway.counted() == {("m", "200", "ok"): 2}
