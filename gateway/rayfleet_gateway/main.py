@@ -119,23 +119,11 @@ def _parser(plain: GatewaySettings) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_sources(parser)
     add = parser.add_argument
-    add("--kubeconfig", type=Path, metavar="FILE", help="API server to watch (default: the one of the pod it runs in)")
-    add(
-        "--config", type=Path, metavar="PATH", help="file or folder of YAML to read instead; read again when it changes"
-    )
-    add("--gateway", type=_key, metavar="NAMESPACE/NAME", help="use the routes of this Gateway alone")
-    add("--state-dir", type=Path, metavar="DIR", help="keep the last routes here, for a start without API server")
     add("--host", default=plain.host, help="address to listen on; 0.0.0.0 for all (default: %(default)s)")
     add("--port", type=_port, default=plain.port, help="port for clients (default: %(default)s)")
     add("--admin-port", type=_port, default=plain.admin_port, help="port for operators (default: %(default)s)")
-    add("--profiles", type=Path, metavar="FILE", help="YAML with profiles: filters, scorers and pickers by name")
-    add(
-        "--default-profile",
-        default=plain.default_profile,
-        metavar="NAME",
-        help="how an endpoint is picked where the route does not say (default: %(default)s)",
-    )
     for name, meaning in _SECONDS:
         value: float = getattr(plain, name).total_seconds()
         help_text = f"{meaning} (default: {value:g})"
@@ -145,14 +133,29 @@ def _parser(plain: GatewaySettings) -> argparse.ArgumentParser:
         origin = ", by this machine" if name in {"body_budget", "connections"} else ""
         help_text = f"{meaning} (default: {number}{origin})"
         add(_option(name), type=_count, default=number, metavar="NUMBER", help=help_text)
+    _add_behaviour(parser, plain)
+    return parser
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--kubeconfig", type=Path, metavar="FILE", help="API server to watch (default: the one of the pod it runs in)")
+    add("--config", type=Path, metavar="PATH", help="YAML, a file or folder, to read instead; again when it changes")
+    add("--gateway", type=_key, metavar="NAMESPACE/NAME", help="use the routes of this Gateway alone")
+    add("--state-dir", type=Path, metavar="DIR", help="keep the last routes here, for a start without API server")
+
+
+def _add_behaviour(parser: argparse.ArgumentParser, plain: GatewaySettings) -> None:
+    add = parser.add_argument
+    add("--profiles", type=Path, metavar="FILE", help="YAML with profiles: filters, scorers and pickers by name")
+    meaning = "how an endpoint is picked where the route does not say (default: %(default)s)"
+    add("--default-profile", default=plain.default_profile, metavar="NAME", help=meaning)
     add("--access-log", metavar="FILE", help="a line of JSON for each request; - is standard output (default: none)")
     add("--traces", action="store_true", help="OpenTelemetry spans, to where OTEL_EXPORTER_OTLP_ENDPOINT says")
     add("--model-histograms", action="store_true", help="histograms of durations for each model, beside those of all")
     add("--cors-origin", action="append", default=[], metavar="ORIGIN", help="whose pages may read answers; * is all")
-    policies = ("append", "replace", "keep")
-    meaning = "what becomes of X-Forwarded-* (default: append)"
-    add("--forwarded", choices=policies, default=plain.forwarded_policy, help=meaning)
-    return parser
+    meaning = "what becomes of X-Forwarded-* (default: %(default)s)"
+    add("--forwarded", choices=("append", "replace", "keep"), default=plain.forwarded_policy, help=meaning)
 
 
 def _option(name: str) -> str:
