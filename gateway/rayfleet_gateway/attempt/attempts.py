@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from math import ceil, inf
-from typing import Protocol
 
 from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.answer.refusals import Refusal
-from rayfleet_gateway.attempt.budget import RetryBudget
+from rayfleet_gateway.attempt.choices import Endpoints, choices_of
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Failure, InferenceRequest, Result
 from rayfleet_gateway.pick.backends import weighted_place
@@ -22,35 +21,10 @@ from rayfleet_gateway.pick.endpoint_state import EndpointState
 from rayfleet_gateway.pick.health import WELL, failure_of_status, soonest_try
 from rayfleet_gateway.pick.pickers import LeastRequest
 from rayfleet_gateway.pick.pipeline import Pipeline, plain
-from rayfleet_gateway.pick.pools import Pool
-from rayfleet_gateway.route.table import Backend, Rule
+from rayfleet_gateway.route.table import Rule
 
 REPEATED = frozenset({Failure.NOT_CONNECTED, Failure.CONNECT_TIMEOUT, Failure.RESET, Failure.OVERLOADED})
 LEAST_REQUEST = plain(LeastRequest())
-
-
-class Endpoints(Protocol):
-    """What is known of endpoints, and what is learnt of them; ``state/endpoints.py`` keeps it."""
-
-    def pool_of(self, backend: Backend) -> Pool:
-        """Return the endpoints behind a backend."""
-        ...
-
-    def budget_of(self, rule: Rule) -> RetryBudget:
-        """Return the budget of the rule's route."""
-        ...
-
-    def recover(self, pool: Pool, now: float) -> None:
-        """Bring the shares of the pool's endpoints up to date."""
-        ...
-
-    def lower(self, state: EndpointState, now: float) -> None:
-        """Note that the endpoint is to take less for a while."""
-        ...
-
-    def note(self, state: EndpointState, failure: Failure | None, now: float, *, is_trial: bool) -> None:
-        """Note how a try went, None: well; ``is_trial``: it was to bring the endpoint back."""
-        ...
 
 
 @dataclass(slots=True)
@@ -228,44 +202,17 @@ class Attempts:
 
     def _drawn(self, now: float, chance: float) -> EndpointState | None:
         """Draw a backend by weight among those that can be asked, then an endpoint of it."""
-        choices = self._choices(now)
-        weights = [weight if ready or trial is not None else 0 for weight, ready, trial in choices]
-        if not self.tried:  # the share of a backend that is none is answered with an error, as Gateway API has it
-            pairs = zip(self._rule.backends, weights, strict=True)
-            weights = [weight if backend.is_valid else backend.weight for backend, weight in pairs]
-        if not any(weight > 0 for weight in weights):
+        choices = choices_of(self._rule, self._book, self.tried, now)
+        weights = [choice.weight(is_first=not self.tried) for choice in choices]
+        if not any(weights):
             return None
         place, rest = weighted_place(weights, chance)
-        _, ready, trial = choices[place]
-        self._is_misrouted = not ready and trial is None
-        return trial or self._pipeline.pick(self._request, ready, rest)
-
-    def _choices(self, now: float) -> list[tuple[int, tuple[EndpointState, ...], EndpointState | None]]:
-        """Return of each backend its weight, its ready endpoints, and the ejected one that may be tried."""
-        pools = [self._book.pool_of(backend) for backend in self._rule.backends]
-        for pool in pools:
-            if pool.recovering:
-                self._book.recover(pool, now)
-        left = [
-            (backend.weight, self._left(pool.ready)) for backend, pool in zip(self._rule.backends, pools, strict=True)
-        ]
-        is_last_resort = not any(ready for weight, ready in left if weight > 0)
-        return [
-            (weight, ready, self._trial(pool, now, is_last_resort=is_last_resort))
-            for pool, (weight, ready) in zip(pools, left, strict=True)
-        ]
-
-    def _left(self, endpoints: tuple[EndpointState, ...]) -> tuple[EndpointState, ...]:
-        return tuple(state for state in endpoints if state not in self.tried) if self.tried else endpoints
-
-    def _trial(self, pool: Pool, now: float, *, is_last_resort: bool) -> EndpointState | None:
-        if not pool.ejected:
-            return None
-        state = pool.due(now, is_last_resort=is_last_resort)
-        return None if state in self.tried else state
+        choice = choices[place]
+        self._is_misrouted = not choice.can_be_asked
+        return choice.trial or self._pipeline.pick(self._request, choice.ready, rest)
 
     def _has_another(self, now: float) -> bool:
-        return any(weight > 0 and (ready or trial is not None) for weight, ready, trial in self._choices(now))
+        return any(choice.weight(is_first=False) for choice in choices_of(self._rule, self._book, self.tried, now))
 
     def _given_up(self, now: float) -> GiveUp:
         model = self._request.model

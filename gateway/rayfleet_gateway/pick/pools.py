@@ -24,10 +24,11 @@ class Pool:
 
     def part(self) -> None:
         """Part the endpoints, each part in their order."""
+        if all(state.share >= 1 and not state.is_ejected for state in self.endpoints):
+            self.ready, self.ejected, self.recovering = self.endpoints, (), ()
+            return
         self.ejected = tuple(state for state in self.endpoints if state.is_ejected)
-        self.ready = self.endpoints
-        if self.ejected:
-            self.ready = tuple(state for state in self.endpoints if not state.is_ejected)
+        self.ready = tuple(state for state in self.endpoints if not state.is_ejected)
         self.recovering = tuple(state for state in self.ready if state.share < 1)
 
     def recover(self, now: float) -> tuple[EndpointState, ...]:
@@ -42,6 +43,8 @@ class Pool:
         One try at a time; where there is no other endpoint a new one begins each second, since the first token of a
         long prompt may be far away.
         """
+        if not self.ejected:
+            return None
         tried = [
             state
             for state in self.ejected

@@ -7,7 +7,7 @@ one, and what is still in flight at the old one counts there. When an endpoint i
 
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rayfleet_gateway.attempt.budget import RetryBudget
@@ -32,6 +32,14 @@ class _Known:
 
 
 @dataclass(slots=True)
+class _Entry:
+    """An endpoint and the pools that have it."""
+
+    state: EndpointState
+    pools: list[Pool]
+
+
+@dataclass(slots=True)
 class _Route:
     budget: RetryBudget
     uses: int = 0
@@ -49,8 +57,7 @@ class EndpointBook:
         self._on_ejected = on_ejected
         self._rules: Mapping[str | None, tuple[Rule, ...]] = {}
         self._known: dict[int, _Known] = {}
-        self._states: dict[Endpoint, EndpointState] = {}
-        self._pools_of: dict[Endpoint, list[Pool]] = {}
+        self._entries: dict[Endpoint, _Entry] = {}
         self._routes: dict[str, _Route] = {}
 
     def sync(self, table: RouteTable) -> None:
@@ -69,14 +76,15 @@ class EndpointBook:
 
     def states(self) -> tuple[EndpointState, ...]:
         """Return all states, in no order."""
-        return tuple(self._states.values())
+        return tuple(entry.state for entry in self._entries.values())
 
     def pool_of(self, backend: Backend) -> Pool:
         """Return the endpoints behind a backend; of one of an older table, those that are still in the newest."""
         known = self._known.get(id(backend))
         if known is not None:
             return known.pool
-        return Pool([state for endpoint in backend.endpoints if (state := self._states.get(endpoint)) is not None])
+        entries = (self._entries.get(endpoint) for endpoint in backend.endpoints)
+        return Pool([entry.state for entry in entries if entry is not None])
 
     def budget_of(self, rule: Rule) -> RetryBudget:
         """Return the budget of the rule's route; one of its own for a route that is gone."""
@@ -111,14 +119,12 @@ class EndpointBook:
             self._eject(state, failure, now)
 
     def _is_another_well(self, state: EndpointState) -> bool:
-        pools = self._pools_of.get(state.endpoint, ())
-        return any(other is not state and other.health.is_well for pool in pools for other in pool.ready)
+        return any(other is not state and other.health.is_well for pool in self._pools(state) for other in pool.ready)
 
     def _eject(self, state: EndpointState, failure: Failure, now: float) -> None:
         """Take the endpoint out, or leave it out for longer."""
         drawn = zlib.crc32(f"{self._seed} {state.name} {state.health.ejections}".encode())
-        others = (pool.ready for pool in self._pools_of.get(state.endpoint, ()))
-        is_last_resort = not any(other is not state for ready in others for other in ready)
+        is_last_resort = not any(other is not state for pool in self._pools(state) for other in pool.ready)
         state.health = health.ejected(state.health, now, drawn / 2**32, is_last_resort=is_last_resort)
         if state.is_ejected:
             return
@@ -131,7 +137,7 @@ class EndpointBook:
 
     def _bring_back(self, state: EndpointState, now: float) -> None:
         """Take the endpoint in again; where all were out the others may be tried at once."""
-        for pool in self._pools_of.get(state.endpoint, ()):
+        for pool in self._pools(state):
             if not pool.ready:
                 for other in pool.ejected:
                     other.health = health.due_at_once(other.health, now)
@@ -149,10 +155,13 @@ class EndpointBook:
             self._part(state)
 
     def _part(self, state: EndpointState) -> None:
-        """Part the pools that have the state anew; one that has left the table is in none."""
-        if self._states.get(state.endpoint) is state:
-            for pool in self._pools_of[state.endpoint]:
-                pool.part()
+        for pool in self._pools(state):
+            pool.part()
+
+    def _pools(self, state: EndpointState) -> Sequence[Pool]:
+        """Return the pools that have the state: none where it has left the table."""
+        entry = self._entries.get(state.endpoint)
+        return entry.pools if entry is not None and entry.state is state else ()
 
     def _add(self, rule: Rule) -> None:
         self._routes.setdefault(rule.route, _Route(RetryBudget())).uses += 1
@@ -163,16 +172,17 @@ class EndpointBook:
             known.uses += 1
 
     def _new(self, backend: Backend) -> _Known:
-        pool = Pool([self._state(endpoint) for endpoint in dict.fromkeys(backend.endpoints)])
-        for state in pool.endpoints:
-            self._pools_of.setdefault(state.endpoint, []).append(pool)
+        entries = [self._entry(endpoint) for endpoint in dict.fromkeys(backend.endpoints)]
+        pool = Pool([entry.state for entry in entries])
+        for entry in entries:
+            entry.pools.append(pool)
         return _Known(backend, pool)
 
-    def _state(self, endpoint: Endpoint) -> EndpointState:
-        state = self._states.get(endpoint)
-        if state is None:
-            state = self._states[endpoint] = EndpointState(endpoint=endpoint)
-        return state
+    def _entry(self, endpoint: Endpoint) -> _Entry:
+        entry = self._entries.get(endpoint)
+        if entry is None:
+            entry = self._entries[endpoint] = _Entry(EndpointState(endpoint=endpoint), [])
+        return entry
 
     def _remove(self, rule: Rule) -> None:
         route = self._routes[rule.route]
@@ -188,10 +198,10 @@ class EndpointBook:
 
     def _forget(self, pool: Pool) -> None:
         for state in pool.endpoints:
-            pools = self._pools_of[state.endpoint]
+            pools = self._entries[state.endpoint].pools
             pools.remove(pool)
             if not pools:
-                del self._pools_of[state.endpoint], self._states[state.endpoint]
+                del self._entries[state.endpoint]
 
 
 def _unlike(
