@@ -59,6 +59,12 @@ class Pipeline:
             return None
         return kept[self._place(request, kept, self.scores(request, kept), chance)]
 
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What watches the plugins' contributions to this profile."""
+        all_guards = (*(each.guard for each in self.filters), *(each.guard for each in self.scorers), self.picker.guard)
+        return tuple(guard for guard in all_guards if guard is not None)
+
     def kept(self, request: RequestView, endpoints: Sequence[EndpointState]) -> Sequence[EndpointState]:
         """Return the endpoints that all filters keep, in their order."""
         for each in self.filters:
