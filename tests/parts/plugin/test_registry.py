@@ -112,37 +112,53 @@ def test_a_second_engine_of_a_name_names_both_plugins() -> None:
         load(disabled=OURS, extra={"a": _engine_plugin(Engine()), "b": _engine_plugin(Engine())})
 
 
+def test_of_two_engines_of_a_name_the_first_stays_for_whoever_must_go_on() -> None:
+    first, refused = Engine(), list[PluginError]()
+    plugins = {"b": _engine_plugin(Engine()), "a": _engine_plugin(first)}
+    assert load(disabled=OURS, extra=plugins, refuse=refused.append).engines["toy"] is first
+    assert len(refused) == 1
+
+
 def test_two_plugins_of_one_name_are_refused() -> None:
     with pytest.raises(PluginError, match="two plugins are called 'models'"):
         load(disabled=("llamacpp", "vllm"), extra={"models": _engine_plugin(Engine())})
 
 
-@pytest.mark.parametrize(
-    ("plugin", "message"),
-    [
-        (EnginePlugin(_fails), "failed in rayfleet_engines: ZeroDivisionError: no luck"),
-        (EnginePlugin(lambda: None), "returned a NoneType from rayfleet_engines"),
-        (EnginePlugin(lambda: "toy"), "returned a str from rayfleet_engines"),
-        (EnginePlugin(lambda: iter(())), "a list or tuple is wanted"),
-        (_engine_plugin(Engine), "contributed the class Engine as engine; an object is wanted"),
-        (_engine_plugin(Engine("Toy!")), "whose name is 'Toy!'; lower-case letters"),
-        (_engine_plugin(Engine(3)), "whose name is 3"),
-        (
-            _engine_plugin(SimpleNamespace(name="toy", problems=len)),
-            "the engine 'toy' without model_format, launch_plan()",
-        ),
-        (_engine_plugin(3), "contributed the engine a int whose name is None"),
-        (EnvironmentPlugin("toy"), "contributed a str where a LocalEnvironment is wanted"),
-        (
-            EnvironmentPlugin(LocalEnvironment(name="", images=("i",))),
-            "the local environment a LocalEnvironment whose name is ''",
-        ),
-        (EnvironmentPlugin(LocalEnvironment(name="toy", images=())), "contributed a local environment without images"),
-        (Misspelt(), "implements a hook that does not exist: unknown hook 'rayfleet_enginess'"),
-        (WrongArguments(), "cannot be registered"),
-        (Wrapper(), "wraps rayfleet_engines"),
-    ],
-)
+BROKEN = [
+    (EnginePlugin(_fails), "failed in rayfleet_engines: ZeroDivisionError: no luck"),
+    (EnginePlugin(lambda: None), "returned a NoneType from rayfleet_engines"),
+    (EnginePlugin(lambda: "toy"), "returned a str from rayfleet_engines"),
+    (EnginePlugin(lambda: iter(())), "a list or tuple is wanted"),
+    (_engine_plugin(Engine), "contributed the class Engine as engine; an object is wanted"),
+    (_engine_plugin(Engine("Toy!")), "whose name is 'Toy!'; lower-case letters"),
+    (_engine_plugin(Engine(3)), "whose name is 3"),
+    (
+        _engine_plugin(SimpleNamespace(name="toy", problems=len)),
+        "the engine 'toy' without model_format, launch_plan()",
+    ),
+    (_engine_plugin(3), "contributed the engine a int whose name is None"),
+    (EnvironmentPlugin("toy"), "contributed a str where a LocalEnvironment is wanted"),
+    (
+        EnvironmentPlugin(LocalEnvironment(name="", images=("i",))),
+        "the local environment a LocalEnvironment whose name is ''",
+    ),
+    (EnvironmentPlugin(LocalEnvironment(name="toy", images=())), "contributed a local environment without images"),
+    (Misspelt(), "implements a hook that does not exist: unknown hook 'rayfleet_enginess'"),
+    (WrongArguments(), "cannot be registered"),
+    (Wrapper(), "wraps rayfleet_engines"),
+]
+
+
+@pytest.mark.parametrize(("plugin", "message"), BROKEN)
+def test_whoever_must_go_on_hears_of_a_broken_plugin_and_has_the_others(plugin: object, message: str) -> None:
+    refused: list[PluginError] = []
+    good = EnvironmentPlugin(LocalEnvironment(name="good", images=("good",)))
+    registry = load(disabled=OURS, extra={"toys": plugin, "zoo": good}, refuse=refused.append)
+    assert [message in error.message for error in refused] == [True]
+    assert (dict(registry.engines), list(registry.local_environments)) == ({}, ["good"])
+
+
+@pytest.mark.parametrize(("plugin", "message"), BROKEN)
 def test_a_broken_plugin_is_named_with_the_way_out(plugin: object, message: str) -> None:
     with pytest.raises(PluginError, match=re.escape(message)) as caught:
         load(disabled=OURS, extra={"toys": plugin})

@@ -165,6 +165,25 @@ def test_what_we_wrote_is_set_right_and_what_others_added_stays() -> None:
     assert "metadata" not in action.patch
 
 
+def test_the_profile_is_the_oldest_fleet_s_that_names_one_and_goes_with_its_annotation() -> None:
+    profile = "gateway.rayfleet.dev/profile"
+    world = RouteWorld()
+    world.fleet("old", age=3)
+    world.fleet("middle", age=2, annotations={profile: "sticky"})
+    world.fleet("new", age=1, annotations={profile: "random"})
+    assert made(world)["metadata"]["annotations"][profile] == "sticky"
+    world.apply(*planned(world))
+    assert planned(world) == ()
+    world.fleet("middle", age=2)
+    [changed] = planned(world)
+    assert isinstance(changed, Merge)
+    assert changed.patch["metadata"] == {"annotations": {profile: "random"}}
+    world.fleet("new", age=1)
+    [taken_off] = planned(world)
+    assert isinstance(taken_off, Merge)
+    assert taken_off.patch == {"metadata": {"annotations": {profile: None}}}
+
+
 def test_somebody_else_s_route_is_said_and_left() -> None:
     world = RouteWorld()
     fleet = world.fleet("one")
