@@ -80,6 +80,24 @@ _CODINGS = (
     b"deflate",
     b"br, chunked",
 )
+_TWO_CODINGS = (
+    (b"chunked", b"chunked"),
+    (b"chunked", b"identity"),
+    (b"identity", b"chunked"),
+    (b"gzip", b"chunked"),
+    (b"chunked", b"x"),
+    (b"", b"chunked"),
+)
+_CODING_LINES = (
+    b"Transfer-Encoding : chunked",
+    b"Transfer-Encoding\t: chunked",
+    b" Transfer-Encoding: chunked",
+    b"Transfer-Encoding\x0b: chunked",
+    b"Transfer_Encoding: chunked",
+    b"X: x\nTransfer-Encoding: chunked",
+    b"Transfer-Encoding: chunked\r\n , identity",
+    b"Transfer-Encoding\r\n: chunked",
+)
 _SIZES = (
     b"",
     b" ",
@@ -133,52 +151,25 @@ def _lengths() -> list[RawCase]:
     ]
 
 
+def _coded(*lines: bytes) -> bytes:
+    return written(*lines, body=chunk(BODY) + b"0\r\n\r\n", has_length=False)
+
+
 def _codings() -> list[RawCase]:
-    body = chunk(BODY) + b"0\r\n\r\n"
-
-    def coded(*lines: bytes) -> bytes:
-        return written(*lines, body=body, has_length=False)
-
+    name = b"Transfer-Encoding: "
     return [
+        *(refused(f"coding {coding!r}", _coded(name + coding) + SMUGGLED, 400, 501) for coding in _CODINGS),
         *(
-            refused(f"coding {coding!r}", coded(b"Transfer-Encoding: " + coding) + SMUGGLED, 400, 501)
-            for coding in _CODINGS
+            refused(f"codings {one!r} and {two!r}", _coded(name + one, name + two), 400, 501)
+            for one, two in _TWO_CODINGS
         ),
+        *(refused(f"line {line!r}", _coded(line) + SMUGGLED) for line in _CODING_LINES),
         *(
-            refused(
-                f"codings {one!r} and {two!r}",
-                coded(b"Transfer-Encoding: " + one, b"Transfer-Encoding: " + two),
-                400,
-                501,
-            )
-            for one, two in (
-                (b"chunked", b"chunked"),
-                (b"chunked", b"identity"),
-                (b"identity", b"chunked"),
-                (b"gzip", b"chunked"),
-                (b"chunked", b"x"),
-                (b"", b"chunked"),
-            )
-        ),
-        *(
-            refused(f"line {line!r}", coded(line) + SMUGGLED)
-            for line in (
-                b"Transfer-Encoding : chunked",
-                b"Transfer-Encoding\t: chunked",
-                b" Transfer-Encoding: chunked",
-                b"Transfer-Encoding\x0b: chunked",
-                b"Transfer_Encoding: chunked",
-                b"X: x\nTransfer-Encoding: chunked",
-                b"Transfer-Encoding: chunked\r\n , identity",
-                b"Transfer-Encoding\r\n: chunked",
-            )
-        ),
-        *(
-            passed(f"coding {coding!r}", coded(b"Transfer-Encoding: " + coding))
+            passed(f"coding {coding!r}", _coded(name + coding))
             for coding in (b"chunked", b"Chunked", b"CHUNKED", b" chunked", b"\tchunked")
         ),
-        either("a coding with spaces behind", coded(b"Transfer-Encoding: chunked \t")),
-        refused("chunks in HTTP/1.0", coded(b"Transfer-Encoding: chunked").replace(b"HTTP/1.1", b"HTTP/1.0", 1)),
+        either("a coding with spaces behind", _coded(b"Transfer-Encoding: chunked \t")),
+        refused("chunks in HTTP/1.0", _coded(name + b"chunked").replace(b"HTTP/1.1", b"HTTP/1.0", 1)),
     ]
 
 

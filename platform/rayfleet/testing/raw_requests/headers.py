@@ -137,8 +137,6 @@ def _hosts() -> list[RawCase]:
 
 
 def _ended_here() -> list[RawCase]:
-    nominated = (b"X-A", b"x-a", b"keep-alive, X-A", b"X-A,", b"Upgrade, X-A")
-    kept = (b"Host", b"Content-Type", b"Content-Length", b"Content-Encoding", b"Authorization", b"Transfer-Encoding")
     return [
         *(
             RawCase(
@@ -150,24 +148,8 @@ def _ended_here() -> list[RawCase]:
             )
             for line in (*_HOP_BY_HOP, *_INTERNAL)
         ),
-        *(
-            RawCase(
-                name=f"nominated by {words!r}",
-                sent=written(b"Connection: " + words, b"X-A: 1"),
-                seen=(Seen(),),
-                absent=(b"X-A",),
-            )
-            for words in nominated
-        ),
-        *(
-            RawCase(
-                name=f"{name!r} may not be nominated",
-                sent=written(b"Connection: " + name, b"Authorization: Bearer k"),
-                seen=(Seen(),),
-                present=(b"Authorization: Bearer k",) if name == b"Authorization" else (TYPE, HOST),
-            )
-            for name in kept
-        ),
+        *_nominated(),
+        *(_upgrade(to) for to in (b"h2c", b"websocket", b"TLS/1.0", b"foo")),
         RawCase(name="closed by the client", sent=written(b"Connection: close"), seen=(Seen(),), is_last=True),
         RawCase(
             name="no second request after close",
@@ -175,19 +157,44 @@ def _ended_here() -> list[RawCase]:
             seen=(Seen(),),
             is_last=True,
         ),
+    ]
+
+
+def _nominated() -> list[RawCase]:
+    """What Connection names ends here, but for what makes the request what it is."""
+    ended = (b"X-A", b"x-a", b"keep-alive, X-A", b"X-A,", b"X-B, X-A")
+    kept = (b"Host", b"Content-Type", b"Content-Length", b"Content-Encoding", b"Authorization", b"Transfer-Encoding")
+    key = b"Authorization: Bearer k"
+    return [
         *(
             RawCase(
-                name=f"an upgrade to {to!r} with a body",
-                sent=written(
-                    b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + to, b"HTTP2-Settings: AAMAAABkAAQAAP__"
-                ),
+                name=f"nominated by {words!r}",
+                sent=written(b"Connection: " + words, b"X-A: 1"),
                 seen=(Seen(),),
-                absent=(b"Upgrade", b"HTTP2-Settings"),
-                is_last=True,
+                absent=(b"X-A",),
             )
-            for to in (b"h2c", b"websocket", b"TLS/1.0", b"foo")
+            for words in ended
+        ),
+        *(
+            RawCase(
+                name=f"{name!r} may not be nominated",
+                sent=written(b"Connection: " + name, key),
+                seen=(Seen(),),
+                present=(TYPE, HOST, key),
+            )
+            for name in kept
         ),
     ]
+
+
+def _upgrade(to: bytes) -> RawCase:
+    return RawCase(
+        name=f"an upgrade to {to!r} with a body",
+        sent=written(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + to, b"HTTP2-Settings: AAMAAABkAAQAAP__"),
+        seen=(Seen(),),
+        absent=(b"Upgrade", b"HTTP2-Settings"),
+        is_last=True,
+    )
 
 
 def _expectations() -> list[RawCase]:

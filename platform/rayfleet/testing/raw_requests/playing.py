@@ -164,7 +164,11 @@ def _is_shaped(answer: Answered) -> bool:
     if answer.status < 400:
         return True
     try:
-        error = json.loads(answer.body)["error"]
-    except (ValueError, KeyError, TypeError):
+        content = json.loads(answer.body)
+    except ValueError:
         return False
-    return set(error) == {"message", "type", "param", "code"} and bool(error["code"])
+    match content:
+        case {"error": {"message": str(), "type": str(), "param": _, "code": str() as code}}:
+            return bool(code)
+        case _:
+            return False
