@@ -65,13 +65,13 @@ KEY_READS = {
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,
     "rayfleet.local.node": 138,
-    "rayfleet.local.supervisor": 10,
+    "rayfleet.local.supervisor": 9,
     "rayfleet.local.up": 22,
     "rayfleet.planning": 9,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
-    "rayfleet.testing": 75,
-    "rayfleet_gateway": 42,
+    "rayfleet.testing": 80,
+    "rayfleet_gateway": 18,
     "rayfleet_sidecar": 8,
 }
 
@@ -312,6 +312,8 @@ def reads_a_literal_key(node: ast.AST) -> bool:
     match node:
         case ast.Subscript(value=ast.Name(id=name)) if name[0].isupper():
             return False  # a type, with another one in quotes
+        case ast.Call(func=ast.Attribute(attr="get", value=ast.Attribute(attr="joined") | ast.Name(id="joined"))):
+            return False  # a header of a request
         case ast.Subscript(slice=ast.Constant(value=str()), ctx=ast.Load()):
             return True
         case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str()), *_]):
