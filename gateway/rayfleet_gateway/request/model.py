@@ -32,13 +32,13 @@ def asked(head: RequestHead, body: bytes, limits: ScanLimits = LIMITS) -> str:
     if head.joined.get("content-type", "")[:10].lower() != "multipart/" and names_model(head):
         quick = quick_model(body, limits)
         if quick is not None:
-            return agreed_model(head.joined.get("model"), quick[0], limits)
+            return agreed_model(_header(head), quick[0], limits)
     return at_once(slices(head, body, limits))
 
 
 def slices(head: RequestHead, body: bytes, limits: ScanLimits = LIMITS) -> Generator[None, None, str]:
     """Yield between slices; return what ``asked`` returns, or raise what it raises."""
-    header = head.joined.get("model")
+    header = _header(head)
     is_needed = names_model(head)
     try:
         named = yield from _named(head, body, limits)
@@ -49,6 +49,19 @@ def slices(head: RequestHead, body: bytes, limits: ScanLimits = LIMITS) -> Gener
     if named is None and header is None and not is_needed:
         return ""
     return agreed_model(header, named, limits)
+
+
+def _header(head: RequestHead) -> str | None:
+    """Return what the header names, None without one; a name beyond ASCII is UTF-8, as in a body."""
+    value = head.joined.get("model")
+    if value is None or value.isascii():
+        if value is not None and "," in value and sum(name.lower() == b"model" for name, _ in head.headers) > 1:
+            raise UnreadableBody("The request has the header `model` twice.")
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise UnreadableBody("The header `model` is not UTF-8.") from None
 
 
 def _named(head: RequestHead, body: bytes, limits: ScanLimits) -> Generator[None, None, str | None]:

@@ -13,11 +13,8 @@ MODEL = b'Content-Disposition: form-data; name="model"\r\n\r\n'
 TYPE = b"multipart/form-data; boundary=xYz"
 
 
-def head(
-    *, content_type: bytes = TYPE, path: bytes = b"/v1/audio/transcriptions", model: bytes | None = None
-) -> RequestHead:
-    headers = [(b"Host", b"gw"), (b"Content-Type", content_type)]
-    headers += [] if model is None else [(b"model", model)]
+def head(*models: bytes, content_type: bytes = TYPE, path: bytes = b"/v1/audio/transcriptions") -> RequestHead:
+    headers = [(b"Host", b"gw"), (b"Content-Type", content_type), *((b"model", model) for model in models)]
     return checked_head(b"POST", path, headers, version="1.1", is_keep_alive=True)
 
 
@@ -38,9 +35,9 @@ def form(*parts: bytes, boundary: bytes = b"xYz") -> bytes:
 )
 def test_a_form_names_its_model(body: bytes, content_type: bytes) -> None:
     assert asked(head(content_type=content_type), body) == "echo"
-    assert asked(head(content_type=content_type, model=b"echo"), body) == "echo"
+    assert asked(head(b"echo", content_type=content_type), body) == "echo"
     with pytest.raises(UnreadableBody, match="agree"):
-        asked(head(content_type=content_type, model=b"other"), body)
+        asked(head(b"other", content_type=content_type), body)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +84,19 @@ def test_a_large_file_is_looked_through_in_slices() -> None:
 def test_a_route_of_its_own_needs_no_model_and_must_not_be_lied_to() -> None:
     plain = b"text/plain"
     assert asked(head(path=b"/docs", content_type=plain), b"any") == ""
-    assert asked(head(path=b"/docs", content_type=plain, model=b"m"), b"any") == "m"
+    assert asked(head(b"m", path=b"/docs", content_type=plain), b"any") == "m"
     with pytest.raises(UnreadableBody, match="agree"):
-        asked(head(path=b"/docs", content_type=plain, model=b"m"), b'{"model": "other"}')
+        asked(head(b"m", path=b"/docs", content_type=plain), b'{"model": "other"}')
+
+
+def test_the_header_is_given_once_and_in_utf_8() -> None:
+    json, chat = b"application/json", b"/v1/chat/completions"
+    assert asked(head("größe".encode(), content_type=json, path=chat), '{"model": "größe"}'.encode()) == "größe"
+    assert asked(head("größe".encode(), content_type=json, path=chat), b"") == "größe"
+    assert asked(head(b"a,b", content_type=json, path=chat), b"") == "a,b"
+    for models in ([b"m", b"m"], [b"m", b"n"]):
+        for body in (b"", b"{}", b'{"model": "m, m"}'):
+            with pytest.raises(UnreadableBody, match="twice"):
+                asked(head(*models, content_type=json, path=chat), body)
+    with pytest.raises(UnreadableBody, match="UTF-8"):
+        asked(head(b"\xff", content_type=json, path=chat), b"")

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,11 @@ def test_every_refusal_has_its_status_and_openais_shape(refusal: Refusal, status
         assert int(refusal.headers["Retry-After"]) > 0
     if status in {500, 504}:
         assert refusal.headers["x-should-retry"] == "false"
+
+
+def test_the_readme_names_every_code() -> None:
+    text = (Path(__file__).parents[3] / "gateway" / "README.md").read_text(encoding="utf-8")
+    assert [code for _, _, code in ALL if f"`{code}`" not in text] == []
 
 
 @pytest.mark.parametrize(
