@@ -62,6 +62,8 @@ async def _readyz(request: web.Request) -> web.Response:
         return web.Response(status=503, text="draining: the process is about to stop\n")
     if not parts.tables.is_synced:
         return web.Response(status=503, text="starting: the routes have not been read yet\n")
+    if parts.tables.is_stale:
+        return web.Response(text="ok: these are the routes of an earlier run, the API server has not answered yet\n")
     return web.Response(text="ok\n")
 
 
@@ -69,6 +71,9 @@ async def _metrics(request: web.Request) -> web.Response:
     parts = request.app[_PARTS]
     table = parts.tables.table
     parts.telemetry.keep(table.by_model)
+    tallies, effort = parts.telemetry.tallies, parts.tables.effort
+    tallies.problems = dict(parts.tables.problem_reasons())
+    tallies.table_compiles, tallies.table_compile_seconds = effort.steps, effort.seconds
     ready = ((name, len(table.endpoints_of(name))) for name in table.models)
     body, content_type = await page(parts.telemetry, ready, request.headers.getone("Accept", ""))
     return web.Response(body=body, headers={"Content-Type": content_type})

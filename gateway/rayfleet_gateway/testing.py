@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 from typing import Self
@@ -21,7 +21,7 @@ from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
 from rayfleet_gateway.serving import Gateway
-from rayfleet_gateway.state.tables import TableSource
+from rayfleet_gateway.state.tables import Effort, TableSource
 from rayfleet_gateway.telemetry.counts import Telemetry
 
 _HOST = "127.0.0.1"
@@ -35,6 +35,12 @@ class FixedTable:
     table: RouteTable
     is_synced: bool = True
     is_stale: bool = False
+    effort: Effort = field(default_factory=Effort)
+    problems: Mapping[str, int] = field(default_factory=dict)
+
+    def problem_reasons(self) -> Mapping[str, int]:
+        """Return ``problems``."""
+        return self.problems
 
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
         """Show the table, and wait."""

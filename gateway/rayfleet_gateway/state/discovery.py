@@ -6,7 +6,8 @@ With a folder for it the last table outlives the process too, and serves until t
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from rayfleet_gateway.route.status import attached_routes, gateway_status, route
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.state.last_table import read_last_table, write_last_table
 from rayfleet_gateway.state.status_writer import StatusWriter
-from rayfleet_gateway.state.tables import Pace
+from rayfleet_gateway.state.tables import Effort, Pace
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Discovery:
     def __init__(self, client: KubeClient, settings: DiscoverySettings | None = None) -> None:
         self.table = RouteTable()
         self.is_stale = False
+        self.effort = Effort()
         self._settings = settings or DiscoverySettings()
         self._compiler = RouteCompiler(self._settings.only)
         self._reflectors = Reflectors(client, KINDS, settings=WATCHING)
@@ -71,6 +73,10 @@ class Discovery:
     def is_synced(self) -> bool:
         """Whether there is a whole table."""
         return self._compiled_once.is_set()
+
+    def problem_reasons(self) -> Mapping[str, int]:
+        """Return how many problems there are now, by their reason."""
+        return Counter(problem.reason for problems in self._problems.values() for problem in problems)
 
     async def synced(self) -> None:
         """Wait until ``is_synced``."""
@@ -100,7 +106,7 @@ class Discovery:
             take(table)
 
         await self._reflectors.synced(_OPTIONAL)
-        pace = Pace(self._compiler, take_live, self._look_again)
+        pace = Pace(self._compiler, take_live, self._look_again, self.effort)
         await pace.work(is_first=True)
         while True:
             await self._changed.wait()
@@ -117,7 +123,7 @@ class Discovery:
         for resource, raw in objects:
             compiler.put(resource, key_of(raw), raw)
         self.is_stale = True
-        await Pace(compiler, take, lambda _: None).work(is_first=True)
+        await Pace(compiler, take, lambda _: None, self.effort).work(is_first=True)
         log.info("serving the last table until the API server answers", extra={"models": len(self.table.models)})
 
     async def _keep(self, folder: Path) -> None:

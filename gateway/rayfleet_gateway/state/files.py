@@ -8,6 +8,7 @@ would be left out without a word. Files are looked at once a second: cheap, and 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +25,7 @@ from rayfleet_gateway.route.compiling import KINDS, RouteCompiler
 from rayfleet_gateway.route.fields import Field
 from rayfleet_gateway.route.problems import Problem
 from rayfleet_gateway.route.table import RouteTable
-from rayfleet_gateway.state.tables import Pace
+from rayfleet_gateway.state.tables import Effort, Pace
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,16 @@ class FileTables:
         self.table = RouteTable()
         self.is_synced = False
         self.is_stale = False
+        self.effort = Effort()
         self._path = path
         self._compiler = RouteCompiler(only)
         self._documents: Documents = {}
         self._seen: object = None
         self._problems: frozenset[Problem] = frozenset()
+
+    def problem_reasons(self) -> Mapping[str, int]:
+        """Return how many problems there are now, by their reason."""
+        return Counter(problem.reason for problem in self._problems)
 
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
         """Read the files now and whenever they change, until cancelled; ``on_table`` hears each new table."""
@@ -83,7 +89,7 @@ class FileTables:
             self.table = table
             on_table(table)
 
-        pace = Pace(self._compiler, take, lambda _: None)
+        pace = Pace(self._compiler, take, lambda _: None, self.effort)
         while True:
             if await asyncio.to_thread(self._has_changed):
                 await self._load(pace)

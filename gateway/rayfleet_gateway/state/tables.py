@@ -1,7 +1,8 @@
 """A compiler at work on the loop that all streams share: in short steps, endpoints first, one table for each."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
@@ -14,6 +15,14 @@ SETTLE_SECONDS = 0.005
 # A step of compiling, and how long the loop is left to the streams after it: a quarter of the time at most is ours.
 STEP_SECONDS = 0.003
 REST = 3
+
+
+@dataclass(slots=True)
+class Effort:
+    """What compiling took until now: steps, and their seconds on the loop."""
+
+    steps: int = 0
+    seconds: float = 0.0
 
 
 class TableSource(Protocol):
@@ -34,6 +43,15 @@ class TableSource(Protocol):
         """Whether ``table`` is one of an earlier run: nobody has told yet how things are now."""
         ...
 
+    @property
+    def effort(self) -> Effort:
+        """What it took until now."""
+        ...
+
+    def problem_reasons(self) -> Mapping[str, int]:
+        """Return how many problems there are now, by their reason (Gateway API's words)."""
+        ...
+
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
         """Keep the table up to date until cancelled; ``on_table`` hears each new one."""
         ...
@@ -42,7 +60,7 @@ class TableSource(Protocol):
 class Pace:
     """Works off what a compiler was told.
 
-    ``on_table`` hears each new table, ``on_routes`` the routes that were looked at, after each step.
+    ``on_table`` hears each new table, ``on_routes`` the routes that were looked at, after each step; ``effort`` grows.
     """
 
     def __init__(
@@ -50,10 +68,12 @@ class Pace:
         compiler: RouteCompiler,
         on_table: Callable[[RouteTable], None],
         on_routes: Callable[[tuple[ObjectKey, ...]], None],
+        effort: Effort,
     ) -> None:
         self._compiler = compiler
         self._on_table = on_table
         self._on_routes = on_routes
+        self._effort = effort
         self._told: RouteTable | None = None
         self._last = -SETTLE_SECONDS
 
@@ -72,6 +92,8 @@ class Pace:
                 self._tell()
             self._on_routes(looked_at)
             self._last = monotonic()
+            self._effort.steps += 1
+            self._effort.seconds += self._last - started
             if not self._compiler.has_work:
                 return
             await asyncio.sleep(REST * (self._last - started))

@@ -108,8 +108,8 @@ class Tallies:
     """What is counted of the process itself; whoever does the thing adds to it.
 
     ``retries`` and ``ejections`` are by the failure that caused them, ``plugin_failures`` by contribution. ``problems``
-    is by reason, and set as a whole. ``table_changed_at`` is on the loop's clock, None before the first table.
-    ``loop_lag_seconds`` is the longest wait of the loop since the last scrape.
+    is by reason, set as a whole like the two of compiling. ``table_changed_at`` is on the loop's clock, None before
+    the first table. ``loop_lag_seconds`` is the longest wait of the loop since the last scrape.
     """
 
     __slots__ = (

@@ -194,8 +194,8 @@ def _of_table(snapshot: Snapshot) -> Iterator[Family]:
         _number(age, snapshot.table_age_seconds)
     yield age
     tallies = snapshot.tallies
-    yield _number(_counter("table_compiles", "Route tables compiled."), tallies.table_compiles)
-    yield _number(_counter("table_compile_seconds", "Seconds spent on it."), tallies.table_compile_seconds)
+    yield _number(_counter("table_compiles", "Steps of compiling the route table."), tallies.table_compiles)
+    yield _number(_counter("table_compile_seconds", "Seconds that they took."), tallies.table_compile_seconds)
     problems = _gauge("problems", "What is wrong with routes and their objects now, by reason.", "reason")
     for reason, number in tallies.problems.items():
         problems.rows.append(((reason,), number))

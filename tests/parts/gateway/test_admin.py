@@ -46,6 +46,8 @@ async def test_it_is_ready_once_routes_are_read_and_until_it_leaves(aiohttp_clie
     starting = await Port(FixedTable(RouteTable(), is_synced=False)).get(aiohttp_client, "/readyz")
     assert (starting.status, (await starting.text()).split(":")[0]) == (503, "starting")
     assert (await port.get(aiohttp_client, "/healthz")).status == 200, "it runs, whatever else"
+    stale = await Port(FixedTable(RouteTable(), is_stale=True)).get(aiohttp_client, "/readyz")
+    assert (stale.status, "earlier run" in await stale.text()) == (200, True)
 
 
 async def test_metrics_are_classic_text_or_openmetrics_on_request(aiohttp_client: AiohttpClient) -> None:
@@ -53,12 +55,16 @@ async def test_metrics_are_classic_text_or_openmetrics_on_request(aiohttp_client
     port.telemetry.count(Outcome(model="gone", status=200, result=Result.OK, seconds=1))
     port.telemetry.count(Outcome(model="m", status=200, result=Result.OK, seconds=1))
     port.telemetry.tallies.loop_lag_seconds = 9.0
+    port.table.problems = {"BackendNotFound": 2}
+    port.table.effort.steps = 3
     classic = await port.get(aiohttp_client, "/metrics")
     assert classic.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     text = await classic.text()
     assert 'rayfleet_gateway_ready_endpoints{model="m"} 1.0\n' in text
     assert 'model="gone"' not in text, "the table has it no more"
     assert "rayfleet_gateway_loop_lag_seconds 9.0\n" in text
+    assert 'rayfleet_gateway_problems{reason="BackendNotFound"} 2.0\n' in text
+    assert "rayfleet_gateway_table_compiles_total 3.0\n" in text
     modern = await port.get(aiohttp_client, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert modern.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     page = text_string_to_metric_families(await modern.text())  # type: ignore[no-untyped-call] # it has no types

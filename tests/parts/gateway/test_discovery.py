@@ -221,6 +221,22 @@ def test_a_status_follows_what_is_there() -> None:
     run_virtually(body())
 
 
+def test_problems_are_counted_by_reason_while_they_are_there() -> None:
+    async def body() -> None:
+        async with world() as here:
+            await here.create_engines()
+            for name in "ab":
+                await here.create(HTTP_ROUTES, name, route(name, backend="t"))
+            async with discovering(here.client) as discovery:
+                assert discovery.problem_reasons() == {"BackendNotFound": 2}
+                steps = discovery.effort.steps
+                await here.create(SERVICES, "t", SERVICE)
+                await seconds_until(lambda: not discovery.problem_reasons(), 10)
+                assert discovery.effort.steps > steps
+
+    run_virtually(body())
+
+
 def test_a_gateway_that_may_write_no_status_serves_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     async def body() -> RouteTable:
         async with world(refuses_status=True) as here:

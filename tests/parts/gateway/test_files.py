@@ -105,6 +105,8 @@ async def test_a_field_that_cannot_be_used_is_told_with_its_line(
     with caplog.at_level(logging.WARNING):
         async with running(tmp_path) as (tables, _):
             assert tables.table == RouteTable()
+            assert tables.problem_reasons() == {"UnsupportedValue": 1}
+            assert tables.effort.steps == 1
     [record] = caplog.records
     facts = vars(record)
     assert facts["place"] == f"{tmp_path / 'a.yaml'}:9"
