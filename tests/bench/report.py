@@ -89,19 +89,18 @@ def rendered(figures: Figures, how: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def write(figures: Figures, text: str) -> None:
-    """Put the tables into docs/benchmarks.md, and the plots beside it."""
-    folder = _PAGE.with_suffix("")
+def write(figures: Figures, text: str, page: Path = _PAGE) -> None:
+    """Put the tables into a page between the marks, and the plots beside it."""
+    folder = page.with_suffix("")
     folder.mkdir(exist_ok=True)
     images = []
     for title, name in (("330 B", "requests"), (CHUNK, "chunks")):
         bars = [(row, value) for row in figures.rows if (value := figures.cpu(row, title)) is not None]
         (folder / f"{name}.svg").write_text(plot(f"CPU-us of the proxy, {title}", bars), encoding="utf-8")
         images.append(f"![CPU-us of the proxy, {title}](benchmarks/{name}.svg)")
-    page = _PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(_BEGIN)
+    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
-    _PAGE.write_text(f"{before}{_BEGIN}\n{text}\n\n{' '.join(images)}\n\n{_END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{_BEGIN}\n{text}\n\n{' '.join(images)}\n\n{_END}{after}", encoding="utf-8")
 
 
 def plot(title: str, bars: Sequence[tuple[str, float]]) -> str:
@@ -129,6 +128,7 @@ def goals(figures: Figures) -> Sequence[Goal]:
         Goal("CPU per 330 B request / vllm-router", _quotient(request, figures.cpu(VLLM_ROUTER, "330 B")), 1.5),
         Goal("CPU per chunk / Envoy", _quotient(figures.cpu(OURS, CHUNK), figures.cpu(ENVOY, CHUNK)), 1.1),
         Goal("ms of p50 added at one connection", _added_ms(figures), 0.25),
+        Goal("ms p99 of a change beside 1,000 models", _slowest_change(figures), 20),
         Goal(
             "requests/s / plain aiohttp", _quotient(_rate(figures, OURS), _rate(figures, AIOHTTP)), 1.75, is_floor=True
         ),
@@ -198,6 +198,10 @@ def _rate(figures: Figures, row: str) -> float | None:
 def _added_ms(figures: Figures) -> float | None:
     ours, direct = figures.cells.get((OURS, ONE)), figures.cells.get((DIRECT, ONE))
     return None if ours is None or direct is None else (ours.p50_us - direct.p50_us) / 1000
+
+
+def _slowest_change(figures: Figures) -> float | None:
+    return None if figures.activation is None else figures.activation.worst_p99(1000)
 
 
 def _quotient(value: float | None, base: float | None) -> float | None:
