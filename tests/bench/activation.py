@@ -15,19 +15,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
+from tests.bench import manifests
 from tests.bench.processes import Server, free_port, started_own
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import foreign_crds
-from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, SERVICES
 from rayfleet.testing.definitions import install
 
 OTHERS = (0, 300, 1000)
 STEPS = ("route sent -> 200", "endpoint gone -> 503", "endpoint added -> 200", "deleted -> 404")
-_NAMESPACE = "default"
 _WRITERS = 16
 _LIMIT_SECONDS = 120
 _ROOT = Path(__file__).parents[2]
@@ -102,12 +101,12 @@ class _Probe:
 
 
 async def _round(probe: _Probe, others: int, times: Times) -> None:
-    key = ObjectKey(namespace=_NAMESPACE, name=probe.model)
-    client, there = probe.client, _slice(probe.model, probe.engine_port)
-    await client.create(SERVICES, _service(probe.model))
+    key = ObjectKey(namespace=manifests.NAMESPACE, name=probe.model)
+    client, there = probe.client, manifests.slice_(probe.model, probe.engine_port)
+    await client.create(SERVICES, manifests.service(probe.model))
     await client.create(ENDPOINT_SLICES, there)
     took = (
-        await probe.until(200, client.create(HTTP_ROUTES, _route(probe.model))),
+        await probe.until(200, client.create(HTTP_ROUTES, manifests.route(probe.model))),
         await probe.until(503, client.patch(ENDPOINT_SLICES, key, {"endpoints": []})),
         await probe.until(200, client.patch(ENDPOINT_SLICES, key, {"endpoints": there["endpoints"]})),
         await probe.until(404, client.delete(HTTP_ROUTES, key)),
@@ -124,9 +123,9 @@ async def _fill(client: KubeClient, numbers: Sequence[int], port: int) -> None:
 
     async def write(model: str) -> None:
         async with turns:
-            await client.create(SERVICES, _service(model))
-            await client.create(ENDPOINT_SLICES, _slice(model, port))
-            await client.create(HTTP_ROUTES, _route(model))
+            await client.create(SERVICES, manifests.service(model))
+            await client.create(ENDPOINT_SLICES, manifests.slice_(model, port))
+            await client.create(HTTP_ROUTES, manifests.route(model))
 
     await asyncio.gather(*(write(f"other-{number}") for number in numbers))
 
@@ -151,7 +150,7 @@ async def _api_server(folder: Path) -> AsyncIterator[Path]:
 
 async def _gateway(kubeconfig: Path) -> Server:
     port = free_port()
-    options = ("--kubeconfig", str(kubeconfig), "--port", str(port))
+    options = ("--kubeconfig", str(kubeconfig), "--port", str(port), "--admin-port", str(port + 1), "--lag", "0.1")
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "rayfleet_gateway", *options, cwd=_ROOT)
     async with asyncio.timeout(_LIMIT_SECONDS), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         while True:
@@ -161,35 +160,6 @@ async def _gateway(kubeconfig: Path) -> Server:
             except aiohttp.ClientConnectorError:
                 pass
             await asyncio.sleep(0.1)
-
-
-def _route(model: str) -> Json:
-    match = {
-        "headers": [{"type": "Exact", "name": "model", "value": model}],
-        "path": {"type": "PathPrefix", "value": "/v1/completions"},
-    }
-    rule = {"matches": [match], "backendRefs": [{"name": model, "port": 8000}]}
-    spec = {"parentRefs": [{"name": "rayfleet"}], "rules": [rule]}
-    return _object("gateway.networking.k8s.io/v1", "HTTPRoute", model) | {"spec": spec}
-
-
-def _service(model: str) -> Json:
-    ports = [{"name": "serve", "port": 8000, "protocol": "TCP"}]
-    return _object("v1", "Service", model) | {"spec": {"ports": ports}}
-
-
-def _slice(model: str, port: int) -> Json:
-    labelled = _object("discovery.k8s.io/v1", "EndpointSlice", model)
-    labelled["metadata"] |= {"labels": {"kubernetes.io/service-name": model}}
-    return labelled | {
-        "addressType": "IPv4",
-        "ports": [{"name": "serve", "port": port, "protocol": "TCP"}],
-        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
-    }
-
-
-def _object(version: str, kind: str, name: str) -> Json:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": _NAMESPACE}}
 
 
 def _shown(values: Sequence[float]) -> str:

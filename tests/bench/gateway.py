@@ -7,6 +7,7 @@ minute; a figure is the median of its turns, and only ratios within a run mean a
 """
 
 import asyncio
+import json
 import os
 import statistics
 import sys
@@ -16,7 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import activation, report
+from tests.bench import activation, manifests, report
 from tests.bench.load import Job
 from tests.bench.peers import PEERS, NotInstalled, Peer, installed
 from tests.bench.processes import Loader, NotServing, Server, free_port, started_own, started_peer
@@ -129,8 +130,12 @@ async def main(extent: Extent) -> None:
         stack.push_async_callback(direct.stop)
         direct.pin(_LOAD_CORE)
         bench.servers.append(direct)
-        for name, kind in ((report.RELAY, "relay"), (report.AIOHTTP, "aiohttp"), (report.OURS, "gateway")):
+        for name, kind in ((report.RELAY, "relay"), (report.AIOHTTP, "aiohttp")):
             server = await started_own(name, kind, str(direct.port))
+            stack.push_async_callback(server.stop)
+            bench.servers.append(server)
+        for name, options in ((report.OURS, ()), (report.LOGGING, ("--access-log", str(folder / "access.log")))):
+            server = await _started_ours(name, folder / name.replace(" ", "-"), direct.port, *options)
             stack.push_async_callback(server.stop)
             bench.servers.append(server)
         for peer in PEERS if extent.peers else ():
@@ -152,6 +157,20 @@ def _set_priority(niceness: int) -> None:
     session = Path("/proc/self/autogroup")
     if session.exists():
         session.write_text(f"{niceness}\n", encoding="ascii")
+
+
+async def _started_ours(name: str, folder: Path, engine_port: int, *options: str) -> Server:
+    """Start the gateway as its users do, with one model read from files."""
+    folder.mkdir()
+    objects = (manifests.route("m"), manifests.service("m"), manifests.slice_("m", engine_port))
+    for each in objects:
+        (folder / f"{each['kind']}.json").write_text(json.dumps(each), encoding="utf-8")
+    port = free_port()
+    ports = ("--port", str(port), "--admin-port", str(port + 1), "--lag", "0.1", "--drain", "1")
+    command = (sys.executable, "-m", "rayfleet_gateway", "--config", str(folder), *ports, *options)
+    logs = folder.with_suffix(".logs")
+    logs.mkdir()
+    return await started_peer(name, command, port, logs, is_slow=False)
 
 
 async def _add_peer(bench: Bench, stack: AsyncExitStack, peer: Peer, folder: Path) -> None:

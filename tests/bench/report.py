@@ -11,11 +11,12 @@ from pathlib import Path
 from tests.bench.activation import Times
 
 DIRECT, RELAY, AIOHTTP, OURS = "direct", "uvloop relay", "plain aiohttp", "rayfleet"
+LOGGING = "rayfleet with its access log"
 ENVOY, VLLM_ROUTER = "Envoy", "vllm-router"
 CHUNK, ONE = "per chunk", "one connection"
 _PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- gateway: begin -->\n", "<!-- gateway: end -->\n"
-_BAR, _LEFT, _WIDE = 26, 130, 700
+_BAR, _LEFT, _WIDE = 26, 200, 770
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

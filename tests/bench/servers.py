@@ -1,4 +1,4 @@
-"""The processes of the benchmark: ``python -m tests.bench.servers upstream|relay|aiohttp|gateway [UPSTREAM_PORT]``.
+"""The processes of the benchmark: ``python -m tests.bench.servers upstream|relay|aiohttp [UPSTREAM_PORT]``.
 
 Each prints its port and serves until SIGTERM.
 """
@@ -6,16 +6,12 @@ Each prints its port and serves until SIGTERM.
 import asyncio
 import signal
 import sys
-from datetime import timedelta
 from typing import cast
 
 import aiohttp
 import uvloop
 from aiohttp import web
 from tests.bench.upstream import Upstream
-
-from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.testing import GatewayServer, table_for
 
 
 async def upstream(stop: asyncio.Event) -> None:
@@ -91,13 +87,6 @@ async def plain_aiohttp(port: int, stop: asyncio.Event) -> None:
         await runner.cleanup()
 
 
-async def gateway(port: int, stop: asyncio.Event) -> None:
-    table = table_for("m", Endpoint(address="127.0.0.1", port=port), timeout=timedelta(seconds=120))
-    async with GatewayServer(table) as running:
-        _tell(running.port or 0)
-        await stop.wait()
-
-
 async def _main(kind: str, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,10 +96,8 @@ async def _main(kind: str, port: int) -> None:
             await upstream(stop)
         case "relay":
             await relay(port, stop)
-        case "aiohttp":
-            await plain_aiohttp(port, stop)
         case _:
-            await gateway(port, stop)
+            await plain_aiohttp(port, stop)
 
 
 def _tell(port: int) -> None:
