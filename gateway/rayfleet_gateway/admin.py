@@ -27,12 +27,14 @@ _MOST_MODELS, _USUAL_MODELS = 1000, 100
 class AdminParts:
     """What the port shows. ``is_leaving``: the process is about to stop, so no new requests should come.
 
+    ``refresh`` brings into the tallies what the data path holds as it is: called before each page.
     ``explain`` says why a request would go where; it raises ValueError for a query that it cannot read.
     """
 
     telemetry: Telemetry
     tables: TableSource
     is_leaving: Callable[[], bool]
+    refresh: Callable[[], None]
     explain: Callable[[MultiMapping[str]], Mapping[str, object]]
 
 
@@ -70,6 +72,7 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _metrics(request: web.Request) -> web.Response:
     parts = request.app[_PARTS]
     table = parts.tables.table
+    parts.refresh()
     parts.telemetry.keep(table.by_model)
     tallies, effort = parts.telemetry.tallies, parts.tables.effort
     tallies.problems = dict(parts.tables.problem_reasons())

@@ -105,8 +105,14 @@ class Gateway:
             telemetry=self.telemetry,
             tables=self._tables,
             is_leaving=lambda: self.plane.is_leaving,
+            refresh=self._refresh,
             explain=_explained,
         )
+
+    def _refresh(self) -> None:
+        tallies, shared = self.telemetry.tallies, self.plane.shared
+        tallies.connections_open = len(shared.connections)
+        tallies.body_bytes = shared.bodies.used_bytes
 
 
 async def serve_until_signal(settings: GatewaySettings) -> None:

@@ -32,7 +32,11 @@ class Port:
 
     async def get(self, aiohttp_client: AiohttpClient, path: str, **headers: str) -> ClientResponse:
         parts = AdminParts(
-            telemetry=self.telemetry, tables=self.table, is_leaving=lambda: self.is_leaving, explain=self.explain
+            telemetry=self.telemetry,
+            tables=self.table,
+            is_leaving=lambda: self.is_leaving,
+            refresh=lambda: None,
+            explain=self.explain,
         )
         return await (await aiohttp_client(make_admin(parts))).get(path, headers=headers)
 

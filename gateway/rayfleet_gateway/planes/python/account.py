@@ -7,19 +7,26 @@ from rayfleet_gateway.attempt.attempts import Attempts
 from rayfleet_gateway.model.values import InferenceRequest, Outcome, Result
 from rayfleet_gateway.planes.python.answering import Answer
 from rayfleet_gateway.request.identity import new_trace_parent
+from rayfleet_gateway.telemetry.histogram import Histogram
 
 _NO_USAGE = Usage()
 
 
 class Account:
-    """All times are of the loop's clock. ``asked_at`` 0: no endpoint was asked. ``code`` is of a refusal."""
+    """All times are of the loop's clock. ``asked_at`` is of the last try, 0: none was made. ``code`` is of a refusal.
+
+    ``gaps``, of an answer that is a stream, takes the times between its pieces.
+    """
 
     __slots__ = (
         "asked_at",
         "client",
         "code",
         "endpoint",
+        "first_asked_at",
         "first_byte_at",
+        "gaps",
+        "last_piece_at",
         "parent_span",
         "request_bytes",
         "route",
@@ -32,6 +39,9 @@ class Account:
         self.client = client
         self.started = started
         self.asked_at = 0.0
+        self.first_asked_at = started
+        self.gaps: Histogram | None = None
+        self.last_piece_at = 0.0
         self.first_byte_at: float | None = None
         self.status = 0
         self.code = ""
@@ -40,6 +50,19 @@ class Account:
         self.request_bytes = 0
         self.trace_parent = ""
         self.parent_span = ""
+
+    def note_asked(self, now: float) -> None:
+        """Note that an endpoint gets the request."""
+        if not self.asked_at:
+            self.first_asked_at = now
+        self.asked_at = now
+
+    def note_piece(self, now: float) -> None:
+        """Note that a piece of the answer went on."""
+        if self.gaps is not None:
+            if self.last_piece_at:
+                self.gaps.observe(now - self.last_piece_at)
+            self.last_piece_at = now
 
     def take_trace(self, given: str, *, is_traced: bool) -> str:
         """Return the ``traceparent`` to send on; ``given`` is the client's, ``is_traced``: we tell a span too."""
@@ -61,7 +84,7 @@ class Account:
             result=result,
             seconds=now - self.started,
             first_byte_seconds=None if first is None else first - self.started,
-            queue_seconds=max(0.0, self.asked_at - self.started),
+            queue_seconds=self.first_asked_at - self.started,
             request_id=request.request_id,
             method=request.head.method,
             path=request.head.path,

@@ -176,7 +176,9 @@ class Exchange:
         else:
             return
         if verdict is None:
-            self.due = self._shared.loop.time() + self._shared.idle_seconds
+            now = self._shared.loop.time()
+            self._account.note_piece(now)
+            self.due = now + self._shared.idle_seconds
         else:
             self._end_of_answer(answer, verdict)
 
@@ -260,7 +262,7 @@ class Exchange:
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
-        self._account.asked_at = self._shared.loop.time()
+        self._account.note_asked(self._shared.loop.time())
         connection.ask(self, self.head.method, self._head_out, self._request.body)
 
     def _may_begin(self, answer: Answer, content: bytes, *, is_last: bool) -> bool:
@@ -282,6 +284,8 @@ class Exchange:
                 )
             return False
         self._account.status = answer.head.status
+        if answer.head.is_event_stream:
+            self._account.gaps = self._shared.telemetry.series(self._request.label).inter_token
         self._release_body()
         return True
 
