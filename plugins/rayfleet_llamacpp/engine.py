@@ -13,7 +13,7 @@ from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
-from rayfleet.plugin.reference import split_reference
+from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
 from rayfleet_llamacpp.page import TRAFFIC
 
@@ -47,7 +47,14 @@ class LlamaCpp:
             head=head_launch(frame, ray_start),
             worker=worker_launch(frame, ray_start),
             probe=EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC),
+            bring=_bring_command(serving.model),
         )
+
+
+def _bring_command(model: str) -> str:
+    """Return what brings a model; what a path names is there, or not."""
+    scheme = split_reference(model).scheme
+    return "" if scheme == PATH_SCHEME else shlex.join(("rayfleet", "model", "fetch", model, "--format", "gguf"))
 
 
 def _driver_command(serving: Serving) -> str:

@@ -17,7 +17,7 @@ from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, head_launch, worker_launch
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
-from rayfleet_vllm.launch import NODES_PORT, launch_frame
+from rayfleet_vllm.launch import NODES_PORT, bring_command, launch_frame
 
 # The stock images of 2026 ship no Ray any more, and the head script says so and ends: this default wants one that was
 # built `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in
@@ -85,6 +85,7 @@ class Vllm:
             head=head_launch(frame, ray_start),
             worker=worker_launch(frame, ray_start),
             probe=EngineProbe(port=ENGINE_PORT, nodes_port=NODES_PORT, traffic=TRAFFIC),
+            bring=bring_command(serving.model, serving.arguments),
         )
 
 

@@ -5,17 +5,25 @@ the sidecar, and lets vLLM start once all nodes are there.
 """
 
 import shlex
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
+from rayfleet.plugin.arguments import flag_value
 from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 
 NODES_PORT = 8081
 
 _NODES_SECONDS = 600
+# vLLM loads the safetensors of a repository, and what is beside them that is small.
+_SNAPSHOT = (
+    "import sys; from huggingface_hub import snapshot_download; name, revision, folder = sys.argv[1:]; "
+    "snapshot_download(name, revision=revision or None, cache_dir=folder or None, "
+    "ignore_patterns=['original/**', 'consolidated*', '*.gguf', '*.pth', '*.onnx', '*.h5', '*.msgpack'])"
+)
 
 
 def launch_frame(serving: Serving, drain_seconds: float) -> Frame:
@@ -31,7 +39,7 @@ def launch_frame(serving: Serving, drain_seconds: float) -> Frame:
         before=f'{observer} wait "$POD_IP" {NODES_PORT} {serving.nodes} {_NODES_SECONDS} || exit 1',
         companions={"observer of Ray's nodes": f'{observer} serve "$POD_IP" {NODES_PORT}'},
         definitions=f"observer_text={shlex.quote(_observer_text())}",
-        bring=f"python3 -m rayfleet_models fetch {model} --format huggingface" if is_brought else "",
+        bring=bring_command(serving.model, ()) if is_brought else "",
         programs=("vllm", "python3"),
         way_out="vLLM spans nodes by Ray, and stock vLLM images of 2026 ship none: build an image FROM yours with "
         f"ray=={RAY_VERSION} in it, and name it in spec.serving.image.",
@@ -39,6 +47,20 @@ def launch_frame(serving: Serving, drain_seconds: float) -> Frame:
         # The address by which ranks find one another; Ray hands a node's environment on to the actors there.
         environment={"VLLM_HOST_IP": "$(POD_IP)"},
     )
+
+
+def bring_command(model: str, arguments: Sequence[str]) -> str:
+    """Return what brings a model before vLLM is started; of a hub's, as vLLM would, by the library that it uses.
+
+    ``arguments`` are vLLM's. What a path names is there, or not.
+    """
+    reference = split_reference(model)
+    if reference.scheme == PATH_SCHEME:
+        return ""
+    if reference.scheme:
+        return f"python3 -m rayfleet_models fetch {shlex.quote(model)} --format huggingface"
+    revision, folder = flag_value(arguments, "--revision"), flag_value(arguments, "--download-dir")
+    return shlex.join(("python3", "-c", _SNAPSHOT, model, revision or "", folder or ""))
 
 
 def _arguments(serving: Serving) -> tuple[str, ...]:

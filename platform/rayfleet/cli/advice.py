@@ -14,6 +14,7 @@ from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
 from rayfleet.objects.labels import RESUME_ANNOTATION
+from rayfleet.planning.fleet.conditions import WARM_UP_BLOCKED
 from rayfleet.planning.replica.obstacles import Calm
 from rayfleet.planning.replica.summary import in_trouble
 
@@ -75,6 +76,8 @@ ADVICE: Mapping[str, str] = {
     "InvalidSpec": "Mend the named fields and apply the manifest; nothing is changed until then.",
     "ProgressDeadlineExceeded": "Mend what blocks and apply, or `rayfleet rollout undo rcf/{fleet}` to go back.",
     "ReplicaSetCreateError": _RETRIED,
+    "WarmUpBlocked": "What serves goes on. Mend the image's name or its pull secret in the manifest and apply it; "
+    "`rayfleet rollout undo rcf/{fleet}` takes the rollout back.",
     "WriteRefused": _RETRIED,
     "DeploymentPaused": "`rayfleet rollout resume rcf/{fleet}` lets it go on.",
     "ModelNameConflict": "Serve it under another servedModelName, or retire the fleet that has the name.",
@@ -113,7 +116,7 @@ def is_blocked(state: ReplicaState) -> bool:
 
 def _of_conditions(fleet: ObjectKey, conditions: tuple[Condition, ...]) -> Iterator[Blocker]:
     for condition in conditions:
-        if _TROUBLE.get(condition.type) is condition.status:
+        if _TROUBLE.get(condition.type) is condition.status or condition.reason == WARM_UP_BLOCKED:
             yield Blocker(
                 subject=f"fleet {fleet.name}",
                 reason=condition.reason,

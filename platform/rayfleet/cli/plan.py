@@ -14,7 +14,15 @@ from rayfleet.cli.target import Target, run, target_options
 from rayfleet.model.absence import Absence
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.resources import DISRUPTION_BUDGETS, FLEETS, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.model.resources import (
+    DISRUPTION_BUDGETS,
+    FLEETS,
+    PODS,
+    RAY_CLUSTERS,
+    REPLICA_SETS,
+    SERVICES,
+    ResourceType,
+)
 from rayfleet.objects.meta import kind_of, name_of, namespace_of
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
     from rayfleet.plugin.contracts import Engine
     from rayfleet.preflight.course import Course
 
-READ = (REPLICA_SETS, RAY_CLUSTERS, SERVICES, DISRUPTION_BUDGETS)
+READ = (REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, DISRUPTION_BUDGETS)
 """What the controller's plan for a fleet rests on, as far as it changes objects; a test holds it to that."""
 
 
@@ -84,13 +92,17 @@ async def _planned(client: "KubeClient", placed: ReadOnlyJson, engines: Mapping[
 
 
 async def _read(client: "KubeClient", namespace: str) -> _Read:
+    from rayfleet.controllers.run import SELECTIONS
     from rayfleet.kube.errors import NotFound
     from rayfleet.kube.store import Store
 
     stores = {resource: Store() for resource in READ}
     for resource, store in stores.items():
         try:
-            listed = await client.list(resource, namespace)
+            selection = SELECTIONS.get(resource)
+            listed = await client.list(
+                resource, namespace, label_selector=selection.label_selector if selection else ""
+            )
         except NotFound:  # a kind that this cluster lacks
             continue
         for raw in listed.items:

@@ -15,12 +15,12 @@ from rayfleet.objects.conditions import find_condition
 from rayfleet.objects.fleets import desired_replicas, is_paused
 from rayfleet.objects.meta import generation_of, key_of
 from rayfleet.objects.parts import part
+from rayfleet.planning.fleet.conditions import DEADLINE_EXCEEDED, PROGRESSING, WARMING_UP
 
 _FAILURES = {
     ("Invalid", ConditionStatus.TRUE): "its spec is refused",
     ("RolledBack", ConditionStatus.TRUE): "it was rolled back",
 }
-_DEADLINE = "ProgressDeadlineExceeded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def rollout_step(fleet: ReadOnlyJson) -> RolloutStep:
     if not waits:
         return RolloutStep(message=f"{name} successfully rolled out", is_done=True)
     pause = f" It is paused: `rayfleet rollout resume rcf/{key.name}` lets it go on." if is_paused(fleet) else ""
-    message = f"Waiting for {name} rollout to finish: {waits}...{pause}"
+    message = f"Waiting for {name} rollout to finish: {waits}...{pause}{_warm_up(status)}"
     return RolloutStep(message=message, blockers=blockers(key, status))
 
 
@@ -56,10 +56,16 @@ def _failure(status: FleetStatus) -> str:
         words = _FAILURES.get((condition.type, condition.status))
         if words:
             return f"{words}: {condition.message}"
-    progressing = find_condition(status.conditions, "Progressing")
-    if progressing is not None and progressing.reason == _DEADLINE:
+    progressing = find_condition(status.conditions, PROGRESSING)
+    if progressing is not None and progressing.reason == DEADLINE_EXCEEDED:
         return f"exceeded its progress deadline: {progressing.message}"
     return ""
+
+
+def _warm_up(status: FleetStatus) -> str:
+    """Return that nodes are warmed up, empty while they are not."""
+    progressing = find_condition(status.conditions, PROGRESSING)
+    return f" {progressing.message}" if progressing is not None and progressing.reason == WARMING_UP else ""
 
 
 def _waits_for(status: FleetStatus, desired: int) -> str:

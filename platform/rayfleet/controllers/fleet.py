@@ -11,6 +11,7 @@ from itertools import takewhile
 from rayfleet.controllers.fleet_source import FleetSources, renewed_source
 from rayfleet.controllers.reach import fleets_of_slice, reachable_of
 from rayfleet.controllers.route import fleets_of_route, observed_route_of, other_fleets_of_model
+from rayfleet.controllers.warm_up import observed_warm_up
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.fleet import decode_fleet_status
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
@@ -26,6 +27,7 @@ from rayfleet.model.resources import (
     ENDPOINT_SLICES,
     FLEETS,
     HTTP_ROUTES,
+    PODS,
     RAY_CLUSTERS,
     REPLICA_SETS,
     SERVICES,
@@ -85,6 +87,7 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
         Watch(
             reflector=reflectors[ENDPOINT_SLICES], keys=lambda raw: fleets_of_slice(raw, reflectors), is_optional=True
         ),
+        Watch(reflector=reflectors[PODS], keys=owner_key(FLEETS.kind), is_optional=True),
         Watch(reflector=reflectors[DISRUPTION_BUDGETS], keys=owner_key(FLEETS.kind), is_optional=True),
         Watch(reflector=reflectors[HTTP_ROUTES], keys=lambda raw: fleets_of_route(raw, reflectors), is_optional=True),
         Watch(
@@ -128,6 +131,8 @@ def observed_fleet(
         reachable=reachable_of(fleet.meta, uids, stores),
         route=observed_route_of(raw, stores, routes or RouteDefaults()),
         absences=stores.absences(OPTIONAL),
+        warm_up=observed_warm_up(fleet, template, identity, replica_sets, stores, engines),
+        warm_up_pods=tuple(stores.store(PODS).by_owner(uid)),
     )
 
 

@@ -8,7 +8,13 @@ from dataclasses import replace
 
 from rayfleet.manifest.checking import schema_errors
 from rayfleet.manifest.envelope import envelope_errors, is_same_envelope, is_wrong_at, subject_of
-from rayfleet.manifest.policies import decode_drain, decode_recovery, decode_replacement_policy, decode_route
+from rayfleet.manifest.policies import (
+    decode_drain,
+    decode_recovery,
+    decode_replacement_policy,
+    decode_route,
+    decode_warm_up,
+)
 from rayfleet.manifest.replica_states import decode_replica_states, encode_replica_states
 from rayfleet.manifest.schema import (
     DEADLINE_MESSAGE,
@@ -212,6 +218,7 @@ def _decode_spec(raw: ReadOnlyJson, meta: ObjectMeta) -> FleetSpec:
         replacement_policy=decode_replacement_policy(raw.get("replacementPolicy")),
         recovery=decode_recovery(raw.get("recovery")),
         drain=decode_drain(raw.get("drain")),
+        warm_up=decode_warm_up(raw.get("warmUp")),
         route=decode_route(raw.get("route")),
     )
 

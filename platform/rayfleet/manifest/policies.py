@@ -1,4 +1,4 @@
-"""``recovery``, ``drain``, ``replacementPolicy`` and ``route`` of a spec: their schema, from and to JSON. Pure.
+"""``recovery``, ``drain``, ``warmUp``, ``replacementPolicy`` and ``route`` of a spec: schema, from and to JSON. Pure.
 
 The schema has no defaults, so a manifest stays as it was written; decoding fills in the model's.
 """
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from rayfleet.manifest.schema_parts import LABEL_LETTERS, count, object_of, text
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.policies import Drain, ParentGateway, Recovery, RecoveryOrder, ReplacementPolicy, Route
+from rayfleet.model.policies import Drain, ParentGateway, Recovery, RecoveryOrder, ReplacementPolicy, Route, WarmUp
 from rayfleet.objects.parts import mapping
 
 REPLACEMENT_POLICY = text(
@@ -37,6 +37,20 @@ RECOVERY = object_of(
 DRAIN = object_of(
     "How a RayCluster that is to go finishes its requests.",
     {"timeoutSeconds": count("Seconds that requests in flight may take; 60 when absent, 0: none.")},
+)
+WARM_UP = object_of(
+    "How new images and weights come to a node before a serving RayCluster there is deleted for its successor.",
+    {
+        "enabled": {"type": "boolean", "description": "Whether they are brought at all; true when absent."},
+        "timeoutSeconds": count("Seconds that this may take; 600 when absent.", minimum=1),
+        "command": {
+            "type": "array",
+            "maxItems": 64,
+            "description": "What brings the weights, in the image and with the volumes of the Ray container;"
+            " as the engine knows when absent.",
+            "items": {"type": "string", "maxLength": 4096},
+        },
+    },
 )
 ROUTE = object_of(
     "The way in for requests; the controller's defaults hold for what is absent.",
@@ -71,7 +85,7 @@ ROUTE = object_of(
     },
 )
 
-_Policy = TypeVar("_Policy", Recovery, Drain)
+_Policy = TypeVar("_Policy", Recovery, Drain, WarmUp)
 
 
 def decode_recovery(raw: object) -> Recovery:
@@ -82,6 +96,11 @@ def decode_recovery(raw: object) -> Recovery:
 def decode_drain(raw: object) -> Drain:
     """Return the policy; what is absent has its default."""
     return _decoded(Drain, mapping(raw))
+
+
+def decode_warm_up(raw: object) -> WarmUp:
+    """Return the policy; what is absent has its default."""
+    return _decoded(WarmUp, mapping(raw), command=tuple)
 
 
 def decode_replacement_policy(raw: object) -> ReplacementPolicy | None:

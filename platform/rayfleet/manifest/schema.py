@@ -7,7 +7,7 @@ bounded: an API server refuses rules whose worst cost it cannot bound.
 """
 
 from rayfleet.manifest.checking import PERCENT_PATTERN, SHARE_PATTERN
-from rayfleet.manifest.policies import DRAIN, RECOVERY, REPLACEMENT_POLICY, ROUTE
+from rayfleet.manifest.policies import DRAIN, RECOVERY, REPLACEMENT_POLICY, ROUTE, WARM_UP
 from rayfleet.manifest.schema_parts import (
     LABEL_LETTERS,
     count,
@@ -195,6 +195,7 @@ FLEET_SPEC = object_of(
         "replacementPolicy": REPLACEMENT_POLICY,
         "recovery": RECOVERY,
         "drain": DRAIN,
+        "warmUp": WARM_UP,
         "route": ROUTE,
     },
     **{

@@ -61,7 +61,9 @@ class LaunchPlan:
     """Everything that differs between engines when a RayCluster is rendered from ``spec.serving``.
 
     ``image``, ``ray_version`` and the environments are the engine's own: what the manifest names wins over them, and
-    that is the core's business, not the engine's.
+    that is the core's business, not the engine's. ``bring`` is a shell command, one process, that brings the model to a
+    node in that image before anything is started there, safe to repeat and to run beside a replica; empty: nothing is
+    brought.
     """
 
     image: str
@@ -69,6 +71,7 @@ class LaunchPlan:
     head: NodeLaunch
     worker: NodeLaunch
     probe: EngineProbe
+    bring: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

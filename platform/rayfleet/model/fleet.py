@@ -12,7 +12,7 @@ from enum import StrEnum
 from rayfleet.model.conditions import Condition
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
-from rayfleet.model.policies import Drain, Recovery, ReplacementPolicy, Route
+from rayfleet.model.policies import Drain, Recovery, ReplacementPolicy, Route, WarmUp
 from rayfleet.model.replica import Rebuild, ReplicaState
 from rayfleet.model.serving import Serving
 
@@ -96,6 +96,7 @@ class FleetSpec:
     replacement_policy: ReplacementPolicy | None = None
     recovery: Recovery = field(default_factory=Recovery)
     drain: Drain = field(default_factory=Drain)
+    warm_up: WarmUp = field(default_factory=WarmUp)
     route: Route = field(default_factory=Route)
 
 

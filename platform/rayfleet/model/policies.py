@@ -49,6 +49,19 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """Whether images and weights are brought to its node before a serving replica is deleted for its successor.
+
+    After ``timeout_seconds`` it is deleted all the same. ``command`` brings the weights, in the image and with the
+    volumes of the Ray container; empty: as the engine knows.
+    """
+
+    enabled: bool = True
+    timeout_seconds: int = 600
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParentGateway:
     """The Gateway that a fleet's HTTPRoute is for; ``namespace`` empty: the fleet's own."""
 

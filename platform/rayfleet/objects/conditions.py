@@ -32,6 +32,11 @@ def is_true(raw: ReadOnlyJson, name: str) -> bool:
     return condition_of(raw, name).get("status") == ConditionStatus.TRUE
 
 
+def is_false(raw: ReadOnlyJson, name: str) -> bool:
+    """Whether an object's condition of that type is False; absent and Unknown are not."""
+    return condition_of(raw, name).get("status") == ConditionStatus.FALSE
+
+
 def changed_at(raw: ReadOnlyJson, name: str) -> datetime | None:
     """Return when an object's condition of that type last changed its status, None when nobody says."""
     return decode_time(condition_of(raw, name).get("lastTransitionTime"))

@@ -46,9 +46,13 @@ DRAINING_ANNOTATION = "orchestration.aibrix.ai/draining-since"
 """On a head pod that was taken out of its Service, since when: its requests may still run."""
 RESUME_ANNOTATION = "orchestration.aibrix.ai/resume-recovery"
 """On a fleet (copied to its replica sets): a new value gives Failed replicas another budget of rebuilds."""
+WARM_UP_LABEL = "orchestration.aibrix.ai/warm-up"
+"""On a pod that brings images and weights to a node: the fleet that it does so for."""
 
 # KubeRay's, on the pods and Services of a Ray cluster.
 RAY_CLUSTER_LABEL = "ray.io/cluster"
+NO_RAY_CLUSTER = "WarmUp"
+"""A value of it that is no RayCluster's name: names of objects have no capitals."""
 NODE_TYPE_LABEL = "ray.io/node-type"
 HEAD_NODE_TYPE = "head"
 WORKER_NODE_TYPE = "worker"

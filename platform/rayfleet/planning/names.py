@@ -58,6 +58,11 @@ def service_name(fleet: ObjectMeta) -> str:
     return f"{_readable(fleet.name)}-{safe_hash(fleet.uid, OBJECT_HASH_LETTERS)}"
 
 
+def warm_up_pod_name(fleet: ObjectMeta, content: str) -> str:
+    """Return the name of a pod that brings ``content`` to a node; a hash of it and the fleet's UID ends it."""
+    return f"{_readable(f'warm-up-{fleet.name}')}-{safe_hash(f'{fleet.uid}/{content}', OBJECT_HASH_LETTERS)}"
+
+
 def route_name(model: str) -> str:
     """Return the name of a model's HTTPRoute, the same in each namespace; a hash of the model ends it."""
     return f"{_readable(model)}-{safe_hash(model, OBJECT_HASH_LETTERS)}"

@@ -17,6 +17,19 @@ from rayfleet.planning.writes import Event, WriteFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedWarmUp:
+    """What is known of nodes for a rollout that deletes first.
+
+    ``pods`` are those of its Ray clusters, by the UID of the RayCluster, trimmed. ``bring`` is the command that brings
+    the model of the present template, empty for none; ``old_brings`` are those of replica sets, by UID.
+    """
+
+    pods: Mapping[str, tuple[ReadOnlyJson, ...]] = field(default_factory=dict)
+    bring: str = ""
+    old_brings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedFleet:
     """A fleet and everything that is, or pretends to be, its own.
 
@@ -30,7 +43,8 @@ class ObservedFleet:
     that requests can reach, None where nobody can tell. ``absences`` are the kinds that cannot be read, of those that a
     cluster may lack. ``claims`` are replica sets that change hands first; ``replica_sets`` has none that is let go.
     ``overlapping`` are the fleets that its selector selects too. ``notes`` are to be told of its manifest, once
-    for each generation.
+    for each generation. ``warm_up`` is None where no rollout warms nodes up; ``warm_up_pods`` are the pods for that
+    that the fleet controls.
     """
 
     fleet: Fleet
@@ -48,6 +62,8 @@ class ObservedFleet:
     budgets: tuple[ReadOnlyJson, ...] = ()
     route: ObservedRoute | None = None
     reachable: frozenset[str] | None = None
+    warm_up: ObservedWarmUp | None = None
+    warm_up_pods: tuple[ReadOnlyJson, ...] = ()
     failure: WriteFailure | None = None
 
 

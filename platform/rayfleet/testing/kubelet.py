@@ -28,6 +28,7 @@ PULL_ERROR = (
     f'failed to pull and unpack image "docker.io/{IMAGE}": failed to resolve reference "docker.io/{IMAGE}":'
     " pull access denied, repository does not exist or may require authorization"
 )
+_READY = ("ContainersReady", "Ready")
 SHORTAGE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
 
 
@@ -60,7 +61,7 @@ def running(now: datetime, *statuses: Json, is_ready: bool = False, init: Sequen
         ready = [condition("ContainersReady", now), condition("Ready", now)]
     else:
         message = f"containers with unready status: [{' '.join(unready)}]"
-        ready = [_no(name, now, "ContainersNotReady", message) for name in ("ContainersReady", "Ready")]
+        ready = [_no(name, now, "ContainersNotReady", message) for name in _READY]
     conditions = [
         condition("PodReadyToStartContainers", now),
         condition("Initialized", now),
@@ -147,6 +148,17 @@ def loading(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
     return running(now, up(names[0], now, is_ready=True), *(up(name, now, is_ready=False) for name in names[1:]))
 
 
+def succeeded(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod that ran to its end, well."""
+    return _finished(now, "Succeeded", [down(name, end(0, now, "Completed")) for name in names])
+
+
+def failed(now: datetime, names: Sequence[str] = SPEC_CONTAINERS) -> Json:
+    """Return a pod that ran to its end, its first container badly."""
+    first = down(names[0], end(1, now, message="error: model zoo:tiny: no such model\n"))
+    return _finished(now, "Failed", [first, *(down(name, end(0, now, "Completed")) for name in names[1:])])
+
+
 SITUATIONS: Mapping[str, Callable[[datetime, Sequence[str]], Json]] = {
     "unbound": lambda _now, _names: unbound(),
     "unschedulable": lambda now, _names: unschedulable(now),
@@ -159,6 +171,8 @@ SITUATIONS: Mapping[str, Callable[[datetime, Sequence[str]], Json]] = {
     "loading": loading,
     "evicted": lambda _now, _names: evicted(),
     "ready": ready,
+    "succeeded": succeeded,
+    "failed": failed,
 }
 """How a pod may stand, by a word: what its status is then, by the time and the names of its containers."""
 
@@ -209,6 +223,11 @@ def _pending(now: datetime, statuses: Sequence[Json], *, has_sandbox: bool = Tru
     sandbox = condition("PodReadyToStartContainers", now)
     conditions = [sandbox if has_sandbox else {**sandbox, "status": "False"}, condition("PodScheduled", now)]
     return _status("Pending", conditions, statuses, init)
+
+
+def _finished(now: datetime, phase: str, statuses: Sequence[Json]) -> Json:
+    unready = [_no(name, now, f"Pod{'Completed' if phase == 'Succeeded' else phase}", "") for name in _READY]
+    return _status(phase, [*unready, condition("PodScheduled", now)], statuses, ())
 
 
 def _status(phase: str, conditions: Sequence[Json], statuses: Sequence[Json], init: Sequence[Json]) -> Json:

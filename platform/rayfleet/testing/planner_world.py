@@ -22,15 +22,16 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import conditions_of, since
 from rayfleet.objects.meta import is_terminating, labels_of, name_of, uid_of
-from rayfleet.objects.owners import controller_reference
+from rayfleet.objects.owners import controller_reference, is_controlled_by
 from rayfleet.objects.parts import part
+from rayfleet.objects.pods import container_names
 from rayfleet.objects.ray_spec import desired_workers, expected_workers
 from rayfleet.planning.observed import InFlight, ObservedFleet, ObservedReplicaSet, SidecarAnswers, SidecarWords
 from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
 from rayfleet.planning.route.users import names_of_route
 from rayfleet.planning.writes import Action, Event, WriteFailure
 from rayfleet.reconciling.passes import Steps
-from rayfleet.testing.kubelet import RayPod
+from rayfleet.testing.kubelet import SITUATIONS, RayPod, is_bound
 from rayfleet.testing.stored_objects import NAMESPACE, Refused, Stale, StoredObjects, with_metadata
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -222,9 +223,22 @@ class PlannerWorld:
         else:
             self.stored.put({**there, "spec": part(shown, "spec"), "status": part(shown, "status")})
 
+    def warm_up_pods(self) -> list[Json]:
+        """Return the pods that warm nodes up for the fleet, oldest first."""
+        return [raw for raw in self.stored.of_kind(PODS.kind).values() if is_controlled_by(raw, uid_of(self.fleet))]
+
+    def show_warm_up_pods(self, situation: str) -> None:
+        """Let all pods that warm nodes up stand as ``kubelet`` calls it; on their nodes, unless that says otherwise."""
+        for raw in self.warm_up_pods():
+            status = SITUATIONS[situation](self.now, container_names(raw))
+            spec = part(raw, "spec") | ({"nodeName": "n"} if is_bound(status) else {})
+            self.stored.put({**raw, "spec": spec, "status": status})
+
     def finish_deletions(self) -> None:
         """Let the pods of terminating Ray clusters be gone, and with them the objects."""
         self.stored.finish_deletions(RAY_CLUSTERS.kind)
+        for raw in filter(is_terminating, self.warm_up_pods()):
+            self.stored.remove(raw)
 
     def _ray_cluster(self, name: str) -> Json:
         return self.stored.of_kind(RAY_CLUSTERS.kind)[name]

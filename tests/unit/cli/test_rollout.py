@@ -86,6 +86,20 @@ def test_a_paused_rollout_says_how_it_goes_on() -> None:
     assert "`rayfleet rollout resume rcf/toy`" in rollout_step(paused).message
 
 
+def test_a_rollout_that_warms_nodes_up_says_so() -> None:
+    stated = condition("Progressing", "True", "WarmingUp", "Bringing images and weights to n1.")
+    step = rollout_step(fleet(conditions=(stated,), updatedReplicas=0, replicas=3))
+    assert step.message.endswith("updated... Bringing images and weights to n1.")
+    assert step.blockers == ()
+
+
+def test_an_image_that_no_node_can_have_blocks_though_nothing_failed_yet() -> None:
+    stated = condition("Progressing", "True", "WarmUpBlocked", "No replica is cut: pod p, ErrImagePull: no/such:1")
+    step = rollout_step(fleet(conditions=(stated,), updatedReplicas=0, replicas=3))
+    assert not step.is_failed
+    assert "image's name" in step.blockers[0].advice
+
+
 def state(phase: str, reason: str = "", **more: str) -> Json:
     return {"name": "toy-1", "uid": "u", "phase": phase, "reason": reason, "since": TIME, **more}
 

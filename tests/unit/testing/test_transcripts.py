@@ -58,8 +58,8 @@ def test_what_does_not_settle_is_said() -> None:
         ("image b\n", "x.txt:1: there is no fleet yet"),
         ("rounds 2\n", "x.txt:1: there is no fleet after this block"),
         (
-            "create\n\nquota Pod 1\n",
-            "x.txt:3: 'Pod' is none of RayClusterFleet, RayClusterReplicaSet, RayCluster, Service, HTTPRoute",
+            "create\n\nquota Node 1\n",
+            "x.txt:3: 'Node' is none of RayClusterFleet, RayClusterReplicaSet, RayCluster, Pod, Service, HTTPRoute",
         ),
         ("create\n\nquota Service 0\nforeign Service x\n", "x.txt:4: exceeded quota: Service used 0, limited 0"),
         ("create\n\nremove Service other\n", "x.txt:3: there is no Service other"),

@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import Fleet, FleetStatus
-from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import are_suspended, waiting_words
+from rayfleet.planning.replica_set.clock import is_ahead
 from rayfleet.planning.replica_set.status import REPLICA_FAILURE
+from rayfleet.planning.warm_up.step import WarmUpStep
 from rayfleet.planning.writes import Verb, WriteFailure, permission_of
 
 AVAILABLE = "Available"
@@ -27,10 +29,14 @@ DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 PAUSED = "DeploymentPaused"
 NEW_AVAILABLE = "NewReplicaSetAvailable"
 SUSPENDED = "ReplicasSuspended"
+WARMING_UP = "WarmingUp"
+WARM_UP_BLOCKED = "WarmUpBlocked"
 _UPDATED = "ReplicaSetUpdated"
-_UNDER_WAY = frozenset({"NewReplicaSetCreated", "FoundNewReplicaSet", _UPDATED, DEADLINE_EXCEEDED})
-_WITHOUT_CLOCK = frozenset({DEADLINE_EXCEEDED, NEW_AVAILABLE, SUSPENDED})
-_WAITS = re.compile(r";? \d+ of \d+ replicas? waits?: .*", re.DOTALL)  # what ``waiting_words`` adds to a message
+_UNDER_WAY = frozenset({"NewReplicaSetCreated", "FoundNewReplicaSet", _UPDATED, WARM_UP_BLOCKED, DEADLINE_EXCEEDED})
+_WITHOUT_CLOCK = frozenset({DEADLINE_EXCEEDED, NEW_AVAILABLE, SUSPENDED, WARMING_UP})
+# What ``waiting_words`` and a refused image add to a message.
+_WAITS = re.compile(r";? (\d+ of \d+ replicas? waits?|No replica is cut): .*", re.DOTALL)
+_PAST_WAITS = frozenset({SUSPENDED, WARMING_UP, WARM_UP_BLOCKED})
 _NO_DEADLINE = 2**31 - 1  # as Deployment: the largest int32 switches the deadline off
 _CLOCK_MARGIN = timedelta(seconds=1)
 _OF_A_ROLLOUT = frozenset({FLEETS, REPLICA_SETS})
@@ -61,9 +67,14 @@ def with_availability(conditions: Conditions, view: View, available: int, now: d
     return with_condition(conditions, new_condition(AVAILABLE, value, reason, f"Fleet {text}.", now))
 
 
-def with_progress(conditions: Conditions, view: View, status: FleetStatus, created: str, now: datetime) -> Conditions:
-    """Return the conditions with Progressing set; ``created`` names the replica set that this pass makes."""
-    fleet = view.fleet
+def with_progress(
+    conditions: Conditions, view: View, status: FleetStatus, created: str, warm_up: WarmUpStep | None = None
+) -> Conditions:
+    """Return the conditions with Progressing set.
+
+    ``created`` names the replica set that this pass makes; ``warm_up`` is what it holds back, if anything.
+    """
+    fleet, now = view.fleet, view.now
     current = find_condition(conditions, PROGRESSING)
     if fleet.spec.progress_deadline_seconds == _NO_DEADLINE:
         return without_condition(conditions, PROGRESSING)
@@ -72,6 +83,10 @@ def with_progress(conditions: Conditions, view: View, status: FleetStatus, creat
     if created:
         message = f'Created new replica set "{created}"'
         return _progressed(conditions, "NewReplicaSetCreated", message, now)
+    if warm_up is not None and warm_up.is_under_way:
+        return _with_waits(_warming(conditions, view, warm_up, now), view, warm_up.refusal_words)
+    if warm_up is not None and warm_up.pods:  # and now it is cut
+        return _progressed(conditions, _UPDATED, _progressing_words(view), now)
     return _with_waits(_judged(conditions, view, status, now), view)
 
 
@@ -88,13 +103,17 @@ def with_refusal(conditions: Conditions, failure: WriteFailure, now: datetime) -
 
     ``ReplicaSetCreateError`` ends progress; a refused Service costs only its own part, and is told beside.
     """
-    kind = failure.action.resource.kind.removeprefix("RayCluster")
-    reason = f"{kind}{_VERBS[permission_of(failure.action).verb]}Error"
+    reason = refusal_reason(failure.action.resource, permission_of(failure.action).verb)
     if failure.action.resource in _OF_A_ROLLOUT:
         condition = new_condition(PROGRESSING, ConditionStatus.FALSE, reason, failure.message, now)
     else:
         condition = new_condition(WRITE_REFUSED, ConditionStatus.TRUE, reason, failure.message, now)
     return with_condition(conditions, condition)
+
+
+def refusal_reason(resource: ResourceType, verb: Verb) -> str:
+    """Return the reason that tells of a refused write."""
+    return f"{resource.kind.removeprefix('RayCluster')}{_VERBS[verb]}Error"
 
 
 def is_refused(conditions: Conditions) -> bool:
@@ -154,7 +173,7 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
     """Return the conditions by what became of the counts since the last pass."""
     fleet = view.fleet
     current = find_condition(conditions, PROGRESSING)
-    name = view.new.replica_set.meta.name if view.new else fleet.meta.name
+    name = _name_of_new(view)
     done = f'ReplicaSet "{name}" has successfully progressed.'
     is_done = is_complete(view, status)
     if current is not None and current.reason == NEW_AVAILABLE and status.replicas == status.updated_replicas:
@@ -169,12 +188,43 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
     if are_suspended(view.replicas.new):
         message = "Replicas wait for admission, and the progress deadline with them."
         return with_condition(conditions, new_condition(PROGRESSING, ConditionStatus.UNKNOWN, SUSPENDED, message, now))
-    if _has_progressed(fleet.status, status) or current.reason == SUSPENDED or is_refused(conditions):
-        return _progressed(conditions, _UPDATED, f'ReplicaSet "{name}" is progressing.', now)
-    return _timed(conditions, current, fleet, name, now)
+    if _has_progressed(fleet.status, status) or current.reason in _PAST_WAITS or is_refused(conditions):
+        return _progressed(conditions, _UPDATED, _progressing_words(view), now)
+    return _timed(conditions, current, view, now)
 
 
-def _timed(conditions: Conditions, current: Condition, fleet: Fleet, name: str, now: datetime) -> Conditions:
+def _warming(conditions: Conditions, view: View, warm_up: WarmUpStep, now: datetime) -> Conditions:
+    """Return the conditions while nodes are warmed up: since when is kept, for its timeout.
+
+    With an image that cannot be had, the deadline counts from when that was first seen.
+    """
+    current = find_condition(conditions, PROGRESSING)
+    if warm_up.refusal is None:
+        since = current.last_update_time if current is not None and current.reason == WARMING_UP else None
+        is_kept = since is not None and not is_ahead(since, now)
+        if is_kept and current is not None and current.message == warm_up.words:
+            return conditions
+        started = _progressed(conditions, WARMING_UP, warm_up.words, now)
+        return _updated_at(started, since) if is_kept else started
+    if current is None or current.reason not in {WARM_UP_BLOCKED, DEADLINE_EXCEEDED}:
+        return _progressed(conditions, WARM_UP_BLOCKED, warm_up.words, now)
+    return _timed(conditions, current, view, now)
+
+
+def _updated_at(conditions: Conditions, time: datetime | None) -> Conditions:
+    """Return the conditions with another time of Progressing's last update."""
+    return tuple(replace(each, last_update_time=time) if each.type == PROGRESSING else each for each in conditions)
+
+
+def _progressing_words(view: View) -> str:
+    return f'ReplicaSet "{_name_of_new(view)}" is progressing.'
+
+
+def _name_of_new(view: View) -> str:
+    return view.new.replica_set.meta.name if view.new else view.fleet.meta.name
+
+
+def _timed(conditions: Conditions, current: Condition, view: View, now: datetime) -> Conditions:
     """Return the conditions without progress: late once the deadline has passed.
 
     A deadline that another replica set missed says nothing of this one: the pass that made it could not tell. Nor does
@@ -182,21 +232,24 @@ def _timed(conditions: Conditions, current: Condition, fleet: Fleet, name: str, 
     """
     if current.reason == NEW_AVAILABLE:
         return conditions
-    message = f'ReplicaSet "{name}" has timed out progressing.'
+    message = f'ReplicaSet "{_name_of_new(view)}" has timed out progressing.'
     if current.reason == DEADLINE_EXCEEDED and summary_of(current) != message:
-        return _progressed(conditions, _UPDATED, f'ReplicaSet "{name}" is progressing.', now)
-    if current.reason == DEADLINE_EXCEEDED or now < _deadline(fleet, current):
+        return _progressed(conditions, _UPDATED, _progressing_words(view), now)
+    if current.reason == DEADLINE_EXCEEDED or now < _deadline(view.fleet, current):
         return conditions
     late = new_condition(PROGRESSING, ConditionStatus.FALSE, DEADLINE_EXCEEDED, message, now)
     return with_condition(conditions, late)
 
 
-def _with_waits(conditions: Conditions, view: View) -> Conditions:
-    """Return the conditions with what the new replicas wait for after Progressing's own words; no time moves."""
+def _with_waits(conditions: Conditions, view: View, refusal: str = "") -> Conditions:
+    """Return the conditions with what is waited for after Progressing's words; no time moves.
+
+    ``refusal`` is an image that cannot be had.
+    """
     current = find_condition(conditions, PROGRESSING)
     if current is None or current.reason not in _UNDER_WAY:
         return conditions
-    words = waiting_words(view.replicas.listed_new, len(view.replicas.new))
+    words = refusal or waiting_words(view.replicas.listed_new, len(view.replicas.new))
     summary = summary_of(current)
     joined = f"{summary}{' ' if summary.endswith('.') else '; '}{words}" if words else summary
     worded = replace(current, message=joined)

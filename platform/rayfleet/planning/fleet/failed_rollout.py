@@ -90,9 +90,10 @@ def _failure(view: View) -> tuple[str, str] | None:
     note = _note(fleet)
     if note is not None and note.left == _short(view.identity):
         return note.reason, "the template is one that failed before; change it to try again"
-    if new is None:
-        return None
-    failed = next((each for each in new.replica_set.status.replica_states if each.phase is ReplicaPhase.FAILED), None)
+    if new is None and not any(member.size for member in view.old):
+        return None  # a recreation waits for the old ones to be gone; while they stay, its image cannot be had
+    states = new.replica_set.status.replica_states if new is not None else ()
+    failed = next((each for each in states if each.phase is ReplicaPhase.FAILED), None)
     if failed is not None:
         return "ReplicaFailed", f"RayCluster {failed.name} used up its rebuilds: {failed.message or failed.reason}"
     progressing = find_condition(fleet.status.conditions, PROGRESSING)

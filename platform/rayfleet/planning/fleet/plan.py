@@ -13,7 +13,7 @@ from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.events import EventType
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.meta import ObjectMeta
-from rayfleet.model.resources import DISRUPTION_BUDGETS, FLEETS, REPLICA_SETS, SERVICES
+from rayfleet.model.resources import DISRUPTION_BUDGETS, FLEETS, PODS, REPLICA_SETS, SERVICES
 from rayfleet.objects.conditions import (
     Conditions,
     find_condition,
@@ -49,6 +49,7 @@ from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.service import service_actions
 from rayfleet.planning.fleet.undo import undo_write
 from rayfleet.planning.fleet.view import View, view_of
+from rayfleet.planning.fleet.warm_up import outdated_pods
 from rayfleet.planning.model_name import model_name
 from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
@@ -56,6 +57,7 @@ from rayfleet.planning.replica.summary import is_noteworthy
 from rayfleet.planning.route.conditions import ROUTE_ACCEPTED, with_routing
 from rayfleet.planning.route.users import ROUTED
 from rayfleet.planning.urgency import is_urgent
+from rayfleet.planning.warm_up.step import WarmUpStep
 from rayfleet.planning.writes import Action, Event, Verb, permissions, ref_to, status_permission, status_replaced
 
 INVALID = "Invalid"
@@ -63,6 +65,7 @@ WRITES = (
     permissions(REPLICA_SETS, Verb.CREATE, Verb.PATCH, Verb.DELETE)
     | permissions(SERVICES, Verb.CREATE, Verb.PATCH, Verb.DELETE)
     | permissions(DISRUPTION_BUDGETS, Verb.CREATE, Verb.PATCH, Verb.DELETE)
+    | permissions(PODS, Verb.CREATE, Verb.DELETE)
     | permissions(FLEETS, Verb.PATCH)
     | {status_permission(FLEETS)}
 )
@@ -85,16 +88,18 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     network = (*service_actions(observed), *budget_actions(observed, view.bounds)) if acts else ()
     status = _written_status(fleet.status, _status(observed, view, step, now))
     is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
-    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_done))
+    warm_up = step.warm_up or WarmUpStep(sizes={})
+    waits = (view.next_change, until_deadline(fleet, status, now, is_done=is_done), warm_up.look_again)
     return FleetPlan(
         actions=(
             *step.actions,
+            *(outdated_pods(observed.warm_up_pods, warm_up.pods) if acts else ()),
             *(outdated_note(view) if acts else ()),
             *network,
             *_status_write(fleet.meta, fleet.status, status),
         ),
         status=status,
-        events=tuple(_condition_events(fleet.status.conditions, status.conditions)),
+        events=(*warm_up.events, *_condition_events(fleet.status.conditions, status.conditions)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
     )
 
@@ -143,10 +148,10 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetim
     if observed.failure is not None:
         conditions = with_refusal(conditions, observed.failure, now)
         if view.new is not None and not is_refused(conditions):
-            conditions = with_progress(conditions, view, counted, "", now)
+            conditions = with_progress(conditions, view, counted, "")
     elif fleet.meta.deleted_at is None:
         conditions = without_condition(conditions, WRITE_REFUSED)
-        conditions = with_progress(conditions, view, counted, step.created, now)
+        conditions = with_progress(conditions, view, counted, step.created, step.warm_up)
         conditions = with_returned(conditions, step.returned, now) if step.returned else conditions
         conditions = with_routing(conditions, observed.route, fleet.meta.key, now)
     conditions = with_rolled_back(with_replica_failure(conditions, view), view, now)

@@ -63,7 +63,7 @@ def rollback_to(fleet: ReadOnlyJson, replica_sets: Sequence[ReplicaSet], revisio
     kept = next((each for each in replica_sets if number and revision_of(each) == number), None)
     if kept is None:
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=_not_kept(revision))
-    spec, serving = part(fleet, "spec"), _kept_serving(kept)
+    spec, serving = part(fleet, "spec"), kept_serving(kept)
     if serving is None:
         message = f"Revision {number} keeps a spec.serving that cannot be read: its annotation was changed"
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
@@ -108,7 +108,7 @@ def _not_kept(revision: int) -> str:
     return f"Revision {revision} is not kept" if revision else "There is no revision before this one"
 
 
-def _kept_serving(kept: ReplicaSet) -> Json | None:
+def kept_serving(kept: ReplicaSet) -> Json | None:
     """Return the short form that the replica set was rendered from, empty when it notes none, None: none to be read."""
     note = kept.meta.annotations.get(SERVING_ANNOTATION)
     if not note:

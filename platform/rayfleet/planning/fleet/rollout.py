@@ -27,6 +27,8 @@ from rayfleet.planning.fleet.revisions import (
 )
 from rayfleet.planning.fleet.surge import withdrawal_note
 from rayfleet.planning.fleet.view import View
+from rayfleet.planning.fleet.warm_up import warm_up_step
+from rayfleet.planning.warm_up.step import WarmUpStep
 from rayfleet.planning.writes import Action, Create, Event, Merge, ObjectRef, ref_to, scaled
 
 _SCALING = "ScalingReplicaSet"
@@ -37,13 +39,14 @@ class RolloutStep:
     """What a pass does to replica sets.
 
     ``created`` names a new one, ``returned`` an old one whose template came back; ``collision_count`` is the status's
-    from now on.
+    from now on; ``warm_up`` is what is held back until nodes are warm, if the step deletes first.
     """
 
     actions: tuple[Action, ...] = ()
     created: str = ""
     returned: str = ""
     collision_count: int | None = None
+    warm_up: WarmUpStep | None = None
 
 
 def rollout_step(view: View) -> RolloutStep:
@@ -59,8 +62,16 @@ def rollout_step(view: View) -> RolloutStep:
         return _created(view, first_size(view))
     if view.stuck_surge:
         return _withdrawn(view, view.new)
-    step = _resized(view, rolling_sizes(view, view.new))
-    return step if step.actions else _cleaned_up(view)
+    return _replaced(view, rolling_sizes(view, view.new))
+
+
+def _replaced(view: View, sizes: Sizes) -> RolloutStep:
+    """Return the writes of the sizes, as far as what they delete first need not wait for its nodes to be warm."""
+    warm_up = warm_up_step(view, sizes)
+    step = _resized(view, warm_up.sizes)
+    if not step.actions and not warm_up.is_under_way:
+        return _cleaned_up(view)
+    return replace(step, actions=(*step.actions, *warm_up.actions), warm_up=warm_up)
 
 
 def _withdrawn(view: View, new: Member) -> RolloutStep:
@@ -78,7 +89,7 @@ def _withdrawn(view: View, new: Member) -> RolloutStep:
 def _recreated(view: View) -> RolloutStep:
     sizes = recreate_sizes(view)
     if sizes is not None:
-        return _resized(view, sizes)
+        return _replaced(view, sizes)
     if view.new is None:
         return _created(view, view.bounds.desired)
     step = _resized(view, {view.new.replica_set.meta.uid: view.bounds.desired})

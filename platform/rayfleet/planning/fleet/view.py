@@ -28,9 +28,11 @@ class View:
 
     ``replicas`` are its Ray clusters one by one, as far as the replica sets have said where they stand. ``old`` is in
     order of age, oldest first; ``new`` is None until it is made. ``stuck_surge`` is how many surge replicas of it are
-    to be withdrawn.
+    to be withdrawn. ``observed`` is what was counted, ``now`` when.
     """
 
+    observed: ObservedFleet
+    now: datetime
     fleet: Fleet
     template: RayClusterTemplate
     identity: str
@@ -76,6 +78,8 @@ def view_of(observed: ObservedFleet, now: datetime) -> View:
         stuck, again = stuck_surge(fleet, new, total_size(members) - bounds.desired, now)
         changes.append(again)
     return View(
+        observed=observed,
+        now=now,
         fleet=fleet,
         template=template,
         identity=identity,

@@ -31,6 +31,7 @@ MOST_LETTERS = 300
 _NODE_LOST = "NodeLost"
 _SHELL_SIGNALS = 128  # what shells and container runtimes add to a signal's number
 _IMAGE_PULLS = frozenset({IMAGE_PULL, "ImagePullBackOff"})
+_IMAGE_REFUSALS = frozenset({IMAGE_PULL, "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 _GCS_WAITER = "wait-gcs-ready"
 _BACK_OFF_WORDS = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull(: |$))?')
@@ -144,6 +145,22 @@ def wait_of(pod: ReadOnlyJson, standing: Standing) -> Obstacle:
     message = f"not ready: {', '.join(unready)}" if unready else "a readiness gate of it is not passed"
     container = unready[0] if unready else ""
     return Obstacle(reason=Calm.CONTAINERS_NOT_READY, message=message, pod=name, container=container)
+
+
+def image_refusal(pod: ReadOnlyJson) -> Obstacle | None:
+    """Return the first container whose image its node cannot have; None without one, whatever else is wrong."""
+    stuck = (_stuck(pod, container) for container in container_lives(pod) if container.waits_for)
+    return next((each for each in stuck if each is not None and each.reason in _IMAGE_REFUSALS), None)
+
+
+def failure_of(pod: ReadOnlyJson) -> Obstacle | None:
+    """Return why a pod that is to run to an end has not ended well: the pod's reason, or its first bad end."""
+    if status_reason(pod):
+        return _of_pod(pod, status_reason(pod), status_message(pod))
+    for container in container_lives(pod):
+        if container.end is not None and container.end.code:
+            return _ended_run(pod, container, container.end, container.end.reason or "Error")
+    return None
 
 
 def ends_of(pod: ReadOnlyJson) -> Iterator[Obstacle]:

@@ -12,6 +12,7 @@
 ``kill head of N``           the Nth oldest Ray cluster loses its head; KubeRay replaces it at the end of the round
 ``kill worker of N``         likewise one worker
 ``pods of N are HOW``        its pods have a status of ``testing.kubelet.SITUATIONS``; ``head of N is HOW``, ``worker``
+``warm-up pods are HOW``     likewise the pods that warm nodes up for the fleet
 ``evict worker of N``        its workers are asked to go; ``restore worker of N``: they went, and others run
 ``requests of N are K``      its sidecar counts K requests in flight
 ``lose head of N``           it loses its head until ``restore head of N``
@@ -28,14 +29,14 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, PODS, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.labels import RESUME_ANNOTATION, ROLLBACK_ANNOTATION
 from rayfleet.testing.kubelet import SITUATIONS
 from rayfleet.testing.stored_objects import Refused, Stale
 from rayfleet.testing.transcripts.manifest import FieldError
 from rayfleet.testing.transcripts.stage import Stage
 
-_KINDS = {resource.kind: resource for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, SERVICES, HTTP_ROUTES)}
+_KINDS = {resource.kind: resource for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES)}
 
 
 class CommandError(Exception):
@@ -82,6 +83,8 @@ def _kuberay(words: list[str], stage: Stage) -> list[str] | None:
             stage.holds_terminating = verb == "hold"
         case ["pods" | "head" | "worker" as pods, "of", number, "is" | "are", situation] if situation in SITUATIONS:
             stage.show_pods(_ray_cluster(stage, number), pods, situation)
+        case ["warm-up", "pods", "are", situation] if situation in SITUATIONS:
+            stage.world.show_warm_up_pods(situation)
         case ["requests", "of", number, "are", requests]:
             stage.count_requests(_ray_cluster(stage, number), _number(requests))
         case ["kill" | "lose" | "restore" | "evict" as verb, "head" | "worker" as pod, "of", number]:

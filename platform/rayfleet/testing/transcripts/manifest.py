@@ -10,6 +10,7 @@
 ``strategy``                ``RollingUpdate`` or ``Recreate``
 ``surge``, ``unavailable``  the bounds of a rolling update
 ``grace``, ``rebuilds``     seconds that a broken Ray cluster has, and how often its place is rebuilt
+``warm``, ``patience``      whether nodes are warmed up, and the seconds that that may take
 ``rollback``                ``true``: a failed rollout goes back to the last healthy revision
 others                      as they are called in ``spec``: ``replicas``, ``paused``, ``minReadySeconds``,
                             ``progressDeadlineSeconds``, ``revisionHistoryLimit``, ``replacementPolicy``
@@ -56,6 +57,8 @@ class Manifest:
     rollback: Value | None = None
     grace: Value | None = None
     rebuilds: Value | None = None
+    warm: Value | None = None
+    patience: Value | None = None
     spec: Mapping[str, Value] = field(default_factory=dict)
 
     def changed(self, words: Sequence[str]) -> "Manifest":
@@ -85,6 +88,9 @@ class Manifest:
         recovery = {"graceSeconds": self.grace, "maxRebuilds": self.rebuilds}
         if recovery := {name: value for name, value in recovery.items() if value is not None}:
             spec |= {"recovery": recovery}
+        warm_up = {"enabled": self.warm, "timeoutSeconds": self.patience}
+        if warm_up := {name: value for name, value in warm_up.items() if value is not None}:
+            spec |= {"warmUp": warm_up}
         if self.weight is not None:
             spec |= {"route": {"weight": self.weight}}
         labels = {} if self.model is None else {MODEL_LABEL: self.model}
