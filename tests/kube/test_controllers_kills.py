@@ -13,7 +13,7 @@ from functools import cache, partial
 import pytest
 
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import RAY_CLUSTERS, SERVICES
+from rayfleet.model.resources import PODS, RAY_CLUSTERS, SERVICES
 from rayfleet.objects.meta import name_of
 from rayfleet.testing.faults import Loss
 from rayfleet.testing.kill_stage import (
@@ -139,12 +139,36 @@ async def has_clusters(stage: Stage, count: int) -> bool:
     return len(await stage.world.names(RAY_CLUSTERS)) == count
 
 
+async def has_pods(stage: Stage, count: int) -> bool:
+    return len(await stage.world.names(PODS)) == count
+
+
 async def recreates(stage: Stage) -> None:
     await rolls(stage, {"type": "Recreate"})
 
 
 async def rolls_in_place(stage: Stage) -> None:
     await rolls(stage, IN_PLACE)
+
+
+async def warms_up_and_rolls_in_place(stage: Stage) -> None:
+    async with stage.with_pods():
+        await rolls(stage, IN_PLACE)
+        assert stage.server.counts("ADDED").get("/pods", 0) == 6, "four heads, and a pod for each of the two nodes"
+
+
+async def warms_up_and_recreates(stage: Stage) -> None:
+    async with stage.with_pods():
+        await recreates(stage)
+
+
+async def takes_back_what_it_warms_up_for(stage: Stage) -> None:
+    async with stage.with_pods():
+        await stage.create(1, strategy=IN_PLACE)
+        await stage.image("b")
+        await stage.until(partial(has_pods, stage, 2), "a pod that warms the node up")
+        await stage.image("2.60.0")
+        await stage.complete(1)
 
 
 WORKLOADS: dict[Workload, int] = {
@@ -154,6 +178,9 @@ WORKLOADS: dict[Workload, int] = {
     rolls: 3,
     rolls_in_place: 2,
     recreates: 2,
+    warms_up_and_rolls_in_place: 2,
+    warms_up_and_recreates: 2,
+    takes_back_what_it_warms_up_for: 1,
     idles_and_wakes: 2,
     is_broken_then_mended: 3,
     goes_back: 3,

@@ -25,6 +25,7 @@ from rayfleet.objects.parts import part
 from rayfleet.testing.faults import FlakyClient, MortalClient
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.memory_api import MemoryAddress, MemoryClient, MemoryServer
+from rayfleet.testing.simulated_pods import SimulatedPods
 from rayfleet.testing.virtual_time import virtual_now
 from rayfleet.testing.waiting import until
 
@@ -75,6 +76,17 @@ class Stage:
         """Create the fleet and wait until it is complete."""
         await self.client.create(FLEETS, fleet_manifest(NAMESPACE, replicas=replicas, **spec))
         await self.complete(replicas)
+
+    @asynccontextmanager
+    async def with_pods(self) -> AsyncIterator[None]:
+        """Let Ray clusters have heads on nodes for the length of the block, and pods that end end."""
+        playing = asyncio.ensure_future(SimulatedPods(self.client, NAMESPACE, virtual_now).run())
+        try:
+            yield
+            await asyncio.sleep(_QUIET_SECONDS)
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
 
     async def change(self, **spec: object) -> None:
         """Merge fields into the fleet's spec."""

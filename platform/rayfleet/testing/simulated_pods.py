@@ -1,0 +1,79 @@
+"""Plays KubeRay's heads and a kubelet towards an API server that has neither: for workloads that rest on pods.
+
+Each Ray cluster has a head, ready on a node of its own, that goes with it; a pod that warms a node up ends well a
+moment after it was made, and goes with its fleet.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import ApiError
+from rayfleet.kube.watches import Changes, Reflectors
+from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.propagation import Propagation
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
+from rayfleet.objects.labels import WARM_UP_LABEL
+from rayfleet.objects.meta import is_terminating, key_of, label, name_of, namespace_of, uid_of
+from rayfleet.objects.owners import controller_reference, controller_uid
+from rayfleet.objects.pods import container_names, is_finished, is_ready
+from rayfleet.testing.kubelet import SITUATIONS, RayPod
+
+log = logging.getLogger(__name__)
+
+_WATCHED = (FLEETS, RAY_CLUSTERS, PODS)
+_MOMENT = timedelta(seconds=0.2)
+
+
+class SimulatedPods:
+    """Run ``run()`` as a task beside the controllers and the simulated KubeRay."""
+
+    def __init__(self, client: KubeClient, namespace: str, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._client = client
+        self._reflectors = Reflectors(client, _WATCHED, namespace)
+        self._changes = Changes(self._reflectors, at_least_every=_MOMENT)
+
+    async def run(self) -> None:
+        """Play until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._reflectors.run())
+            async for _ in self._changes:
+                await self._step()
+
+    async def _step(self) -> None:
+        pods = self._reflectors.store(PODS)
+        for ray_cluster in self._reflectors.store(RAY_CLUSTERS).list():
+            if not pods.by_owner(uid_of(ray_cluster)) and not is_terminating(ray_cluster):
+                await self._tried(self._client.create(PODS, _head(ray_cluster)))
+        owners = {uid_of(raw) for kind in (FLEETS, RAY_CLUSTERS) for raw in self._reflectors.store(kind).list()}
+        for pod in pods.list():
+            if controller_uid(pod) not in owners:
+                how = Propagation.BACKGROUND
+                await self._tried(self._client.delete(PODS, key_of(pod), uid=uid_of(pod), propagation=how))
+            elif label(pod, WARM_UP_LABEL) and not is_finished(pod):
+                await asyncio.sleep(_MOMENT.total_seconds())
+                await self._show(pod, "succeeded")
+            elif not label(pod, WARM_UP_LABEL) and not is_ready(pod):
+                await self._show(pod, "ready")
+
+    async def _show(self, pod: ReadOnlyJson, situation: str) -> None:
+        status = SITUATIONS[situation](self._now(), container_names(pod))
+        await self._tried(self._client.patch(PODS, key_of(pod), {"status": status}, subresource="status"))
+
+    async def _tried(self, work: Awaitable[object]) -> None:
+        """Do one write; a stale view is met again at the next step."""
+        try:
+            await work
+        except ApiError as error:
+            log.info("simulated write failed", extra={"error": error.message})
+
+
+def _head(ray_cluster: ReadOnlyJson) -> Json:
+    name = name_of(ray_cluster)
+    owner = controller_reference(RAY_CLUSTERS, name, uid_of(ray_cluster))
+    meta = {"namespace": namespace_of(ray_cluster), "ownerReferences": [owner]}
+    pod = RayPod(name=f"{name}-head", ray_cluster=name, node=f"node-of-{name}", meta=meta)
+    return pod.showing({"phase": "Running"})
