@@ -108,7 +108,7 @@ class MemoryServer:
         end, position = loop.time() + float(query["timeoutSeconds"]), 0
         while loop.time() < end:
             pending = self.changes[position:]
-            position += len(pending)  # before they are told: a reader that is slow misses none of the next ones
+            position = len(self.changes)  # before they are told: a reader that is slow misses none of the next ones
             for change in pending:
                 if change.version > seen and change.kind == target.kind and _selects(query, change.object):
                     yield orjson.dumps({"type": change.type, "object": change.object}) + b"\n"

@@ -97,6 +97,19 @@ def test_a_watch_goes_on_from_its_version_and_ends_with_history() -> None:
     with_server(work)
 
 
+def test_a_slow_reader_of_a_watch_misses_nothing_that_happens_meanwhile() -> None:
+    async def work(server: MemoryServer, client: KubeClient) -> None:
+        lines = server.events("/api/v1/configmaps", {"resourceVersion": "100", "timeoutSeconds": "60"})
+        await client.create(CONFIG_MAPS, MADE)
+        assert b"ADDED" in await anext(lines)
+        await client.delete(CONFIG_MAPS, KEY)  # while the line before is still in the reader's hands
+        async with asyncio.timeout(1):
+            assert b"DELETED" in await anext(lines)
+        await lines.aclose()
+
+    with_server(work)
+
+
 def test_a_year_passes_in_a_moment() -> None:
     async def wait() -> float:
         start = virtual_now()

