@@ -108,12 +108,14 @@ class MemoryServer:
         end, position = loop.time() + float(query["timeoutSeconds"]), 0
         while loop.time() < end:
             pending = self.changes[position:]
-            position = len(self.changes)  # before they are told: a reader that is slow misses none of the next ones
+            position = len(self.changes)  # before they are told: a slow reader misses none that come meanwhile
             for change in pending:
                 if change.version > seen and change.kind == target.kind and _selects(query, change.object):
                     yield orjson.dumps({"type": change.type, "object": change.object}) + b"\n"
             if epoch != self._epoch:
                 raise _refusal(410, "Expired")
+            if position < len(self.changes):
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(end):
                     await self._changed.wait()
