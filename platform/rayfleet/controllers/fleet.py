@@ -131,7 +131,7 @@ def observed_fleet(
         reachable=reachable_of(fleet.meta, uids, stores),
         route=observed_route_of(raw, stores, routes or RouteDefaults()),
         absences=stores.absences(OPTIONAL),
-        warm_up=observed_warm_up(fleet, template, identity, replica_sets, stores, engines),
+        warm_up=observed_warm_up(fleet, source.template, identity, replica_sets, stores, sources.engines),
         warm_up_pods=tuple(stores.store(PODS).by_owner(uid)),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rayfleet.controllers.fleet import observed_fleet
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
 from rayfleet.model.errors import FieldError
 from rayfleet.model.json import Json
@@ -52,7 +53,7 @@ def world_of(**serving: Any) -> PlannerWorld:
 
 
 def observed(world: PlannerWorld) -> ObservedFleet:
-    seen = observed_fleet(world.fleet, world.stored, {"toy": Toy()})
+    seen = observed_fleet(world.fleet, world.stored, FleetSources({"toy": Toy()}))
     assert isinstance(seen, ObservedFleet)
     return seen
 
