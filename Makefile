@@ -6,6 +6,8 @@ UV := $(BIN)/python -m uv
 ARGS ?=
 # These wait more than they compute: three side by side keep two cores busy.
 FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
+# Each of the two has API servers of its own; what has real Ray stays alone, its addresses are the machine's.
+KUBE_TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal tests/kube
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 .PHONY: help up test check unit mutants engines bench golden format clean environment
@@ -40,7 +42,8 @@ up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers onc
 test: $(VENV)/dev-ok ## Every test: check, then real API server, real Ray, real engine (builds the API server once: minutes)
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m rayfleet.testing.realkube build
-	@$(BIN)/python -m pytest tests/kube tests/e2e $(ARGS)
+	@$(KUBE_TESTS) $(ARGS)
+	@$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: about a minute
 	@$(BIN)/ruff format --check $(SOURCES)
