@@ -26,7 +26,7 @@ ALL = [
     (refusals.uri_too_long(8), 414, "uri_too_long"),
     (refusals.of_body(UnsupportedCoding("x"), LIMIT), 415, "unsupported_media_type"),
     (refusals.head_too_large(64 << 10, 100), 431, "head_too_large"),
-    (refusals.route_invalid("ns/r"), 500, "route_invalid"),
+    (refusals.no_backend("m"), 500, "route_without_backend"),
     (refusals.internal("id"), 500, "internal_error"),
     (refusals.upstream_error("m", "x"), 502, "upstream_error"),
     (refusals.overloaded(), 503, "gateway_overloaded"),
