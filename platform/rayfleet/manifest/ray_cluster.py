@@ -15,6 +15,7 @@ def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
     conditions = {condition.type: condition for condition in decode_conditions(status.get("conditions"))}
     head = _when_true(conditions.get("HeadPodReady"))
     failure = _when_true(conditions.get("ReplicaFailure"))
+    provisioned = _when_true(conditions.get("RayClusterProvisioned"))
     ready_workers = status.get("readyWorkerReplicas")
     return RayCluster(
         meta=decode_meta(raw),
@@ -25,7 +26,7 @@ def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
         failure=(failure.message or failure.reason) if failure else "",
         failure_reason=failure.reason if failure else "",
         is_suspended=is_suspended(spec),
-        was_ready=_when_true(conditions.get("RayClusterProvisioned")) is not None,
+        first_ready_at=provisioned.last_transition_time if provisioned else None,
     )
 
 

@@ -19,8 +19,8 @@ class RayCluster:
     ``expected_workers`` counts worker pods as the live spec asks (``minReplicas`` where Ray's autoscaler is on: a
     scale-up is no failure). ``head_ready_since`` is the transition time of ``HeadPodReady`` when it is True, else None.
     ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message,
-    ``failure_reason`` its reason. ``is_suspended``: somebody (Kueue) has its pods wait. ``was_ready``: all of its pods
-    have been ready once since it was made or resumed, by KubeRay's word; how it stands now is another question.
+    ``failure_reason`` its reason. ``is_suspended``: somebody (Kueue) has its pods wait. ``first_ready_at``: when all of
+    its pods were ready first since it was made or resumed, by KubeRay's word; how it stands now is another question.
     """
 
     meta: ObjectMeta
@@ -31,12 +31,17 @@ class RayCluster:
     failure: str = ""
     failure_reason: str = ""
     is_suspended: bool = False
-    was_ready: bool = False
+    first_ready_at: datetime | None = None
 
     @property
     def is_terminating(self) -> bool:
         """Whether somebody has asked for its deletion; its pods may still hold accelerators."""
         return self.meta.deleted_at is not None
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether all of its pods have been ready once."""
+        return self.first_ready_at is not None
 
     @property
     def is_ready(self) -> bool:

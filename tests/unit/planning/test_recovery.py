@@ -178,11 +178,20 @@ def test_one_that_was_never_ready_belongs_to_its_rollout() -> None:
 
 def test_one_that_broke_before_it_was_noted_as_ready_is_rebuilt_by_kuberays_word() -> None:
     """Statuses are written seconds late: RayClusterProvisioned says that all pods were ready once."""
-    owner, once_ready = replica_set(), cluster(ready=False, was_ready=True)
+    owner, once_ready = replica_set(), cluster(ready=False, first_ready_at=EARLY)
     first = planned(owner, once_ready, pods(ready=False))
     assert [each.phase for each in first.status.replica_states] == [BROKEN]
     late = planned(replace(owner, status=first.status), once_ready, pods(ready=False), later(NOW, 60))
     assert given_up(late) == ["0 a NotReady"]
+
+
+def test_one_that_broke_before_it_was_noted_has_the_time_that_its_loss_allows() -> None:
+    """KubeRay says when all were ready first: what began later was not among them."""
+    again, once_ready = pods(head=1, worker=1, since=NOW), cluster(ready=False, first_ready_at=later(NOW, -5))
+    first = planned(replica_set(), once_ready, again)
+    assert first.requeue_after == timedelta(seconds=600)
+    late = planned(replace(replica_set(), status=first.status), once_ready, again, later(NOW, 600))
+    assert given_up(late) == ["0 a AllLost"]
 
 
 def test_containers_in_which_ray_does_not_stand_in_time_are_given_up() -> None:

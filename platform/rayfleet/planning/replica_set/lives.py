@@ -4,7 +4,8 @@ A life is the UID of a pod and the container that Ray runs in. When a replica ge
 status as short hashes, ``HEAD/WORKER,WORKER`` of ``pod.container`` each. Counts come back after a loss, lives do not:
 KubeRay calls a replica ready again as soon as a worker's container was restarted, while the engine's rank in it is gone
 (vllm#16259, vllm#53157). That the engine lives again is proved by its head: it turned ready after the youngest of the
-new lives had begun.
+new lives had begun. A note may come seconds after a replica got ready; of one that broke before it, what began after
+that moment is no life that was ready.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from enum import Enum
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.conditions import changed_at
 from rayfleet.objects.containers import ContainerEnd, ContainerLife, container_lives
-from rayfleet.objects.meta import name_of
+from rayfleet.objects.meta import created_at, name_of
 from rayfleet.objects.pods import is_head, is_ready, life_of
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -50,6 +51,21 @@ def loss_since(noted: str, pods: Sequence[ReadOnlyJson]) -> Loss:
     return Loss.HEAD_CONTAINER if _pods(head) <= _pods(lives) else Loss.HEAD_POD
 
 
+def loss_after(ready_at: datetime, expected_workers: int, pods: Sequence[ReadOnlyJson]) -> Loss:
+    """Return what is lost of lives that nobody noted, all of which had begun when all pods were ready, at that time.
+
+    As ``loss_since``: one that has ended and not begun again is no loss yet.
+    """
+    old = [pod for pod in pods if not _is_younger(_started(pod), ready_at) and not _is_made_after(pod, ready_at)]
+    old_workers = [pod for pod in old if not is_head(pod)]
+    if any(is_head(pod) for pod in old):
+        return Loss.NOTHING if len(old_workers) >= expected_workers else Loss.WORKERS
+    if not old_workers:
+        return Loss.EVERYTHING
+    is_same_pod = any(is_head(pod) and not _is_made_after(pod, ready_at) for pod in pods)
+    return Loss.HEAD_CONTAINER if is_same_pod else Loss.HEAD_POD
+
+
 def youngest_start(noted: str, pods: Sequence[ReadOnlyJson]) -> datetime | None:
     """Return when the youngest life that was not noted began; None when one of them has not, or there is none."""
     head, workers = _split(noted)
@@ -80,6 +96,14 @@ def _split(noted: str) -> tuple[set[str], set[str]]:
 
 def _pods(tokens: set[str]) -> set[str]:
     return {token.partition(".")[0] for token in tokens}
+
+
+def _is_made_after(pod: ReadOnlyJson, time: datetime) -> bool:
+    return _is_younger(created_at(pod), time)
+
+
+def _is_younger(start: datetime | None, time: datetime) -> bool:
+    return start is not None and start > time
 
 
 def _ray_container(pod: ReadOnlyJson) -> ContainerLife | None:

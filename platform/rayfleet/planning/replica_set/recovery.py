@@ -25,7 +25,15 @@ from rayfleet.objects.ray_spec import has_autoscaler
 from rayfleet.objects.times import encode_time
 from rayfleet.planning.replica_set.forming import stuck_since
 from rayfleet.planning.replica_set.held_back import HeldBack, held_back_longest
-from rayfleet.planning.replica_set.lives import Death, Loss, first_death, is_proved, loss_since, youngest_start
+from rayfleet.planning.replica_set.lives import (
+    Death,
+    Loss,
+    first_death,
+    is_proved,
+    loss_after,
+    loss_since,
+    youngest_start,
+)
 from rayfleet.planning.replica_set.replicas import Replica
 
 NOT_READY = "NotReady"
@@ -134,7 +142,7 @@ def broken_by(replica: Replica, replica_set: ReplicaSet, now: datetime) -> Break
         wait = forming_wait(replica, replica_set, now)
         since = stuck_since(replica)
         return Break(rule=_STUCK, since=since) if since is not None and wait == timedelta(0) else None
-    loss = loss_since(noted, replica.pods) if noted and replica.pods else Loss.NOTHING
+    loss = _loss(replica)
     if has_autoscaler(replica_set.spec.template.spec) and loss is Loss.WORKERS:
         loss = Loss.NOTHING  # Ray's autoscaler takes idle ones away
     rule = _RULES.get((cluster.is_ready, loss))
@@ -145,6 +153,18 @@ def broken_by(replica: Replica, replica_set: ReplicaSet, now: datetime) -> Break
     if held is None or not _is_too_long(held, broken, replica_set.spec.recovery):
         return broken
     return replace(broken, rule=_HELD_BACK, death=held.death)
+
+
+def _loss(replica: Replica) -> Loss:
+    """Return what a replica that was ready has lost, as far as its pods tell."""
+    cluster = replica.cluster
+    if not replica.pods:
+        return Loss.NOTHING
+    if replica.noted_life:
+        return loss_since(replica.noted_life, replica.pods)
+    if cluster.is_ready or cluster.first_ready_at is None:
+        return Loss.NOTHING
+    return loss_after(cluster.first_ready_at, cluster.expected_workers, replica.pods)
 
 
 def forming_wait(replica: Replica, replica_set: ReplicaSet, now: datetime) -> timedelta | None:
