@@ -70,7 +70,7 @@ KEY_READS = {
     "rayfleet.planning": 9,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
-    "rayfleet.testing": 82,
+    "rayfleet.testing": 80,
     "rayfleet_gateway": 18,
     "rayfleet_sidecar": 8,
 }
