@@ -51,16 +51,22 @@ class FixedTable:
 class GatewayServer:
     """A gateway over one table on free loopback ports (those of ``settings`` do not count): ``async with`` runs it.
 
+    ``port`` is that of another one, to take over from it.
     It stops without a lag window unless ``settings`` has another than the default; ``hurry`` ends a drain at once.
     """
 
     def __init__(
-        self, table: RouteTable, settings: GatewaySettings | None = None, contributed: Contributed | None = None
+        self,
+        table: RouteTable,
+        settings: GatewaySettings | None = None,
+        *,
+        contributed: Contributed | None = None,
+        port: int = 0,
     ) -> None:
         plain = GatewaySettings()
         chosen = settings or plain
         lag = timedelta(0) if chosen.lag == plain.lag else chosen.lag
-        self.settings = replace(chosen, host=_HOST, port=0, admin_port=0, lag=lag)
+        self.settings = replace(chosen, host=_HOST, port=port, admin_port=0, lag=lag)
         self.hurry = asyncio.Event()
         self.port = 0
         self._table = table
