@@ -17,6 +17,7 @@ from multidict import MultiMapping
 
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet_gateway.admin import AdminParts, make_admin
+from rayfleet_gateway.attempt.explain import explained, question_of
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Outcome
 from rayfleet_gateway.pick.profiles import Profiles
@@ -100,13 +101,18 @@ class Gateway:
         self.telemetry.tallies.table_changed_at = asyncio.get_running_loop().time()
         self.telemetry.keep(table.by_model)
 
+    def _explained(self, query: MultiMapping[str]) -> Mapping[str, object]:
+        question = question_of(list(query.items()))
+        now = asyncio.get_running_loop().time()
+        return explained(self._tables.table, self.book, self.plane.shared.profiles, question, now)
+
     def _shown(self) -> AdminParts:
         return AdminParts(
             telemetry=self.telemetry,
             tables=self._tables,
             is_leaving=lambda: self.plane.is_leaving,
             refresh=self._refresh,
-            explain=_explained,
+            explain=self._explained,
         )
 
     def _refresh(self) -> None:
@@ -173,10 +179,6 @@ async def _listen(admin: web.AppRunner, settings: GatewaySettings) -> None:
             f"--admin-port {port}: {host}:{port} cannot be used: {error.strerror or error}",
             way_out="End what listens there, or choose another with --admin-port.",
         ) from error
-
-
-def _explained(query: MultiMapping[str]) -> Mapping[str, object]:
-    raise ValueError(f"nothing is explained yet ({len(query)} parameters)")
 
 
 async def _first_of(*events: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import aiohttp
 import pytest
 
 from rayfleet.testing.waiting import until
@@ -353,3 +354,11 @@ async def test_in_the_lag_window_requests_are_served_and_their_connections_close
         writer.close()
         await stopping
         assert gateway.counted() == {("m", "200", "ok"): 2}
+
+
+async def test_operators_are_told_why_a_request_would_go_where() -> None:
+    async with serving(saying(JSON_ANSWER)) as gateway, aiohttp.ClientSession(gateway.admin_url) as operator:
+        told = await (await operator.get("/debug/explain", params={"model": "m", "path": "/v1/completions"})).json()
+        assert told["rule"]["route"] == "default/fleet"
+        refused = await operator.get("/debug/explain", params={"header": "no colon"})
+        assert refused.status == 400
