@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ async def started_peer(name: str, command: Sequence[str], port: int, folder: Pat
 
 def free_port() -> int:
     """Return a port that nobody has now, with a free one after it."""
-    with socket.socket() as first, socket.socket() as second:
-        while True:
+    while True:
+        with socket.socket() as first, socket.socket() as second, suppress(OSError):
             first.bind(("127.0.0.1", 0))
             port: int = first.getsockname()[1]
             second.bind(("127.0.0.1", port + 1))

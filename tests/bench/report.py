@@ -78,7 +78,7 @@ class Goal:
 def conditions(turns: int, seconds: float) -> str:
     """Return one line on how the run was made."""
     python, cores, load = sys.version.split()[0], os.cpu_count(), os.getloadavg()[0]
-    return f"Python {python}, {cores} cores, load average {load:.1f}, median of {turns} turns of {seconds:g} s."
+    return f"Python {python}, {cores} cores, load average {load:.1f}, best of {turns} turns of {seconds:g} s."
 
 
 def rendered(figures: Figures, how: str) -> str:
