@@ -36,6 +36,7 @@ _COMMANDS = {
     "events": _Entry(module="events", help="List events of a fleet and all that it owns; -w follows them."),
     "logs": _Entry(module="logs", help="Print the logs of a fleet's pods; -f follows them."),
     "endpoint": _Entry(module="endpoint", help="Print the URL that OpenAI clients use, with examples."),
+    "explain": _Entry(module="explain", help="Say why a request would go where, as the gateway sees it now."),
     "model": _Entry(module="model", help="Bring a model to this machine."),
     "controller": _Entry(module="controller", help="Run the fleet controllers against any Kubernetes API server."),
 }
