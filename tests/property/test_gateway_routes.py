@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 
 from rayfleet.model.json import Json
 from rayfleet.model.resources import HTTP_ROUTES
-from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
-from rayfleet_gateway.route.table import Backend
 from rayfleet_gateway.testing import compiler_of
 
 MODELS, PATHS, TIERS, METHODS = (
@@ -115,45 +112,3 @@ def test_a_request_takes_the_rule_that_gateway_api_says(
     assert (None if rule is None else (rule.route, rule.rank[-1])) == expected
     if rule is not None:
         assert table.has_path("gw", path)
-
-
-_ENDPOINTS = st.integers(0, 7).map(lambda number: Endpoint(address=f"10.0.0.{number}", port=8000))
-_CHANCES = st.floats(0, 1, exclude_max=True)
-
-
-@given(
-    endpoints=st.lists(_ENDPOINTS, unique=True),
-    in_flight=st.dictionaries(_ENDPOINTS, st.integers(0, 5)),
-    excluded=st.sets(_ENDPOINTS),
-    chance=_CHANCES,
-)
-def test_the_pick_is_a_least_loaded_one_and_never_an_excluded_one(
-    endpoints: list[Endpoint], in_flight: dict[Endpoint, int], excluded: set[Endpoint], chance: float
-) -> None:
-    picked = picked_endpoint(endpoints, in_flight, excluded, chance)
-    left = set(endpoints) - excluded
-    assert (picked is None) == (not left)
-    if picked is not None:
-        assert picked in left
-        assert in_flight.get(picked, 0) == min(in_flight.get(each, 0) for each in left)
-
-
-@given(
-    backends=st.lists(
-        st.builds(
-            Backend,
-            service=st.just("n/s"),
-            weight=st.integers(0, 3),
-            endpoints=st.lists(_ENDPOINTS, max_size=3).map(tuple),
-        ),
-        max_size=4,
-    ),
-    excluded=st.sets(_ENDPOINTS),
-    chance=_CHANCES,
-)
-def test_a_backend_with_weight_and_an_endpoint_is_found_when_there_is_one(
-    backends: list[Backend], excluded: set[Endpoint], chance: float
-) -> None:
-    able = [each for each in backends if each.weight and set(each.endpoints) - excluded]
-    picked = picked_backend(backends, excluded, chance)
-    assert picked in able if able else picked is None

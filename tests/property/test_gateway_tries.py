@@ -13,6 +13,7 @@ from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.pick.endpoint_state import EndpointState
 from rayfleet_gateway.pick.health import HARD
+from rayfleet_gateway.pick.pickers import SCANNED, LeastRequest, load_of
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, Rule, table_of
 from rayfleet_gateway.state.endpoints import EndpointBook
@@ -121,6 +122,42 @@ def test_what_may_be_the_requests_doing_ejects_no_last_endpoint(data: st.DataObj
             world.rule = before
             world.book.sync(table_of(before))
         assert world.book.pool_of(world.rule.backends[0]).ready
+
+
+CHANCES = st.floats(0, 1, exclude_max=True)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1.0, 0.5, 0.25])), min_size=1, max_size=SCANNED), CHANCES)
+def test_the_pick_is_a_least_loaded_one(endpoints: list[tuple[int, float]], chance: float) -> None:
+    states = [
+        EndpointState(endpoint=Endpoint(address="10.0.0.1", port=port), in_flight=in_flight, share=share)
+        for port, (in_flight, share) in enumerate(endpoints, start=1)
+    ]
+    picked = states[LeastRequest().pick(REQUEST, states, (), chance)]
+    assert load_of(picked) == min(map(load_of, states))
+
+
+@given(
+    st.lists(
+        st.builds(
+            Backend,
+            service=st.just("ns/s"),
+            weight=st.integers(0, 3),
+            endpoints=st.lists(st.sampled_from(ENDPOINTS), max_size=3, unique=True).map(tuple),
+        ),
+        max_size=4,
+    ),
+    CHANCES,
+)
+def test_a_backend_with_weight_and_an_endpoint_is_asked_when_there_is_one(
+    backends: list[Backend], chance: float
+) -> None:
+    rule = Rule(match=Match(path="/v1", headers={"model": "m"}), route="ns/m", rank=(0,), backends=tuple(backends))
+    book = EndpointBook()
+    book.sync(table_of(rule))
+    able = {endpoint for backend in backends if backend.weight for endpoint in backend.endpoints}
+    step = Attempts(rule, REQUEST, policy=POLICY, book=book, started=0.0).next(0.0, chance)
+    assert step.state.endpoint in able if isinstance(step, Ask) else not able
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.booleans()), max_size=300))

@@ -1,6 +1,6 @@
 """What is known of an endpoint lives as long as the endpoint is in the table."""
 
-from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule
 from rayfleet_gateway.state.endpoints import EndpointBook
@@ -50,3 +50,39 @@ def test_a_backend_of_an_older_table_has_the_endpoints_that_are_still_there() ->
     book.sync(table_of(old))
     book.sync(table_of(new))
     assert [state.endpoint for state in book.pool_of(old).endpoints] == [TWO]
+
+
+def test_an_engine_that_fails_half_of_its_requests_is_ejected_while_another_is_well() -> None:
+    book, both = EndpointBook(), backend(ONE, TWO)
+    book.sync(table_of(both))
+    state = book.pool_of(both).endpoints[0]
+    for turn in range(60):
+        book.note(state, Failure.ERROR_STATUS if turn % 2 else None, float(turn), is_trial=False)
+    assert state.is_ejected
+    assert book.pool_of(both).ready == book.pool_of(both).endpoints[1:]
+
+
+def test_an_engine_that_fails_one_of_ten_is_not() -> None:
+    book, both = EndpointBook(), backend(ONE, TWO)
+    book.sync(table_of(both))
+    state = book.pool_of(both).endpoints[0]
+    for turn in range(600):
+        book.note(state, None if turn % 10 else Failure.RESET, float(turn), is_trial=False)
+    assert not state.is_ejected
+
+
+def test_each_ejection_is_told_with_its_cause_and_lasts_twice_as_long() -> None:
+    causes: list[str] = []
+    book, both = EndpointBook(on_ejected=causes.append), backend(ONE, TWO)
+    book.sync(table_of(both))
+    state = book.pool_of(both).endpoints[0]
+    for _ in range(3):
+        book.note(state, Failure.CONNECT_TIMEOUT, 0.0, is_trial=False)
+    lasts = [state.health.retry_at]
+    for _ in range(5):
+        now = state.health.retry_at
+        book.note(state, Failure.RESET, now, is_trial=True)
+        lasts.append(state.health.retry_at - now)
+    assert causes == ["connect_timeout"]
+    for seconds, mean in zip(lasts, (5, 10, 20, 40, 60, 60), strict=True):
+        assert 0.8 * mean <= seconds <= 1.2 * mean

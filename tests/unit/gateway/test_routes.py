@@ -9,11 +9,10 @@ from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet_gateway.model.values import Endpoint
-from rayfleet_gateway.pick.least_requests import picked_backend, picked_endpoint
 from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match, matches_path
 from rayfleet_gateway.route.reading import parsed_duration
-from rayfleet_gateway.route.table import Backend, RouteTable
+from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.testing import compiler_of
 
 A, B, C = (Endpoint(address=f"127.0.0.{number}", port=8000) for number in (1, 2, 3))
@@ -144,23 +143,6 @@ def test_an_address_of_the_sixth_version_stands_in_brackets() -> None:
     assert str(Endpoint(address="fd00::1", port=80)) == "[fd00::1]:80"
 
 
-def test_the_least_busy_endpoint_is_picked_and_an_excluded_one_never() -> None:
-    assert picked_endpoint((A, B, C), {A: 2, B: 1, C: 1}, (), 0.0) == B
-    assert picked_endpoint((A, B, C), {A: 2, B: 1, C: 1}, (), 0.99) == C
-    assert picked_endpoint((A, B, C), {A: 2, B: 1, C: 1}, {B, C}, 0.5) == A
-    assert picked_endpoint((A,), {}, {A}, 0.5) is None
-
-
-def test_backends_share_by_weight_and_an_empty_one_gets_nothing() -> None:
-    heavy = Backend(service="heavy", weight=9, endpoints=(A,))
-    light = Backend(service="light", weight=1, endpoints=(B,))
-    off = Backend(service="off", weight=0, endpoints=(C,))
-    chosen = [picked_backend((heavy, light, off), (), chance / 100) for chance in range(100)]
-    assert (chosen.count(heavy), chosen.count(light), chosen.count(off)) == (90, 10, 0)
-    assert picked_backend((heavy, light), {A}, 0.1) == light
-    assert picked_backend((off,), (), 0.1) is None
-
-
 def test_a_model_s_endpoints_are_those_of_all_its_backends_that_may_get_requests() -> None:
     """A canary of weight 0, and an older route's younger twin, serve nobody: nothing is ready behind them."""
     backends = [{"name": "s", "port": 8000, "weight": 9}, {"name": "t", "port": 8000, "weight": 1}]
@@ -177,8 +159,3 @@ def test_a_model_s_endpoints_are_those_of_all_its_backends_that_may_get_requests
     table = _table(older, younger, services=services, slices=slices)
     assert table.endpoints_of("m") == {A, B}
     assert table.endpoints_of("other") == frozenset()
-
-
-def test_the_share_of_a_backend_without_endpoints_goes_to_the_others() -> None:
-    empty, able = Backend(service="e", weight=99, endpoints=()), Backend(service="a", weight=1, endpoints=(A,))
-    assert {picked_backend((empty, able), (), chance / 10) for chance in range(10)} == {able}
