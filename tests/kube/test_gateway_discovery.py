@@ -12,24 +12,29 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
+from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import read_address
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import (
     ENDPOINT_SLICES,
+    GATEWAYS,
     HTTP_ROUTES,
     NAMESPACES,
     REFERENCE_GRANTS,
     SERVICES,
     ResourceType,
 )
+from rayfleet.objects.conditions import entry_of
+from rayfleet.objects.meta import version_of
+from rayfleet.objects.parts import entries, part
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries, gateway_api_crds
 from rayfleet.testing.waiting import until
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.table import RouteTable
-from rayfleet_gateway.state.discovery import Discovery
+from rayfleet_gateway.state.discovery import Discovery, DiscoverySettings
 
 LIMIT_SECONDS = 60
 GATEWAY_API = "gateway.networking.k8s.io"
@@ -81,8 +86,8 @@ def grant(namespace: str, source: str) -> Json:
 
 
 @asynccontextmanager
-async def discovering(client: KubeClient) -> AsyncIterator[Discovery]:
-    discovery = Discovery(client)
+async def discovering(client: KubeClient, settings: DiscoverySettings | None = None) -> AsyncIterator[Discovery]:
+    discovery = Discovery(client, settings)
     tables: list[RouteTable] = []
     task = asyncio.create_task(discovery.run(tables.append))
     try:
@@ -191,6 +196,66 @@ async def _status(session: aiohttp.ClientSession, path: str) -> int:
             return response.status
     except aiohttp.ClientConnectorError:
         return 0
+
+
+async def test_a_route_and_its_gateway_are_told_what_became_of_them(
+    client: KubeClient, namespace: str, model: str
+) -> None:
+    """By two gateways at once, in a form that the real definitions take, and then no more."""
+    meta = {"name": "rayfleet", "namespace": namespace}
+    spec = {"gatewayClassName": "rayfleet", "listeners": [{"name": "http", "protocol": "HTTP", "port": 80}]}
+    gateway = {"apiVersion": GATEWAYS.api_version, "kind": GATEWAYS.kind, "metadata": meta, "spec": spec}
+    await client.create(GATEWAYS, gateway)
+    await client.create(HTTP_ROUTES, route(namespace, model))
+    key = ObjectKey(namespace=namespace, name="fleet-router")
+    async with discovering(client), discovering(client):
+        await until_condition(client, HTTP_ROUTES, key, "ResolvedRefs", ("False", "BackendNotFound"))
+        await client.create(SERVICES, service(namespace))
+        await until_condition(client, HTTP_ROUTES, key, "ResolvedRefs", ("True", "ResolvedRefs"))
+        await until_condition(client, HTTP_ROUTES, key, "Accepted", ("True", "Accepted"))
+        own = ObjectKey(namespace=namespace, name="rayfleet")
+        await until_condition(client, GATEWAYS, own, "Programmed", ("True", "Programmed"))
+        stored = await client.get(GATEWAYS, "rayfleet", namespace)
+        assert [each["attachedRoutes"] for each in stored["status"]["listeners"]] == [1]
+        written = version_of(await client.get(HTTP_ROUTES, key.name, namespace))
+        await asyncio.sleep(3)  # longer than a gateway waits before it writes: time is what is tested
+        assert version_of(await client.get(HTTP_ROUTES, key.name, namespace)) == written
+
+
+async def until_condition(
+    client: KubeClient, resource: ResourceType, key: ObjectKey, name: str, expected: tuple[str, str]
+) -> None:
+    async def shown() -> tuple[str, str] | None:
+        raw = await client.get(resource, key.name, key.namespace)
+        parents = entries(raw, "status", "parents") or [part(raw, "status")]
+        condition = entry_of(entries(parents[0], "conditions"), name)
+        return (condition["status"], condition["reason"]) if condition else None
+
+    await until(shown, f"{name} {expected} of {key}", LIMIT_SECONDS, holds=lambda shown: shown == expected)
+
+
+async def test_a_start_without_an_api_server_serves_the_last_table_until_it_is_back(
+    client: KubeClient, namespace: str, model: str, tmp_path: Path
+) -> None:
+    settings = DiscoverySettings(folder=tmp_path)
+    await client.create(HTTP_ROUTES, route(namespace, model))
+    await client.create(SERVICES, service(namespace))
+    await client.create(ENDPOINT_SLICES, endpoint_slice(namespace, a1=True))
+    async with discovering(client, settings) as discovery:
+        await until_routed(discovery, model, {"1"})
+        await until(lambda: model in _kept(tmp_path), "the last table is kept", LIMIT_SECONDS)
+    nowhere = KubeAddress(url=f"http://127.0.0.1:{unused_port()}")
+    async with KubeClient(nowhere) as cut_off, discovering(cut_off, settings) as discovery:
+        assert (discovery.is_stale, addresses(discovery.table, model)) == (True, {"1"})
+    await client.delete(HTTP_ROUTES, ObjectKey(namespace=namespace, name="fleet-router"))
+    async with discovering(client, settings) as discovery:
+        await until(lambda: not discovery.is_stale, "the watches are there", LIMIT_SECONDS)
+        assert addresses(discovery.table, model) is None
+
+
+def _kept(folder: Path) -> str:
+    file = folder / "last-table.jsonl"
+    return file.read_text() if file.exists() else ""
 
 
 @pytest.mark.realkube

@@ -35,6 +35,7 @@ WATCHING = ReflectorSettings(
     longest_backoff_refused=timedelta(seconds=1),
     longest_backoff_absent=timedelta(seconds=2),
     page_limit=100,
+    items_at_once=100,
 )
 KEEPING_SECONDS = 1.0  # the last table is written at most so often
 _OPTIONAL = (GATEWAYS, REFERENCE_GRANTS)

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -39,7 +39,11 @@ Trim = Callable[[ReadOnlyJson], ReadOnlyJson]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReflectorSettings:
-    """Patience of a reflector. The jitter keeps many from listing at the same instant after a 410 or a restart."""
+    """Patience of a reflector. The jitter keeps many from listing at the same instant after a 410 or a restart.
+
+    ``items_at_once``: after so many objects of a list the loop gets a turn, for who has streams on it; then what is new
+    is told before what is gone. 0: a list is taken in one piece, as who decides on the whole needs it.
+    """
 
     watch_timeout: timedelta = timedelta(minutes=5)
     stall_limit: timedelta = timedelta(seconds=90)
@@ -48,6 +52,7 @@ class ReflectorSettings:
     longest_backoff_refused: timedelta = timedelta(seconds=1.5)
     longest_backoff_absent: timedelta = timedelta(seconds=5)
     page_limit: int = 500
+    items_at_once: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,15 +229,24 @@ class Reflector:
         listed = await self._client.list(
             self.resource, self._namespace, label_selector=self._label_selector, limit=self._settings.page_limit
         )
+        if self._settings.items_at_once:
+            await self._put_in_pieces(listed.items, self._settings.items_at_once)
         kept = {key_of(item) for item in listed.items}
         for key in self.store:
             if key not in kept:
                 self._tell(self.store.remove(key), None)
-        for item in listed.items:
-            self._put(item)
+        if not self._settings.items_at_once:
+            for item in listed.items:
+                self._put(item)
         self._version = self._seen_version = listed.resource_version
         self._synced.set()
         self._become(None)
+
+    async def _put_in_pieces(self, items: Sequence[ReadOnlyJson], at_once: int) -> None:
+        for number, item in enumerate(items, start=1):
+            self._put(item)
+            if not number % at_once:
+                await asyncio.sleep(0)
 
     def _take(self, event: WatchEvent) -> None:
         match event.type:

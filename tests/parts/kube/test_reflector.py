@@ -117,6 +117,22 @@ async def test_an_error_event_410_lists_again_and_tells_the_differences() -> Non
         assert len(reflector.store) == 3
 
 
+async def test_a_list_taken_in_pieces_gives_the_loop_its_turns_and_tells_what_is_new_before_what_is_gone() -> None:
+    """What goes first would leave a reader without either for a while."""
+    first = [config_map(f"old-{number}", 1) for number in range(4)]
+    second = [config_map(f"new-{number}", 150) for number in range(4)]
+    turns: list[int] = []
+    async with reflecting(Script([first, second], [[EXPIRED]]), replace(QUICK, items_at_once=2)) as (reflector, heard):
+        names = [(what, name.split("-")[0]) for what, name in heard]
+        assert names == [*[("added", "old")] * 4, *[("added", "new")] * 4, *[("gone", "old")] * 4]
+        assert len(reflector.store) == 4
+        pieces = asyncio.ensure_future(reflector._put_in_pieces([config_map(f"x-{n}", 1) for n in range(4)], 2))
+        while not pieces.done():
+            turns.append(len(reflector.store))
+            await asyncio.sleep(0)
+    assert 6 in turns
+
+
 async def test_a_410_answer_lists_again() -> None:
     script = Script([[config_map("a", 1)]], [410])
     async with reflecting(script) as (_, heard):
