@@ -4,7 +4,7 @@ A rule that cannot be used as it is written is dropped and told; the route's oth
 ``PartiallyInvalid``). A reference that leads nowhere stays in its rule as a backend that is not valid.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -23,6 +23,7 @@ from rayfleet_gateway.route.reading import RouteParts, read_route, target_of
 from rayfleet_gateway.route.services import Services
 from rayfleet_gateway.route.table import Backend, Rule
 
+_MOST_LINES = 1024  # matches times host names: compiling that many takes some 5 ms of the loop that all streams share
 Name = tuple[str, ObjectKey]
 """Kind and key of an object that a route names; of a grant the namespace alone."""
 
@@ -71,6 +72,7 @@ def compiled_route(
     is_same_place = base is not None and attached == base.attachment
     if base is not None and is_same_place and backends == base.backends and _said(unresolved) == _said(base.unresolved):
         return base
+    refusals = (*parts.refusals, *_excess(parts, attached))
     lines = base.lines if base is not None and is_same_place else _lines(key, marks[0], parts, attached)
     return CompiledRoute(
         spec=spec,
@@ -81,10 +83,10 @@ def compiled_route(
         attachment=attached,
         lines=lines,
         backends=backends,
-        rules=tuple(replace(_rule(key, parts, backends, line), profile=marks[1]) for line in lines),
-        refusals=parts.refusals,
+        rules=tuple(_rule(str(key), parts, backends, line, marks[1]) for line in lines),
+        refusals=refusals,
         unresolved=unresolved,
-        problems=_problems(key, attached, (*parts.refusals, *unresolved)),
+        problems=_problems(key, attached, (*refusals, *unresolved)),
     )
 
 
@@ -104,34 +106,47 @@ def _read(route: ReadOnlyJson) -> RouteParts:
         return RouteParts(hostnames=(), rules=(), refusals=(refusal,), has_rules=False)
 
 
+def _excess(parts: RouteParts, attached: Attachment) -> Iterator[Unusable]:
+    """Yield why a route is too large to be used, if it is."""
+    matches = sum(len(rule.matches) for rule in parts.rules)
+    if matches * len(attached.hostnames) > _MOST_LINES:
+        message = f"{matches} matches for {len(attached.hostnames)} host names are more than {_MOST_LINES} together"
+        yield Unusable("spec.hostnames", message)
+
+
 def _lines(
     key: ObjectKey, created: str, parts: RouteParts, attached: Attachment
 ) -> tuple[tuple[Match, tuple[int | str, ...], int], ...]:
-    lines = []
+    lines: list[tuple[Match, tuple[int | str, ...], int]] = []
+    route = str(key)
+    if next(_excess(parts, attached), None) is not None:
+        return ()
     for place, rule in enumerate(parts.rules):
         for order, match in rule.matches:
             for hostname in attached.hostnames:
                 of_host = replace(match, hostname=hostname) if hostname else match
-                lines.append((of_host, rank_of(of_host, created=created, route=str(key), order=order), place))
+                lines.append((of_host, rank_of(of_host, created=created, route=route, order=order), place))
     return tuple(lines)
 
 
 def _rule(
-    key: ObjectKey,
+    route: str,
     parts: RouteParts,
     backends: tuple[tuple[Backend, ...], ...],
     line: tuple[Match, tuple[int | str, ...], int],
+    profile: str,
 ) -> Rule:
     match, rank, place = line
     rule = parts.rules[place]
     return Rule(
         match=match,
-        route=str(key),
+        route=route,
         rank=rank,
         backends=backends[place],
         request_timeout=rule.request_timeout,
         backend_timeout=rule.backend_timeout,
         filters=rule.filters,
+        profile=profile,
     )
 
 

@@ -23,7 +23,9 @@ from rayfleet_gateway.route.patterns import Pattern
 from rayfleet_gateway.route.reading_filters import read_filters, token
 
 MOST_RULES, MOST_MATCHES, MOST_MATCHES_IN_ALL, MOST_ENTRIES = 16, 64, 128, 16
-MOST_PATTERNS = 32  # in all of a route: compiling one takes up to 0.1 ms, and a route is read in one piece
+# A route is read in one piece on the loop that all streams share, so what takes long is bounded in all of a route: a
+# pattern takes up to 0.1 ms, a header or parameter 5 us.
+MOST_PATTERNS, MOST_VALUES = 32, 512
 _DURATION = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
 _DURATION_PART = re.compile(r"(\d+)(h|ms|m|s)")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -77,16 +79,19 @@ def read_route(route: ReadOnlyJson) -> RouteParts:
     hostnames = tuple(dict.fromkeys(read_hostname(each) for each in spec.at("hostnames").items(MOST_ENTRIES)))
     rules: list[RuleParts] = []
     refusals: list[Unusable] = []
-    order = patterns = 0
+    order = patterns = values = 0
     for raw in spec.at("rules").items(MOST_RULES):
         matches = entries(mapping(raw.value), "matches")
         asked = len(matches) or 1
         patterns += sum(map(_count_of_patterns, matches))
+        values += sum(map(_count_of_values, matches))
         try:
             if order + asked > MOST_MATCHES_IN_ALL:
                 raw.at("matches").refuse(f"a route may have at most {MOST_MATCHES_IN_ALL} matches in all")
             if patterns > MOST_PATTERNS:
                 raw.at("matches").refuse(f"a route may have at most {MOST_PATTERNS} regular expressions in all")
+            if values > MOST_VALUES:
+                raw.at("matches").refuse(f"a route may match at most {MOST_VALUES} headers and parameters in all")
             rules.append(_read_rule(raw, order))
         except Unusable as refusal:
             refusals.append(refusal)
@@ -139,6 +144,10 @@ def _count_of_patterns(match: ReadOnlyJson) -> int:
     """Return how many regular expressions stand in a match, before any is compiled."""
     parts = (part(match, "path"), *entries(match, "headers"), *entries(match, "queryParams"))
     return sum("RegularExpression" in each.values() for each in parts)
+
+
+def _count_of_values(match: ReadOnlyJson) -> int:
+    return len(entries(match, "headers")) + len(entries(match, "queryParams"))
 
 
 def _read_duration(field: Field) -> timedelta | None:

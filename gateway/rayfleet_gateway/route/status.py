@@ -76,7 +76,7 @@ def _parent_status(
     route: ReadOnlyJson, compiled: CompiledRoute, parent: Parent, entry: ReadOnlyJson, now: datetime
 ) -> Json:
     rows = [row(compiled, parent) for row in _ALWAYS]
-    if compiled.refusals and compiled.parts.rules:
+    if compiled.refusals and compiled.lines:
         message = f"Dropped Rule(s): {_sentence(compiled.refusals)}"
         rows.append(("PartiallyInvalid", True, "UnsupportedValue", message[:_MOST_LETTERS]))
     current = entries(entry, "conditions")
@@ -92,7 +92,7 @@ def _parent_status(
 def _accepted(compiled: CompiledRoute, parent: Parent) -> _Row:
     if parent.refusal is not None:
         return "Accepted", False, *parent.refusal
-    if compiled.refusals and not compiled.parts.rules:
+    if compiled.refusals and not compiled.lines:
         return "Accepted", False, compiled.refusals[0].reason, _sentence(compiled.refusals)
     return "Accepted", True, "Accepted", "The route is in use."
 

@@ -17,6 +17,7 @@ import orjson
 
 from rayfleet.manifest.documents import Document, load_documents
 from rayfleet.model.errors import FieldError, ManifestError
+from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 from rayfleet.objects.meta import kind_of
@@ -102,12 +103,8 @@ class FileTables:
         except (ManifestError, OSError) as error:
             log.error("the files cannot be used, the last good ones stay", extra={"error": str(error)})
             return
-        for place in self._documents.keys() - documents.keys():
-            self._compiler.put(*place, None)
-        for place, document in documents.items():
-            old = self._documents.get(place)
-            if old is None or old.raw != document.raw:
-                self._compiler.put(*place, document.raw)
+        for place, raw in await asyncio.to_thread(_differences, self._documents, documents):
+            self._compiler.put(*place, raw)
         self._documents = documents
         await pace.work(is_first=not self.is_synced)
         self.is_synced = True
@@ -136,6 +133,17 @@ class FileTables:
             place = f"{document.source}:{document.line_of(problem.field)}"
             log.warning("cannot use an object as it is", extra={"problem": str(problem), "place": place})
         self._problems = problems
+
+
+def _differences(old: Documents, new: Documents) -> list[tuple[tuple[ResourceType, ObjectKey], Json | None]]:
+    """Return what to tell a compiler that knows the old ones: objects, None for those that are gone."""
+    gone: list[tuple[tuple[ResourceType, ObjectKey], Json | None]] = [
+        (place, None) for place in old.keys() - new.keys()
+    ]
+    changed = [
+        (place, document.raw) for place, document in new.items() if place not in old or old[place].raw != document.raw
+    ]
+    return [*gone, *changed]
 
 
 def _placed(document: Document) -> tuple[ResourceType, ObjectKey]:

@@ -186,6 +186,19 @@ def test_a_route_may_have_128_matches_and_no_more() -> None:
     assert [problem.field for problem in compiler.problems()] == ["spec.rules[2].matches"]
 
 
+def test_a_route_may_not_take_the_loop_for_long() -> None:
+    headers = [{"name": f"h{number}", "value": "x"} for number in range(16)]
+    crowded = rule(matches=[{"path": {"type": "Exact", "value": f"/{n}"}, "headers": headers} for n in range(33)])
+    compiler = compiled(rule(), crowded)
+    assert [problem.field for problem in compiler.problems()] == ["spec.rules[1].matches"]
+    matches = [{"path": {"type": "Exact", "value": f"/{number}"}} for number in range(64)]
+    names = [f"h{number}.example.org" for number in range(17)]
+    assert len(rules_of(compiled(rule(matches=matches), hostnames=names[:16]))) == 1024
+    wide = compiled(rule(matches=matches), rule(), hostnames=names[:16])
+    assert rules_of(wide) == []
+    assert [problem.field for problem in wide.problems()] == ["spec.hostnames"]
+
+
 def test_a_rule_without_matches_takes_every_path() -> None:
     [only] = rules_of(compiled({"backendRefs": [BACKEND]}))
     assert (only.match.path, only.match.prefix, only.filters) == ("/", "", NO_FILTERS)
