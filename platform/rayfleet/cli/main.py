@@ -39,6 +39,7 @@ _COMMANDS = {
     "explain": _Entry(module="explain", help="Say why a request would go where, as the gateway sees it now."),
     "model": _Entry(module="model", help="Bring a model to this machine."),
     "controller": _Entry(module="controller", help="Run the fleet controllers against any Kubernetes API server."),
+    "gateway": _Entry(module="gateway", help="Run the gateway, on an API server or on files (--config)."),
 }
 
 

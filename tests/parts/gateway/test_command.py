@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from rayfleet.cli.main import main as rayfleet
 from rayfleet_gateway.main import main
 
 
@@ -18,7 +20,16 @@ def test_help_says_what_it_does_and_how_to_try_it(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--port", "0"], ["--port", "x"], ["--drain", "-1"], ["--idle-timeout", "nan"], ["--prot", "1"]]
+    "arguments",
+    [
+        ["--port", "0"],
+        ["--port", "x"],
+        ["--drain", "-1"],
+        ["--idle-timeout", "nan"],
+        ["--prot", "1"],
+        ["--gateway", "name"],
+        ["--gateway", "a/b/c"],
+    ],
 )
 def test_bad_arguments_are_refused_with_the_option_named(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -27,6 +38,21 @@ def test_bad_arguments_are_refused_with_the_option_named(
         main(arguments)
     assert caught.value.code == 2
     assert arguments[0] in capsys.readouterr().err
+
+
+def test_the_command_line_runs_the_gateway_with_the_arguments_as_they_came(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["--config", "x", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            rayfleet(["gateway", *arguments])
+        assert (caught.value.code, "--state-dir" in capsys.readouterr().out) == (0, True)
+
+
+def test_files_that_are_not_there_end_it_at_once_with_the_flag_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path / "x"), "--port", "1"]
+    ended = subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "--config" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_help_needs_no_web_server() -> None:
