@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -40,53 +41,61 @@ async def explain_command(
     url = admin_url or await _local_admin_url(target)
     parameters = [("model", model), *request.items()]
     parameters = [(name, value) for name, value in parameters if value] + [("header", header) for header in headers]
-    explanation = await _explanation(url.rstrip("/"), parameters)
-    click.echo(json.dumps(explanation, indent=2) if output == "json" else "\n".join(explanation_lines(explanation)))
+    text = await _explanation(url.rstrip("/"), parameters)
+    is_json = output == "json"
+    click.echo(
+        json.dumps(json.loads(text), indent=2) if is_json else "\n".join(explanation_lines(read_explanation(text)))
+    )
 
 
-def explanation_lines(explanation: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an explanation as lines for people. Pure."""
-    request = explanation["request"]
-    where = f"{request['host']}{request['path']}{'?' if request['query'] else ''}{request['query']}"
-    yield f"{request['method']} {where} for the model {request['model'] or '(none)'}"
-    rule = explanation.get("rule")
+def read_explanation(text: str) -> Any:
+    """Return the gateway's JSON with its fields as attributes. Pure; raises ValueError."""
+    return json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields))
+
+
+def explanation_lines(explanation: Any) -> Iterator[str]:
+    """Yield an explanation, as ``read_explanation`` has it, as lines for people. Pure."""
+    request = explanation.request
+    where = f"{request.host}{request.path}{'?' if request.query else ''}{request.query}"
+    yield f"{request.method} {where} for the model {request.model or '(none)'}"
+    rule = getattr(explanation, "rule", None)
     if rule is not None:
-        limits = ", ".join(f"{name} {seconds:g} s" for name, seconds in rule["timeouts"].items())
-        yield f"takes {rule['route']}: {rule['match']}{f' (timeouts: {limits})' if limits else ''}"
-        yield f"picked by the profile {rule['profile']} ({_steps(rule)})"
-        yield from (f"  switched off now: {title}" for title in rule["switched_off"])
-    for backend in explanation.get("backends", ()):
+        limits = ", ".join(f"{name} {seconds:g} s" for name, seconds in vars(rule.timeouts).items())
+        yield f"takes {rule.route}: {rule.match}{f' (timeouts: {limits})' if limits else ''}"
+        yield f"picked by the profile {rule.profile} ({_steps(rule)})"
+        yield from (f"  switched off now: {title}" for title in rule.switched_off)
+    for backend in getattr(explanation, "backends", ()):
         yield ""
-        valid = "" if backend["is_valid"] else ", refers to nothing that can be asked"
-        yield f"{backend['service']}: weight {backend['weight']}, gets {backend['part']:.0%}{valid}"
-        yield from columns(_endpoint_rows(backend["endpoints"]), indent="  ")
-    if "refused" in explanation:
-        yield f"is refused: {explanation['refused']}"
-    others = [each for each in explanation["candidates"] if each["verdict"] != "taken"]
+        valid = "" if backend.is_valid else ", refers to nothing that can be asked"
+        yield f"{backend.service}: weight {backend.weight}, gets {backend.part:.0%}{valid}"
+        yield from columns(_endpoint_rows(backend.endpoints), indent="  ")
+    if hasattr(explanation, "refused"):
+        yield f"is refused: {explanation.refused}"
+    others = [each for each in explanation.candidates if each.verdict != "taken"]
     if others:
         yield ""
         yield "not taken:"
-        yield from columns([[each["route"], each["match"], each["verdict"]] for each in others], indent="  ")
+        yield from columns([[each.route, each.match, each.verdict] for each in others], indent="  ")
 
 
-def _steps(rule: Mapping[str, Any]) -> str:
-    steps = [f"filter {name}" for name in rule["filters"]]
-    steps += [f"scorer {name} x {weight:g}" for name, weight in rule["scorers"].items()]
-    return ", ".join((*steps, f"picker {rule['picker']}"))
+def _steps(rule: Any) -> str:
+    steps = [f"filter {name}" for name in rule.filters]
+    steps += [f"scorer {name} x {weight:g}" for name, weight in vars(rule.scorers).items()]
+    return ", ".join((*steps, f"picker {rule.picker}"))
 
 
-def _endpoint_rows(endpoints: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def _endpoint_rows(endpoints: Sequence[Any]) -> list[list[str]]:
     if not endpoints:
         return [["no endpoint is ready"]]
-    has_scores = any(each["score"] is not None for each in endpoints)
+    has_scores = any(each.score is not None for each in endpoints)
     rows = [["ENDPOINT", "STATE", "IN FLIGHT", "SHARE", "FAILED", *(["SCORE"] if has_scores else []), "PICKED"]]
     for each in endpoints:
-        state = each["state"] if each["is_kept"] or each["state"] != "ready" else "dropped by a filter"
-        if "tried_in_seconds" in each:
-            state += f", tried in {each['tried_in_seconds']:g} s"
-        score = [] if not has_scores else ["-" if each["score"] is None else f"{each['score']:.3g}"]
-        facts = [each["endpoint"], state, str(each["in_flight"]), f"{each['share']:.2g}", f"{each['failure_rate']:.0%}"]
-        rows.append([*facts, *score, f"{each['part']:.0%}"])
+        state = each.state if each.is_kept or each.state != "ready" else "dropped by a filter"
+        if hasattr(each, "tried_in_seconds"):
+            state += f", tried in {each.tried_in_seconds:g} s"
+        score = [] if not has_scores else ["-" if each.score is None else f"{each.score:.3g}"]
+        facts = [each.endpoint, state, str(each.in_flight), f"{each.share:.2g}", f"{each.failure_rate:.0%}"]
+        rows.append([*facts, *score, f"{each.part:.0%}"])
     return rows
 
 
@@ -100,7 +109,7 @@ async def _local_admin_url(target: Target) -> str:
     )
 
 
-async def _explanation(url: str, parameters: Sequence[tuple[str, str]]) -> Any:
+async def _explanation(url: str, parameters: Sequence[tuple[str, str]]) -> str:
     """Return what the gateway says. Raises WrongUse for a question it cannot read, else EnvironmentProblem."""
     import aiohttp
 
@@ -113,7 +122,7 @@ async def _explanation(url: str, parameters: Sequence[tuple[str, str]]) -> Any:
             if response.status == _HTTP_BAD_REQUEST:
                 raise WrongUse((await response.text()).strip())
             response.raise_for_status()
-            return await response.json()
+            return await response.text()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise EnvironmentProblem(
             f"no explanation from {url}: {str(error) or type(error).__name__}",

@@ -1,8 +1,9 @@
 """``explain`` puts what the gateway says into words."""
 
+import json
 from typing import Any
 
-from rayfleet.cli.explain import explanation_lines
+from rayfleet.cli.explain import explanation_lines, read_explanation
 
 TAKEN = {"route": "ns/m", "match": "/v1 or below it model=m", "verdict": "taken"}
 EXPLANATION: dict[str, Any] = {
@@ -80,9 +81,11 @@ not taken:
 
 
 def test_an_explanation_is_put_into_words() -> None:
-    assert "\n".join(explanation_lines(EXPLANATION)) + "\n" == TEXT
+    assert "\n".join(explanation_lines(read_explanation(json.dumps(EXPLANATION)))) + "\n" == TEXT
 
 
 def test_a_refusal_is_put_into_words() -> None:
     refused = {"request": EXPLANATION["request"], "candidates": [], "refused": "404: no route names this model"}
-    assert list(explanation_lines(refused))[1:] == ["is refused: 404: no route names this model"]
+    assert list(explanation_lines(read_explanation(json.dumps(refused))))[1:] == [
+        "is refused: 404: no route names this model"
+    ]
