@@ -256,7 +256,7 @@ async def test_a_body_that_trickles_below_the_least_rate_is_refused_and_a_steady
     async with serving(saying(JSON_ANSWER), settings) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(head)
-        for place in range(0, len(body), 20):  # 200 bytes a second, for longer than the start alone would allow
+        for place in range(0, len(body), 20):  # 200 bytes a second, for longer than the first window
             writer.write(body[place : place + 20])
             await asyncio.sleep(0.1)
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")

@@ -1,8 +1,8 @@
 """A request's body while it is read: its framing, its limits, and its part in the budget of the process.
 
 Bytes count in the budget from when they are here until the answer begins: what is announced and never sent costs
-nobody anything. A body that is slower than ``least_rate`` after a first ``start_seconds`` is refused; both are one
-deadline that moves with what has come.
+nobody anything. Time is looked at in windows: the first has to bring something, each later one its part at the least
+rate. What came fast before does not count: a body that stops just before its end would be held for ever.
 """
 
 import io
@@ -29,9 +29,9 @@ class BodyReader:
     ``is_done``: the body is whole, and ``rest`` what came after it. ``error`` is what is wrong with its framing.
     """
 
-    __slots__ = ("_chunks", "_left", "_whole", "error", "is_done", "rest", "size", "started")
+    __slots__ = ("_chunks", "_left", "_seen", "_whole", "error", "is_done", "rest", "size")
 
-    def __init__(self, length: int | None, started: float) -> None:
+    def __init__(self, length: int | None) -> None:
         self._chunks = ChunkReader() if length is None else None
         self._left = length or 0
         self._whole = io.BytesIO()
@@ -39,7 +39,7 @@ class BodyReader:
         self.is_done = False
         self.error = ""
         self.rest = b""
-        self.started = started
+        self._seen = 0
 
     def feed(self, data: bytes) -> int:
         """Take the next bytes; return how many of them are the body's."""
@@ -54,6 +54,12 @@ class BodyReader:
         self._whole.write(content)
         self.size += len(content)
         return len(content)
+
+    def is_in_time(self, part: float) -> bool:
+        """Whether the window that ends now brought enough; ``part`` is what a later one has to bring, in bytes."""
+        brought, is_first = self.size - self._seen, not self._seen
+        self._seen = self.size
+        return brought > 0 if is_first else brought >= part
 
     def whole(self) -> bytes:
         """Return the body, without a copy; nothing may be fed any more."""

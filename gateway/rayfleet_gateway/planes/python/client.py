@@ -163,10 +163,9 @@ class ClientConnection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""
         if self._stage is _Stage.BODY and self._body is not None:
-            shared, body = self._shared, self._body
-            allowed = body.started + shared.body_start_seconds + body.size / shared.settings.body_least_rate
-            if now < allowed:
-                self.due = allowed
+            window_seconds = self._shared.body_start_seconds
+            if self._body.is_in_time(self._shared.settings.body_least_rate * window_seconds):
+                self.due = now + window_seconds
             else:
                 self._refuse_body(refusals.slow_request())
         elif self._stage is _Stage.HEAD and self._rest:
@@ -305,7 +304,7 @@ class ClientConnection(asyncio.Protocol):
         if head.expects_continue and not self._rest:
             self.write(_CONTINUE)
         self._stage = _Stage.BODY
-        self._body = BodyReader(length, self._started)
+        self._body = BodyReader(length)
         self.due = self._started + shared.body_start_seconds
         return bool(self._rest)
 
