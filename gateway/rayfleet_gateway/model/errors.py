@@ -4,6 +4,7 @@
 
     RayfleetError
     ├── Unusable             a field of an object says what this gateway cannot do, or nothing readable
+    ├── ContributionFault    a plugin's: it returned what its contract does not allow
     └── ExchangeError
         ├── HeadRefused      the client's fault: its head has no single meaning, or asks for what there is not
         ├── UnreadableBody   the client's fault: its body does not say which model is asked for
@@ -26,6 +27,10 @@ class Unusable(RayfleetError):
         super().__init__(message)
         self.field = field
         self.reason = reason
+
+
+class ContributionFault(RayfleetError):
+    """A plugin returned what its contract does not allow."""
 
 
 class ExchangeError(RayfleetError):

@@ -19,10 +19,6 @@ OFF_SECONDS = 60.0
 MOST_OFF_SECONDS = 3600.0
 
 
-class ContributionFault(ValueError):
-    """A plugin returned what its contract does not allow."""
-
-
 class Guard:
     """Watches one contribution. ``clock`` gives seconds and never goes back; ``report`` hears when it is switched off.
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from rayfleet.plugin.contracts import Filter, Picker, RequestView, Scorer
+from rayfleet_gateway.model.errors import ContributionFault
 from rayfleet_gateway.pick.endpoint_state import EndpointState
-from rayfleet_gateway.pick.guard import ContributionFault, Guard
+from rayfleet_gateway.pick.guard import Guard
 from rayfleet_gateway.pick.pickers import LeastRequest
 
 T = TypeVar("T")
