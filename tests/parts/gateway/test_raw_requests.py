@@ -1,4 +1,4 @@
-"""Every raw request over sockets: the data path reads it in one way, or refuses it (rayfleet.testing.raw_requests)."""
+"""Every raw request over sockets is read in one way, or refused (rayfleet.testing.raw_requests)."""
 
 from rayfleet.testing.raw_requests import CASES, Recorder, faults, play
 from rayfleet_gateway.model.values import Endpoint
