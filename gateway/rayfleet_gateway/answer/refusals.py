@@ -122,7 +122,12 @@ def model_not_found(model: str, known: Sequence[str]) -> Refusal:
 
 
 def no_rule(model: str, path: str, known: Sequence[str], paths: Sequence[str]) -> Refusal:
-    """Return the 404 of a request that no rule takes; ``paths`` are those of the model's own rules, if it has any."""
+    """Return the 404 of a request that no rule takes; ``paths`` are those of the model's own rules, if it has any.
+
+    ``model`` is empty where the path needs none.
+    """
+    if not model:
+        return path_not_found(path)
     if not paths:
         return model_not_found(model, known)
     return Refusal(

@@ -113,6 +113,7 @@ def test_a_model_that_is_served_elsewhere_is_told_where() -> None:
     message = refusals.no_rule("echo", "/v1/embeddings", ["echo", "vectors"], ["/v1/completions"]).message
     assert message == "The model `echo` is not served at /v1/embeddings but at /v1/completions."
     assert refusals.no_rule("ecko", "/v1/embeddings", ["echo"], []).code == "model_not_found"
+    assert refusals.no_rule("", "/docs", ["echo"], []).code == "path_not_found"
     assert "echo?" not in refusals.model_not_found("echo", ["echo"]).message
 
 
