@@ -107,11 +107,13 @@ class EventWatch:
 
 def told_usage(pieces: list[bytes]) -> Usage:
     """Return the tokens that pieces of JSON tell, the later before the earlier."""
-    counts: list[int | None] = []
-    for pattern in (_PROMPT, _COMPLETION):
-        matches = (pattern.search(piece) for piece in reversed(pieces))
-        counts.append(next((int(match[1]) for match in matches if match is not None), None))
-    return Usage(*counts)
+    prompt = completion = None
+    for piece in pieces:
+        if (match := _PROMPT.search(piece)) is not None:
+            prompt = int(match[1])
+        if (match := _COMPLETION.search(piece)) is not None:
+            completion = int(match[1])
+    return Usage(prompt, completion)
 
 
 def last_usage(tail: bytes) -> list[bytes]:

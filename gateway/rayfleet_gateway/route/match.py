@@ -100,6 +100,8 @@ def matches_rest(match: Match, asked: Asked) -> bool:
 
 def plain_host(host: str) -> str:
     """Return a Host without its port and last dot, in lower case; brackets of an address stay."""
+    if ":" not in host:
+        return host.removesuffix(".").lower()
     name, colon, port = host.rpartition(":")
     if colon and port.isascii() and (port.isdecimal() or not port):
         host = name

@@ -212,10 +212,10 @@ class Exchange:
         shared, request, rule = self._shared, self._request, routed.rule
         self._account.route = rule.route
         self._filters = rule.filters
-        is_kept = self._client.may_keep(self.head)
-        elsewhere = redirection(rule, self.head, request_id=self.request_id, is_keep_alive=is_kept)
-        if elsewhere is not None:
-            self._answer_myself(elsewhere, rule.filters.redirect.status if rule.filters.redirect else 0)
+        if rule.filters.redirect is not None:
+            is_kept = self._client.may_keep(self.head)
+            elsewhere = redirection(rule, rule.filters.redirect, self.head, self.request_id, is_keep_alive=is_kept)
+            self._answer_myself(elsewhere, rule.filters.redirect.status)
             return
         self._attempts = Attempts(
             rule,

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from rayfleet_gateway.answer.head import CRLF
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.headers import NO_EDITS, Edits
-from rayfleet_gateway.route.filters import NO_FILTERS, Filters, redirect_location, rewritten_target
+from rayfleet_gateway.route.filters import NO_FILTERS, Filters, Redirect, redirect_location, rewritten_target
 from rayfleet_gateway.route.table import Rule
 
 _SCHEME = "http"  # what is spoken on the clients' port
@@ -41,11 +41,8 @@ def added_lines(filters: Filters) -> tuple[bytes, frozenset[bytes]]:
     return b"".join(lines), edit.remove | edit.replaced
 
 
-def redirection(rule: Rule, head: RequestHead, *, request_id: str, is_keep_alive: bool) -> bytes | None:
-    """Return the whole answer of a rule that redirects, None for one that does not."""
-    redirect = rule.filters.redirect
-    if redirect is None:
-        return None
+def redirection(rule: Rule, redirect: Redirect, head: RequestHead, request_id: str, *, is_keep_alive: bool) -> bytes:
+    """Return the whole answer of a rule that redirects."""
     location = redirect_location(
         redirect,
         rule.match.prefix,
