@@ -1,0 +1,87 @@
+"""Several gateway processes on one port, each with metrics of its own."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import unused_port
+
+from rayfleet.testing.waiting import until
+from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.planes.python.workers import worker_arguments
+
+ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: m, namespace: default}
+spec:
+  rules:
+  - matches: [{path: {type: PathPrefix, value: /v1/completions}, headers: [{name: model, value: m}]}]
+    backendRefs: [{name: none, port: 80}]
+"""
+
+
+def test_a_worker_has_its_own_port_of_operators_and_its_part_of_the_budget() -> None:
+    settings = GatewaySettings(workers=4, admin_port=9000, body_budget_bytes=1000)
+    words = worker_arguments(["--port", "80", "--workers", "4"], settings, 2)
+    assert words[:4] == ["--port", "80", "--workers", "4"]
+    assert " ".join(words[4:]) == "--workers 1 --admin-port 9002 --body-budget 250"
+
+
+@pytest.mark.timeout(90)
+async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path: Path) -> None:
+    (tmp_path / "route.yaml").write_text(ROUTE, encoding="utf-8")
+    port, admin = unused_port(), _two_ports()
+    ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        async with aiohttp.ClientSession() as session:
+            pages = [f"http://127.0.0.1:{admin + place}/readyz" for place in range(2)]
+            for page in pages:
+                await until(partial(_status, session, page), "it is ready", 40, holds=lambda got: got == 200)
+            models = await (await session.get(f"http://127.0.0.1:{port}/v1/models")).json()
+            assert [each["id"] for each in models["data"]] == ["m"]
+            os.kill(_children(process.pid)[0], signal.SIGKILL)
+            await until(lambda: _both(session, pages), "one of them is gone", 20, holds=lambda well: not well)
+            await until(lambda: _both(session, pages), "it is there again", 40, holds=bool)
+        process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, b"Traceback" in errors) == (0, False)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _two_ports() -> int:
+    """Return a port such that the next one is free too."""
+    while True:
+        first = unused_port()
+        try:
+            with socket.create_server(("127.0.0.1", first + 1)):
+                return first
+        except OSError:
+            continue
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
+async def _both(session: aiohttp.ClientSession, pages: list[str]) -> bool:
+    return [await _status(session, page) for page in pages] == [200, 200]
+
+
+async def _status(session: aiohttp.ClientSession, page: str) -> int:
+    try:
+        async with session.get(page) as response:
+            return response.status
+    except aiohttp.ClientError:
+        return 0
