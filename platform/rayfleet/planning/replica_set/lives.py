@@ -46,9 +46,10 @@ def loss_since(noted: str, pods: Sequence[ReadOnlyJson]) -> Loss:
     lives = {life_of(pod) for pod in pods}
     if head <= lives:
         return Loss.NOTHING if workers <= lives else Loss.WORKERS
-    if not (workers & lives):
+    is_same_pod = _pods(head) <= _pods(lives)
+    if not (workers & lives) and (is_same_pod or not _have_another_head(pods)):
         return Loss.EVERYTHING
-    return Loss.HEAD_CONTAINER if _pods(head) <= _pods(lives) else Loss.HEAD_POD
+    return Loss.HEAD_CONTAINER if is_same_pod else Loss.HEAD_POD
 
 
 def loss_after(ready_at: datetime, expected_workers: int, pods: Sequence[ReadOnlyJson]) -> Loss:
@@ -60,9 +61,9 @@ def loss_after(ready_at: datetime, expected_workers: int, pods: Sequence[ReadOnl
     old_workers = [pod for pod in old if not is_head(pod)]
     if any(is_head(pod) for pod in old):
         return Loss.NOTHING if len(old_workers) >= expected_workers else Loss.WORKERS
-    if not old_workers:
-        return Loss.EVERYTHING
     is_same_pod = any(is_head(pod) and not _is_made_after(pod, ready_at) for pod in pods)
+    if not old_workers and (is_same_pod or not _have_another_head(pods)):
+        return Loss.EVERYTHING
     return Loss.HEAD_CONTAINER if is_same_pod else Loss.HEAD_POD
 
 
@@ -96,6 +97,13 @@ def _split(noted: str) -> tuple[set[str], set[str]]:
 
 def _pods(tokens: set[str]) -> set[str]:
     return {token.partition(".")[0] for token in tokens}
+
+
+def _have_another_head(pods: Sequence[ReadOnlyJson]) -> bool:
+    """Whether workers run that began before the head pod was made: what they belong to is gone with another head."""
+    made = max((time for pod in pods if is_head(pod) and (time := created_at(pod)) is not None), default=_NEVER)
+    starts = (_started(pod) for pod in pods if not is_head(pod))
+    return any(start is not None and start < made for start in starts)
 
 
 def _is_made_after(pod: ReadOnlyJson, time: datetime) -> bool:
