@@ -6,6 +6,7 @@ not be where it may not: so a connection that lost its place shows.
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -39,14 +40,19 @@ class Recorded:
 
 @dataclass(slots=True)
 class Recorder:
-    """An engine that answers all with 200 and notes what it sees, byte by byte; ``async with`` runs it."""
+    """An engine that answers all with 200 and notes what it sees, byte by byte; ``async with`` runs it.
 
+    ``listening`` is where it listens; by default it is a free port on loopback.
+    """
+
+    listening: socket.socket | None = None
     port: int = 0
     recorded: list[Recorded] = field(default_factory=list)
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        sock = self.listening or socket.create_server(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._serve, sock=sock, limit=1 << 20)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

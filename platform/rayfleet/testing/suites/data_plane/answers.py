@@ -30,7 +30,7 @@ _FRAMED = {
     "chunks and trailers": _JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(b"{}") + b"0\r\nX: y\r\n\r\n",
     "chunks in capitals": _JSON_HEAD + b"transfer-encoding: CHUNKED\r\n\r\nA\r\n0123456789\r\n" + END,
     "until the end": _JSON_HEAD + b"\r\n" + b'{"a": 1}',
-    "until the end, empty": _JSON_HEAD + b"\r\n",
+    "until the end, empty": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n",
     "HTTP/1.0": _JSON_HEAD.replace(b"1.1", b"1.0") + b"\r\n{}",
     "after interim answers": _EARLY + plain(b"{}"),
     "no content": b"HTTP/1.1 204 No Content\r\n\r\n",

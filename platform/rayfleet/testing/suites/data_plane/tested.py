@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
@@ -65,6 +66,18 @@ class Stage:
     def connected(self) -> AbstractAsyncContextManager[Client]:
         """Return a block with a connection to the plane."""
         return connected(self.plane.port)
+
+    async def engine(self, sock: socket.socket, *talks: Talk) -> Engine:
+        """Let an engine listen on a socket."""
+        return await opened(self.stack, sock, *talks)
+
+    async def until_asked(self, on: Served) -> None:
+        """Wait until an engine has got a request."""
+        await until(lambda: on.requests, "the engine is asked", 10)
+
+    def limit(self) -> asyncio.Timeout:
+        """Return a block that may not take long."""
+        return asyncio.timeout(10)
 
     async def send(self, *pieces: bytes, method: str = "POST") -> Message:
         """Return the answer to bytes on a connection of their own, a segment for each piece."""

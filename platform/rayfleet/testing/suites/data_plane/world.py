@@ -21,14 +21,17 @@ _RULES_OF_A_ROUTE = 16
 _OF_OTHERS = (NAME, "granted", "not-granted")  # Services of another namespace
 
 
+_PLAIN: Mapping[str, Any] = MappingProxyType({})
+
+
 class Kind(Enum):
     """What models there are for tests: their name, how many of them, endpoints of each, more fields of their rule."""
 
-    ONE = ("one", 288, 1, MappingProxyType({}))
-    PAIR = ("pair", 16, 2, MappingProxyType({}))
-    FOUR = ("four", 16, 4, MappingProxyType({}))
-    HASTY = ("hasty", 16, 1, MappingProxyType({"timeouts": {"request": "400ms"}}))
-    PATIENT = ("patient", 16, 2, MappingProxyType({"timeouts": {"request": "20s", "backendRequest": "400ms"}}))
+    ONE = ("one", 208, 1, _PLAIN)
+    PAIR = ("pair", 8, 2, _PLAIN)
+    FOUR = ("four", 16, 4, _PLAIN)
+    HASTY = ("hasty", 4, 1, MappingProxyType({"timeouts": {"request": "800ms"}}))
+    PATIENT = ("patient", 2, 2, MappingProxyType({"timeouts": {"request": "20s", "backendRequest": "800ms"}}))
 
     def __init__(self, prefix: str, count: int, endpoints: int, more: Mapping[str, Any]) -> None:
         self.prefix = prefix
@@ -61,8 +64,15 @@ class Sockets:
             sock.close()
 
     def take(self, kind: Kind) -> tuple[str, list[socket.socket]]:
-        """Return a model that nobody had, and the sockets of its endpoints."""
-        return next(self._next[kind])
+        """Return a model that nobody had, and the sockets of its endpoints; raises LookupError where ``Kind`` has few."""
+        taken = next(self._next[kind], None)
+        if taken is None:
+            raise LookupError(f"all {kind.count} models of the kind {kind.prefix} are taken: give Kind more")
+        return taken
+
+    def take_one(self) -> socket.socket:
+        """Return the socket of a model that nobody had, for routes of a test's own."""
+        return self.take(Kind.ONE)[1][0]
 
     def objects(self) -> tuple[Json, ...]:
         """Return all objects."""

@@ -2,7 +2,7 @@
 
 import json
 
-from rayfleet.testing.suites.data_plane.objects import NAMESPACE, OTHER, grant
+from rayfleet.testing.suites.data_plane.objects import NAMESPACE, OTHER, PATHS, grant, matching, route, rule
 from rayfleet.testing.suites.data_plane.rooms.room import Asked, Room
 
 NAME = "qwen-coder-7b-instruct"
@@ -32,6 +32,7 @@ SEED = {
         ],
     },
 }
+_RECORDED = route("recorded", *(rule(matching(path, model="m"), to="recorded") for path in PATHS))
 _PATH, _CHAT = "/v1/completions", "/v1/chat/completions"
 
 
@@ -54,7 +55,7 @@ def _bytes(body: object) -> bytes:
 _NAMED = {"model": NAME, "prompt": "x"}
 MODELS = Room(
     host="any.example",
-    objects=(SEED, grant("seed", of=NAMESPACE, to=OTHER, services=[NAME])),
+    objects=(SEED, _RECORDED, grant("seed", of=NAMESPACE, to=OTHER, services=[NAME])),
     asked={
         "header and body": _taken(_NAMED, MODEL_HEADER),
         "body alone": _taken(_NAMED),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rayfleet.model.json import Json
 from rayfleet.testing.suites.data_plane.plane import Capability
 
-ENGINES = ("a", "b", "c", "d", "e", "f")
+ENGINES = ("a", "b", "c", "d", "e", "f", "recorded")
 """Services of the routes' own namespace, each with an engine that tells its name."""
 
 
