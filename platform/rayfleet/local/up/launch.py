@@ -7,6 +7,7 @@ run, one to stop, and a terminal that goes away cannot take half of a cluster wi
 import asyncio
 import contextlib
 import json
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +30,9 @@ START_LIMIT = timedelta(seconds=45)
 STOP_LIMIT = timedelta(seconds=75)
 # Logs, the object store of two Ray nodes and a small model need this much; a full disk fails in worse places later.
 LEAST_FREE_BYTES = 1 << 30
+# Above what Linux hands out for outgoing connections (ip_local_port_range ends at 60999); pods' slots lie below it.
+_OWN_PORTS = range(61000, 65536)
+_TRIED_PORTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +179,23 @@ def _port(flag: str, host: str, chosen: int, preferred: int) -> int:
         return chosen
     if preferred and not _bind_problem(host, preferred):
         return preferred
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    return any_port(host)
+
+
+def any_port(host: str) -> int:
+    """Return a port that is free now and that the kernel gives to nobody of itself.
+
+    The child binds it seconds later, and after each restart: one of the ports for outgoing connections would be another
+    program's by then. Raises EnvironmentProblem when none is free.
+    """
+    places = random.sample(_OWN_PORTS, _TRIED_PORTS)
+    free = next((port for port in places if not _bind_problem(host, port)), None)
+    if free is not None:
+        return free
+    raise EnvironmentProblem(
+        f"none of {_TRIED_PORTS} ports from {_OWN_PORTS[0]} to {_OWN_PORTS[-1]} on {host} can be used",
+        way_out="Choose ports with --gateway-port and --api-port.",
+    )
 
 
 def _bind_problem(host: str, port: int) -> str:
