@@ -100,6 +100,7 @@ class Gateway:
         self.book.sync(table)
         self.telemetry.tallies.table_changed_at = asyncio.get_running_loop().time()
         self.telemetry.keep(table.by_model)
+        self.plane.shared.model_list.take(table)
 
     def _explained(self, query: MultiMapping[str]) -> Mapping[str, object]:
         question = question_of(list(query.items()))

@@ -7,9 +7,11 @@ would be left out without a word. Files are looked at once a second: cheap, and 
 """
 
 import asyncio
+import contextlib
+import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,12 +33,13 @@ from rayfleet_gateway.state.tables import Effort, Pace
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+_PUTS_AT_ONCE = 50
 _DEFAULT_NAMESPACE = "default"
 _SUFFIXES = (".yaml", ".yml", ".json")
 _MOST_BYTES = 64 << 20  # of a file; more is a mistake of whoever wrote it
 _BY_KIND = {(resource.group, resource.kind): resource for resource in KINDS}
 
-Documents = Mapping[tuple[ResourceType, ObjectKey], Document]
+Documents = dict[tuple[ResourceType, ObjectKey], Document]
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -99,13 +102,18 @@ class FileTables:
     async def _load(self, pace: Pace) -> None:
         """Take over what the files say; a file that cannot be read is logged and changes nothing."""
         try:
-            documents = await asyncio.to_thread(read_files, self._path)
+            with _no_collection():
+                documents = await asyncio.to_thread(read_files, self._path)
         except (ManifestError, OSError) as error:
             log.error("the files cannot be used, the last good ones stay", extra={"error": str(error)})
             return
-        for place, raw in await asyncio.to_thread(_differences, self._documents, documents):
+        changes = await asyncio.to_thread(_differences, self._documents, documents)
+        for number, (place, raw) in enumerate(changes):
             self._compiler.put(*place, raw)
-        self._documents = documents
+            if not number % _PUTS_AT_ONCE:
+                await asyncio.sleep(0)
+        old, self._documents = self._documents, documents
+        await asyncio.to_thread(_let_go, old)
         await pace.work(is_first=not self.is_synced)
         self.is_synced = True
         self._log_problems()
@@ -133,6 +141,23 @@ class FileTables:
             place = f"{document.source}:{document.line_of(problem.field)}"
             log.warning("cannot use an object as it is", extra={"problem": str(problem), "place": place})
         self._problems = problems
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let nobody look for cycles in millions of new objects: it would hold up every stream for a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _let_go(documents: Documents) -> None:
+    """Free them one by one: all in one go is one long step."""
+    while documents:
+        documents.popitem()
 
 
 def _differences(old: Documents, new: Documents) -> list[tuple[tuple[ResourceType, ObjectKey], Json | None]]:

@@ -297,7 +297,7 @@ async def test_a_client_too_many_is_told_so() -> None:
     async with serving(saying(JSON_ANSWER), GatewaySettings(connections=2)) as gateway:
         busy = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(2)]
         for _, writer in busy:
-            writer.write(b"POST /v1/comple")
+            writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
         await until(lambda: not gateway.gateway.plane.shared.idle, "both are at work")
         assert (await raw(gateway)).startswith(b"HTTP/1.1 503")
         for _, writer in busy:

@@ -3,6 +3,7 @@
 from secrets import token_hex
 
 from rayfleet_gateway.answer.events import Usage
+from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.attempt.attempts import Attempts
 from rayfleet_gateway.model.values import InferenceRequest, Outcome, Result
 from rayfleet_gateway.planes.python.answering import Answer
@@ -101,3 +102,16 @@ class Account:
             trace_parent=self.trace_parent,
             parent_span=self.parent_span,
         )
+
+
+def unread_outcome(refusal: Refusal, request_id: str, client: str, seconds: float) -> Outcome:
+    """Return the accounting event of what was refused because it is no request."""
+    return Outcome(
+        model="unknown",
+        status=int(refusal.status),
+        result=Result.REFUSED,
+        seconds=seconds,
+        request_id=request_id,
+        client=client,
+        code=refusal.code,
+    )

@@ -27,6 +27,7 @@ class BodyReader:
     """Feed it the bytes after a head. ``length`` None: chunked.
 
     ``is_done``: the body is whole, and ``rest`` what came after it. ``error`` is what is wrong with its framing.
+    ``is_behind``: see ``ChunkReader``.
     """
 
     __slots__ = ("_chunks", "_left", "_seen", "_whole", "error", "is_done", "rest", "size")
@@ -40,6 +41,11 @@ class BodyReader:
         self.error = ""
         self.rest = b""
         self._seen = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has to be fed again, with nothing, in another step."""
+        return self._chunks is not None and self._chunks.is_behind
 
     def feed(self, data: bytes) -> int:
         """Take the next bytes; return how many of them are the body's."""

@@ -10,10 +10,7 @@ Whoever does not say what it wants in time is told so: ``head_timeout`` for a he
 """
 
 import asyncio
-import contextlib
 import logging
-import socket
-import struct
 from collections.abc import Callable
 from enum import Enum, auto
 from secrets import token_hex
@@ -24,12 +21,14 @@ from rayfleet_gateway.answer.cors import is_preflight, opened, preflight
 from rayfleet_gateway.answer.head import refused, whole_answer
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import HeadRefused
-from rayfleet_gateway.model.values import Outcome, RequestHead, Result
+from rayfleet_gateway.model.values import RequestHead
+from rayfleet_gateway.planes.python.account import unread_outcome
 from rayfleet_gateway.planes.python.bodies import BodyReader
 from rayfleet_gateway.planes.python.deadlines import NEVER
 from rayfleet_gateway.planes.python.exchange import Exchange
 from rayfleet_gateway.planes.python.heads import END, MOST_FIELDS, request_head
 from rayfleet_gateway.planes.python.own_routes import own_content
+from rayfleet_gateway.planes.python.resets import reset
 from rayfleet_gateway.planes.python.routing import refusal_of_head
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.request.identity import id_of
@@ -42,7 +41,6 @@ _READ_THROUGH_BYTES = 64 << 10  # a body up to this is read before a refusal, so
 _UNSENT_BYTES = 64 << 10  # to a client that does not read; then its engine is not read either
 _LINGER_SECONDS = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_RESET = struct.pack("ii", 1, 0)
 
 
 class _Stage(Enum):
@@ -60,6 +58,7 @@ class ClientConnection(asyncio.Protocol):
         "_body",
         "_exchange",
         "_is_advancing",
+        "_is_reading_paused",
         "_is_unread",
         "_refusal",
         "_rest",
@@ -71,14 +70,13 @@ class ClientConnection(asyncio.Protocol):
         "address",
         "due",
         "is_paused",
-        "is_reading_paused",
     )
 
     def __init__(self, shared: Shared) -> None:
         self.address = ""
         self.due = NEVER
         self.is_paused = False
-        self.is_reading_paused = False
+        self._is_reading_paused = False
         self._shared = shared
         self._transport: asyncio.Transport | None = None
         self._stage = _Stage.HEAD
@@ -116,18 +114,17 @@ class ClientConnection(asyncio.Protocol):
         else:
             shared.telemetry.tallies.connections_refused += 1
             self._refuse_head(refusals.overloaded())
+            self._transport.close()  # to wait for its end would take what there are too many of
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
         if self._stage is _Stage.LINGERING:
             return
         self._rest = self._rest + data if self._rest else data
-        if self._stage is _Stage.SERVED:
-            if len(self._rest) > _KEPT_BYTES and self._transport is not None:
-                self.is_reading_paused = True
-                self._transport.pause_reading()
-            return
-        self._advance()
+        if self._stage is not _Stage.SERVED:
+            self._advance()
+        if len(self._rest) > _KEPT_BYTES and (self._stage is _Stage.SERVED or self.is_paused):
+            self._pause_reading()
 
     def eof_received(self) -> None:
         """A client that writes no more is gone: the transport closes itself."""
@@ -139,6 +136,7 @@ class ClientConnection(asyncio.Protocol):
         self.due = NEVER
         shared.connections.pop(self, None)
         shared.idle.pop(self, None)
+        shared.begun.pop(self, None)
         shared.sweeper.watched.discard(self)
         if self._body is not None:
             shared.bodies.used_bytes -= self._body.size
@@ -159,6 +157,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_paused = False
         if self._exchange is not None:
             self._exchange.resume()
+        self._advance_later()
 
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""
@@ -168,6 +167,8 @@ class ClientConnection(asyncio.Protocol):
                 self.due = now + window_seconds
             else:
                 self._refuse_body(refusals.slow_request())
+        elif self.is_paused and self._stage is _Stage.HEAD:
+            self.reset()
         elif self._stage is _Stage.HEAD and self._rest:
             self._refuse_head(refusals.slow_request("head"))
         elif self._stage is _Stage.LINGERING and self._has_unsent(now):
@@ -188,11 +189,8 @@ class ClientConnection(asyncio.Protocol):
 
     def reset(self) -> None:
         """End the connection so that the client sees that it broke."""
-        if self._transport is not None and not self._transport.is_closing():
-            sock = self._transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self._transport.abort()
+        if self._transport is not None:
+            reset(self._transport)
 
     def on_over(self, *, is_kept: bool) -> None:
         """Go on after an answer."""
@@ -207,9 +205,7 @@ class ClientConnection(asyncio.Protocol):
         self._searched = 0
         self._started = shared.loop.time()
         self.due = self._started + shared.keep_alive_seconds
-        if self.is_reading_paused and self._transport is not None and not self._transport.is_closing():
-            self.is_reading_paused = False
-            self._transport.resume_reading()
+        self._resume_reading()
         if not self._rest:
             shared.idle[self] = None
         elif not self._is_advancing:
@@ -247,27 +243,43 @@ class ClientConnection(asyncio.Protocol):
                     return
         finally:
             self._is_advancing = False
+        self._pause_reading()  # one turn of the loop reads a socket again and again
         self._shared.loop.call_soon(self._advance_later)
 
     def _advance_later(self) -> None:
-        if self._rest and not self._is_advancing and self._stage in {_Stage.HEAD, _Stage.BODY}:
+        if not self._is_advancing and self._stage in {_Stage.HEAD, _Stage.BODY}:
+            self._resume_reading()
             self._advance()
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
 
     def _take_head(self) -> bool:
         """Take a head; return whether there is more to do now."""
         shared = self._shared
         if not self._searched:
+            if self._rest.startswith(b"\r\n"):  # an empty line before a request is no fault (RFC 9112, 2.2)
+                self._rest = self._rest[2:]
             if not self._rest:
                 return False
             shared.idle.pop(self, None)
-            if self._rest.startswith(b"\r\n"):  # an empty line before a request is no fault (RFC 9112, 2.2)
-                self._rest = self._rest[2:]
+            if self.is_paused:  # answers wait for a client that does not read: no more of them
+                self.due = shared.loop.time() + shared.idle_seconds
+                return False
             self._started = shared.loop.time()
             self.due = self._started + shared.head_seconds
         rest, limit = self._rest, shared.settings.head_limit_bytes
         end = rest.find(END, max(0, self._searched - 3))
         if end < 0 or end > limit:
             self._searched = len(rest)
+            shared.begun[self] = None
             if len(rest) > limit:
                 self._refuse_head(refusals.head_too_large(limit, MOST_FIELDS))
             return False
@@ -278,7 +290,9 @@ class ClientConnection(asyncio.Protocol):
             self._refuse_head(refusals.of_head(error))
             return False
         self._rest = rest[end:] if end < len(rest) else b""
-        self._searched = 0
+        if self._searched:
+            self._searched = 0
+            shared.begun.pop(self, None)
         return self._begin(head)
 
     def _begin(self, head: RequestHead) -> bool:
@@ -286,7 +300,7 @@ class ClientConnection(asyncio.Protocol):
         shared, length = self._shared, head.length
         if shared.cors.origins and is_preflight(head, shared.cors):
             return self._answer_myself(head, lambda **kept: preflight(head, shared.cors, **kept))
-        own = own_content(head, shared.tables.table) if shared.tables.is_synced else None
+        own = own_content(head, shared.tables.table, shared.model_list) if shared.tables.is_synced else None
         if isinstance(own, bytes):
             more, is_head = opened(head, shared.cors), head.method == "HEAD"
             return self._answer_myself(head, lambda **kept: whole_answer(own, is_head=is_head, more=more, **kept))
@@ -336,7 +350,7 @@ class ClientConnection(asyncio.Protocol):
             shared.bodies.used_bytes -= body.size
             self._hand_over(body.whole())
             return True
-        return False
+        return self._body is not None and body.is_behind
 
     def _hand_over(self, body: bytes) -> None:
         """Let the exchange go on with a whole body."""
@@ -366,17 +380,8 @@ class ClientConnection(asyncio.Protocol):
         """Answer what is no request, and end the connection."""
         shared, request_id = self._shared, token_hex(16)
         self.write(refused(refusal, request_id=request_id, is_keep_alive=False))
-        shared.telemetry.count(
-            Outcome(
-                model="unknown",
-                status=int(refusal.status),
-                result=Result.REFUSED,
-                seconds=shared.loop.time() - self._started,
-                request_id=request_id,
-                client=self.address,
-                code=refusal.code,
-            )
-        )
+        seconds = shared.loop.time() - self._started
+        shared.telemetry.count(unread_outcome(refusal, request_id, self.address, seconds))
         self._linger()
 
     def _linger(self) -> None:
@@ -385,12 +390,11 @@ class ClientConnection(asyncio.Protocol):
         self._stage = _Stage.LINGERING
         self._rest = b""
         shared.idle.pop(self, None)
+        shared.begun.pop(self, None)
         self._started = shared.loop.time()
         self.due = self._started + _LINGER_SECONDS
         if transport is None or transport.is_closing():
             return
         if transport.can_write_eof():
             transport.write_eof()
-        if self.is_reading_paused:
-            self.is_reading_paused = False
-            transport.resume_reading()
+        self._resume_reading()

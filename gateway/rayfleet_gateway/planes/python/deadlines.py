@@ -8,6 +8,7 @@ import asyncio
 from typing import Protocol
 
 EVERY_SECONDS = 0.2
+_AT_ONCE = 50  # thousands may be late together; a refusal takes 25 us
 NEVER = float("inf")
 
 
@@ -42,6 +43,12 @@ class Sweeper:
     def _sweep(self) -> None:
         self.start()
         now = self._loop.time()
-        for late in [one for one in self.watched if one.due <= now]:
-            if late in self.watched:  # what expired before it may have ended it
-                late.expire(now)
+        self._expire([one for one in self.watched if one.due <= now])
+
+    def _expire(self, late: list[Watched]) -> None:
+        now = self._loop.time()
+        for one in late[:_AT_ONCE]:
+            if one in self.watched and one.due <= now:  # what expired before it may have ended it
+                one.expire(now)
+        if len(late) > _AT_ONCE:
+            self._loop.call_soon(self._expire, late[_AT_ONCE:])

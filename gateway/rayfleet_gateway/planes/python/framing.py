@@ -8,6 +8,7 @@ import re
 
 _LONGEST_LINE = 4096  # of a size with its extensions, or of a trailer field
 _MOST_TRAILERS = 8192  # bytes in all
+_LINES_AT_ONCE = 100  # some 0.1 ms: chunks of one byte are no fault, but a read can bring 40,000 of them
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _SIZE_BEGINS = re.compile(rb"[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?)?\r?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
@@ -18,16 +19,28 @@ class ChunkReader:
     """Feed it the bytes of one chunked body in order.
 
     ``is_done``: its last byte was seen; ``rest`` is what came after that. ``error`` says what is wrong, once something
-    is; content from before that is still returned.
+    is; content from before that is still returned. ``is_behind``: it was given more lines than one step should look at;
+    feed it nothing, in another step, until it is not.
     """
 
-    __slots__ = ("_is_after_content", "_is_in_trailers", "_kept", "_left", "_trailer_bytes", "error", "is_done", "rest")
+    __slots__ = (
+        "_is_after_content",
+        "_is_in_trailers",
+        "_kept",
+        "_left",
+        "_trailer_bytes",
+        "error",
+        "is_behind",
+        "is_done",
+        "rest",
+    )
 
     def __init__(self) -> None:
         self.is_done = False
+        self.is_behind = False
         self.error = ""
         self.rest = b""
-        self._kept = b""  # a line that is not whole yet
+        self._kept = b""  # a line that is not whole yet, or what one step left over
         self._left = 0  # bytes of the chunk that are still to come
         self._is_after_content = False  # the line end after a chunk is due
         self._is_in_trailers = False
@@ -45,8 +58,9 @@ class ChunkReader:
 
     def _followed(self, data: bytes) -> bytes:
         parts: list[bytes] = []
-        at, end = 0, len(data)
+        at, end, lines = 0, len(data), 0
         self._kept = b""
+        self.is_behind = False
         while at < end and not self.error and not self.is_done:
             if self._left:
                 taken = min(self._left, end - at)
@@ -55,6 +69,11 @@ class ChunkReader:
                 self._left -= taken
                 self._is_after_content = not self._left
                 continue
+            if lines == _LINES_AT_ONCE:
+                self.is_behind = True
+                self._kept = data[at:]
+                break
+            lines += 1
             line_end = data.find(_CRLF, at, at + _LONGEST_LINE)
             if line_end < 0:
                 self._keep(data[at:])

@@ -76,5 +76,5 @@ class Plane:
             connection.reset()
         shared.pool.close()
         shared.sweeper.stop()
-        shared.threads.shutdown(wait=False, cancel_futures=True)
+        shared.unpacking.close()
         await asyncio.sleep(0)  # the ends of connections are told in the loop's next turn

@@ -15,7 +15,6 @@ from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody
 from rayfleet_gateway.model.values import InferenceRequest, RequestHead
 from rayfleet_gateway.planes.python.filtering import edits_of
 from rayfleet_gateway.planes.python.shared import Shared
-from rayfleet_gateway.request.bodies import plain_body
 from rayfleet_gateway.request.headers import NO_EDITS, Edits
 from rayfleet_gateway.request.model import asked, needs_slices, slices
 from rayfleet_gateway.request.paths import allowed_methods, is_open
@@ -49,7 +48,7 @@ def refusal_of_head(shared: Shared, head: RequestHead) -> Refusal | None:
 class Routing:
     """Finds the rule of one request; ``on_routed`` hears of it once, perhaps before ``start`` returns."""
 
-    __slots__ = ("_is_cancelled", "_on_routed", "_request", "_shared")
+    __slots__ = ("_has_turn", "_is_cancelled", "_on_routed", "_request", "_shared")
 
     def __init__(
         self, shared: Shared, request: InferenceRequest, on_routed: Callable[[Routed | Refusal], None]
@@ -58,28 +57,37 @@ class Routing:
         self._request = request
         self._on_routed = on_routed
         self._is_cancelled = False
+        self._has_turn = False  # at unpacking
 
     def start(self) -> None:
         """Begin."""
         coding = self._request.head.joined.get("content-encoding")
         if coding is None or coding.strip().lower() == "identity":
             self._look(self._request.body)
-            return
-        limit = self._shared.settings.body_limit_bytes
-        work = self._shared.loop.run_in_executor(self._shared.threads, plain_body, self._request.body, coding, limit)
-        work.add_done_callback(self._on_unpacked)
+        else:
+            self._shared.unpacking.enter(self._unpack)
 
     def cancel(self) -> None:
         """Let ``on_routed`` not be called any more."""
         self._is_cancelled = True
 
-    def _on_unpacked(self, work: asyncio.Future[bytes]) -> None:
+    def _unpack(self) -> None:
+        self._has_turn = True
         if self._is_cancelled:
+            self._end_turn()
+            return
+        coding, limit = self._request.head.joined["content-encoding"], self._shared.settings.body_limit_bytes
+        work = self._shared.unpacking.unpacked(self._request.body, coding, limit)
+        work.add_done_callback(self._on_unpacked)
+
+    def _on_unpacked(self, work: asyncio.Future[bytes]) -> None:
+        if self._is_cancelled or work.cancelled():
+            self._end_turn()
             return
         try:
             plain = work.result()
         except (BodyTooLarge, UnreadableBody) as error:
-            self._on_routed(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+            self._refuse(error)
         else:
             self._look(plain)
 
@@ -91,21 +99,34 @@ class Routing:
         try:
             model = asked(head, plain, limits)
         except UnreadableBody as error:
-            self._on_routed(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+            self._refuse(error)
         else:
-            self._on_routed(self._found(model))
+            self._tell(self._found(model))
 
     def _slice(self, work: Generator[None, None, str]) -> None:
         if self._is_cancelled:
+            self._end_turn()
             return
         try:
             next(work)
         except StopIteration as end:
-            self._on_routed(self._found(end.value))
+            self._tell(self._found(end.value))
         except UnreadableBody as error:
-            self._on_routed(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+            self._refuse(error)
         else:
             self._shared.loop.call_soon(self._slice, work)
+
+    def _refuse(self, error: UnreadableBody | BodyTooLarge) -> None:
+        self._tell(refusals.of_body(error, self._shared.settings.body_limit_bytes))
+
+    def _tell(self, routed: Routed | Refusal) -> None:
+        self._end_turn()
+        self._on_routed(routed)
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._shared.unpacking.leave()
 
     def _found(self, model: str) -> Routed | Refusal:
         request, head, table = self._request, self._request.head, self._shared.tables.table

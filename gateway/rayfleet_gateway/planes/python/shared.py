@@ -1,7 +1,6 @@
 """What all requests of one process share."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 from rayfleet_gateway.answer.cors import Cors
 from rayfleet_gateway.attempt.attempts import AttemptPolicy
@@ -10,19 +9,20 @@ from rayfleet_gateway.pick.profiles import Profiles
 from rayfleet_gateway.planes.python.bodies import BodyBudget
 from rayfleet_gateway.planes.python.contracts import Connected, Running
 from rayfleet_gateway.planes.python.deadlines import Sweeper
+from rayfleet_gateway.planes.python.own_routes import ModelList
 from rayfleet_gateway.planes.python.pool import Pool
+from rayfleet_gateway.planes.python.unpacking import Unpacking
 from rayfleet_gateway.request.headers import ForwardedPolicy
 from rayfleet_gateway.request.model_scan import ScanLimits
 from rayfleet_gateway.state.endpoints import EndpointBook
 from rayfleet_gateway.state.tables import TableSource
 from rayfleet_gateway.telemetry.counts import Telemetry
 
-_UNPACKING_THREADS = 2
-
 
 class Shared:
-    """Made in the loop that serves. ``connections`` are in the order in which they came; ``idle`` wait for a request.
+    """Made in the loop that serves.
 
+    ``connections`` are in the order in which they came; ``idle`` wait for a request, ``begun`` sent a part of a head.
     ``is_leaving``: answers close their connections, since the process is about to stop.
     """
 
@@ -48,9 +48,11 @@ class Shared:
         self.cors = Cors(origins=settings.cors_origins)
         self.forwarded_policy = ForwardedPolicy(settings.forwarded_policy)
         self.bodies = BodyBudget(settings.body_budget_bytes)
-        self.threads = ThreadPoolExecutor(_UNPACKING_THREADS, thread_name_prefix="unpacking")
+        self.unpacking = Unpacking(self.loop)
+        self.model_list = ModelList()
         self.connections: dict[Connected, None] = {}
         self.idle: dict[Connected, None] = {}
+        self.begun: dict[Connected, None] = {}
         self.running: set[Running] = set()
         self.is_leaving = False
         self.head_seconds = settings.head_timeout.total_seconds()
@@ -60,12 +62,16 @@ class Shared:
         self.stale_seconds = settings.stale_limit.total_seconds()
 
     def has_room_for_client(self) -> bool:
-        """Whether one more client may be connected; the one that has been idle for longest makes room."""
+        """Whether one more client may be connected.
+
+        Room makes the one that has been idle for longest, or else the one whose head has been coming for longest.
+        """
         if len(self.connections) < self.settings.connections:
             return True
-        oldest = next(iter(self.idle), None)
+        waiting = self.idle or self.begun
+        oldest = next(iter(waiting), None)
         if oldest is None:
             return False
-        del self.idle[oldest]
+        del waiting[oldest]
         oldest.close()
         return True

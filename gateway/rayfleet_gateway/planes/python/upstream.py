@@ -87,6 +87,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         "_begun",
         "_dropped",
         "_has_eof",
+        "_is_behind",
         "_is_paused",
         "_is_reusable",
         "_left",
@@ -112,7 +113,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._reader = ChunkReader()
         self._left = self._length = 0
         self._dropped = 0
-        self._has_eof = self._is_paused = self._is_reusable = False
+        self._has_eof = self._is_paused = self._is_behind = self._is_reusable = False
         self._method = ""
         self._transport: asyncio.Transport | None = None
 
@@ -167,13 +168,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Read no more until ``resume``."""
         if not self._is_paused and self._transport is not None and not self._transport.is_closing():
             self._is_paused = True
-            self._transport.pause_reading()
+            if not self._is_behind:
+                self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
         if self._is_paused and self._transport is not None and not self._transport.is_closing():
             self._is_paused = False
-            self._transport.resume_reading()
+            if not self._is_behind:
+                self._transport.resume_reading()
 
     def expire(self, now: float) -> None:  # noqa: ARG002 - the sweeper's signature
         """Close a connection that was idle, or did not finish, for too long."""
@@ -273,8 +276,27 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._end()
         if asker is not None and (content or is_last):
             asker.on_content(content, is_last=is_last)
-        if self._length == _CHUNKED and self._reader.error and self._stage is not Stage.CLOSED:
-            self._break(Failure.BROKEN_OFF, self._reader.error)
+        if self._length == _CHUNKED and self._stage is not Stage.CLOSED:
+            if self._reader.error:
+                self._break(Failure.BROKEN_OFF, self._reader.error)
+            elif self._reader.is_behind:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Look at the rest of what was read in another step, and read no more before that."""
+        if not self._is_behind:
+            self._is_behind = True
+            if self._transport is not None and not self._is_paused:
+                self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        if self._stage not in {Stage.CONTENT, Stage.FINISHING} or self._transport is None:
+            return
+        self._is_behind = False
+        if not self._is_paused:
+            self._transport.resume_reading()
+        self._take_content(b"")
 
     def _end(self) -> None:
         """Go back into the pool after a whole answer, if that can be."""

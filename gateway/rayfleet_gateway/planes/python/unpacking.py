@@ -1,0 +1,47 @@
+"""Packed bodies, a few at a time: unpacked in a thread, and held until they were looked through.
+
+Some KB may unpack to the limit of a body, so that not the bytes that came are what costs: it is how many lie unpacked.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from rayfleet_gateway.request.bodies import plain_body
+
+_AT_ONCE = 2
+
+
+class Unpacking:
+    """Whoever ``enter``s hears of its turn, at once or later, and has to ``leave`` after it. ``inside``: how many."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="unpacking")
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.inside = 0
+
+    def enter(self, on_turn: Callable[[], None]) -> None:
+        """Wait for a turn."""
+        if self.inside < _AT_ONCE:
+            self.inside += 1
+            on_turn()
+        else:
+            self._waiting.append(on_turn)
+
+    def leave(self) -> None:
+        """End a turn; the next one begins in the loop's next step."""
+        if self._waiting:
+            self._loop.call_soon(self._waiting.popleft())
+        else:
+            self.inside -= 1
+
+    def unpacked(self, body: bytes, coding: str, limit_bytes: int) -> asyncio.Future[bytes]:
+        """Return the body to come; raises what ``plain_body`` does."""
+        return self._loop.run_in_executor(self._threads, plain_body, body, coding, limit_bytes)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._waiting.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
