@@ -64,7 +64,7 @@ class Sockets:
             sock.close()
 
     def take(self, kind: Kind) -> tuple[str, list[socket.socket]]:
-        """Return a model that nobody had, and the sockets of its endpoints; raises LookupError where ``Kind`` has few."""
+        """Return a model that nobody had, and its endpoints' sockets. Raises LookupError where ``Kind`` has too few."""
         taken = next(self._next[kind], None)
         if taken is None:
             raise LookupError(f"all {kind.count} models of the kind {kind.prefix} are taken: give Kind more")
