@@ -25,7 +25,14 @@ _HTTP_BAD_REQUEST = 400
 @click.option("--query", default="", help="What follows the `?` of its target.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header; may be given again.")
 @click.option("--admin", "admin_url", default="", metavar="URL", help="The gateway's admin port.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or JSON.",
+)
 @target_options
 @run
 async def explain_command(

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[3]
 _COMMAND = re.compile(r"rayfleet ((?:[a-z]+ ?)+)")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # Flags of other programs, which messages name together with the program.
-_OTHERS = {"kubectl": {"--server-side", "--validate", "--overwrite", "--previous"}}
+_OTHERS = {
+    "kubectl": {"--server-side", "--validate", "--overwrite", "--previous"},
+    "rayfleet-gateway": {"--admin-port"},
+}
 
 
 def commands(
