@@ -36,6 +36,11 @@ class ClusterFolders:
         return self.root / "pods"
 
     @property
+    def gateway(self) -> Path:
+        """The gateway's last table: what it serves when it starts before the API server does."""
+        return self.root / "gateway"
+
+    @property
     def lock(self) -> Path:
         """Held by the supervisor while it lives."""
         return self.root / "supervisor.lock"

@@ -76,6 +76,7 @@ def test_every_process_listens_on_loopback_and_logs_to_its_own_file(tmp_path: Pa
     )
     specs = child_specs(settings, cluster_folders(tmp_path, "a"))
     assert "--host 127.0.0.1 --port 2 --admin-port 4" in " ".join(specs.gateway.command)
+    assert f"--state-dir {tmp_path}" in " ".join(specs.gateway.command)
     assert "x.com/y=3" in specs.node.command
     logs = {spec.log_path.name for spec in (specs.api_server, specs.node, specs.controllers, specs.gateway)}
     assert logs == {"apiserver.log", "node.log", "controllers.log", "gateway.log"}

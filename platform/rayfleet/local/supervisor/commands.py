@@ -38,7 +38,7 @@ def child_specs(settings: SupervisorSettings, folders: ClusterFolders) -> ChildS
         word for name, count in sorted(settings.accelerators.items()) for word in ("--accelerators", f"{name}={count}")
     ]
     ports = ["--port", str(settings.gateway_port), "--admin-port", str(settings.gateway_admin_port)]
-    listening = ["--host", settings.gateway_host, *ports, *_GATEWAY_ENDS]
+    listening = ["--host", settings.gateway_host, *ports, *_GATEWAY_ENDS, "--state-dir", str(folders.gateway)]
     return ChildSpecs(
         api_server=_spec(
             folders.logs,
