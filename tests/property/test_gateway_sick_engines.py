@@ -21,6 +21,7 @@ from rayfleet_gateway.state.endpoints import EndpointBook
 
 SECONDS = 14.0
 NOTICED = 2.0
+CONNECT_SECONDS = GatewaySettings().connect_timeout.total_seconds()
 SERVICE_SECONDS = 0.05
 TIMEOUT_SECONDS = 1.0
 LATE = {"nothing": Failure.FIRST_BYTE_TIMEOUT, "no connection": Failure.CONNECT_TIMEOUT}
@@ -105,7 +106,7 @@ class World:
         elif self._sickness in AT_ONCE:
             self._at(now + 0.001, lambda at: self._lost(attempts, AT_ONCE[self._sickness], began, at))
         else:
-            when = step.first_byte_by if self._sickness == "nothing" else step.connect_by
+            when = step.first_byte_by if self._sickness == "nothing" else min(now + CONNECT_SECONDS, step.first_byte_by)
             self._at(when, lambda at: self._lost(attempts, LATE[self._sickness], began, at))
 
     def _answered(self, attempts: Attempts, status: int, began: float, now: float) -> None:

@@ -77,7 +77,7 @@ class World:
         state = step.state
         assert state not in attempts.tried[:-1], "another endpoint each time"
         assert len(attempts.tried) <= POLICY.attempts
-        assert step.connect_by <= step.first_byte_by
+        assert step.first_byte_by > self.now
         if state.is_ejected and others:
             assert self.now >= state.health.retry_at, "its time is not over"
             assert trials[state] is None, "one at a time"

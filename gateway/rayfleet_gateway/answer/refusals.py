@@ -82,12 +82,6 @@ def of_body(error: UnreadableBody | BodyTooLarge, limit_bytes: int) -> Refusal:
     return bad_request(str(error), param="model")
 
 
-def not_http(reason: str) -> Refusal:
-    """Return the 400 of bytes that are no request; ``reason`` is the parser's."""
-    message = f"The request is not HTTP/1.1: {_printable(reason)[:100]}."
-    return Refusal(status=HTTPStatus.BAD_REQUEST, code="invalid_request_error", message=message, headers=_CLOSES)
-
-
 def head_too_large(limit_bytes: int, limit_fields: int) -> Refusal:
     """Return the 431 of a head with too many bytes or fields."""
     return Refusal(
@@ -303,7 +297,3 @@ def _dumped(error: dict[str, str | None], kind: str | None) -> bytes:
 
 def _without_addresses(reason: str) -> str:
     return _ADDRESS.sub("[address]", reason)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text[:200])

@@ -29,10 +29,9 @@ LEAST_REQUEST = plain(LeastRequest())
 
 @dataclass(slots=True)
 class Ask:
-    """Ask ``state``; the times are of the clock that ``now`` was read from, ``inf`` is no limit."""
+    """Ask ``state``; ``first_byte_by`` is of the clock that ``now`` was read from, ``inf`` is no limit."""
 
     state: EndpointState
-    connect_by: float
     first_byte_by: float
 
 
@@ -47,11 +46,10 @@ class GiveUp:
 class AttemptPolicy:
     """The settings of tries, in seconds."""
 
-    __slots__ = ("attempts", "connect_seconds", "first_byte_seconds")
+    __slots__ = ("attempts", "first_byte_seconds")
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.attempts = settings.attempts
-        self.connect_seconds = settings.connect_timeout.total_seconds()
         self.first_byte_seconds = settings.first_byte_timeout.total_seconds()
 
 
@@ -128,7 +126,7 @@ class Attempts:
             state.tried_at = self._trial_began = now
             if self._has_another(now):
                 by = now + (by - now) / 2
-        return Ask(state, min(now + self._policy.connect_seconds, by), by)
+        return Ask(state, by)
 
     def failed(self, failure: Failure, now: float) -> None:
         """Note how the try failed; ``next`` tells what follows. After the answer began it is BROKEN_OFF."""

@@ -5,7 +5,7 @@ A request becomes a ``RequestHead``, with its body an ``InferenceRequest``; each
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 
@@ -124,4 +124,3 @@ class Outcome:
     completion_tokens: int | None = None
     trace_parent: str = ""
     parent_span: str = ""
-    extra: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,6 @@ from secrets import token_hex
 
 from rayfleet_gateway.model.values import RequestHead
 
-REQUEST_ID = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 

@@ -103,11 +103,6 @@ def quick_model(body: bytes, limits: ScanLimits = LIMITS) -> tuple[str | None] |
     return None if named else (None,)
 
 
-def body_model(body: bytes, limits: ScanLimits = LIMITS) -> str | None:
-    """Return what ``scanned`` returns, in one go."""
-    return at_once(scanned(body, limits))
-
-
 def at_once(scan: Generator[None, None, T]) -> T:
     """Return what a scan in slices comes to, without a stop."""
     while True:
@@ -128,11 +123,6 @@ def agreed_model(header: str | None, named: str | None, limits: ScanLimits = LIM
     if len(chosen) > limits.name:
         raise _long_name(limits)
     return chosen
-
-
-def chosen_model(header: str | None, body: bytes) -> str:
-    """Return the model that header and JSON body agree on; an empty body with the header is fine."""
-    return agreed_model(header, None if header is not None and not body.strip() else body_model(body))
 
 
 class _Cursor:

@@ -4,12 +4,8 @@ Source: Gateway API v1.6, HTTPHeaderFilter, HTTPURLRewriteFilter, HTTPRequestRed
 a message is framed: the names of FRAMING are refused when a route is read (reading.py).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote
-
-Headers = list[tuple[bytes, bytes]]
-"""Headers in their order, names as they are written."""
 
 FRAMING = frozenset(
     {
@@ -87,23 +83,6 @@ class Filters:
 
 NO_FILTERS = Filters()
 """What a rule without filters has: the very object, so that ``is`` tells."""
-
-
-def edited_headers(headers: Iterable[tuple[bytes, bytes]], edit: HeaderEdit) -> Headers:
-    """Return the headers as they stand after the edit; what is set stands where it stood first, else at the end."""
-    left = dict.fromkeys(range(len(edit.set)))
-    by_name = {name.lower(): place for place, (name, _) in enumerate(edit.set)}
-    edited: Headers = []
-    for name, value in headers:
-        low = name.lower()
-        if low not in edit.replaced:
-            edited.append((name, value))
-        elif by_name[low] in left:
-            del left[by_name[low]]
-            edited.append(edit.set[by_name[low]])
-    edited.extend(edit.set[place] for place in left)
-    edited.extend(edit.add)
-    return [each for each in edited if each[0].lower() not in edit.remove] if edit.remove else edited
 
 
 def rewritten_target(rewrite: Rewrite, prefix: str, target: bytes, path: str) -> bytes:

@@ -5,69 +5,58 @@ from dataclasses import dataclass, field
 
 from rayfleet_gateway.route.match import Match, PathKind, matches_host, matches_path
 
-Place = tuple[str, PathKind, str, bool]
-"""Host name, kind and path of a match, and whether it names a model."""
+Place = tuple[str, PathKind, str]
+"""Host name, kind and path of a match."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathIndex:
     """The paths of a table. ``prefix_lengths`` are the lengths of the prefixes, each once.
 
-    The values are the host names that take a path, each with whether some rule there names a model.
+    The values are the host names that take a path.
     """
 
-    exact: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
-    prefixes: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    exact: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    prefixes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     prefix_lengths: tuple[int, ...] = ()
-    patterns: tuple[tuple[Match, bool], ...] = ()
+    patterns: tuple[Match, ...] = ()
 
     def takes(self, host: str, path: str) -> bool:
         """Whether any rule takes this path, whatever the model; ``host`` plain."""
-        return self._seek(host, path, of_models=False)
-
-    def takes_models(self, host: str, path: str) -> bool:
-        """Whether a rule that names a model takes this path: only then must a request say one."""
-        return self._seek(host, path, of_models=True)
-
-    def _seek(self, host: str, path: str, *, of_models: bool) -> bool:
         hosts = self.exact.get(path)
-        if hosts is not None and _has_host(hosts, host, of_models=of_models):
+        if hosts is not None and _has_host(hosts, host):
             return True
         size = len(path)
         for length in self.prefix_lengths:
             if length < size and path[length] != "/":
                 continue
             hosts = self.prefixes.get(path[:length]) if length <= size else None
-            if hosts is not None and _has_host(hosts, host, of_models=of_models):
+            if hosts is not None and _has_host(hosts, host):
                 return True
-        for match, names_model in self.patterns:
-            if (names_model or not of_models) and matches_host(match.hostname, host) and matches_path(match, path):
-                return True
-        return False
+        return any(matches_host(match.hostname, host) and matches_path(match, path) for match in self.patterns)
 
 
 def path_index(places: Iterable[Place]) -> PathIndex:
     """Return the index of these places; the same for the same ones, in whatever order."""
-    by_kind: dict[PathKind, dict[str, dict[str, bool]]] = {kind: {} for kind in PathKind}
-    for hostname, kind, path, names_model in sorted(places):
-        hosts = by_kind[kind].setdefault(path.rstrip("/") if kind is PathKind.PREFIX else path, {})
-        hosts[hostname] = hosts.get(hostname, False) or names_model
-    patterns = tuple(
-        (Match(path=path, kind=PathKind.PATTERN, hostname=hostname), names_model)
-        for path, hosts in by_kind[PathKind.PATTERN].items()
-        for hostname, names_model in hosts.items()
-    )
+    by_kind: dict[PathKind, dict[str, set[str]]] = {kind: {} for kind in PathKind}
+    for hostname, kind, path in sorted(places):
+        by_kind[kind].setdefault(path.rstrip("/") if kind is PathKind.PREFIX else path, set()).add(hostname)
     prefixes = by_kind[PathKind.PREFIX]
     return PathIndex(
-        exact=by_kind[PathKind.EXACT],
-        prefixes=prefixes,
+        exact=_frozen(by_kind[PathKind.EXACT]),
+        prefixes=_frozen(prefixes),
         prefix_lengths=tuple(sorted({len(prefix) for prefix in prefixes})),
-        patterns=patterns,
+        patterns=tuple(
+            Match(path=path, kind=PathKind.PATTERN, hostname=hostname)
+            for path, hosts in by_kind[PathKind.PATTERN].items()
+            for hostname in sorted(hosts)
+        ),
     )
 
 
-def _has_host(hosts: Mapping[str, bool], host: str, *, of_models: bool) -> bool:
-    for hostname, names_model in hosts.items():
-        if (names_model or not of_models) and matches_host(hostname, host):
-            return True
-    return False
+def _frozen(hosts: Mapping[str, set[str]]) -> Mapping[str, frozenset[str]]:
+    return {path: frozenset(names) for path, names in hosts.items()}
+
+
+def _has_host(hosts: frozenset[str], host: str) -> bool:
+    return host in hosts or any(matches_host(hostname, host) for hostname in hosts)

@@ -89,10 +89,6 @@ class RouteTable:
         """Whether any rule takes this path of this host, whatever the rest."""
         return self.paths.takes(plain_host(host), path)
 
-    def names_models(self, host: str, path: str) -> bool:
-        """Whether the rule for this path depends on the model: only then must it be read from a body."""
-        return self.paths.takes_models(plain_host(host), path)
-
     def endpoints_of(self, model: str) -> frozenset[Endpoint]:
         """Return the endpoints that requests for a model can reach.
 
@@ -119,14 +115,7 @@ def table_of(*rules: Rule) -> RouteTable:
 
 def place_of(rule: Rule) -> Place:
     """Return where a rule stands in the index of paths."""
-    match = rule.match
-    names_model = MODEL_HEADER in match.headers or MODEL_HEADER in match.header_patterns
-    return match.hostname, match.kind, match.path, names_model
-
-
-def has_dot_segment(path: str) -> bool:
-    """Whether a decoded path climbs: what lies at ``/v1/completions/../../metrics`` is not for a client to say."""
-    return "/." in path and any(segment in {".", ".."} for segment in path.split("/"))
+    return rule.match.hostname, rule.match.kind, rule.match.path
 
 
 def _matched(match: Match) -> tuple[object, ...]:

@@ -84,7 +84,6 @@ def line(outcome: Outcome, at: float) -> bytes:
         "answer_bytes": outcome.answer_bytes,
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": outcome.completion_tokens,
-        **outcome.extra,
     }
     try:
         return orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

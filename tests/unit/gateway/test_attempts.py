@@ -142,7 +142,7 @@ def test_a_busy_answer_is_dropped_only_when_another_endpoint_is_there(status: in
 )
 def test_the_first_byte_is_waited_for_as_long_as_the_route_says(timeout: timedelta | None, by: float) -> None:
     ask = asked(attempts_of(rule_of(backend(ENDPOINTS[0]), timeout=timeout)))
-    assert (ask.connect_by, ask.first_byte_by) == (NOW + 2, by)
+    assert ask.first_byte_by == by
 
 
 def test_nobody_is_asked_again_after_the_time_for_the_first_byte() -> None:

@@ -3,7 +3,11 @@
 import pytest
 
 from rayfleet_gateway.model.errors import UnreadableBody
-from rayfleet_gateway.request.model_scan import SLICE_BYTES, SLICE_STEPS, body_model, chosen_model, scanned
+from rayfleet_gateway.request.model_scan import SLICE_BYTES, SLICE_STEPS, agreed_model, at_once, scanned
+
+
+def body_model(body: bytes) -> str | None:
+    return at_once(scanned(body))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,7 @@ def test_only_the_top_level_counts(body: bytes, model: str | None) -> None:
 )
 def test_a_key_given_twice_is_refused_however_it_is_written(body: bytes) -> None:
     with pytest.raises(UnreadableBody, match="twice"):
-        body_model(body)
+        agreed_model(None, body_model(body))
 
 
 @pytest.mark.parametrize(
@@ -62,18 +66,17 @@ def test_a_key_given_twice_is_refused_however_it_is_written(body: bytes) -> None
 )
 def test_what_does_not_say_one_model_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
-        body_model(body)
+        agreed_model(None, body_model(body))
 
 
 def test_header_and_body_must_agree() -> None:
-    assert chosen_model("a", b'{"model": "a"}') == "a"
-    assert chosen_model("a", b'{"prompt": "x"}') == "a"
-    assert chosen_model("a", b"") == "a"
-    assert chosen_model(None, b'{"model": "a"}') == "a"
+    assert agreed_model("a", "a") == "a"
+    assert agreed_model("a", None) == "a"
+    assert agreed_model(None, "a") == "a"
     with pytest.raises(UnreadableBody, match="agree"):
-        chosen_model("a", b'{"model": "b"}')
+        agreed_model("a", "b")
     with pytest.raises(UnreadableBody, match="names no model"):
-        chosen_model(None, b'{"prompt": "x"}')
+        agreed_model(None, None)
 
 
 def test_a_long_prompt_is_one_jump() -> None:
@@ -94,7 +97,7 @@ def test_a_long_prompt_is_one_jump() -> None:
 )
 def test_bodies_made_to_be_slow_or_odd_are_refused(body: bytes, message: str) -> None:
     with pytest.raises(UnreadableBody, match=message):
-        chosen_model(None, body)
+        agreed_model(None, body_model(body))
 
 
 @pytest.mark.parametrize(
@@ -126,4 +129,4 @@ def test_what_takes_time_is_cut_into_slices(body: bytes, fewest: int) -> None:
 )
 def test_long_runs_of_nothing_are_refused_or_cut(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
-        body_model(body)
+        agreed_model(None, body_model(body))

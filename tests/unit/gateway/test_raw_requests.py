@@ -5,7 +5,6 @@ What stands between them here is the least that a data path must do; tests/parts
 
 from http import HTTPStatus
 
-import httptools
 import pytest
 
 from rayfleet.testing.raw_requests import CASES, PROBE, Played, RawCase, Recorded, answers_in, faults
@@ -14,8 +13,9 @@ from rayfleet_gateway.answer.head import refused
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import BodyTooLarge, HeadRefused, UnreadableBody
 from rayfleet_gateway.model.values import RequestHead
+from rayfleet_gateway.planes.python.bodies import BodyReader
+from rayfleet_gateway.planes.python.heads import MOST_FIELDS, request_head
 from rayfleet_gateway.request.bodies import plain_body
-from rayfleet_gateway.request.head import checked_head
 from rayfleet_gateway.request.headers import Onward, forwarded
 from rayfleet_gateway.request.model import asked
 from rayfleet_gateway.request.paths import allowed_methods
@@ -32,53 +32,11 @@ class Refused(Exception):
         self.is_framed = is_framed
 
 
-class Reader:
-    """What a parser calls: one request."""
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = b""
-        self.is_head_whole = self.is_whole = False
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.is_head_whole:  # else a trailer's
-            self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self.is_head_whole = True
-
-    def on_body(self, content: bytes) -> None:
-        self.body += content
-
-    def on_message_complete(self) -> None:
-        self.is_whole = True
-
-
 def read_head(raw: bytes) -> RequestHead:
-    reader = Reader()
-    parser = httptools.HttpRequestParser(reader)
     if len(raw) > 64 << 10:
-        raise Refused(refusals.head_too_large(64 << 10, 100), is_framed=False)
+        raise Refused(refusals.head_too_large(64 << 10, MOST_FIELDS), is_framed=False)
     try:
-        parser.feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise Refused(refusals.not_http(str(error)), is_framed=False) from error
-    if len(reader.headers) > 100:
-        raise Refused(refusals.head_too_large(64 << 10, 100), is_framed=False)
-    try:
-        head = checked_head(
-            parser.get_method(),
-            reader.target,
-            reader.headers,
-            version=parser.get_http_version(),
-            is_keep_alive=parser.should_keep_alive(),
-        )
+        head = request_head(raw)
     except HeadRefused as error:
         raise Refused(refusals.of_head(error), is_framed=False) from error
     if (head.length or 0) > LIMIT:
@@ -87,18 +45,14 @@ def read_head(raw: bytes) -> RequestHead:
 
 
 def read_chunks(data: bytes) -> tuple[bytes, bytes]:
-    """Return the body and what follows it: fed byte by byte, since the parser does not say where it ended."""
-    reader = Reader()
-    parser = httptools.HttpRequestParser(reader)
-    parser.feed_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-    for at in range(len(data)):
-        try:
-            parser.feed_data(data[at : at + 1])
-        except httptools.HttpParserError as error:
-            raise Refused(refusals.not_http(str(error)), is_framed=False) from error
-        if reader.is_whole:
-            return reader.body, data[at + 1 :]
-    raise Refused(refusals.not_http("it does not end"), is_framed=False)
+    """Return the body and what follows it."""
+    body = BodyReader(None)
+    body.feed(data)
+    if body.error:
+        raise Refused(refusals.bad_request(body.error), is_framed=False)
+    if not body.is_done:
+        raise Refused(refusals.slow_request(), is_framed=False)
+    return body.whole(), body.rest
 
 
 def answer(head: RequestHead, body: bytes) -> bytes:

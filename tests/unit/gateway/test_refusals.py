@@ -15,7 +15,6 @@ from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody, Unsuppor
 LIMIT = 1 << 20
 ALL = [
     (refusals.bad_request("x"), 400, "invalid_request_error"),
-    (refusals.not_http("x"), 400, "invalid_request_error"),
     (refusals.of_body(UnreadableBody("x"), LIMIT), 400, "invalid_request_error"),
     (refusals.model_not_found("a", []), 404, "model_not_found"),
     (refusals.no_rule("a", "/v1/embeddings", ["a"], ["/v1/completions"]), 404, "path_not_found"),

@@ -5,31 +5,12 @@ from typing import Any
 import pytest
 
 from rayfleet_gateway.route.filters import (
-    HeaderEdit,
     PathChange,
     Redirect,
     Rewrite,
-    edited_headers,
     redirect_location,
     rewritten_target,
 )
-
-HEADERS = [(b"Accept", b"*/*"), (b"X-Tier", b"tin"), (b"x-tier", b"gold"), (b"X-Other", b"1")]
-
-
-def test_a_header_that_is_set_stands_once_where_it_stood_first() -> None:
-    edit = HeaderEdit(set=((b"x-TIER", b"silver"), (b"X-New", b"2")))
-    assert edited_headers(HEADERS, edit) == [
-        (b"Accept", b"*/*"),
-        (b"x-TIER", b"silver"),
-        (b"X-Other", b"1"),
-        (b"X-New", b"2"),
-    ]
-
-
-def test_a_header_that_is_added_leaves_the_others_and_one_removed_is_gone_whatever_its_case() -> None:
-    edit = HeaderEdit(add=((b"X-Tier", b"lead"),), remove=frozenset({b"x-other", b"x-none"}))
-    assert edited_headers(HEADERS, edit) == [*HEADERS[:3], (b"X-Tier", b"lead")]
 
 
 @pytest.mark.parametrize(
