@@ -138,10 +138,7 @@ class Exchange:
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""
         if self._answer is None or not self._answer.has_begun:
-            if self._attempts is not None:
-                self._attempts.failed(Failure.FIRST_BYTE_TIMEOUT, now)
-            words = refusals.upstream_timeout(self._request.model, "no first byte in time")
-            self._refuse(words, Result.UPSTREAM_ERROR)
+            self._lost(Failure.FIRST_BYTE_TIMEOUT, now)
         elif self._client.is_paused:
             self._client.reset()
             self._end(Result.CLIENT_GONE)
@@ -196,11 +193,7 @@ class Exchange:
             assert upstream is not None
             self._connecting = self._shared.pool.connect(upstream.endpoint, self)
             return
-        self._answer = None
-        assert self._attempts is not None
-        self._attempts.failed(failure, now)
-        self._failure = failure
-        self._ask()
+        self._lost(failure, now)
 
     # Steps.
 
@@ -259,6 +252,15 @@ class Exchange:
             self._send(connection)
         else:
             self._connecting = self._shared.pool.connect(step.state.endpoint, self)
+
+    def _lost(self, failure: Failure, now: float) -> None:
+        """Ask elsewhere after a try that brought nothing, or say that it failed."""
+        assert self._attempts is not None
+        self._drop_work()
+        self._answer = self._quoted = None
+        self._attempts.failed(failure, now)
+        self._failure = failure
+        self._ask()
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
