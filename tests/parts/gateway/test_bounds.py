@@ -1,13 +1,16 @@
 """What a client or an upstream writes stays where it is: out of the labels, and where it was sent."""
 
+import gzip
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.match import Match
-from rayfleet_gateway.route.table import Backend, Rule, table_of
+from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
 from rayfleet_gateway.testing import GatewayServer, OpenGateway, table_for
 
 
@@ -45,3 +48,24 @@ async def test_a_redirect_passes_and_is_not_followed(aiohttp_server: AiohttpServ
     response = await client.post("/v1/completions", json={"model": "m", "prompt": "x"}, allow_redirects=False)
     assert (response.status, response.headers["Location"]) == (307, "/latest/meta-data")
     assert asked == ["/v1/completions"]
+
+
+class BrokenTable(RouteTable):
+    """A table with a fault of ours."""
+
+    def rule_for(self, **_: Any) -> Rule | None:
+        raise RuntimeError("a fault")
+
+
+@pytest.mark.parametrize("how", ["at once", "in slices", "unpacked in a thread"])
+async def test_a_fault_of_ours_is_a_500_wherever_it_happens(how: str, open_gateway: OpenGateway) -> None:
+    sound = table_for("m")
+    table = BrokenTable(by_model=sound.by_model, models=sound.models, paths=sound.paths)
+    gateway = GatewayServer(table)
+    client = await open_gateway(gateway)
+    body = b'{"model": "m", "prompt": "%b"}' % (b"x" * (200_000 if how == "in slices" else 10))
+    packed = gzip.compress(body) if how == "unpacked in a thread" else body
+    headers = {"Content-Encoding": "gzip"} if packed is not body else {}
+    response = await client.post("/v1/completions", data=packed, headers=headers)
+    assert (response.status, (await response.json())["error"]["code"]) == (500, "internal_error")
+    assert gateway.counted() == {("unknown", "500", "failed"): 1}

@@ -94,7 +94,7 @@ class Exchange:
         """Go on with the whole body, whose bytes are in the budget already."""
         self._request.body = body
         self._body_bytes = self._account.request_bytes = len(body)
-        self._routing = Routing(self._shared, self._request, self._on_routed)
+        self._routing = Routing(self._shared, self._request, self._on_routed, self.fail)
         self._routing.start()
 
     @guarded

@@ -14,6 +14,7 @@ from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody
 from rayfleet_gateway.model.values import InferenceRequest, RequestHead
 from rayfleet_gateway.planes.python.filtering import edits_of
+from rayfleet_gateway.planes.python.guarding import guarded
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.request.headers import NO_EDITS, Edits
 from rayfleet_gateway.request.model import asked, needs_slices, slices
@@ -46,13 +47,22 @@ def refusal_of_head(shared: Shared, head: RequestHead) -> Refusal | None:
 
 
 class Routing:
-    """Finds the rule of one request; ``on_routed`` hears of it once, perhaps before ``start`` returns."""
+    """Finds the rule of one request; ``on_routed`` hears of it once, perhaps before ``start`` returns.
 
-    __slots__ = ("_has_turn", "_is_cancelled", "_on_routed", "_request", "_shared")
+    ``on_failed`` is called instead after a fault of ours.
+    """
+
+    __slots__ = ("_has_turn", "_is_cancelled", "_on_failed", "_on_routed", "_request", "_shared", "request_id")
 
     def __init__(
-        self, shared: Shared, request: InferenceRequest, on_routed: Callable[[Routed | Refusal], None]
+        self,
+        shared: Shared,
+        request: InferenceRequest,
+        on_routed: Callable[[Routed | Refusal], None],
+        on_failed: Callable[[], None],
     ) -> None:
+        self.request_id = request.request_id
+        self._on_failed = on_failed
         self._shared = shared
         self._request = request
         self._on_routed = on_routed
@@ -71,6 +81,12 @@ class Routing:
         """Let ``on_routed`` not be called any more."""
         self._is_cancelled = True
 
+    def fail(self) -> None:
+        """End it after a fault of ours."""
+        self._end_turn()
+        self._on_failed()
+
+    @guarded
     def _unpack(self) -> None:
         self._has_turn = True
         if self._is_cancelled:
@@ -80,6 +96,7 @@ class Routing:
         work = self._shared.unpacking.unpacked(self._request.body, coding, limit)
         work.add_done_callback(self._on_unpacked)
 
+    @guarded
     def _on_unpacked(self, work: asyncio.Future[bytes]) -> None:
         if self._is_cancelled or work.cancelled():
             self._end_turn()
@@ -103,6 +120,7 @@ class Routing:
         else:
             self._tell(self._found(model))
 
+    @guarded
     def _slice(self, work: Generator[None, None, str]) -> None:
         if self._is_cancelled:
             self._end_turn()
