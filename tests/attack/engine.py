@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tests.attack.wire import HOST
 
-EVENTS = 5
+EVENTS, LONG_EVENTS = 5, 40
 FLOOD_BYTES = 16 << 20
 _EVENT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _DONE = b"data: [DONE]\n\n"
@@ -97,6 +97,14 @@ async def _slow_stream(one: _Asked) -> None:
     await one.begin(_EVENT_HEAD)
     for event in events(one.request_id):
         await one.send(chunk(event))
+        await asyncio.sleep(_GAP)
+    await one.send(chunk(_DONE) + _LAST)
+
+
+async def _long_stream(one: _Asked) -> None:
+    await one.begin(_EVENT_HEAD)
+    for number in range(LONG_EVENTS):
+        await one.send(chunk(b"data: %d\n\n" % number))
         await asyncio.sleep(_GAP)
     await one.send(chunk(_DONE) + _LAST)
 
@@ -191,6 +199,7 @@ DEEDS: dict[str, Callable[[_Asked], Awaitable[None]]] = {
     "plain": _plain,
     "stream": _stream,
     "slow-stream": _slow_stream,
+    "long-stream": _long_stream,
     "flood": _flood,
     "page": _page,
     "tiny-chunks": _tiny_chunks,

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from rayfleet.testing.waiting import until
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.planes.python.client import ClientConnection
+from rayfleet_gateway.planes.python.deadlines import Sweeper
 from rayfleet_gateway.testing import GatewayServer, table_for
 
 pytestmark = pytest.mark.timeout(60)
@@ -105,3 +107,33 @@ async def test_many_small_chunks_are_a_body_and_an_answer_as_any_others() -> Non
     async with serving() as gateway:
         answer = await asked(gateway.port, head + chunked(prompt("tiny-chunks 40000", filler="x" * 40_000), 1))
         assert (answer.status, answer.body, answer.is_whole) == (200, b"x" * 40_000, True)
+
+
+class Late:
+    """Something that is late from the start; ``turns`` takes the turn of the loop in which it heard of it."""
+
+    due = 0.0
+
+    def __init__(self, sweeper: Sweeper, turn: list[int], turns: list[int]) -> None:
+        self._sweeper = sweeper
+        self._turn = turn
+        self._turns = turns
+        sweeper.watched.add(self)
+
+    def expire(self, now: float) -> None:
+        self._turns.append(self._turn[0])
+        self._sweeper.watched.discard(self)
+
+
+async def test_thousands_that_are_late_together_expire_in_many_steps() -> None:
+    loop = asyncio.get_running_loop()
+    sweeper, turn, turns = Sweeper(loop), [0], list[int]()
+    for _ in range(1000):
+        Late(sweeper, turn, turns)
+    sweeper.start()
+    while sweeper.watched:
+        turn[0] += 1
+        await asyncio.sleep(0)
+    sweeper.stop()
+    assert len(turns) == 1000
+    assert max(Counter(turns).values()) <= 50
