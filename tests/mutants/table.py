@@ -9,8 +9,7 @@ from dataclasses import dataclass
 _EXECUTOR = "tests/parts/reconciling/test_executor.py::"
 _RUNTIME = "tests/parts/reconciling/test_runtime.py::"
 _REFLECTOR = "tests/parts/kube/test_reflector.py::"
-_WIRE = "tests/parts/gateway/test_wire.py::"
-_EXCHANGE = "tests/parts/gateway/test_exchange.py::"
+_PLANE = "tests/parts/gateway/test_data_plane.py::TestGateway::"
 _BOUNDS = "tests/parts/gateway/test_bounds.py::"
 _FAULTS = "tests/parts/gateway/test_faults.py::"
 
@@ -154,7 +153,7 @@ MUTANTS = (
         file="gateway/rayfleet_gateway/planes/python/exchange.py",
         old='                self._broken("it ended before its answer did")\n',
         new="                self._end(result_of(answer.head.status))\n",
-        tests=(f"{_FAULTS}test_a_stream_of_completions_that_ends_well_without_done_ends_with_an_error",),
+        tests=(f"{_PLANE}test_a_stream_that_breaks_ends_with_an_error_event",),
     ),
     Mutant(
         number=17,
@@ -170,7 +169,7 @@ MUTANTS = (
         file="gateway/rayfleet_gateway/planes/python/exchange.py",
         old="            self._upstream.leave()\n            self._upstream = None\n\n    def _release",
         new="            self._upstream = None\n\n    def _release",
-        tests=(f"{_EXCHANGE}test_a_client_that_goes_away_takes_its_upstream_with_it",),
+        tests=(f"{_PLANE}test_a_client_that_leaves_takes_its_engine_with_it",),
     ),
     Mutant(
         number=19,
@@ -186,6 +185,6 @@ MUTANTS = (
         file="gateway/rayfleet_gateway/planes/python/upstream.py",
         old="        elif self._length == _UNTIL_CLOSE and self._has_eof and exc is None:\n",
         new="        elif self._length == _UNTIL_CLOSE:\n",
-        tests=(f"{_WIRE}test_an_answer_until_the_end_of_its_connection_is_cut_by_a_reset",),
+        tests=(f"{_PLANE}test_a_plain_answer_that_is_reset_is_cut",),
     ),
 )

@@ -19,7 +19,6 @@ from rayfleet_gateway.testing import GatewayServer, endpoint_of, table_for
 
 pytestmark = pytest.mark.timeout(20)
 T = TypeVar("T")
-TEXT = "The capital of France is Paris."
 PROMPT = "What is the capital of France?"
 
 
@@ -63,37 +62,6 @@ async def stage() -> AsyncIterator[OpenStage]:
 async def beside(work: Callable[[], T]) -> T:
     """Run the synchronous client beside the loop that serves it."""
     return await asyncio.to_thread(work)
-
-
-async def test_completions(stage: OpenStage) -> None:
-    on = await stage()
-    answer = await on.client.completions.create(model="smollm2", prompt=PROMPT)
-    assert answer.choices[0].text == TEXT
-    answer = await beside(lambda: on.sync.completions.create(model="smollm2", prompt=PROMPT))
-    assert answer.choices[0].text == TEXT
-
-
-async def test_chat(stage: OpenStage) -> None:
-    messages: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": PROMPT}]
-    on = await stage()
-    answer = await on.client.chat.completions.create(model="smollm2", messages=messages)
-    assert answer.choices[0].message.content == TEXT
-    answer = await beside(lambda: on.sync.chat.completions.create(model="smollm2", messages=messages))
-    assert answer.choices[0].message.content == TEXT
-
-
-async def test_streaming(stage: OpenStage) -> None:
-    messages: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": PROMPT}]
-    on = await stage()
-    stream = await on.client.chat.completions.create(model="smollm2", messages=messages, stream=True)
-    assert "".join([part.choices[0].delta.content or "" async for part in stream]) == TEXT
-
-    def synchronous() -> str:
-        parts = on.sync.completions.create(model="smollm2", prompt=PROMPT, stream=True)
-        return "".join(part.choices[0].text for part in parts)
-
-    assert await beside(synchronous) == TEXT
-    assert on.gateway.counted() == {("smollm2", "200", "ok"): 2}
 
 
 async def test_models_are_listed_and_retrieved(stage: OpenStage) -> None:

@@ -1,6 +1,6 @@
 """Every raw request through the gateway's pure rooms: from its bytes to what an engine would be sent.
 
-What stands between them here is the least that a data path must do; tests/parts/gateway plays them over sockets.
+What stands between them here is the least that a data path must do; the suite of data planes plays them over sockets.
 """
 
 from http import HTTPStatus

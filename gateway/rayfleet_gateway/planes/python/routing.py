@@ -153,8 +153,6 @@ class Routing:
             method=head.method, host=head.host, path=head.path, query=head.query, headers=head.joined, model=model
         )
         if rule is None:
-            if not model:  # it had to name none: its path is what no rule takes
-                return refusals.path_not_found(head.path)
             paths = sorted({rule.match.path for rule in table.by_model.get(model, ())})
             return refusals.no_rule(model, head.path, table.models, paths)
         match = rule.match

@@ -127,6 +127,7 @@ class AnswerChecks(TestedPlane):
         on = await stage.serve(answering(plain(body, "500 X", kind=b"text/plain")))
         answer = await stage.ask(on.model)
         assert (answer.status, answer.code) == (500, "upstream_error")
+        assert body.decode() in answer.json()["error"]["message"]
         await stage.expect(on.model, **{"5xx": 1})
 
     @pytest.mark.parametrize("line", _PASSED_ON)

@@ -28,3 +28,7 @@ class RoutingChecks(TestedPlane):
             assert (answer.json()["method"], answer.json()["target"]) == (asked.method, asked.path)
         else:
             assert (answer.status, answer.code) == (asked.status, asked.code)
+            assert (answer.get("allow"), answer.get("x-request-id") is None) == (
+                "POST" if asked.status == 405 else None,
+                False,
+            )
