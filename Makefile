@@ -39,10 +39,11 @@ environment: $(VENV)/dev-ok ## Make the virtual environment with everything that
 up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers once and shuts down
 	@$(BIN)/rayfleet up $(ARGS)
 
-test: $(VENV)/dev-ok ## Every test: check, then real API server, real Ray, real engine (builds the API server once: minutes)
+test: $(VENV)/dev-ok ## Every test: check, then real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m rayfleet.testing.realkube build
 	@$(KUBE_TESTS) $(ARGS)
+	@$(BIN)/python -m pytest tests/clients $(ARGS)
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: about a minute

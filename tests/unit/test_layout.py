@@ -70,7 +70,7 @@ KEY_READS = {
     "rayfleet.planning": 9,
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
-    "rayfleet.testing": 80,
+    "rayfleet.testing": 101,
     "rayfleet_gateway": 21,
     "rayfleet_sidecar": 8,
 }

@@ -8,7 +8,7 @@ the packages' own types (openai 3.57, anthropic 2.14).
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -36,11 +36,11 @@ async def client_engine() -> AsyncIterator[str]:
 
 async def _answer(request: web.Request) -> web.StreamResponse:
     content, digest = await _read(request)
-    said = request.headers.get("x-say", "")
-    if said == "silence":
+    wish = request.headers.get("x-say", "")
+    if wish == "silence":
         await asyncio.Event().wait()
-    if said.isdigit():
-        return web.json_response(_error(request.path, int(said)), status=int(said))
+    if wish.isdigit():
+        return web.json_response(_error(request.path, int(wish)), status=int(wish))
     if request.path == "/v1/audio/speech":
         return web.Response(body=digest.encode() + b"\x00\xff", content_type="audio/mpeg")
     whole = _WHOLE[request.path](content, digest)
@@ -48,7 +48,7 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         return web.json_response(whole, headers={"x-engine": "here"})
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    for name, event in _events(request.path, content, digest, has_error=said == "error-event"):
+    for name, event in _events(request.path, content, digest, has_error=wish == "error-event"):
         text = event if isinstance(event, str) else json.dumps(event)
         await response.write((f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode())
     return response
@@ -115,7 +115,7 @@ def _message(content: Json, digest: str) -> Json:
     return {**kept, "stop_reason": "end_turn", "stop_sequence": None, "usage": _ANTHROPIC_USAGE}
 
 
-_WHOLE = {
+_WHOLE: dict[str, Callable[[Json, str], Json]] = {
     "/v1/completions": _completion,
     "/v1/chat/completions": _chat,
     "/v1/embeddings": _embeddings,

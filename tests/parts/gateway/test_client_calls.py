@@ -33,6 +33,18 @@ def say(what: object) -> dict[str, str]:
     return {"x-say": str(what)}
 
 
+def refused_chat(status: int) -> Call:
+    return lambda c: c.chat.completions.create(model=M, messages=CHAT, extra_headers=say(status))
+
+
+def refused_stream(status: int) -> Call:
+    return lambda c: c.completions.create(model=M, prompt="x", stream=True, extra_headers=say(status))
+
+
+def refused_message(status: int) -> Call:
+    return lambda c: c.messages.create(model=M, max_tokens=5, messages=CHAT, extra_headers=say(status))
+
+
 OPENAI: dict[str, Call] = {
     "completion": lambda c: c.completions.create(model=M, prompt="x"),
     "completion of a list": lambda c: c.completions.create(model=M, prompt=["x", "y"], n=2),
@@ -68,18 +80,8 @@ OPENAI: dict[str, Call] = {
     "time-out": lambda c: c.with_options(timeout=0.3).completions.create(
         model=M, prompt="x", extra_headers=say("silence")
     ),
-    **{
-        f"error {status}": lambda c, status=status: c.chat.completions.create(
-            model=M, messages=CHAT, extra_headers=say(status)
-        )
-        for status in STATUSES
-    },
-    **{
-        f"error {status} of a stream": lambda c, status=status: c.completions.create(
-            model=M, prompt="x", stream=True, extra_headers=say(status)
-        )
-        for status in STATUSES[::3]
-    },
+    **{f"error {status}": refused_chat(status) for status in STATUSES},
+    **{f"error {status} of a stream": refused_stream(status) for status in STATUSES[::3]},
 }
 ANTHROPIC: dict[str, Call] = {
     "message": lambda c: c.messages.create(model=M, max_tokens=5, messages=CHAT),
@@ -98,12 +100,7 @@ ANTHROPIC: dict[str, Call] = {
     "error event": lambda c: c.messages.create(
         model=M, max_tokens=5, messages=CHAT, stream=True, extra_headers=say("error-event")
     ),
-    **{
-        f"error {status}": lambda c, status=status: c.messages.create(
-            model=M, max_tokens=5, messages=CHAT, extra_headers=say(status)
-        )
-        for status in (*STATUSES, 529)
-    },
+    **{f"error {status}": refused_message(status) for status in (*STATUSES, 529)},
 }
 
 

@@ -118,7 +118,7 @@ class AnswerChecks(TestedPlane):
         body = b'{"error": {"message": "no", "type": "x", "param": null, "code": "own"}}'
         on = await stage.serve(answering(plain(body, f"{status} X", b"Retry-After: 7")))
         answer = await stage.ask(on.model)
-        assert (answer.status, answer.body, answer.get("retry-after")) == (status, body, "7")
+        assert (answer.status, answer.body, answer.header("retry-after")) == (status, body, "7")
         await stage.expect(on.model, **{f"{status // 100}xx": 1})
 
     @pytest.mark.parametrize("body", [b"Internal Server Error", b"<html>", b"", b"[]"])
@@ -127,7 +127,7 @@ class AnswerChecks(TestedPlane):
         on = await stage.serve(answering(plain(body, "500 X", kind=b"text/plain")))
         answer = await stage.ask(on.model)
         assert (answer.status, answer.code) == (500, "upstream_error")
-        assert body.decode() in answer.json()["error"]["message"]
+        assert body.decode() in answer.error
         await stage.expect(on.model, **{"5xx": 1})
 
     @pytest.mark.parametrize("line", _PASSED_ON)
@@ -135,13 +135,13 @@ class AnswerChecks(TestedPlane):
         """Those that are for the client."""
         on = await stage.serve(answering(plain(b"{}", "200 OK", line.encode())))
         name, _, value = line.partition(": ")
-        assert (await stage.ask(on.model)).get(name.lower()) == value
+        assert (await stage.ask(on.model)).header(name.lower()) == value
 
     @pytest.mark.parametrize("line", _HOPS)
     async def test_headers_of_one_connection_end_there(self, stage: Stage, line: str) -> None:
         """The engine's are not the client's."""
         on = await stage.serve(answering(plain(b"{}", "200 OK", line.encode(), b"Connection: keep-alive, X-Hop")))
-        assert (await stage.ask(on.model)).get(line.partition(":")[0].lower()) is None
+        assert (await stage.ask(on.model)).header(line.partition(":")[0].lower()) is None
 
     @pytest.mark.parametrize(
         ("place", "seen"),
@@ -151,5 +151,5 @@ class AnswerChecks(TestedPlane):
         """It passes, is not followed, and becomes a path."""
         on = await stage.serve(answering(plain(b"", "307 X", f"Location: {place}".encode())))
         answer = await stage.ask(on.model)
-        assert (answer.status, answer.get("location")) == (307, seen)
+        assert (answer.status, answer.header("location")) == (307, seen)
         assert len(on.requests) == 1

@@ -92,14 +92,14 @@ def echoing(name: str) -> Talk:
     async def talk(heard: Heard) -> None:
         while True:
             request = await heard.request()
-            told = {
+            echo = {
                 "engine": name,
                 "method": request.line.split(" ")[0],
                 "target": request.target,
                 "headers": request.headers,
                 "body": request.body.decode("latin-1") if len(request.body) < 100_000 else len(request.body),
             }
-            await heard.write(plain(json.dumps(told).encode()))
+            await heard.write(plain(json.dumps(echo).encode()))
 
     return talk
 

@@ -1,7 +1,6 @@
 """Engines that break, lie, hang or speak no HTTP: what their client is told, and that it is told so."""
 
 import gzip
-import json
 
 import pytest
 
@@ -20,7 +19,6 @@ from rayfleet.testing.suites.data_plane.engines import (
     reset,
     saying,
 )
-from rayfleet.testing.suites.data_plane.messages import Message
 from rayfleet.testing.suites.data_plane.plane import Capability
 from rayfleet.testing.suites.data_plane.tested import Stage, TestedPlane
 from rayfleet.testing.suites.data_plane.world import Kind
@@ -79,11 +77,6 @@ _ERROR_EVENTS = {
 }
 
 
-def _last_error(answer: Message) -> str:
-    last = answer.body.rstrip().split(b"\n\n")[-1]
-    return str(json.loads(last.removeprefix(b"data: "))["error"]["code"])
-
-
 def _resetting(*pieces: bytes) -> Talk:
     """Return an engine whose reset comes after what it said was taken."""
 
@@ -133,8 +126,8 @@ class FaultChecks(TestedPlane):
     async def test_a_plain_answer_that_is_reset_is_cut(self, stage: Stage, head: bytes) -> None:
         """Until the end of its connection too, whose end is told by a reset from now on."""
         self.need(Capability.TRUTH)
-        said = chunk(b'{"id": 1}') if head is _CHUNKED else b'{"id": 1}'
-        on = await stage.serve(_resetting(head + said))
+        body = chunk(b'{"id": 1}') if head is _CHUNKED else b'{"id": 1}'
+        on = await stage.serve(_resetting(head + body))
         assert not (await stage.ask(on.model)).is_whole
         await stage.expect(on.model, upstream_error=1)
 
@@ -145,7 +138,7 @@ class FaultChecks(TestedPlane):
         on = await stage.serve(saying(_CUT_STREAM[name]))
         answer = await stage.ask(on.model)
         assert not answer.body.endswith(DONE)
-        assert not answer.is_whole or _last_error(answer) == "upstream_error"
+        assert not answer.is_whole or answer.last_error == "upstream_error"
         await stage.expect(on.model, upstream_error=1)
 
     async def test_a_stream_that_is_reset_ends_with_an_error_event(self, stage: Stage) -> None:
@@ -154,14 +147,14 @@ class FaultChecks(TestedPlane):
         on = await stage.serve(_resetting(EVENTS_HEAD + chunk(EVENT)))
         answer = await stage.ask(on.model)
         assert answer.body.startswith(EVENT)
-        assert (_last_error(answer), answer.is_whole) == ("upstream_error", True)
+        assert (answer.last_error, answer.is_whole) == ("upstream_error", True)
         await stage.expect(on.model, upstream_error=1)
 
-    @pytest.mark.parametrize("said", [b'data: {"n', b'data: {"n": 1}\n', b"event: x\n", b"data: [DONE]\n"])
-    async def test_a_stream_that_breaks_within_an_event_is_cut(self, stage: Stage, said: bytes) -> None:
+    @pytest.mark.parametrize("began", [b'data: {"n', b'data: {"n": 1}\n', b"event: x\n", b"data: [DONE]\n"])
+    async def test_a_stream_that_breaks_within_an_event_is_cut(self, stage: Stage, began: bytes) -> None:
         """Since an error event would become a part of it."""
         self.need(Capability.TRUTH)
-        on = await stage.serve(saying(events(EVENT + said)[: -len(END)]))
+        on = await stage.serve(saying(events(EVENT + began)[: -len(END)]))
         answer = await stage.ask(on.model)
         assert not answer.is_whole
         await stage.expect(on.model, upstream_error=1)
@@ -210,7 +203,7 @@ class FaultChecks(TestedPlane):
         """By the route's time-out; clients are told not to try again."""
         on = await stage.serve(saying(is_kept=True), kind=Kind.HASTY)
         answer = await stage.ask(on.model)
-        assert (answer.status, answer.code, answer.get("x-should-retry")) == (504, "upstream_timeout", "false")
+        assert (answer.status, answer.code, answer.header("x-should-retry")) == (504, "upstream_timeout", "false")
         await stage.expect(on.model, upstream_error=1)
 
     async def test_a_routes_timeout_ends_with_the_first_byte(self, stage: Stage) -> None:
@@ -223,7 +216,7 @@ class FaultChecks(TestedPlane):
     async def test_a_stream_that_falls_silent_ends_with_an_error_event(self, stage: Stage) -> None:
         """After the longest silence that is allowed."""
         on = await stage.serve(saying(EVENTS_HEAD, chunk(EVENT), is_kept=True))
-        assert _last_error(await stage.ask(on.model)) == "upstream_error"
+        assert (await stage.ask(on.model)).last_error == "upstream_error"
         await stage.expect(on.model, upstream_error=1)
 
     async def test_bytes_behind_an_answer_never_reach_the_next_client(self, stage: Stage) -> None:

@@ -38,7 +38,7 @@ class FilterChecks(TestedPlane):
         """A header that is set replaces all of its name; one that is added stands beside."""
         await stage.listen("a")
         sent = _get("/headers", "X-Set: old", "X-Set: older", "X-Add: one", "X-Gone: here", "X-Stays: here")
-        seen = [tuple(pair) for pair in (await stage.send(sent, method="GET")).json()["headers"]]
+        seen = [tuple(pair) for pair in (await stage.send(sent, method="GET")).told("headers")]
         assert [value for name, value in seen if name == "x-set"] == ["new"]
         assert ", ".join(value for name, value in seen if name == "x-add") == "one, more"
         assert not [value for name, value in seen if name == "x-gone"]
@@ -48,27 +48,27 @@ class FilterChecks(TestedPlane):
         """Of the engine's answer."""
         await stage.listen("a")
         answer = await stage.send(_get("/headers"), method="GET")
-        assert (answer.get("x-out"), answer.get("x-more"), answer.get("content-type")) == ("new", "more", None)
+        assert (answer.header("x-out"), answer.header("x-more"), answer.header("content-type")) == ("new", "more", None)
 
     @pytest.mark.parametrize("path", _REDIRECTED)
     async def test_a_redirect_is_answered_without_an_engine(self, stage: Stage, path: str) -> None:
         """Host, path, scheme and port; what the filter does not name is the request's own."""
         self.need(Capability.REDIRECTS)
         answer = await stage.send(_get(path), method="GET")
-        assert (answer.status, answer.get("location")) == _REDIRECTED[path]
+        assert (answer.status, answer.header("location")) == _REDIRECTED[path]
 
     @pytest.mark.parametrize("path", _REWRITTEN)
     async def test_a_rewrite_is_what_the_engine_sees(self, stage: Stage, path: str) -> None:
         """The prefix alone, or the whole path; the query stays."""
         self.need(Capability.REWRITES)
         await stage.listen("a")
-        assert (await stage.send(_get(path), method="GET")).json()["target"] == _REWRITTEN[path]
+        assert (await stage.send(_get(path), method="GET")).told("target") == _REWRITTEN[path]
 
     async def test_a_rewritten_host_is_what_the_engine_sees(self, stage: Stage) -> None:
         """In place of the client's."""
         self.need(Capability.REWRITES)
         await stage.listen("a")
-        seen = (await stage.send(_get("/host"), method="GET")).json()["headers"]
+        seen = (await stage.send(_get("/host"), method="GET")).told("headers")
         assert [value for name, value in seen if name == "host"] == ["inner.example"]
 
     @pytest.mark.parametrize("path", SHARED)
@@ -76,7 +76,7 @@ class FilterChecks(TestedPlane):
         """Of 100 requests; an invalid backend's share is answered with 500."""
         await stage.listen("a", "b")
         answers = [await stage.send(_get(path), method="GET") for _ in range(100)]
-        got = Counter(each.json()["engine"] if each.status == 200 else str(each.status) for each in answers)
+        got = Counter(each.told("engine") if each.status == 200 else str(each.status) for each in answers)
         for name, weight in SHARED[path].items():
             assert abs(got[name] - weight) <= (20 if weight else 0), got
         assert set(got) <= set(SHARED[path])

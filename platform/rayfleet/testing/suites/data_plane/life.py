@@ -1,7 +1,6 @@
 """What changes while a plane runs, and how it ends."""
 
 import asyncio
-import json
 import socket
 from pathlib import Path
 
@@ -27,11 +26,6 @@ from rayfleet.testing.suites.data_plane.tested import Stage, TestedPlane
 from rayfleet.testing.waiting import until
 
 _LIMIT_SECONDS = 30
-
-
-def _last_error(answer: Message) -> str:
-    last = answer.body.rstrip().split(b"\n\n")[-1]
-    return str(json.loads(last.removeprefix(b"data: "))["error"]["code"])
 
 
 def _ending_at(release: asyncio.Event) -> Talk:
@@ -127,5 +121,5 @@ class LifeChecks(TestedPlane):
         self.need(Capability.DRAIN)
         whole, cut, refused = await self._stopped(stage, tmp_path, hurries=hurries)
         assert (whole.is_whole, whole.body) == (True, EVENT + DONE)
-        assert (cut.is_whole, _last_error(cut)) == (True, "gateway_stopping")
+        assert (cut.is_whole, cut.last_error) == (True, "gateway_stopping")
         assert (refused.status, refused.code) == (503, "gateway_stopping")

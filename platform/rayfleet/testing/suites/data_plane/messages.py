@@ -36,7 +36,7 @@ class Message:
         """The target of a request."""
         return self.line.split(" ")[1]
 
-    def get(self, name: str) -> str | None:
+    def header(self, name: str) -> str | None:
         """Return all values of a header, None when it is not there."""
         values = [value for each, value in self.headers if each == name]
         return ", ".join(values) if values else None
@@ -45,6 +45,15 @@ class Message:
         """Return the body as JSON."""
         return json.loads(self.body)
 
+    def told(self, name: str) -> Any:
+        """Return a field of the body, which is a JSON object."""
+        return self.json()[name]
+
+    @property
+    def error(self) -> str:
+        """The message of an error in OpenAI's shape."""
+        return str(self.told("error")["message"])
+
     @property
     def code(self) -> str | None:
         """The code of an error in OpenAI's shape; None when it is in no such shape."""
@@ -52,6 +61,12 @@ class Message:
             case {"error": {"message": str(), "type": str(), "param": _, "code": str() as code}}:
                 return code
         return None
+
+    @property
+    def last_error(self) -> str:
+        """The code in the last event of a stream, which must be an error."""
+        last = self.body.rstrip().split(b"\n\n")[-1]
+        return str(json.loads(last.removeprefix(b"data: "))["error"]["code"])
 
 
 async def read_message(reader: asyncio.StreamReader, method: str = "", interim: tuple[int, ...] = ()) -> Message:
@@ -81,11 +96,11 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str], *, is_
                 pass
             return b"".join(pieces), True
         if "content-length" in headers:
-            wanted = int(headers["content-length"])
-            while wanted and (piece := await reader.read(min(wanted, 1 << 20))):
+            left = int(headers["content-length"])
+            while left and (piece := await reader.read(min(left, 1 << 20))):
                 pieces.append(piece)
-                wanted -= len(piece)
-            return b"".join(pieces), not wanted
+                left -= len(piece)
+            return b"".join(pieces), not left
         while is_answer and (piece := await reader.read(1 << 20)):
             pieces.append(piece)
         return b"".join(pieces), True

@@ -23,40 +23,41 @@ class ModelChecks(TestedPlane):
 
     async def test_the_models_are_listed(self, stage: Stage) -> None:
         """Each once, in OpenAI's shape, and no more than routes name."""
-        told = (await stage.send(_get("/v1/models"), method="GET")).json()
-        names = [model["id"] for model in told["data"]]
-        assert told["object"] == "list"
+        answer = await stage.send(_get("/v1/models"), method="GET")
+        models = answer.told("data")
+        names = [model["id"] for model in models]
+        assert answer.told("object") == "list"
         assert {NAME, "one-000", "four-000"} <= set(names)
         assert len(names) == len(set(names))
-        assert all({"id", "object", "created", "owned_by"} <= set(model) for model in told["data"])
+        assert all({"id", "object", "created", "owned_by"} <= set(model) for model in models)
 
     @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/"])
     async def test_with_a_slash_or_without(self, stage: Stage, path: str) -> None:
         """The list is the list."""
-        assert (await stage.send(_get(path), method="GET")).json()["object"] == "list"
+        assert (await stage.send(_get(path), method="GET")).told("object") == "list"
 
     @pytest.mark.parametrize("name", ["one-000", "one-000/", NAME])
     async def test_a_model_is_described(self, stage: Stage, name: str) -> None:
         """By its name, with a slash behind it or without."""
-        told = (await stage.send(_get(f"/v1/models/{name}"), method="GET")).json()
-        assert (told["id"], told["object"]) == (name.rstrip("/"), "model")
+        answer = await stage.send(_get(f"/v1/models/{name}"), method="GET")
+        assert (answer.told("id"), answer.told("object")) == (name.rstrip("/"), "model")
 
     @pytest.mark.parametrize("name", ["nobody", "one", "One-000"])
     async def test_an_unknown_model_is_not_described(self, stage: Stage, name: str) -> None:
         """But a name like it is told, and never the one that was asked."""
         answer = await stage.send(_get(f"/v1/models/{name}"), method="GET")
         assert (answer.status, answer.code) == (404, "model_not_found")
-        assert f"Did you mean {name}?" not in answer.json()["error"]["message"]
+        assert f"Did you mean {name}?" not in answer.error
 
     @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH"])
     async def test_the_list_is_read_only(self, stage: Stage, method: str) -> None:
         """A 405 says what is allowed."""
         answer = await stage.send(request(b"{}", line=f"{method} /v1/models HTTP/1.1"))
-        assert (answer.status, answer.code, answer.get("allow")) == (405, "method_not_allowed", "GET, HEAD")
+        assert (answer.status, answer.code, answer.header("allow")) == (405, "method_not_allowed", "GET, HEAD")
 
     async def test_a_name_like_it_is_told(self, stage: Stage) -> None:
         """Where there is one."""
-        message = (await stage.ask("one-00")).json()["error"]["message"]
+        message = (await stage.ask("one-00")).error
         assert "Did you mean" in message
         assert "one-00" in message
 
@@ -66,8 +67,8 @@ class ModelChecks(TestedPlane):
         body, path, status, _ = _REFUSALS[name]
         answer = await stage.send(request(body, line=f"POST {path} HTTP/1.1"))
         assert answer.status == status
-        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
-        assert answer.get("content-type") == "application/json"
+        assert set(answer.told("error")) == {"message", "type", "param", "code"}
+        assert answer.header("content-type") == "application/json"
         await stage.expect("unknown", refused=1)
 
     @pytest.mark.parametrize("name", ["no model", "no JSON"])
@@ -75,8 +76,8 @@ class ModelChecks(TestedPlane):
         """Whose clients read a type of the error."""
         body, _, status, kind = _REFUSALS[name]
         answer = await stage.send(request(body, line="POST /v1/messages HTTP/1.1"))
-        told = answer.json()
-        assert (answer.status, told["type"], told["error"]["type"]) == (status, "error", kind)
+        error = answer.told("error")
+        assert (answer.status, answer.told("type"), error["type"]) == (status, "error", kind)
 
     async def test_a_model_without_a_listener_is_listed_all_the_same(self, stage: Stage) -> None:
         """Its engine may come back."""

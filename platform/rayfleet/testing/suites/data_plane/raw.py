@@ -17,4 +17,4 @@ class RawChecks(TestedPlane):
         async with Recorder(stage.sockets.named["recorded"].dup()) as engine:
             cases = CASES[start : start + _AT_ONCE]
             wrong = {case.name: faults(case, await play(case, stage.plane.port, engine)) for case in cases}
-        assert {name: said for name, said in wrong.items() if said} == {}
+        assert {name: each for name, each in wrong.items() if each} == {}

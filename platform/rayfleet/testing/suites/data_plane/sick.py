@@ -63,7 +63,7 @@ class SickChecks(TestedPlane):
         answers = [await stage.ask(on.model) for _ in range(8)]
         assert [answer.status for answer in answers[:3]] == [502] * 3
         assert (answers[-1].status, answers[-1].code) == (503, "model_not_ready")
-        assert int(answers[-1].get("retry-after") or 0) > 0
+        assert int(answers[-1].header("retry-after") or 0) > 0
 
     async def test_an_engine_that_hangs_is_left_for_another(self, stage: Stage) -> None:
         """By `backendRequest`: requests end in time, and soon none goes there."""

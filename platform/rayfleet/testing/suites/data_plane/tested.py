@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,12 +117,13 @@ class TestedPlane:
     """What a subclass says, as class attributes and one class method.
 
     ``lacks`` declares what the plane cannot do. ``address`` is where engines listen: an API server takes no slice with
-    a loopback address.
+    a loopback address. ``kinds`` are the models that there are for tests; checks of routes alone need none.
     """
 
     __test__ = False
     lacks: frozenset[Capability] = frozenset()
     address = "127.0.0.1"
+    kinds: Collection[Kind] = tuple(Kind)
 
     @classmethod
     def running(cls, objects: tuple[Json, ...], folder: Path) -> AbstractContextManager[DataPlane]:
@@ -133,7 +134,7 @@ class TestedPlane:
     @classmethod
     def sockets(cls) -> Iterator[world.Sockets]:
         """Where the engines of all tests listen."""
-        with world.Sockets(cls.address) as sockets:
+        with world.Sockets(cls.address, cls.kinds) as sockets:
             yield sockets
 
     @pytest.fixture(scope="class")

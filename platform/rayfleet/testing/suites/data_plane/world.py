@@ -5,7 +5,7 @@ tests; each test takes the next one. Sockets are bound at first and listen when 
 """
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Self
@@ -43,7 +43,7 @@ class Kind(Enum):
 class Sockets:
     """A bound socket for each endpoint; ``with`` closes them. ``named``: by the Service of a fixed route."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, kinds: Iterable[Kind] = Kind) -> None:
         self._address = address
         self.named = {name: self._bound() for name in (*ENGINES, *_OF_OTHERS)}
         self._models = {
@@ -51,7 +51,7 @@ class Sockets:
                 (f"{kind.prefix}-{number:03}", [self._bound() for _ in range(kind.endpoints)])
                 for number in range(kind.count)
             ]
-            for kind in Kind
+            for kind in kinds
         }
         self._next = {kind: iter(models) for kind, models in self._models.items()}
 
@@ -82,7 +82,7 @@ class Sockets:
             *(each for name in _OF_OTHERS for each in served(name, addresses[name], namespace=OTHER)),
             *(each for room in ROOMS for each in room.objects),
         ]
-        return (*fixed, *(each for kind in Kind for each in self._of(kind)))
+        return (*fixed, *(each for kind in self._models for each in self._of(kind)))
 
     def _of(self, kind: Kind) -> Iterator[Json]:
         models = self._models[kind]
