@@ -39,6 +39,7 @@ class Store:
         self._objects: dict[ObjectKey, ReadOnlyJson] = {}
         self._decoded: dict[ObjectKey, dict[Decode[Any], Any]] = {}
         self._outdated: dict[ObjectKey, tuple[ReadOnlyJson, dict[Decode[Any], Any]]] = {}  # the last version decoded
+        self._renewed_by: set[Decode[Any]] = set()  # whose values somebody renews; for others nothing is outdated
         self._filed: dict[Index, dict[str, dict[ObjectKey, None]]] = {
             _owner_index: {},
             _namespace_index: {},
@@ -94,14 +95,15 @@ class Store:
             return decode(manifest)
         kept = self._decoded.setdefault(key, {})
         if decode not in kept:
-            renewed = self._renewed(key, manifest, decode, renew) if renew is not None else None
-            kept[decode] = renewed if renewed is not None else decode(manifest)
+            kept[decode] = self._renewed(key, manifest, decode, renew) if renew is not None else decode(manifest)
         value: T = kept[decode]
         return value
 
-    def _renewed(self, key: ObjectKey, manifest: ReadOnlyJson, decode: Decode[T], renew: Renew[T]) -> T | None:
+    def _renewed(self, key: ObjectKey, manifest: ReadOnlyJson, decode: Decode[T], renew: Renew[T]) -> T:
+        self._renewed_by.add(decode)
         before, values = self._outdated.pop(key, (manifest, {}))
-        return renew(values[decode], before, manifest) if decode in values else None
+        renewed = renew(values[decode], before, manifest) if decode in values else None
+        return renewed if renewed is not None else decode(manifest)
 
     def put(self, manifest: ReadOnlyJson) -> tuple[ReadOnlyJson | None, bool]:
         """Store an object.
@@ -114,7 +116,7 @@ class Store:
             return old, False
         self._unfile(key)
         values = self._decoded.pop(key, None)
-        if values and old is not None:
+        if values and old is not None and not self._renewed_by.isdisjoint(values):
             self._outdated[key] = old, values
         self._objects[key] = manifest
         for index in self._filed:

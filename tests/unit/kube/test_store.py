@@ -1,9 +1,13 @@
 """The store: indexes hold exactly what is stored, versions never go back."""
 
+import gc
+import weakref
+from typing import Any
+
 from rayfleet.kube.store import Store, is_older
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import key_of, version_of
 from rayfleet.objects.owners import controller_uid
 
 
@@ -113,3 +117,20 @@ def test_a_later_version_is_renewed_from_what_was_decoded_and_decoded_where_that
     store.remove(key_of(other))
     store.put(fresh := manifest("a", 5))
     assert store.decoded(fresh, decode, renew) == "u"  # of what is gone nothing is left
+
+
+class Tracked(dict[str, Any]):
+    """A manifest that can be referred to weakly."""
+
+
+def test_a_former_version_is_held_only_for_who_renews_from_it() -> None:
+    """Of each Ray cluster, which nobody renews, a second version would be held for as long as it lives."""
+    store = Store()
+    first = Tracked(manifest("a", 1))
+    seen = weakref.ref(first)
+    store.put(first)
+    assert store.decoded(first, version_of) == "1"
+    store.put(manifest("a", 2))
+    del first
+    gc.collect()
+    assert seen() is None
