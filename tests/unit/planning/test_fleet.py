@@ -19,7 +19,7 @@ from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import find_condition
-from rayfleet.objects.meta import annotation
+from rayfleet.objects.meta import annotation, name_of
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.ray_spec import containers, head_group
 from rayfleet.planning.fleet.plan import plan_fleet, plan_invalid_fleet
@@ -324,3 +324,16 @@ def test_a_mended_fleet_is_no_longer_called_invalid() -> None:
     fleet = replace(world.observe_fleet().fleet, status=status)
     plan = plan_fleet(replace(world.observe_fleet(), fleet=fleet), world.now)
     assert find_condition(plan.status.conditions, "Invalid") is None
+
+
+@pytest.mark.parametrize("spec", [{"strategy": {"type": "Recreate"}}, {"paused": True}, {}])
+def test_a_status_that_was_wiped_has_its_revision_again_also_without_a_replica_set_of_it(spec: Json) -> None:
+    world = make_world()
+    world.settle()
+    world.change_spec({**spec, "template": template("b"), "drain": {"timeoutSeconds": 0}})
+    world.fleet_pass()
+    revision = world.fleet["status"]["revision"]
+    assert revision == (1 if spec else 2)
+    world.stored.put_status(FLEETS.kind, name_of(world.fleet), {})
+    world.fleet_pass()
+    assert world.fleet["status"]["revision"] == revision

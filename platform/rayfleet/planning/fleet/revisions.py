@@ -151,11 +151,11 @@ def revision_annotations(view: View, new: Member) -> Mapping[str, str]:
 def present_revision(view: View, *, is_created: bool) -> int:
     """Return the number of the present template once this pass is carried out, for the fleet's status.
 
-    ``is_created``: the pass makes its replica set. Without one it is what the status said last.
+    ``is_created``: the pass makes its replica set. Without one it is that of the template before, which is the highest.
     """
     raised = next_revision(view.old)
     if view.new is None:
-        return raised if is_created else view.fleet.status.revision
+        return raised if is_created else raised - 1
     return revision(view.new) if view.fleet.spec.paused else max(revision(view.new), raised)
 
 
