@@ -1,5 +1,6 @@
 """What a fleet says while its replicas do not come up: who blocks, what was refused, when tools may call it done."""
 
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import FleetStatus
+from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, SERVICES
 from rayfleet.objects.conditions import find_condition
 from rayfleet.objects.meta import name_of
@@ -259,3 +261,22 @@ def test_the_loss_of_the_last_available_replica_is_told_at_once_also_where_too_f
     world.make_unready(last)
     plan = world.fleet_pass(world.observe_fleet())
     assert [write.may_wait for write in plan.actions if writes_status(write)] == [False]
+
+
+@pytest.mark.parametrize("strategy", [{"type": "RollingUpdate"}, {"type": "Recreate"}])
+def test_a_new_template_is_not_late_for_the_one_before_while_the_status_waits(strategy: Json) -> None:
+    """That its replica set was made may be written seconds later: until then the old words stand there."""
+    world = make_world(progressDeadlineSeconds=60, strategy=strategy)
+    world.now += timedelta(seconds=55)
+    changed = deepcopy(part(world.fleet, "spec", "template"))
+    changed["spec"]["headGroupSpec"]["rayStartParams"] = {"num-cpus": "1"}
+    world.change_spec({"template": changed})
+    held = part(world.fleet, "status")
+    for _ in range(3):
+        world.all_passes()
+        world.finish_deletions()
+        world.stored.put_status(FLEETS.kind, name_of(world.fleet), held)
+    assert len(world.replica_sets()) == 2
+    world.now += timedelta(seconds=10)
+    status = world.fleet_pass().status
+    assert summary(status, "Progressing")[0] is TRUE

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.objects.conditions import find_condition
 from rayfleet.objects.meta import name_of
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.writes import Create, CreateTogether, Delete, Merge
 from rayfleet.testing.kubelet import SITUATIONS, RayPod, blocked, unschedulable, waiting
 from rayfleet.testing.planner_world import PlannerWorld
+from rayfleet.testing.stored_objects import with_metadata
 
 IN_PLACE = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
 
@@ -302,3 +303,74 @@ def test_a_pod_is_asked_for_once() -> None:
     rolled(world)
     plan = world.fleet_pass()
     assert not any(isinstance(each, Create | CreateTogether) for each in plan.actions)
+
+
+@pytest.mark.parametrize("situation", ["creating", "image-refused"])
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_a_recreation_that_is_held_follows_a_smaller_size(replicas: int, situation: str) -> None:
+    world = serving(3, strategy={"type": "Recreate"})
+    rolled(world)
+    assert sizes(world) == [3]
+    world.change_spec({"replicas": replicas})
+    world.show_warm_up_pods(situation)
+    played(world, 1)
+    assert sizes(world)[0] == replicas
+    world.finish_deletions()
+    assert len(nodes(world)) == replicas
+
+
+@pytest.mark.parametrize("strategy", [IN_PLACE, {"type": "Recreate"}])
+def test_another_template_has_the_whole_time(strategy: Json) -> None:
+    world = serving(strategy=strategy, warmUp={"timeoutSeconds": 100})
+    rolled(world)
+    world.now += timedelta(seconds=90)
+    rolled(world, "engine:3")
+    world.now += timedelta(seconds=90)
+    played(world, 1)
+    assert (progressing(world), sizes(world)[0]) == ("WarmingUp", 1)
+    world.now += timedelta(seconds=10)
+    played(world, 1)
+    assert sizes(world)[0] == 0
+
+
+def test_for_a_replica_set_that_is_being_deleted_nothing_is_brought() -> None:
+    world = serving()
+    rolled(world)
+    (old, _) = world.replica_sets()
+    world.stored.mark_terminating(old)
+    played(world, 1)
+    world.finish_deletions()
+    played(world)
+    assert nodes(world) == []
+
+
+def test_only_who_goes_next_is_waited_for_while_others_are_drained() -> None:
+    world = serving(3, drain={"timeoutSeconds": 600})
+    rolled(world)
+    world.show_warm_up_pods("succeeded")
+    played(world, 1)
+    drained = nodes(world)
+    assert (sizes(world)[0], len(drained)) == (2, 1)
+    world.change_spec({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 2}}})
+    played(world)
+    world.finish_deletions()
+    assert len(world.names()) == 3
+    assert len(nodes(world)) == 1
+    assert nodes(world) != drained
+
+
+@pytest.mark.parametrize("strategy", [IN_PLACE, {"type": "Recreate"}])
+def test_the_deadline_stands_also_while_another_write_is_refused(strategy: Json) -> None:
+    """A Service that a quota refuses costs its own part alone."""
+    world = serving(progressDeadlineSeconds=60, warmUp={"timeoutSeconds": 300}, strategy=strategy)
+    world.stored.put(with_metadata(world.fleet, {"labels": {"model.aibrix.ai/name": "m"}}))
+    world.stored.quotas[SERVICES.kind] = 0
+    rolled(world)
+    assert "WriteRefused" in {each["type"] for each in world.fleet["status"]["conditions"]}
+    for _ in range(2):
+        assert (progressing(world), len(nodes(world))) == ("WarmingUp", 1)
+        world.now += timedelta(seconds=120)
+        played(world, 1)
+    world.now += timedelta(seconds=60)
+    played(world, 1)
+    assert is_cut(world)

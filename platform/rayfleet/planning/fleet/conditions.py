@@ -33,6 +33,7 @@ WARMING_UP = "WarmingUp"
 WARM_UP_BLOCKED = "WarmUpBlocked"
 _UPDATED = "ReplicaSetUpdated"
 _UNDER_WAY = frozenset({"NewReplicaSetCreated", "FoundNewReplicaSet", _UPDATED, WARM_UP_BLOCKED, DEADLINE_EXCEEDED})
+_OF_ONE = _UNDER_WAY - {WARM_UP_BLOCKED}  # their words name a replica set
 _WITHOUT_CLOCK = frozenset({DEADLINE_EXCEEDED, NEW_AVAILABLE, SUSPENDED, WARMING_UP})
 # What ``waiting_words`` and a refused image add to a message.
 _WAITS = re.compile(r";? (\d+ of \d+ replicas? waits?|No replica is cut): .*", re.DOTALL)
@@ -193,6 +194,12 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
     return _timed(conditions, current, view, now)
 
 
+def warming_since(progressing: Condition | None, subject: str) -> datetime | None:
+    """Return since when Progressing says that nodes are warmed up for ``subject``, None when it does not."""
+    is_said = progressing is not None and progressing.reason == WARMING_UP and progressing.message.startswith(subject)
+    return progressing.last_update_time if progressing is not None and is_said else None
+
+
 def _warming(conditions: Conditions, view: View, warm_up: WarmUpStep, now: datetime) -> Conditions:
     """Return the conditions while nodes are warmed up: since when is kept, for its timeout.
 
@@ -200,13 +207,14 @@ def _warming(conditions: Conditions, view: View, warm_up: WarmUpStep, now: datet
     """
     current = find_condition(conditions, PROGRESSING)
     if warm_up.refusal is None:
-        since = current.last_update_time if current is not None and current.reason == WARMING_UP else None
+        since = warming_since(current, warm_up.subject)
         is_kept = since is not None and not is_ahead(since, now)
         if is_kept and current is not None and current.message == warm_up.words:
             return conditions
         started = _progressed(conditions, WARMING_UP, warm_up.words, now)
         return _updated_at(started, since) if is_kept else started
-    if current is None or current.reason not in {WARM_UP_BLOCKED, DEADLINE_EXCEEDED}:
+    is_new = current is not None and current.reason == WARM_UP_BLOCKED and warm_up.subject not in current.message
+    if current is None or current.reason not in {WARM_UP_BLOCKED, DEADLINE_EXCEEDED} or is_new:
         return _progressed(conditions, WARM_UP_BLOCKED, warm_up.words, now)
     return _timed(conditions, current, view, now)
 
@@ -227,13 +235,14 @@ def _name_of_new(view: View) -> str:
 def _timed(conditions: Conditions, current: Condition, view: View, now: datetime) -> Conditions:
     """Return the conditions without progress: late once the deadline has passed.
 
-    A deadline that another replica set missed says nothing of this one: the pass that made it could not tell. Nor does
-    the end of the last rollout, however long ago, of one that only begins (as Deployment's ``DeploymentTimedOut``).
+    A clock that began for another replica set says nothing of this one: the pass that made it could not tell, or its
+    status waits to be written. Nor does the end of the last rollout, however long ago, of one that only begins (as
+    Deployment's ``DeploymentTimedOut``).
     """
     if current.reason == NEW_AVAILABLE:
         return conditions
     message = f'ReplicaSet "{_name_of_new(view)}" has timed out progressing.'
-    if current.reason == DEADLINE_EXCEEDED and summary_of(current) != message:
+    if current.reason in _OF_ONE and f'"{_name_of_new(view)}"' not in current.message:
         return _progressed(conditions, _UPDATED, _progressing_words(view), now)
     if current.reason == DEADLINE_EXCEEDED or now < _deadline(view.fleet, current):
         return conditions

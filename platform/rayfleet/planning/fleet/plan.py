@@ -84,7 +84,7 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
     first = tuple(_first_of_all(observed, view)) if acts else ()
     if first:
         return FleetPlan(actions=first, status=fleet.status)
-    step = rollout_step(view) if acts else RolloutStep(collision_count=fleet.status.collision_count)
+    step = rollout_step(view) if acts else _told_step(observed, view)
     network = (*service_actions(observed), *budget_actions(observed, view.bounds)) if acts else ()
     status = _written_status(fleet.status, _status(observed, view, step, now))
     is_done = fleet.meta.deleted_at is not None or is_complete(view, status)
@@ -140,6 +140,13 @@ def _first_of_all(observed: ObservedFleet, view: View) -> Iterator[Action]:
         yield write
 
 
+def _told_step(observed: ObservedFleet, view: View) -> RolloutStep:
+    """Return the step of a pass that acts no more; what a refused write does not bear on is held back all the same."""
+    failure = observed.failure
+    warm_up = rollout_step(view).warm_up if failure is not None and failure.action.resource is not PODS else None
+    return RolloutStep(collision_count=observed.fleet.status.collision_count, warm_up=warm_up)
+
+
 def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetime) -> FleetStatus:
     fleet = observed.fleet
     counted = _counts(view, step)
@@ -147,8 +154,8 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetim
     conditions = with_availability(conditions, view, counted.available_replicas, now)
     if observed.failure is not None:
         conditions = with_refusal(conditions, observed.failure, now)
-        if view.new is not None and not is_refused(conditions):
-            conditions = with_progress(conditions, view, counted, "")
+        if (view.new is not None or step.warm_up is not None) and not is_refused(conditions):
+            conditions = with_progress(conditions, view, counted, "", step.warm_up)
     elif fleet.meta.deleted_at is None:
         conditions = without_condition(conditions, WRITE_REFUSED)
         conditions = with_progress(conditions, view, counted, step.created, step.warm_up)

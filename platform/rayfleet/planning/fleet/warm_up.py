@@ -34,6 +34,7 @@ from rayfleet.planning.fleet.conditions import (
     WARMING_UP,
     WRITE_REFUSED,
     refusal_reason,
+    warming_since,
 )
 from rayfleet.planning.fleet.members import Member
 from rayfleet.planning.fleet.rescaling import Sizes
@@ -45,7 +46,7 @@ from rayfleet.planning.replica_set.victims import deletion_order
 from rayfleet.planning.warm_up.load import load_of
 from rayfleet.planning.warm_up.pods import warm_up_pods
 from rayfleet.planning.warm_up.standing import Stage, Standing, standing_of
-from rayfleet.planning.warm_up.step import WarmUpStep, refusal_words
+from rayfleet.planning.warm_up.step import WarmUpStep, bringing, refusal_words
 from rayfleet.planning.writes import NAME_MARK, Delete, Event, Verb, in_batches, ref_of
 
 _CREATED = Event(reason=WARMING_UP, message=f"Created pod {NAME_MARK} to bring images and weights to a node")
@@ -64,7 +65,10 @@ def warm_up_step(view: View, sizes: Sizes) -> WarmUpStep:
     facts = view.observed.warm_up
     if facts is None or view.bounds.surge or _was_refused(view.fleet):
         return WarmUpStep(sizes=sizes)
-    cuts = [(member, *_cut(view, facts, member, sizes)) for member in _shrinking(view, sizes)]
+    cuts = [
+        (member, *_cut(view, facts, member, range(sizes[member.replica_set.meta.uid], kept)))
+        for member, kept in _shrinking(view, sizes)
+    ]
     nodes = tuple(sorted({node for _, _, nodes in cuts for node in nodes}))
     fleet, template = view.fleet.meta, view.template
     needed = [pod for node in nodes for pod in warm_up_pods(fleet, template, facts.bring, node)]
@@ -73,7 +77,7 @@ def warm_up_step(view: View, sizes: Sizes) -> WarmUpStep:
     there = {name_of(pod): pod for pod in view.observed.warm_up_pods}
     standings = {pod.name: standing_of(there[pod.name], view.now) if pod.name in there else _NOT_YET for pod in needed}
     refusal = next((each.obstacle for each in standings.values() if each.stage is Stage.IMAGE_REFUSED), None)
-    left = _time_left(view, [there[name] for name in standings if name in there])
+    left = _time_left(view, bringing(view.identity), [there[name] for name in standings if name in there])
     is_over = all(each.is_over for each in standings.values()) or (refusal is None and left <= timedelta(0))
     names = frozenset(standings)
     if is_over:
@@ -83,6 +87,7 @@ def warm_up_step(view: View, sizes: Sizes) -> WarmUpStep:
     missing = [pod.manifest for pod in needed if pod.name not in there]
     return WarmUpStep(
         sizes={**sizes, **held},
+        subject=bringing(view.identity),
         actions=tuple(in_batches(PODS, missing, _CREATED)),
         pods=names,
         nodes=nodes,
@@ -106,30 +111,42 @@ def _was_refused(fleet: Fleet) -> bool:
     return refused is not None and refused.reason == refusal_reason(PODS, Verb.CREATE)
 
 
-def _shrinking(view: View, sizes: Sizes) -> Iterator[Member]:
+def _shrinking(view: View, sizes: Sizes) -> Iterator[tuple[Member, int]]:
+    """Yield who is to shrink, and the largest size that it may keep: all together no more than are desired.
+
+    A recreation that is held meets changes of ``spec.replicas`` here alone.
+    """
+    left = view.bounds.desired
     for member in view.old:
-        if sizes.get(member.replica_set.meta.uid, member.size) < member.size:
-            yield member
+        kept = min(member.size, left)
+        left -= kept
+        is_scaled = member.replica_set.meta.deleted_at is None
+        if is_scaled and sizes.get(member.replica_set.meta.uid, member.size) < kept:
+            yield member, kept
 
 
-def _cut(view: View, facts: ObservedWarmUp, member: Member, sizes: Sizes) -> tuple[int, frozenset[str]]:
-    """Return the size that leaves what serves of a replica set, and the nodes of what would go that are cold."""
+def _cut(view: View, facts: ObservedWarmUp, member: Member, sizes: range) -> tuple[int, frozenset[str]]:
+    """Return the size that leaves what serves of a replica set, and the nodes of what would go that are cold.
+
+    ``sizes`` are from the one that it is to have to the one that it may keep, which is left out.
+    """
     uid = member.replica_set.meta.uid
-    serving = [replica for replica in _victims(view, facts, member, sizes[uid]) if replica.cluster.is_ready]
+    serving = [replica for replica in _victims(view, facts, member, sizes) if replica.cluster.is_ready]
     load = load_of(view.template.spec, facts.bring)
     old = load_of(member.replica_set.spec.template.spec, facts.old_brings.get(uid, ""))
     nodes = {node_name(pod) for replica in serving for pod in replica.pods if not is_finished(pod)} - {""}
     cold = frozenset() if load.is_there_with(old) else frozenset(nodes - _warm_nodes(view, facts))
-    return min(member.size, sizes[uid] + len(serving)), cold
+    return sizes.start + min(len(sizes), len(serving)), cold
 
 
-def _victims(view: View, facts: ObservedWarmUp, member: Member, size: int) -> list[Replica]:
-    """Return the Ray clusters that the replica set would delete for that size, by its own rule."""
+def _victims(view: View, facts: ObservedWarmUp, member: Member, sizes: range) -> list[Replica]:
+    """Return the Ray clusters that the replica set would delete between these sizes, by its own rule."""
     clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
     active = tuple(cluster for cluster in clusters if not cluster.is_terminating)
     observed = ObservedReplicaSet(replica_set=member.replica_set, ray_clusters=active, pods=facts.pods)
     given_up = frozenset(rebuild.name for rebuild in member.replica_set.status.rebuilds)
-    return deletion_order(replicas_of(observed), given_up)[: max(0, len(active) - size)]
+    ordered = deletion_order(replicas_of(observed), given_up)
+    return ordered[max(0, len(active) - sizes.stop) : max(0, len(active) - sizes.start)]
 
 
 def _warm_nodes(view: View, facts: ObservedWarmUp) -> frozenset[str]:
@@ -139,10 +156,13 @@ def _warm_nodes(view: View, facts: ObservedWarmUp) -> frozenset[str]:
     return frozenset(node_name(pod) for pod in pods if is_ready(pod))
 
 
-def _time_left(view: View, pods: Sequence[ReadOnlyJson]) -> timedelta:
-    """Return how long may still be waited. A time that lies ahead counts as now; the condition is then written anew."""
+def _time_left(view: View, subject: str, pods: Sequence[ReadOnlyJson]) -> timedelta:
+    """Return how long may still be waited for ``subject``.
+
+    A time that lies ahead counts as now; the condition is then written anew.
+    """
     progressing = find_condition(view.fleet.status.conditions, PROGRESSING)
-    noted = progressing.last_update_time if progressing is not None and progressing.reason == WARMING_UP else None
+    noted = warming_since(progressing, subject)
     created = min((time for pod in pods if (time := created_at(pod)) is not None), default=view.now)
     return min(noted or created, view.now) + timedelta(seconds=view.fleet.spec.warm_up.timeout_seconds) - view.now
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from rayfleet.planning.names import template_hash
 from rayfleet.planning.replica.obstacles import Obstacle
 from rayfleet.planning.writes import CreateTogether, Event
 
@@ -14,12 +15,13 @@ _MOST_NAMED = 3
 class WarmUpStep:
     """``sizes`` are what may be written of replica sets now: what serves on ``nodes`` that are cold stays.
 
-    ``pods`` names those that are needed until it is cut. ``is_under_way``: something is held back for them;
-    ``refusal`` is an image that cannot be had, for as long as there is one. ``events`` tell what was waited for in
-    vain, once it is cut all the same.
+    ``subject`` is what is brought, for people. ``pods`` names those that are needed until it is cut. ``is_under_way``:
+    something is held back for them; ``refusal`` is an image that cannot be had, for as long as there is one. ``events``
+    tell what was waited for in vain, once it is cut all the same.
     """
 
     sizes: Mapping[str, int]
+    subject: str = ""
     actions: tuple[CreateTogether, ...] = ()
     pods: frozenset[str] = frozenset()
     nodes: tuple[str, ...] = ()
@@ -33,12 +35,17 @@ class WarmUpStep:
         """What is waited for, for people."""
         named = ", ".join(self.nodes[:_MOST_NAMED])
         more = f" and {len(self.nodes) - _MOST_NAMED} more" if len(self.nodes) > _MOST_NAMED else ""
-        return f"Bringing images and weights to {named}{more} before replicas there go."
+        return f"{self.subject} to {named}{more} before replicas there go."
 
     @property
     def refusal_words(self) -> str:
         """Which image cannot be had, for people; empty when there is none such."""
         return refusal_words(self.refusal) if self.refusal is not None else ""
+
+
+def bringing(identity: str) -> str:
+    """Return what is brought for the template of that identity; how long it takes counts anew for another one."""
+    return f"Bringing images and weights of template {template_hash(identity, None)}"
 
 
 def refusal_words(refusal: Obstacle) -> str:
