@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from rayfleet.controllers.route import observed_route, observed_route_of, route_steps
 from rayfleet.model.absence import no_such_kind
 from rayfleet.model.conditions import ConditionStatus
@@ -16,8 +18,11 @@ from rayfleet.objects.times import encode_time
 from rayfleet.planning.names import route_name
 from rayfleet.planning.route.conditions import with_routing
 from rayfleet.planning.route.plan import plan_route
+from rayfleet.planning.route.users import bears_on_routes
 from rayfleet.planning.writes import Create, Delete, Merge, Replace, WriteFailure
 from rayfleet.testing.route_world import ROUTE, START, RouteWorld, backend, made, planned, said, weights
+
+_NAMED = {"name": "a", "namespace": "n", "uid": "u", "labels": {"model.aibrix.ai/name": "m"}}
 
 MODEL = "model.aibrix.ai/name"
 
@@ -300,3 +305,17 @@ def test_a_fleet_that_is_deleted_wants_no_route_any_more() -> None:
         )
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_read"),
+    [
+        ("gateway.rayfleet.dev/profile", True),
+        ("model.aibrix.ai/model-router-custom-paths", True),
+        ("model.aibrix.ai/service-name", True),
+        ("team", False),
+    ],
+)
+def test_a_changed_annotation_wakes_the_route_that_is_made_from_it(name: str, is_read: bool) -> None:
+    before, after = ({"metadata": {**_NAMED, "annotations": {name: value}}} for value in ("/a", "/b"))
+    assert bears_on_routes(before, after) is is_read

@@ -23,7 +23,7 @@ from rayfleet.objects.routes import has_hostnames
 from rayfleet.objects.times import decode_time, encode_time
 from rayfleet.planning.drift import drift_patch
 from rayfleet.planning.model_name import model_labels
-from rayfleet.planning.route.users import RouteUser, custom_paths
+from rayfleet.planning.route.users import RouteUser
 
 _MOST_BACKENDS = 16
 _MOST_MATCHES = 64
@@ -127,7 +127,7 @@ def _first_said(users: Sequence[RouteUser], field: Callable[[Route], T | None]) 
 
 def _matches(users: Sequence[RouteUser], defaults: RouteDefaults) -> Iterator[Json]:
     paths = _first_said(users, lambda route: route.paths) or defaults.paths
-    custom = [path for user in users for path in custom_paths(user.raw)]
+    custom = [path for user in users for path in user.paths]
     header = {"name": "model", "type": "Exact", "value": users[0].model}
     for path in dict.fromkeys((*paths, *custom)):
         yield {"headers": [header], "path": {"type": "PathPrefix", "value": path}}
@@ -163,7 +163,7 @@ def _naming(users: Sequence[RouteUser], weighed: datetime | None) -> Json:
     model = users[0].model
     labels = model_labels(model)
     noted = {} if labels else {MODEL_LABEL: model}
-    profile = next(filter(None, (annotation(user.raw, PROFILE_ANNOTATION) for user in users)), "")
+    profile = next(filter(None, (user.profile for user in users)), "")
     noted |= {PROFILE_ANNOTATION: profile} if profile else {}
     noted |= {WEIGHED_ANNOTATION: encode_time(weighed)} if weighed is not None else {}
     return {name: values for name, values in (("labels", labels), ("annotations", noted)) if values}

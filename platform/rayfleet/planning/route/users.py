@@ -15,7 +15,12 @@ from rayfleet.model.policies import Route
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.objects.conditions import message_of, reason_of
 from rayfleet.objects.fleets import available_replicas
-from rayfleet.objects.labels import MODEL_PATHS_ANNOTATION, MODEL_PORT_LABEL, MODEL_SERVICE_ANNOTATION
+from rayfleet.objects.labels import (
+    MODEL_PATHS_ANNOTATION,
+    MODEL_PORT_LABEL,
+    MODEL_SERVICE_ANNOTATION,
+    PROFILE_ANNOTATION,
+)
 from rayfleet.objects.meta import annotation, created_at, decode_meta, is_terminating, key_of, label, uid_of
 from rayfleet.objects.parts import part, written_count
 from rayfleet.planning.model_name import model_of
@@ -31,7 +36,8 @@ _UNREAD = frozenset({"resourceVersion", "generation", "managedFields"})
 class RouteUser:
     """One fleet of a model. ``service`` and ``port`` are its backend; ``is_own_service``: the one that we make.
 
-    ``available`` counts Ray clusters. ``refusal`` is what the fleet's status says of a refused write of its route.
+    ``paths`` and ``profile`` are what its annotations add. ``available`` counts Ray clusters. ``refusal`` is what the
+    fleet's status says of a refused write of its route.
     """
 
     key: ObjectKey
@@ -39,6 +45,8 @@ class RouteUser:
     created: float
     model: str
     route: Route
+    paths: tuple[str, ...]
+    profile: str
     service: str
     port: int
     is_own_service: bool
@@ -71,6 +79,8 @@ def route_user(raw: ReadOnlyJson) -> RouteUser | None:
         created=created.timestamp() if created else float("inf"),
         model=model,
         route=decode_route(part(raw, "spec", "route")),
+        paths=_custom_paths(raw),
+        profile=annotation(raw, PROFILE_ANNOTATION),
         service=service or service_name(meta),
         port=port_of(raw) if service else ENGINE_PORT,
         is_own_service=not service,
@@ -110,16 +120,16 @@ def port_named(text: str) -> int:
     return written_count(text, most=2**16 - 1) or ENGINE_PORT
 
 
-def custom_paths(fleet: ReadOnlyJson) -> tuple[str, ...]:
-    """Return the path prefixes that the fleet's annotation adds, in its order."""
-    words = (word.strip() for word in annotation(fleet, MODEL_PATHS_ANNOTATION).split(","))
-    return tuple(word for word in words if word.startswith("/"))
-
-
 def _looked_at(raw: ReadOnlyJson) -> tuple[object, ...]:
     """Return all that ``route_user`` reads of a version of a fleet, as it stands: quick to be compared."""
     meta = {name: value for name, value in part(raw, "metadata").items() if name not in _UNREAD}
     return meta, part(raw, "spec"), available_replicas(raw), _refusal(raw)
+
+
+def _custom_paths(raw: ReadOnlyJson) -> tuple[str, ...]:
+    """Return the path prefixes that a fleet's annotation adds, in its order."""
+    words = (word.strip() for word in annotation(raw, MODEL_PATHS_ANNOTATION).split(","))
+    return tuple(word for word in words if word.startswith("/"))
 
 
 def _refusal(raw: ReadOnlyJson) -> str:
