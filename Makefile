@@ -57,7 +57,7 @@ check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, prope
 unit: $(VENV)/dev-ok ## The fast tests alone
 	@$(FAST_TESTS) $(ARGS)
 
-mutants: $(VENV)/dev-ok ## Plant twenty known bugs one at a time; the tests have to catch each (minutes)
+mutants: $(VENV)/dev-ok ## Plant known bugs one at a time; the tests have to catch each (minutes)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 engines: $(VENV)/dev-ok ## Real vLLM over two Ray nodes: makes its environment once (minutes), then runs example 02

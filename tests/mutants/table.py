@@ -1,4 +1,4 @@
-"""Twenty bugs that others had, as changes of our text, with the tests that must fail for each.
+"""Bugs as changes of our text, with the tests that must fail for each: twenty that others had, then more of our own.
 
 Each is a class of bug of a known system (AIBrix, KubeRay, lightkube, kubernetes-asyncio, kopf, Sieve's operators, an
 engine's sidecar). ``old`` stands in its file exactly once; ``tests/unit/test_mutants.py`` holds that.
@@ -12,6 +12,7 @@ _REFLECTOR = "tests/parts/kube/test_reflector.py::"
 _PLANE = "tests/parts/gateway/test_data_plane.py::TestGateway::"
 _BOUNDS = "tests/parts/gateway/test_bounds.py::"
 _FAULTS = "tests/parts/gateway/test_faults.py::"
+_WARM_UP = "tests/unit/planning/test_warm_up.py::"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,5 +187,29 @@ MUTANTS = (
         old="        elif self._length == _UNTIL_CLOSE and self._has_eof and exc is None:\n",
         new="        elif self._length == _UNTIL_CLOSE:\n",
         tests=(f"{_PLANE}test_a_plain_answer_that_is_reset_is_cut",),
+    ),
+    Mutant(
+        number=21,
+        bug="what serves is cut for an image that its node cannot have",
+        file="platform/rayfleet/planning/fleet/warm_up.py",
+        old="(refusal is None and left <= timedelta(0))",
+        new="left <= timedelta(0)",
+        tests=(f"{_WARM_UP}test_an_image_that_cannot_be_had_holds_longer_than_any_timeout",),
+    ),
+    Mutant(
+        number=22,
+        bug="a pod that warmed a node up is left there",
+        file="platform/rayfleet/planning/fleet/warm_up.py",
+        old="        if name_of(pod) not in needed and not is_terminating(pod):\n",
+        new="        if not needed and is_terminating(pod):\n",
+        tests=(f"{_WARM_UP}test_pods_go_after_the_cut_and_not_with_it",),
+    ),
+    Mutant(
+        number=23,
+        bug="what was decoded of an object stays, though another has its name now",
+        file="platform/rayfleet/manifest/fleet.py",
+        old="    return replace(fleet, meta=decode_meta(after), status=",
+        new="    return replace(fleet, status=",
+        tests=("tests/unit/manifest/test_renewing.py",),
     ),
 )
