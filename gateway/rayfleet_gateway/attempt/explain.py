@@ -14,7 +14,9 @@ from rayfleet_gateway.pick.endpoint_state import EndpointState
 from rayfleet_gateway.pick.health import soonest_try
 from rayfleet_gateway.pick.pipeline import Pipeline
 from rayfleet_gateway.pick.profiles import Profiles
+from rayfleet_gateway.request.paths import LISTED_METHOD
 from rayfleet_gateway.route.match import MODEL_HEADER, Asked, matches_path, plain_host
+from rayfleet_gateway.route.opening import opens_path, takes_method
 from rayfleet_gateway.route.table import RouteTable, Rule
 from rayfleet_gateway.route.words import match_words, mismatches
 
@@ -97,7 +99,8 @@ def explained(
         for choice, weight in zip(choices, weights, strict=True)
     ]
     shown |= {"rule": _rule(rule, pipeline), "backends": backends}
-    return shown if whole else shown | {"refused": _none_ready(rule, book)}
+    refused = _closed(rule, head) or ("" if whole else _none_ready(rule, book))
+    return shown | {"refused": refused} if refused else shown
 
 
 class _Picking:
@@ -193,6 +196,15 @@ def _no_rule(table: RouteTable, asked: Asked) -> str:
     if asked.model and asked.model not in table.by_model:
         return "404: no route names this model"
     return "404: no rule matches; see the candidates"
+
+
+def _closed(rule: Rule, head: RequestHead) -> str:
+    """Return why a rule does not take a request that it matches, empty when it does."""
+    if not takes_method(rule, head):
+        return f"405: {head.path} takes {LISTED_METHOD}, and the rule asks for no other method"
+    if not opens_path(rule, head.path):
+        return "404: a rule that covers more than its own corner does not open this path; name it in a rule"
+    return ""
 
 
 def _none_ready(rule: Rule, book: Endpoints) -> str:

@@ -1,4 +1,4 @@
-"""Which paths there are, what names the model on each, and who may open the rest. Pure.
+"""Which paths there are, which of them must name a model, and who may open the rest. Pure.
 
 An allow-list: the paths that engines share and that serve requests. A rule that covers more than its own corner (a
 prefix such as ``/`` or ``/v1``) opens only these; any other path needs a rule that names it. Side doors of engines,
@@ -7,20 +7,9 @@ which change the engine or run around its checks, need a rule that names exactly
 Source: the routes of vLLM 0.12, SGLang 0.5 and llama.cpp; OpenAI's and Anthropic's API references.
 """
 
-from enum import Enum, auto
-
 from rayfleet_gateway.model.values import RequestHead
 
-
-class Kind(Enum):
-    """What names the model on a path, beside the header ``model``."""
-
-    JSON = auto()  # a JSON body must
-    FORM = auto()  # a form's or JSON body's field must
-    OTHER = auto()  # nothing has to
-
-
-_JSON_PATHS = frozenset(
+_LISTED = frozenset(
     {
         "/v1/chat/completions",
         "/v1/completions",
@@ -41,12 +30,14 @@ _JSON_PATHS = frozenset(
         "/v1/images/generations",
         "/v1/moderations",
         "/pooling",
+        "/v1/audio/transcriptions",
+        "/v1/audio/translations",
+        "/v1/images/edits",
+        "/v1/images/variations",
     }
 )
-_FORM_PATHS = frozenset(
-    {"/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/edits", "/v1/images/variations"}
-)
-_LISTED = _JSON_PATHS | _FORM_PATHS
+LISTED_METHOD = "POST"
+"""What the listed paths take; another method needs a rule that asks for it."""
 _SIDE_DOORS = frozenset(
     {
         "abort_request",
@@ -109,21 +100,14 @@ _SIDE_DOORS = frozenset(
 )
 
 
-def kind_of(path: str) -> Kind:
-    """Return what names the model on a decoded path."""
-    if path in _JSON_PATHS:
-        return Kind.JSON
-    return Kind.FORM if path in _FORM_PATHS else Kind.OTHER
-
-
 def names_model(head: RequestHead) -> bool:
     """Whether a request must name a model."""
-    return head.path in _LISTED
+    return head.method == LISTED_METHOD and head.path in _LISTED
 
 
-def allowed_methods(path: str) -> str:
-    """Return what a listed path takes, as ``Allow`` has it; empty for others, where the routes say it."""
-    return "POST" if path in _LISTED else ""
+def is_taken(head: RequestHead) -> bool:
+    """Whether a rule that asks for no method takes the request's: a listed path is for POST."""
+    return head.method == LISTED_METHOD or head.path not in _LISTED
 
 
 def is_side_door(path: str) -> bool:

@@ -89,6 +89,10 @@ class RouteTable:
         """Whether any rule takes this path of this host, whatever the rest."""
         return self.paths.takes(plain_host(host), path)
 
+    def asks_for(self, method: str, host: str, path: str) -> bool:
+        """Whether any rule takes this path of this host and asks for this very method."""
+        return self.paths.asks_for(method, plain_host(host), path)
+
     def endpoints_of(self, model: str) -> frozenset[Endpoint]:
         """Return the endpoints that requests for a model can reach.
 
@@ -115,7 +119,8 @@ def table_of(*rules: Rule) -> RouteTable:
 
 def place_of(rule: Rule) -> Place:
     """Return where a rule stands in the index of paths."""
-    return rule.match.hostname, rule.match.kind, rule.match.path
+    match = rule.match
+    return match.hostname, match.kind, match.path, match.method
 
 
 def _matched(match: Match) -> tuple[object, ...]:

@@ -168,3 +168,20 @@ def test_a_question_that_cannot_be_read_is_told(parameters: list[tuple[str, str]
 
 def test_a_header_may_name_the_model() -> None:
     assert question_of([("header", "Model: m"), ("header", "x-a:b: c")]).model == "m"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ([("method", "GET"), ("path", "/v1/completions"), ("model", "m")], "405"),
+        ([("path", "/v1/sleep"), ("model", "m")], "404"),
+    ],
+)
+def test_a_rule_that_is_taken_but_does_not_open_the_path_says_so(
+    parameters: list[tuple[str, str]], status: str
+) -> None:
+    table = table_of(rule("ns/r", of_model(), backend(ONE)))
+    book = EndpointBook()
+    book.sync(table)
+    shown = explained(table, book, PROFILES, question_of(parameters), NOW)
+    assert str(shown["refused"]).startswith(status)

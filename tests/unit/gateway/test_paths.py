@@ -2,28 +2,31 @@
 
 import pytest
 
-from rayfleet_gateway.request.paths import Kind, allowed_methods, is_open, is_side_door, kind_of
+from rayfleet_gateway.model.values import RequestHead
+from rayfleet_gateway.request.head import checked_head
+from rayfleet_gateway.request.paths import is_open, is_side_door, is_taken, names_model
 
-LISTED = {
-    Kind.JSON: [
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/embeddings",
-        "/v1/responses",
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-        "/v1/rerank",
-        "/rerank",
-        "/v1/score",
-        "/score",
-        "/classify",
-        "/tokenize",
-        "/detokenize",
-        "/v1/audio/speech",
-        "/v1/images/generations",
-    ],
-    Kind.FORM: ["/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/edits", "/v1/images/variations"],
-}
+LISTED = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/rerank",
+    "/rerank",
+    "/v1/score",
+    "/score",
+    "/classify",
+    "/tokenize",
+    "/detokenize",
+    "/v1/audio/speech",
+    "/v1/images/generations",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/edits",
+    "/v1/images/variations",
+]
 SIDE_DOORS = [
     "/invocations",
     "/inference/v1/generate",
@@ -62,10 +65,16 @@ SIDE_DOORS = [
 OTHERS = ["/metrics", "/health", "/docs", "/openapi.json", "/version", "/v1/chat/completions/render", "/ping", "/load"]
 
 
-@pytest.mark.parametrize(("path", "kind"), [(path, kind) for kind, paths in LISTED.items() for path in paths])
-def test_listed_paths_are_open_to_every_rule_that_covers_them(path: str, kind: Kind) -> None:
-    assert kind_of(path) is kind
-    assert allowed_methods(path) == "POST"
+def head(method: str, path: str) -> RequestHead:
+    return checked_head(method.encode(), path.encode(), [(b"Host", b"gw")], version="1.1", is_keep_alive=True)
+
+
+@pytest.mark.parametrize("path", LISTED)
+def test_listed_paths_are_open_to_every_rule_that_covers_them(path: str) -> None:
+    assert names_model(head("POST", path))
+    assert is_taken(head("POST", path))
+    assert not is_taken(head("GET", path))
+    assert not names_model(head("GET", path))
     assert all(is_open(path, rule_path=rule, is_exact=False) for rule in ("/", "/v1", path, ""))
 
 
@@ -78,7 +87,8 @@ def test_a_side_door_needs_a_rule_that_names_exactly_it(path: str) -> None:
 
 @pytest.mark.parametrize("path", OTHERS)
 def test_any_other_path_needs_a_rule_of_its_own(path: str) -> None:
-    assert (kind_of(path), allowed_methods(path)) == (Kind.OTHER, "")
+    assert is_taken(head("GET", path))
+    assert not names_model(head("POST", path))
     closed = ("/", "/v1", "/v1/chat", "/v1/chat/completions", "")
     assert not any(is_open(path, rule_path=rule, is_exact=False) for rule in closed)
     assert is_open(path, rule_path=path, is_exact=True)

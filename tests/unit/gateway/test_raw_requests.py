@@ -18,7 +18,7 @@ from rayfleet_gateway.planes.python.heads import MOST_FIELDS, request_head
 from rayfleet_gateway.request.bodies import plain_body
 from rayfleet_gateway.request.headers import Onward, forwarded
 from rayfleet_gateway.request.model import asked
-from rayfleet_gateway.request.paths import allowed_methods
+from rayfleet_gateway.request.paths import LISTED_METHOD
 
 LIMIT = 64 << 20
 ENDED = b"\r\n\r\n"
@@ -59,7 +59,7 @@ def answer(head: RequestHead, body: bytes) -> bytes:
     """Return what goes upstream."""
     if head.path not in {"/v1/completions", "/v1/chat/completions"}:
         raise Refused(refusals.path_not_found(head.path), is_framed=True)
-    if head.method != allowed_methods(head.path):
+    if head.method != LISTED_METHOD:
         raise Refused(refusals.method_not_allowed(head.path, "POST"), is_framed=True)
     try:
         model = asked(head, plain_body(body, head.joined.get("content-encoding"), LIMIT))

@@ -18,8 +18,8 @@ from rayfleet_gateway.planes.python.guarding import guarded
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.request.headers import NO_EDITS, Edits
 from rayfleet_gateway.request.model import asked, needs_slices, slices
-from rayfleet_gateway.request.paths import allowed_methods, is_open
-from rayfleet_gateway.route.match import PathKind
+from rayfleet_gateway.request.paths import LISTED_METHOD, is_taken
+from rayfleet_gateway.route.opening import opens_path, takes_method
 from rayfleet_gateway.route.table import Rule
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,8 @@ def refusal_of_head(shared: Shared, head: RequestHead) -> Refusal | None:
         return refusals.not_synced()
     if not tables.table.has_path(head.host, head.path):
         return refusals.path_not_found(head.path)
-    allowed = allowed_methods(head.path)
-    if allowed and head.method != allowed:
-        return refusals.method_not_allowed(head.path, allowed)
+    if not is_taken(head) and not tables.table.asks_for(head.method, head.host, head.path):
+        return refusals.method_not_allowed(head.path, LISTED_METHOD)
     return refusals.too_large(limit) if head.length is not None and head.length > limit else None
 
 
@@ -155,9 +154,9 @@ class Routing:
         if rule is None:
             paths = sorted({rule.match.path for rule in table.by_model.get(model, ())})
             return refusals.no_rule(model, head.path, table.models, paths)
-        match = rule.match
-        rule_path = "" if match.kind is PathKind.PATTERN else match.path
-        if not is_open(head.path, rule_path=rule_path, is_exact=match.kind is PathKind.EXACT):
+        if not takes_method(rule, head):
+            return refusals.method_not_allowed(head.path, LISTED_METHOD)
+        if not opens_path(rule, head.path):
             return refusals.path_not_found(head.path)
         if model in table.by_model:
             request.label = model
