@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayfleet_gateway.model.errors import UnreadableBody
-from rayfleet_gateway.request.model_scan import body_model
+from rayfleet_gateway.request.model_scan import at_once, scanned
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 _VALUES = st.recursive(
@@ -33,23 +33,23 @@ def test_it_agrees_with_a_parser_that_sees_every_pair(
     models = [value for key, value in pairs if key == "model"]
     if len(models) > 1 or any(not isinstance(model, str) for model in models):
         try:
-            body_model(body)
+            at_once(scanned(body))
         except UnreadableBody:
             return
         raise AssertionError("an ambiguous body was accepted")
-    assert body_model(body) == (models[0] if models else None)
+    assert at_once(scanned(body)) == (models[0] if models else None)
 
 
 @given(body=st.binary(max_size=200))
 def test_any_bytes_give_an_answer_or_a_refusal(body: bytes) -> None:
     with suppress(UnreadableBody):
-        body_model(body)  # raises nothing else
+        at_once(scanned(body))  # raises nothing else
 
 
 @given(body=st.text(alphabet='{}[]",:\\ model0', max_size=60))
 def test_what_a_parser_accepts_and_the_scanner_accepts_is_the_same_model(body: str) -> None:
     try:
-        model = body_model(body.encode())
+        model = at_once(scanned(body.encode()))
     except UnreadableBody:
         return
     try:
@@ -62,4 +62,4 @@ def test_what_a_parser_accepts_and_the_scanner_accepts_is_the_same_model(body: s
 @given(texts=st.lists(st.text(alphabet='\\"\n{]a', max_size=40), max_size=4), name=st.text(alphabet='\\"a', max_size=8))
 def test_strings_full_of_escapes_end_where_a_parser_ends_them(texts: list[str], name: str) -> None:
     body = json.dumps({"a": texts, "b": "".join(texts), "model": name, "c": {"".join(texts): texts}})
-    assert body_model(body.encode()) == name
+    assert at_once(scanned(body.encode())) == name

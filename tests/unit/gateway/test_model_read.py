@@ -39,7 +39,7 @@ def test_only_the_top_level_counts(body: bytes, model: str | None) -> None:
 )
 def test_a_key_given_twice_is_refused_however_it_is_written(body: bytes) -> None:
     with pytest.raises(UnreadableBody, match="twice"):
-        agreed_model(None, body_model(body))
+        body_model(body)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_key_given_twice_is_refused_however_it_is_written(body: bytes) -> None
 )
 def test_what_does_not_say_one_model_is_refused(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
-        agreed_model(None, body_model(body))
+        body_model(body)
 
 
 def test_header_and_body_must_agree() -> None:
@@ -129,4 +129,4 @@ def test_what_takes_time_is_cut_into_slices(body: bytes, fewest: int) -> None:
 )
 def test_long_runs_of_nothing_are_refused_or_cut(body: bytes) -> None:
     with pytest.raises(UnreadableBody):
-        agreed_model(None, body_model(body))
+        body_model(body)

@@ -48,6 +48,8 @@ def read_chunks(data: bytes) -> tuple[bytes, bytes]:
     """Return the body and what follows it."""
     body = BodyReader(None)
     body.feed(data)
+    while body.is_behind and not body.error:
+        body.feed(b"")
     if body.error:
         raise Refused(refusals.bad_request(body.error), is_framed=False)
     if not body.is_done:
