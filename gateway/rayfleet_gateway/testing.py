@@ -152,6 +152,8 @@ def compiler_of(objects: Mapping[ResourceType, Iterable[Json]], only: ObjectKey 
         for raw in of_kind:
             compiler.put(resource, key_of(raw), raw)
     compiler.work()
+    compiler.miss(compiler.take_awaited())
+    compiler.work()
     return compiler
 
 

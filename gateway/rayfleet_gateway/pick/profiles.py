@@ -23,7 +23,6 @@ T = TypeVar("T", Filter, Scorer, Picker)
 
 DEFAULT = "least-request"
 _PICKER_OF_SCORES = "highest-score"
-_MISSED = 1000  # names that are reported once each
 _MADE_UP = InferenceRequest(
     head=RequestHead(
         method="POST",
@@ -99,7 +98,6 @@ class Profiles:
         self.problems: list[FieldError] = []
         self.guards: dict[str, Guard] = {}
         self._clock, self._report = clock, report
-        self._missed: set[str] = set()
         self._filters = self._guarded("filter", contributed.filters, ())
         self._scorers = self._guarded("scorer", contributed.scorers, own_scorers())
         self._pickers = self._guarded("picker", contributed.pickers, own_pickers())
@@ -120,14 +118,11 @@ class Profiles:
 
     def of(self, rule: Rule) -> Pipeline:
         """Return the pipeline of a rule's requests: the default one where it names none, or one that is not there."""
-        pipeline = self._pipelines.get(rule.profile)
-        if pipeline is not None:
-            return pipeline
-        if rule.profile and rule.profile not in self._missed and len(self._missed) < _MISSED:
-            self._missed.add(rule.profile)
-            problem = self._no_such(rule.route, "profile", rule.profile, self.names)
-            self._report(f"profile of {rule.route}", problem.message)
-        return self._default
+        return self._pipelines.get(rule.profile) or self._default
+
+    def fault_of(self, name: str) -> str:
+        """Return what is wrong with a profile's name, for who wrote it into a route; empty when nothing is."""
+        return "" if name in self._pipelines else self._no_such("", "profile", name, self.names).message
 
     def rehearse(self) -> None:
         """Call each contribution of a plugin with a made-up request, before anybody waits for it.

@@ -8,7 +8,7 @@ Invariant: the table is the one that the same objects give in any order, and an 
 nothing of the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
@@ -21,7 +21,7 @@ from rayfleet.model.resources import (
     ResourceType,
 )
 from rayfleet_gateway.route.gateways import GatewaySpec, read_gateway
-from rayfleet_gateway.route.one_route import CompiledRoute, compiled_route
+from rayfleet_gateway.route.one_route import CompiledRoute, Surroundings, any_profile, compiled_route
 from rayfleet_gateway.route.problems import Problem, problem_of
 from rayfleet_gateway.route.services import Services
 from rayfleet_gateway.route.table import RouteTable
@@ -34,17 +34,23 @@ KINDS: tuple[ResourceType, ...] = (HTTP_ROUTES, GATEWAYS, SERVICES, ENDPOINT_SLI
 class RouteCompiler:
     """``only``: the Gateway whose routes are used, None: those of our class and those of nobody.
 
+    ``profile_fault`` says what is wrong with the name of a profile, empty: nothing.
+
     ``routes`` and ``gateways`` are what became of each object, by key; read them, never change them.
     """
 
-    def __init__(self, only: ObjectKey | None = None) -> None:
+    def __init__(self, only: ObjectKey | None = None, profile_fault: Callable[[str], str] = any_profile) -> None:
         self.routes: dict[ObjectKey, CompiledRoute] = {}
         self.gateways: dict[ObjectKey, GatewaySpec] = {}
         self._only = only
         self._raw: dict[ObjectKey, ReadOnlyJson] = {}
         self._services = Services()
+        self._around = Surroundings(
+            services=self._services, gateways=self.gateways, only=only, profile_fault=profile_fault
+        )
         self._tabling = Tabling()
         self._users: dict[tuple[str, ObjectKey], dict[ObjectKey, None]] = {}  # by kind and key of what routes name
+        self._awaited: dict[ObjectKey, None] = {}
         self._urgent: dict[ObjectKey, None] = {}
         self._dirty: dict[ObjectKey, None] = {}
 
@@ -62,6 +68,8 @@ class RouteCompiler:
                 self._put_gateway(key, raw)
             case SERVICES.kind:
                 self._services.put_service(key, raw)
+                if (SERVICES.kind, key) not in self._users:
+                    self._services.forget(key)
                 self._wake(self._urgent, SERVICES.kind, key)
             case ENDPOINT_SLICES.kind:
                 for service in self._services.put_slice(key, raw):
@@ -83,6 +91,18 @@ class RouteCompiler:
             if is_time_up():
                 break
         return tuple(done)
+
+    def take_awaited(self) -> tuple[ObjectKey, ...]:
+        """Return the Services that routes compiled since the last call name, and that nobody has told of."""
+        awaited, self._awaited = tuple(self._awaited), {}
+        return awaited
+
+    def miss(self, services: Iterable[ObjectKey]) -> None:
+        """Take note of which Services are not there, if nobody has told of them in the meantime."""
+        for service in services:
+            if (SERVICES.kind, service) in self._users and self._services.is_awaited(service):
+                self._services.miss(service)
+                self._wake(self._urgent, SERVICES.kind, service)
 
     def table(self) -> RouteTable:
         """Return the table as far as the work is done: the very same while nothing changed in it."""
@@ -121,7 +141,10 @@ class RouteCompiler:
 
     def _compile(self, key: ObjectKey) -> None:
         old, raw = self.routes.get(key), self._raw.get(key)
-        new = compiled_route(key, raw, self._services, self.gateways, self._only, old) if raw is not None else None
+        new = compiled_route(key, raw, self._around, old) if raw is not None else None
+        for kind, name in new.names if new is not None else ():
+            if kind == SERVICES.kind and self._services.is_awaited(name):
+                self._awaited[name] = None
         if new is old:
             return
         self._file(key, old, new)
@@ -139,5 +162,7 @@ class RouteCompiler:
             del users[key]
             if not users:
                 del self._users[name]
+                if name[0] == SERVICES.kind:
+                    self._services.forget(name[1])
         for name in now - before:
             self._users.setdefault(name, {})[key] = None

@@ -4,7 +4,7 @@ A rule that cannot be used as it is written is dropped and told; the route's oth
 ``PartiallyInvalid``). A reference that leads nowhere stays in its rule as a backend that is not valid.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -33,8 +33,9 @@ class CompiledRoute:
     """What became of a route.
 
     ``spec``, ``created`` and ``profile`` are what it was read from; ``names`` what it must be compiled again for.
-    ``refusals`` are the rules (or all) that are not used, ``unresolved`` the references that are not valid. ``lines``
-    are the rules but for their backends: match, rank, place of the rule.
+    ``refusals`` are the rules (or all) that are not used, ``unresolved`` the references that are not valid,
+    ``remarks`` what is used otherwise than it says. ``lines`` are the rules but for their backends: match, rank, place
+    of the rule.
     """
 
     spec: Json
@@ -48,16 +49,27 @@ class CompiledRoute:
     rules: tuple[Rule, ...]
     refusals: tuple[Unusable, ...]
     unresolved: tuple[Unusable, ...]
+    remarks: tuple[Unusable, ...]
     problems: tuple[Problem, ...] = field(compare=False)
 
 
+def any_profile(_: str) -> str:
+    """Find nothing wrong with the name of a profile."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a route is compiled with. ``only`` and ``profile_fault``: see ``RouteCompiler``."""
+
+    services: Services
+    gateways: Mapping[ObjectKey, GatewaySpec]
+    only: ObjectKey | None = None
+    profile_fault: Callable[[str], str] = any_profile
+
+
 def compiled_route(
-    key: ObjectKey,
-    route: ReadOnlyJson,
-    services: Services,
-    gateways: Mapping[ObjectKey, GatewaySpec],
-    only: ObjectKey | None,
-    old: CompiledRoute | None,
+    key: ObjectKey, route: ReadOnlyJson, around: Surroundings, old: CompiledRoute | None
 ) -> CompiledRoute:
     """Return what becomes of the route at ``key``: ``old``, the very same, when that is what it became before."""
     spec, marks = part(route, "spec"), (_age(route), annotation(route, PROFILE_ANNOTATION))
@@ -65,14 +77,15 @@ def compiled_route(
         base, parts = old, old.parts
     else:
         base, parts = None, _read(route)
-    attached = attachment(route, key, parts.hostnames, gateways, only)
-    resolved = [[services.backend(key, each) for each in rule.backends] for rule in parts.rules]
+    attached = attachment(route, key, parts.hostnames, around.gateways, around.only)
+    resolved = [[around.services.backend(key, each) for each in rule.backends] for rule in parts.rules]
     backends = tuple(tuple(backend for backend, _ in of_rule) for of_rule in resolved)
     unresolved = tuple(error for of_rule in resolved for _, error in of_rule if error is not None)
     is_same_place = base is not None and attached == base.attachment
     if base is not None and is_same_place and backends == base.backends and _said(unresolved) == _said(base.unresolved):
         return base
     refusals = (*parts.refusals, *_excess(parts, attached))
+    remarks = tuple(_remarks(marks[1], around.profile_fault))
     lines = base.lines if base is not None and is_same_place else _lines(key, marks[0], parts, attached)
     return CompiledRoute(
         spec=spec,
@@ -86,7 +99,8 @@ def compiled_route(
         rules=tuple(_rule(str(key), parts, backends, line, marks[1]) for line in lines),
         refusals=refusals,
         unresolved=unresolved,
-        problems=_problems(key, attached, (*refusals, *unresolved)),
+        remarks=remarks,
+        problems=_problems(key, attached, (*refusals, *unresolved, *remarks)),
     )
 
 
@@ -104,6 +118,12 @@ def _read(route: ReadOnlyJson) -> RouteParts:
         return read_route(route)
     except Unusable as refusal:
         return RouteParts(hostnames=(), rules=(), refusals=(refusal,), has_rules=False)
+
+
+def _remarks(profile: str, profile_fault: Callable[[str], str]) -> Iterator[Unusable]:
+    fault = profile_fault(profile) if profile else ""
+    if fault:
+        yield Unusable(f'metadata.annotations["{PROFILE_ANNOTATION}"]', f"{fault}; the default profile is used")
 
 
 def _excess(parts: RouteParts, attached: Attachment) -> Iterator[Unusable]:

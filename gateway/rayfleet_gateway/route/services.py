@@ -1,8 +1,11 @@
 """Services, their EndpointSlices and ReferenceGrants: which endpoints a backend of a route has. Pure.
 
 Kept as they are told, one object at a time; what is asked twice is worked out once. An object that cannot be read
-counts as absent and is a problem of its own. Source: Gateway API v1.6, HTTPBackendRef (the share of requests for a
-reference that is not valid gets 500) and ReferenceGrant.
+counts as absent and is a problem of its own. A Service that nobody has told of may be on its way, since kinds are
+watched one by one: it counts as one without endpoints (503) until ``miss`` says that it is not there (500).
+
+Source: Gateway API v1.6, HTTPBackendRef (the share of requests for a reference that is not valid gets 500) and
+ReferenceGrant.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +24,7 @@ from rayfleet_gateway.route.reading import BackendReference, target_of
 from rayfleet_gateway.route.table import Backend
 
 T = TypeVar("T")
+_NOT_FOUND = "BackendNotFound"
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -37,6 +41,7 @@ class Services:
     def __init__(self) -> None:
         self.problems: dict[tuple[str, ObjectKey], Problem] = {}
         self._ports: dict[ObjectKey, Mapping[int, str]] = {}
+        self._missing: set[ObjectKey] = set()
         self._slices: dict[ObjectKey, _Slice] = {}
         self._slices_of: dict[ObjectKey, dict[ObjectKey, _Slice]] = {}
         self._grants: dict[str, dict[ObjectKey, ReadOnlyJson]] = {}
@@ -45,10 +50,24 @@ class Services:
     def put_service(self, key: ObjectKey, service: ReadOnlyJson | None) -> None:
         """Take note of a Service, None: it is gone."""
         ports = self._read(SERVICES.kind, key, service, _ports)
-        if ports is None:
-            self._ports.pop(key, None)
-        else:
+        was_there = self._ports.pop(key, None) is not None
+        if ports is not None:
             self._ports[key] = ports
+            self._missing.discard(key)
+        elif was_there or service is not None:
+            self._missing.add(key)
+
+    def is_awaited(self, key: ObjectKey) -> bool:
+        """Whether nobody has told of the Service yet, and nobody that it is not there."""
+        return key not in self._ports and key not in self._missing
+
+    def miss(self, key: ObjectKey) -> None:
+        """Take note that an awaited Service is not there."""
+        self._missing.add(key)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Forget a Service that is not there: no route names it any more."""
+        self._missing.discard(key)
 
     def put_slice(self, key: ObjectKey, endpoint_slice: ReadOnlyJson | None) -> tuple[ObjectKey, ...]:
         """Take note of an EndpointSlice, None: it is gone; return the Services whose endpoints may have changed."""
@@ -82,7 +101,8 @@ class Services:
         problem = self._problem(route, reference, target)
         if problem is not None:
             reason, message = problem
-            backend = Backend(service=str(target), weight=reference.weight, endpoints=(), is_valid=False)
+            is_valid = reason == _NOT_FOUND and self.is_awaited(target)
+            backend = Backend(service=str(target), weight=reference.weight, endpoints=(), is_valid=is_valid)
             return backend, Unusable(reference.path, message, reason)
         port_name = self._ports[target][reference.port or 0]
         return Backend(
@@ -98,9 +118,9 @@ class Services:
             return "RefNotPermitted", message
         ports = self._ports.get(target)
         if ports is None:
-            return "BackendNotFound", f"there is no Service {target}"
+            return _NOT_FOUND, f"there is no Service {target}"
         if reference.port not in ports:
-            return "BackendNotFound", f"Service {target} has no port {reference.port}"
+            return _NOT_FOUND, f"Service {target} has no port {reference.port}"
         return None
 
     def _is_granted(self, namespace: str, target: ObjectKey) -> bool:

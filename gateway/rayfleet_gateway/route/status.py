@@ -94,7 +94,8 @@ def _accepted(compiled: CompiledRoute, parent: Parent) -> _Row:
         return "Accepted", False, *parent.refusal
     if compiled.refusals and not compiled.lines:
         return "Accepted", False, compiled.refusals[0].reason, _sentence(compiled.refusals)
-    return "Accepted", True, "Accepted", "The route is in use."
+    remarks = f" {_sentence(compiled.remarks)}." if compiled.remarks else ""
+    return "Accepted", True, "Accepted", f"The route is in use.{remarks}"[:_MOST_LETTERS]
 
 
 def _resolved(compiled: CompiledRoute, _: Parent) -> _Row:

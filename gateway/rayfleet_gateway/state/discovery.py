@@ -20,6 +20,7 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import GATEWAYS, HTTP_ROUTES, REFERENCE_GRANTS, ResourceType
 from rayfleet.objects.meta import key_of
 from rayfleet_gateway.route.compiling import KINDS, RouteCompiler
+from rayfleet_gateway.route.one_route import any_profile
 from rayfleet_gateway.route.problems import Problem
 from rayfleet_gateway.route.status import attached_routes, gateway_status, route_status
 from rayfleet_gateway.route.table import RouteTable
@@ -37,6 +38,7 @@ WATCHING = ReflectorSettings(
     page_limit=100,
     items_at_once=100,
 )
+AWAITED_SECONDS = 1.0  # a Service may come so long after a route that names it: each kind has a watch of its own
 KEEPING_SECONDS = 1.0  # the last table is written at most so often
 _OPTIONAL = (GATEWAYS, REFERENCE_GRANTS)
 
@@ -45,11 +47,12 @@ _OPTIONAL = (GATEWAYS, REFERENCE_GRANTS)
 class DiscoverySettings:
     """``only``: the Gateway whose routes are used, None: see route/gateways.py.
 
-    ``folder``: where the last table is kept, None: nowhere.
+    ``folder``: where the last table is kept, None: nowhere. ``profile_fault``: see ``RouteCompiler``.
     """
 
     only: ObjectKey | None = None
     folder: Path | None = None
+    profile_fault: Callable[[str], str] = any_profile
 
 
 class Discovery:
@@ -60,7 +63,7 @@ class Discovery:
         self.is_stale = False
         self.effort = Effort()
         self._settings = settings or DiscoverySettings()
-        self._compiler = RouteCompiler(self._settings.only)
+        self._compiler = RouteCompiler(self._settings.only, self._settings.profile_fault)
         self._reflectors = Reflectors(client, KINDS, settings=WATCHING)
         for resource in KINDS:
             self._reflectors[resource].subscribe(self._listener(resource))
@@ -108,23 +111,31 @@ class Discovery:
 
         await self._reflectors.synced(_OPTIONAL)
         pace = Pace(self._compiler, take_live, self._look_again, self.effort)
-        await pace.work(is_first=True)
+        await pace.work(is_whole=True)
         while True:
             await self._changed.wait()
             await pace.settled()
             self._changed.clear()
             await pace.work()
+            if awaited := self._compiler.take_awaited():
+                asyncio.get_running_loop().call_later(AWAITED_SECONDS, self._miss, awaited)
+
+    def _miss(self, services: tuple[ObjectKey, ...]) -> None:
+        """Give up on Services that no watch has told of in time."""
+        self._compiler.miss(services)
+        if self._compiler.has_work:
+            self._changed.set()
 
     async def _recall(self, folder: Path, take: Callable[[RouteTable], None]) -> None:
         """Serve the table of an earlier run, if there is one, until the watches tell better."""
         objects = await asyncio.to_thread(read_last_table, folder)
         if objects is None:
             return
-        compiler = RouteCompiler(self._settings.only)
+        compiler = RouteCompiler(self._settings.only, self._settings.profile_fault)
         for resource, raw in objects:
             compiler.put(resource, key_of(raw), raw)
         self.is_stale = True
-        await Pace(compiler, take, lambda _: None, self.effort).work(is_first=True)
+        await Pace(compiler, take, lambda _: None, self.effort).work(is_whole=True)
         log.info("serving the last table until the API server answers", extra={"models": len(self.table.models)})
 
     async def _keep(self, folder: Path) -> None:

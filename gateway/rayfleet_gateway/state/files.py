@@ -26,6 +26,7 @@ from rayfleet.objects.meta import kind_of
 from rayfleet_gateway.model.errors import Unusable
 from rayfleet_gateway.route.compiling import KINDS, RouteCompiler
 from rayfleet_gateway.route.fields import Field
+from rayfleet_gateway.route.one_route import any_profile
 from rayfleet_gateway.route.problems import Problem
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.state.tables import Effort, Pace
@@ -69,15 +70,17 @@ def read_files(path: Path) -> Documents:
 
 
 class FileTables:
-    """``table`` is the newest whole table. ``only``: see route/gateways.py."""
+    """``table`` is the newest whole table. ``only`` and ``profile_fault``: see ``RouteCompiler``."""
 
-    def __init__(self, path: Path, only: ObjectKey | None = None) -> None:
+    def __init__(
+        self, path: Path, only: ObjectKey | None = None, profile_fault: Callable[[str], str] = any_profile
+    ) -> None:
         self.table = RouteTable()
         self.is_synced = False
         self.is_stale = False
         self.effort = Effort()
         self._path = path
-        self._compiler = RouteCompiler(only)
+        self._compiler = RouteCompiler(only, profile_fault)
         self._documents: Documents = {}
         self._seen: object = None
         self._problems: frozenset[Problem] = frozenset()
@@ -114,7 +117,7 @@ class FileTables:
                 await asyncio.sleep(0)
         old, self._documents = self._documents, documents
         await asyncio.to_thread(_let_go, old)
-        await pace.work(is_first=not self.is_synced)
+        await pace.work(is_whole=True)
         self.is_synced = True
         self._log_problems()
         log.info("routes read", extra={"path": str(self._path), "models": len(self.table.models)})

@@ -83,12 +83,18 @@ class Pace:
         if left > 0:
             await asyncio.sleep(left)
 
-    async def work(self, *, is_first: bool = False) -> None:
-        """Compile until nothing is left; the first table is told when it is whole, all others as far as they are."""
+    async def work(self, *, is_whole: bool = False) -> None:
+        """Compile until nothing is left, and tell each table as far as it is.
+
+        ``is_whole``: all objects that there are have been put. Then only the last table is told, and a Service that
+        nobody told of is not there.
+        """
         while True:
             started = monotonic()
             looked_at = self._compiler.work(lambda: monotonic() - started > STEP_SECONDS)  # noqa: B023 - called at once
-            if not (is_first and self._compiler.has_work):
+            if is_whole and not self._compiler.has_work:
+                self._compiler.miss(self._compiler.take_awaited())
+            if not (is_whole and self._compiler.has_work):
                 self._tell()
             self._on_routes(looked_at)
             self._last = monotonic()

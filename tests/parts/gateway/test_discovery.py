@@ -189,6 +189,25 @@ def test_an_isolated_change_waits_for_nothing() -> None:
     assert run_virtually(body()) <= 0.02
 
 
+def test_a_new_route_waits_a_moment_for_its_service() -> None:
+    async def body() -> tuple[bool, float]:
+        async with world() as here:
+            await here.create_engines()
+            async with discovering(here.client) as discovery:
+                await here.create(HTTP_ROUTES, "a", route("a", backend="later"))
+                await seconds_until(lambda: discovery.table.models == ("a",), 5)
+
+                def is_valid() -> bool:
+                    return discovery.table.by_model["a"][0].backends[0].is_valid
+
+                was_valid = is_valid()
+                return was_valid, await seconds_until(lambda: not is_valid(), 5)
+
+    was_valid, seconds = run_virtually(body())
+    assert was_valid
+    assert 0.5 < seconds < 1.5
+
+
 def test_a_route_is_told_once_by_however_many_gateways() -> None:
     async def body() -> tuple[int, Outage]:
         async with world() as here, AsyncExitStack() as stack:

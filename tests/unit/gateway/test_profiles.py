@@ -218,12 +218,11 @@ def test_a_scorer_that_is_always_slow_is_off_before_the_first_request(clock: Clo
     assert (profiles.guards["scorer late"].slow_calls, profiles.guards["scorer late"].is_off) == (0, False)
 
 
-def test_names_of_profiles_that_are_not_there_are_told_once_and_take_the_default(clock: Clock) -> None:
-    reports: list[tuple[str, str]] = []
-    profiles = profiles_of(Contributed(), clock, reports=reports)
-    for _ in range(3):
-        assert profiles.of(rule("least-requests")).name == DEFAULT
-    assert [(title, "did you mean" in why) for title, why in reports] == [("profile of ns/r", True)]
+def test_the_name_of_a_profile_that_is_not_there_takes_the_default_and_can_be_told(clock: Clock) -> None:
+    profiles = profiles_of(Contributed(), clock)
+    assert profiles.of(rule("least-requests")).name == DEFAULT
+    assert "did you mean" in profiles.fault_of("least-requests")
+    assert profiles.fault_of("random") == ""
 
 
 def test_a_profile_that_names_what_is_not_there_is_told_and_left_out(clock: Clock) -> None:

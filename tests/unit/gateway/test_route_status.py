@@ -10,6 +10,7 @@ from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, GATEWAYS, HTTP_ROUTES, SERVICES
 from rayfleet.objects.conditions import entry_of
+from rayfleet.objects.labels import PROFILE_ANNOTATION
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.routes import complaints
 from rayfleet_gateway.route.compiling import RouteCompiler
@@ -230,3 +231,19 @@ def test_a_listener_that_cannot_be_read_is_told_and_the_others_serve() -> None:
     compiler = compiled([route(parent())], raw)
     assert hosts(compiler) == ["any"]
     assert [(each.kind, each.field) for each in compiler.problems()] == [("Gateway", "spec.listeners[0].port")]
+
+
+def test_the_name_of_a_profile_that_is_not_there_is_told_to_the_route() -> None:
+    """The route is used all the same, by the default profile."""
+    raw = route(parent())
+    raw["metadata"]["annotations"] = {PROFILE_ANNOTATION: "least-requests"}
+    compiler = RouteCompiler(profile_fault=lambda name: f"{name!r} is no profile here")
+    for resource, each in ((SERVICES, SERVICE), (GATEWAYS, gateway()), (HTTP_ROUTES, raw)):
+        compiler.put(resource, key_of(each), each)
+    compiler.work()
+    made = route_status(raw, compiler.routes[key_of(raw)], NOW)
+    assert made is not None
+    accepted = entry_of(made["parents"][0]["conditions"], "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("True", "Accepted")
+    assert f"{PROFILE_ANNOTATION}\"]: 'least-requests' is no profile here; the default" in accepted["message"]
+    assert [problem.name for problem in compiler.problems()] == ["r"]

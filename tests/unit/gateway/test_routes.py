@@ -159,3 +159,30 @@ def test_a_model_s_endpoints_are_those_of_all_its_backends_that_may_get_requests
     table = _table(older, younger, services=services, slices=slices)
     assert table.endpoints_of("m") == {A, B}
     assert table.endpoints_of("other") == frozenset()
+
+
+def test_a_service_that_nobody_told_of_is_waited_for_and_one_that_went_is_not() -> None:
+    """A new route must not answer 500 because the watch of Services is a moment behind."""
+    compiler = RouteCompiler()
+    key = ObjectKey(namespace="default", name="s")
+
+    def is_valid() -> bool:
+        compiler.work()
+        (rule,) = compiler.table().by_model["m"]
+        return rule.backends[0].is_valid
+
+    compiler.put(HTTP_ROUTES, ObjectKey(namespace="default", name="r"), _route())
+    assert is_valid()
+    assert [problem.reason for problem in compiler.problems()] == ["BackendNotFound"]
+    awaited = compiler.take_awaited()
+    assert (awaited, compiler.take_awaited()) == ((key,), ())
+    compiler.miss(awaited)
+    assert not is_valid()
+    compiler.put(SERVICES, key, _service())
+    compiler.miss(awaited)
+    assert is_valid()
+    compiler.put(SERVICES, key, None)
+    assert not is_valid()
+    compiler.put(SERVICES, key, {"spec": {"ports": 1}})
+    assert not is_valid()
+    assert compiler.take_awaited() == ()
