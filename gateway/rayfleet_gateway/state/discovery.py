@@ -96,21 +96,22 @@ class Discovery:
 
         async with asyncio.TaskGroup() as group:
             if self._settings.folder is not None:
-                await self._recall(self._settings.folder, take)
+                await self._recall(self._settings.folder, take, on_table)
                 group.create_task(self._keep(self._settings.folder))
             group.create_task(self._reflectors.run())
-            group.create_task(self._follow(take))
+            group.create_task(self._follow(take, on_table))
             group.create_task(self._status.run())
 
-    async def _follow(self, take: Callable[[RouteTable], None]) -> None:
+    async def _follow(self, take: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None]) -> None:
         """Compile what the watches tell, once all first lists are there."""
+        prepare = _nothing if self.is_synced else on_part  # a part has not what an earlier run's table serves
 
         def take_live(table: RouteTable) -> None:
             self.is_stale = False
             take(table)
 
         await self._reflectors.synced(_OPTIONAL)
-        pace = Pace(self._compiler, take_live, self._look_again, self.effort)
+        pace = Pace(self._compiler, take_live, self._look_again, self.effort, prepare)
         await pace.work(is_whole=True)
         while True:
             await self._changed.wait()
@@ -126,7 +127,9 @@ class Discovery:
         if self._compiler.has_work:
             self._changed.set()
 
-    async def _recall(self, folder: Path, take: Callable[[RouteTable], None]) -> None:
+    async def _recall(
+        self, folder: Path, take: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None]
+    ) -> None:
         """Serve the table of an earlier run, if there is one, until the watches tell better."""
         objects = await asyncio.to_thread(read_last_table, folder)
         if objects is None:
@@ -135,7 +138,7 @@ class Discovery:
         for resource, raw in objects:
             compiler.put(resource, key_of(raw), raw)
         self.is_stale = True
-        await Pace(compiler, take, lambda _: None, self.effort).work(is_whole=True)
+        await Pace(compiler, take, lambda _: None, self.effort, on_part).work(is_whole=True)
         log.info("serving the last table until the API server answers", extra={"models": len(self.table.models)})
 
     async def _keep(self, folder: Path) -> None:
@@ -196,3 +199,7 @@ class Discovery:
         elif resource is GATEWAYS and (gateway := self._compiler.gateways.get(key)) is not None:
             status = gateway_status(raw, gateway, attached_routes(self._compiler.routes.values()), now)
         return None if status is None else (raw, status)
+
+
+def _nothing(_: RouteTable) -> None:
+    """Take no note of a part."""

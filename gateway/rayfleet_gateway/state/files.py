@@ -96,7 +96,11 @@ class FileTables:
             self.table = table
             on_table(table)
 
-        pace = Pace(self._compiler, take, lambda _: None, self.effort)
+        def take_part(table: RouteTable) -> None:
+            if not self.is_synced:
+                on_table(table)
+
+        pace = Pace(self._compiler, take, lambda _: None, self.effort, take_part)
         while True:
             if await asyncio.to_thread(self._has_changed):
                 await self._load(pace)

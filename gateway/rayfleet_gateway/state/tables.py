@@ -53,14 +53,19 @@ class TableSource(Protocol):
         ...
 
     async def run(self, on_table: Callable[[RouteTable], None]) -> None:
-        """Keep the table up to date until cancelled; ``on_table`` hears each new one."""
+        """Keep the table up to date until cancelled; ``on_table`` hears each new one.
+
+        Of the first it hears the parts too while they are made, so that nobody has to take in a thousand models at
+        once; only the whole one becomes ``table``.
+        """
         ...
 
 
 class Pace:
     """Works off what a compiler was told.
 
-    ``on_table`` hears each new table, ``on_routes`` the routes that were looked at, after each step; ``effort`` grows.
+    ``on_table`` hears each new table, ``on_routes`` the routes that were looked at, after each step; ``on_part`` hears
+    what there is of a table that is only told when it is whole. ``effort`` grows.
     """
 
     def __init__(
@@ -69,8 +74,10 @@ class Pace:
         on_table: Callable[[RouteTable], None],
         on_routes: Callable[[tuple[ObjectKey, ...]], None],
         effort: Effort,
+        on_part: Callable[[RouteTable], None] = lambda _: None,
     ) -> None:
         self._compiler = compiler
+        self._on_part = on_part
         self._on_table = on_table
         self._on_routes = on_routes
         self._effort = effort
@@ -94,7 +101,9 @@ class Pace:
             looked_at = self._compiler.work(lambda: monotonic() - started > STEP_SECONDS)  # noqa: B023 - called at once
             if is_whole and not self._compiler.has_work:
                 self._compiler.miss(self._compiler.take_awaited())
-            if not (is_whole and self._compiler.has_work):
+            if is_whole and self._compiler.has_work:
+                self._on_part(self._compiler.table())
+            else:
                 self._tell()
             self._on_routes(looked_at)
             self._last = monotonic()

@@ -208,6 +208,32 @@ def test_a_new_route_waits_a_moment_for_its_service() -> None:
     assert 0.5 < seconds < 1.5
 
 
+def test_a_first_table_is_taken_in_by_and_by_and_served_when_it_is_whole() -> None:
+    """Taking in a thousand models at once would hold the loop up."""
+    routes = 400
+
+    async def body() -> list[tuple[int, int]]:
+        async with world() as here:
+            await here.create_engines()
+            for number in range(routes):
+                await here.create(HTTP_ROUTES, f"r{number}", route(f"m{number}"))
+            discovery = Discovery(here.client)
+            heard: list[tuple[int, int]] = []
+            task = asyncio.create_task(
+                discovery.run(lambda table: heard.append((len(table.models), len(discovery.table.models))))
+            )
+            async with asyncio.timeout(10):
+                await discovery.synced()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return heard
+
+    *parts, whole = run_virtually(body())
+    assert whole == (routes, routes)
+    assert len(parts) > 2
+    assert all(0 < taken <= routes and served == 0 for taken, served in parts)
+
+
 def test_a_route_is_told_once_by_however_many_gateways() -> None:
     async def body() -> tuple[int, Outage]:
         async with world() as here, AsyncExitStack() as stack:
