@@ -71,7 +71,7 @@ KEY_READS = {
     "rayfleet.plugin": 2,
     "rayfleet.reconciling": 5,
     "rayfleet.testing": 101,
-    "rayfleet_gateway": 21,
+    "rayfleet_gateway": 22,
     "rayfleet_sidecar": 8,
 }
 
