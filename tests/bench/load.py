@@ -5,9 +5,11 @@ than what it measures. Every answer is looked at (status and end); one that is n
 """
 
 import asyncio
+import itertools
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -45,8 +47,8 @@ class Report:
 class Asker(asyncio.Protocol):
     """One connection that asks until its time is up; ``done`` then has the number of requests."""
 
-    def __init__(self, request: bytes, is_stream: bool, may_go_on: "Allowance") -> None:
-        self._request = request
+    def __init__(self, requests: Sequence[bytes], is_stream: bool, may_go_on: "Allowance") -> None:
+        self._requests = itertools.cycle(requests)
         self._is_stream = is_stream
         self._may_go_on = may_go_on
         self._left = -1  # of the body that has a length; -1: its head is not read
@@ -102,7 +104,7 @@ class Asker(asyncio.Protocol):
     def _ask(self) -> None:
         self._asked_at = time.perf_counter()
         assert self._transport is not None
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def _fail(self, head: bytes) -> None:
         self.done.set_exception(RuntimeError(f"no answer but {head!r}"))
@@ -128,13 +130,15 @@ class Allowance:
 
 async def run(job: Job) -> Report:
     """Do one job."""
-    request = request_of(job)
+    requests = requests_of(job)
     allowance = Allowance(job)
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
     askers: list[Asker] = []
     for _ in range(job.connections):
-        _, asker = await loop.create_connection(lambda: Asker(request, job.is_stream, allowance), "127.0.0.1", job.port)
+        _, asker = await loop.create_connection(
+            lambda: Asker(requests, job.is_stream, allowance), "127.0.0.1", job.port
+        )
         askers.append(asker)
     async with asyncio.timeout(job.seconds + _STUCK_SECONDS):
         await asyncio.gather(*(asker.done for asker in askers))
@@ -146,11 +150,16 @@ async def run(job: Job) -> Report:
     )
 
 
-def request_of(job: Job) -> bytes:
-    """Return a request whose body is as long as asked, in the shape that every peer takes."""
+def requests_of(job: Job) -> Sequence[bytes]:
+    """Return requests whose bodies are as long as asked, but for some bytes: prompts are never of one length."""
+    return [_request(job, job.body_bytes + more) for more in ((3, -5, 1, -2, 4, -1) if job.body_bytes else (0,))]
+
+
+def _request(job: Job, size: int) -> bytes:
+    """Return a request in the shape that every peer takes."""
     stream = b'"stream": true, ' if job.is_stream else b""
     body = b'{"model": "m", %s"max_tokens": 100, "prompt": "' % stream
-    body += b"x" * max(0, job.body_bytes - len(body) - 2) + b'"}'
+    body += b"x" * max(0, size - len(body) - 2) + b'"}'
     head = (
         b"POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nmodel: m\r\nContent-Length: %d\r\n\r\n"
     )

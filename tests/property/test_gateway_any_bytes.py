@@ -12,7 +12,7 @@ from rayfleet_gateway.answer.judging import AnswerWatch, Ended
 from rayfleet_gateway.model.errors import BrokenOff, HeadRefused, UnreadableBody
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.head import checked_head
-from rayfleet_gateway.request.headers import Onward, forwarded
+from rayfleet_gateway.request.headers import Onward, head_end, head_start
 from rayfleet_gateway.request.model import asked
 
 BITS = st.sampled_from(
@@ -99,7 +99,7 @@ def test_a_head_is_checked_or_refused_and_what_goes_on_has_one_meaning(
         head = checked_head(method, target, [(b"Host", b"a"), *headers], version=version, is_keep_alive=True)
     except HeadRefused:
         return
-    sent = framing_of(forwarded(head, Onward(request_id="i", trace_parent="t", client="c", body_bytes=0)))
+    sent = framing_of(head_start(head, Onward(client="c")) + head_end(head, 0, "i", "t"))
     names = [name.lower() for name, _ in sent.headers]
     assert sent.target == head.target
     assert names.count(b"host") == 1

@@ -118,8 +118,11 @@ def told_usage(pieces: list[bytes]) -> Usage:
 
 def last_usage(tail: bytes) -> list[bytes]:
     """Return the last ``usage`` object that the end of a plain JSON answer has, to its end."""
-    starts = [match.start() for match in _USAGE.finditer(tail)]
-    return [tail[starts[-1] : starts[-1] + _KEPT_OF_USAGE]] if starts else []
+    at = len(tail)
+    while (at := tail.rfind(b'"usage"', 0, at)) >= 0:
+        if _USAGE.match(tail, at) is not None:
+            return [tail[at : at + _KEPT_OF_USAGE]]
+    return []
 
 
 def _unfinished(window: bytes) -> bytes:

@@ -33,16 +33,18 @@ _NOT_RETURNED = frozenset(
 _PLACES = frozenset({b"location", b"content-location"})
 _PLACE = re.compile(r"(?:https?:)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _INNER_NAMES = (".local", ".internal", ".svc", ".localhost", ".localdomain")
-_BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
+BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 CRLF = "\r\n"
 _REASONS = {int(status): status.phrase for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AnswerHead:
     """An engine's head. ``length`` None: by chunks or by the end of the connection (``is_chunked`` tells).
 
+    ``headers`` are as sent, in order; what they say of the length is not to be read there.
     ``media`` is the content type without parameters, in lower case; ``coding`` the Content-Encoding, empty for none.
+    ``start`` is what goes back of it where nobody changes anything, empty where that is not known.
     """
 
     status: int
@@ -52,6 +54,20 @@ class AnswerHead:
     coding: str
     length: int | None
     is_chunked: bool
+    start: bytes = b""
+
+    def with_length(self, length: int) -> "AnswerHead":
+        """Return the same head with another length."""
+        return AnswerHead(
+            status=self.status,
+            reason=self.reason,
+            headers=self.headers,
+            media=self.media,
+            coding=self.coding,
+            length=length,
+            is_chunked=self.is_chunked,
+            start=self.start,
+        )
 
     @property
     def is_event_stream(self) -> bool:
@@ -61,7 +77,7 @@ class AnswerHead:
 
 @dataclass(slots=True, kw_only=True)
 class Reply:
-    """How an answer goes back. ``length`` None with ``is_chunked`` False: it ends with the connection.
+    """How an answer goes back. ``length`` None with ``is_chunked`` False: it ends with the connection, or has no body.
 
     ``host`` is the Host that the client sent. ``more`` are whole header lines to add, each with its CRLF (of a route's
     filters, of CORS); ``dropped`` are names in lower case that are not the engine's to say then, and so are all of
@@ -69,9 +85,9 @@ class Reply:
     """
 
     request_id: str
-    length: int | None
-    is_chunked: bool
     is_keep_alive: bool
+    length: int | None = None
+    is_chunked: bool = False
     host: str = ""
     more: bytes = b""
     dropped: frozenset[bytes] = frozenset()
@@ -90,9 +106,9 @@ def read(status: int, reason: bytes, headers: list[tuple[bytes, bytes]], *, meth
     if length is not None and not length.isdigit():
         raise BrokenOff("its answer has no single length")
     size = None if length is None else int(length)
-    if method == "HEAD" or status in _BODYLESS:
+    if method == "HEAD" or status in BODYLESS:
         size, codings = 0, None
-    return AnswerHead(
+    answer = AnswerHead(
         status=status,
         reason=reason,
         headers=tuple(headers),
@@ -101,19 +117,18 @@ def read(status: int, reason: bytes, headers: list[tuple[bytes, bytes]], *, meth
         length=size,
         is_chunked=codings is not None,
     )
+    if _PLACES.isdisjoint(joined):
+        answer.start = _start(answer, _NOT_RETURNED | _nominated(answer))
+    return answer
 
 
 def returned(answer: AnswerHead, reply: Reply) -> bytes:
     """Return the whole head to send to the client, its empty line included."""
-    dropped, prefix = _NOT_RETURNED | reply.dropped | _nominated(answer), reply.dropped_prefix
-    parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
-    for name, value in answer.headers:
-        lower = name.lower()
-        if lower in dropped or (prefix and lower.startswith(prefix)):
-            continue
-        parts += (name, b": ", _outer_place(value, reply.host) if lower in _PLACES else value, b"\r\n")
-    parts.append(_framing(reply))
-    return b"".join(parts)
+    start = answer.start
+    if not start or reply.dropped or reply.dropped_prefix:
+        dropped = _NOT_RETURNED | reply.dropped | _nominated(answer)
+        start = _start(answer, dropped, prefix=reply.dropped_prefix, host=reply.host)
+    return start + _framing(reply)
 
 
 def refused(
@@ -137,6 +152,17 @@ def refused(
     lines.append(f"X-Request-Id: {request_id}\r\n{'' if is_kept else 'Connection: close' + CRLF}")
     head = "".join(lines).encode("latin-1", "replace") + more + b"\r\n"
     return head if is_head else head + body
+
+
+def _start(answer: AnswerHead, dropped: frozenset[bytes], *, prefix: bytes = b"", host: str = "") -> bytes:
+    """Return the status line and the engine's own header lines but for what is dropped."""
+    parts = [b"HTTP/1.1 %d %b\r\n" % (answer.status, answer.reason)]
+    for name, value in answer.headers:
+        lower = name.lower()
+        if lower in dropped or (prefix and lower.startswith(prefix)):
+            continue
+        parts += (name, b": ", _outer_place(value, host) if lower in _PLACES else value, b"\r\n")
+    return b"".join(parts)
 
 
 def _nominated(answer: AnswerHead) -> frozenset[bytes]:
@@ -176,8 +202,9 @@ def whole_answer(
 
 
 def _framing(reply: Reply) -> bytes:
-    length = b"Transfer-Encoding: chunked\r\n" if reply.is_chunked else b""
+    length = "Transfer-Encoding: chunked\r\n" if reply.is_chunked else ""
     if reply.length is not None:
-        length = b"Content-Length: %d\r\n" % reply.length
-    closing = b"" if reply.is_keep_alive else b"Connection: close\r\n"
-    return b"%bX-Request-Id: %b\r\n%b%b\r\n" % (length, reply.request_id.encode(), closing, reply.more)
+        length = f"Content-Length: {reply.length}\r\n"
+    closing = "" if reply.is_keep_alive else "Connection: close\r\n"
+    lines = f"{length}X-Request-Id: {reply.request_id}\r\n{closing}".encode()
+    return lines + reply.more + b"\r\n" if reply.more else lines + b"\r\n"

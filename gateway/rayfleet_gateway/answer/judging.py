@@ -7,6 +7,7 @@ alone. What an engine packed (it was not asked to) is unpacked to look at.
 """
 
 import zlib
+from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 
@@ -45,27 +46,30 @@ class Verdict(Enum):
 
 
 class AnswerWatch:
-    """Feed it every piece of one answer's body, in order, as the client gets it.
+    """``feed`` it every piece of one answer's body, in order, as the client gets it.
 
     ``is_done``: the client's answer ends here, whatever the engine says or fails to say after it.
     """
 
-    __slots__ = ("_ends", "_events", "_feed", "_head", "_is_broken", "_tail", "_unpacker")
+    __slots__ = ("_ends", "_events", "_head", "_is_broken", "_tail", "_unpacker", "feed")
 
     def __init__(self, head: AnswerHead, path: str) -> None:
         self._head = head
-        self._ends = _ENDS.get(path[path.rfind("/") :], frozenset()) if head.status == HTTPStatus.OK else frozenset()
-        self._events = EventWatch(self._ends - {"[DONE]"}) if head.is_event_stream else None
+        self._ends: frozenset[str] = frozenset()
+        self._events: EventWatch | None = None
+        self._unpacker: zlib._Decompress | None = None
         self._tail = b""
         self._is_broken = False
-        bits = _WINDOW_BITS.get(head.coding)
-        self._unpacker = None if bits is None else zlib.decompressobj(bits)
-        plain = self._keep_tail if self._events is None else self._events.feed
-        self._feed = plain if not head.coding or head.coding == "identity" else self._unpack
-
-    def feed(self, chunk: bytes) -> None:
-        """Note the next bytes."""
-        self._feed(chunk)
+        self.feed: Callable[[bytes], None] = self._keep_tail
+        if head.is_event_stream:
+            if head.status == HTTPStatus.OK:
+                self._ends = _ENDS.get(path[path.rfind("/") :], self._ends)
+            self._events = EventWatch(self._ends - {"[DONE]"})
+            self.feed = self._events.feed
+        if head.coding and head.coding != "identity":
+            bits = _WINDOW_BITS.get(head.coding)
+            self._unpacker = None if bits is None else zlib.decompressobj(bits)
+            self.feed = self._unpack
 
     @property
     def has_error(self) -> bool:

@@ -25,7 +25,8 @@ class RequestHead:
     """A head that was checked (RFC 9112): one Host, one framing, no header that two readers read differently.
 
     ``target`` is the request target in origin form as it came, ``path`` its path, percent-decoded, ``query`` what
-    follows the first ``?``. ``headers`` are as sent, in order; ``joined`` has each once, by name in lower case.
+    follows the first ``?``. ``headers`` are as sent, in order, but for a Content-Length, which is not to be read there;
+    ``joined`` has each once, by name in lower case.
     ``length`` is None when the body is chunked; without a body it is 0.
     """
 
@@ -91,6 +92,8 @@ class Result(StrEnum):
     CLIENT_GONE = "client_gone"
     CUT = "cut"  # the gateway stopped
     FAILED = "failed"  # a fault of the gateway
+
+    __hash__ = str.__hash__  # a key of counters, for every request; Enum's own is no C
 
 
 @dataclass(slots=True, kw_only=True)

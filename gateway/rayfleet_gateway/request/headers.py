@@ -60,18 +60,15 @@ NO_EDITS = Edits()
 
 @dataclass(slots=True, kw_only=True)
 class Onward:
-    """What the gateway adds to a head. ``client`` is the peer's address; ``body_bytes`` the length of what follows."""
+    """What the gateway changes of a head. ``client`` is the peer's address."""
 
-    request_id: str
-    trace_parent: str
     client: str
-    body_bytes: int
     policy: ForwardedPolicy = ForwardedPolicy.APPEND
     edits: Edits = NO_EDITS
 
 
-def forwarded(head: RequestHead, onward: Onward) -> bytes:
-    """Return the whole head to send upstream, its empty line included; the same for every endpoint."""
+def head_start(head: RequestHead, onward: Onward) -> bytes:
+    """Return the head to send upstream but for its last lines: the same for every request with this head."""
     edits = onward.edits
     parts = [head.method.encode(), b" ", edits.target or head.target, b" HTTP/1.1\r\n"]
     dropped = _dropped_of(head, onward)
@@ -86,10 +83,13 @@ def forwarded(head: RequestHead, onward: Onward) -> bytes:
     parts += _edited(head, edits)
     if onward.policy is not ForwardedPolicy.KEEP:
         parts.append(_of_the_peer(head, onward, is_replaced=is_replaced))
-    if onward.body_bytes or head.method in _BODY_METHODS:
-        parts.append(b"Content-Length: %d\r\n" % onward.body_bytes)
-    parts.append(f"X-Request-Id: {onward.request_id}\r\ntraceparent: {onward.trace_parent}\r\n\r\n".encode())
     return b"".join(parts)
+
+
+def head_end(head: RequestHead, body_bytes: int, request_id: str, trace_parent: str) -> bytes:
+    """Return the lines that follow ``head_start``, the empty one included; ``body_bytes`` is what comes after them."""
+    length = f"Content-Length: {body_bytes}\r\n" if body_bytes or head.method in _BODY_METHODS else ""
+    return f"{length}X-Request-Id: {request_id}\r\ntraceparent: {trace_parent}\r\n\r\n".encode()
 
 
 def _dropped_of(head: RequestHead, onward: Onward) -> frozenset[bytes]:

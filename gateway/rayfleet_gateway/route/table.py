@@ -85,6 +85,15 @@ class RouteTable:
             return named or other
         return min(named, other, key=lambda rule: rule.rank)
 
+    def looks_at(self, header: str, model: str) -> bool:
+        """Whether a rule that requests for ``model`` may take looks at a header, its name in lower case."""
+        for rules in (self.by_model.get(model, ()), self.for_any):
+            for rule in rules:
+                match = rule.match
+                if not match.is_plain and (header in match.headers or header in match.header_patterns):
+                    return True
+        return False
+
     def has_path(self, host: str, path: str) -> bool:
         """Whether any rule takes this path of this host, whatever the rest."""
         return self.paths.takes(plain_host(host), path)

@@ -9,7 +9,7 @@ from rayfleet_gateway.answer.refusals import of_head
 from rayfleet_gateway.model.errors import HeadRefused
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.head import checked_head
-from rayfleet_gateway.request.headers import Onward, forwarded
+from rayfleet_gateway.request.headers import Onward, head_end, head_start
 
 HOST = (b"Host", b"gw:8000")
 
@@ -63,7 +63,7 @@ def test_a_refused_head_is_an_answer_in_openais_shape_that_closes() -> None:
 
 def test_what_goes_upstream_has_one_framing() -> None:
     checked = head(HOST, (b"Transfer-Encoding", b"chunked"), (b"Connection", b"X-A"), (b"X-A", b"1"), (b"X-B", b"2"))
-    sent = forwarded(checked, Onward(request_id="id", trace_parent="t", client="10.0.0.9", body_bytes=3))
+    sent = head_start(checked, Onward(client="10.0.0.9")) + head_end(checked, 3, "id", "t")
     lines = sent.decode().split("\r\n")
     assert lines[0] == "POST /v1/completions HTTP/1.1"
     assert "Content-Length: 3" in lines

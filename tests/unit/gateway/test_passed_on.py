@@ -7,8 +7,8 @@ from rayfleet_gateway.answer.head import AnswerHead, Reply, read, returned
 from rayfleet_gateway.model.errors import BrokenOff
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.head import checked_head
-from rayfleet_gateway.request.headers import Edits, ForwardedPolicy, Onward, forwarded
-from rayfleet_gateway.request.identity import given_trace_parent, id_of, new_trace_parent
+from rayfleet_gateway.request.headers import Edits, ForwardedPolicy, Onward, head_end, head_start
+from rayfleet_gateway.request.identity import Names, given_id, given_trace_parent
 
 Pair = tuple[bytes, bytes]
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -23,10 +23,8 @@ def sent(
     head: RequestHead, *, policy: ForwardedPolicy = ForwardedPolicy.APPEND, edits: Edits | None = None, size: int = 2
 ) -> list[str]:
     """Return the lines that go upstream."""
-    onward = Onward(
-        request_id="id", trace_parent=PARENT, client="192.0.2.7", body_bytes=size, policy=policy, edits=edits or Edits()
-    )
-    text = forwarded(head, onward).decode("latin-1")
+    onward = Onward(client="192.0.2.7", policy=policy, edits=edits or Edits())
+    text = (head_start(head, onward) + head_end(head, size, "id", PARENT)).decode("latin-1")
     assert text.endswith("\r\n\r\n")
     return text[:-4].split("\r\n")
 
@@ -94,15 +92,24 @@ def test_a_route_changes_headers_host_and_target() -> None:
 
 
 def test_a_request_keeps_its_names_if_they_are_fit_for_a_log() -> None:
-    assert id_of(request((b"X-Request-Id", b"mine"))) == "mine"
+    assert given_id(request((b"X-Request-Id", b"mine"))) == "mine"
     for unfit in (b"", b"a b", b"x" * 129, b"\xff"):
-        assert len(id_of(request((b"X-Request-Id", unfit)))) == 32
+        assert given_id(request((b"X-Request-Id", unfit))) == ""
     assert given_trace_parent(request((b"traceparent", PARENT.encode()))) == PARENT
     zeros = f"00-{'0' * 32}-b7ad6b7169203331-01".encode()
     for unfit in (b"x", PARENT.upper().encode(), b"ff" + PARENT[2:].encode(), zeros, PARENT.encode() + b"-x"):
         assert given_trace_parent(request((b"traceparent", unfit))) == ""
-    made = new_trace_parent()
-    assert given_trace_parent(request((b"traceparent", made.encode()))) == made != new_trace_parent()
+    made = Names().trace_parent()
+    assert given_trace_parent(request((b"traceparent", made.encode()))) == made
+
+
+def test_no_name_is_given_twice() -> None:
+    names = Names()
+    request_ids, spans = [names.request_id() for _ in range(1000)], [names.span_id() for _ in range(1000)]
+    assert {len(name) for name in request_ids} == {32}
+    assert {len(name) for name in spans} == {16}
+    cut = {name[at : at + 16] for name in request_ids for at in (0, 16)}
+    assert len(cut | set(spans)) == 3000  # no digits serve twice either
 
 
 def test_an_upgrade_that_is_not_made_closes() -> None:

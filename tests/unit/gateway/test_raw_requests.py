@@ -16,7 +16,7 @@ from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.planes.python.bodies import BodyReader
 from rayfleet_gateway.planes.python.heads import MOST_FIELDS, request_head
 from rayfleet_gateway.request.bodies import plain_body
-from rayfleet_gateway.request.headers import Onward, forwarded
+from rayfleet_gateway.request.headers import Onward, head_end, head_start
 from rayfleet_gateway.request.model import asked
 from rayfleet_gateway.request.paths import LISTED_METHOD
 
@@ -69,8 +69,7 @@ def answer(head: RequestHead, body: bytes) -> bytes:
         raise Refused(refusals.of_body(error, LIMIT), is_framed=True) from error
     if model != "m":
         raise Refused(refusals.model_not_found(model, ["m"]), is_framed=True)
-    onward = Onward(request_id="id", trace_parent="t", client="192.0.2.1", body_bytes=len(body))
-    return forwarded(head, onward) + body
+    return head_start(head, Onward(client="192.0.2.1")) + head_end(head, len(body), "id", "t") + body
 
 
 def through(sent: bytes) -> Played:

@@ -5,30 +5,15 @@ have to follow; anything else keeps the engine's length. An answer that breaks e
 stand, else with a reset: a client of HTTP/1.0 would take a proper end for a whole answer.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from rayfleet_gateway.answer import refusals
-from rayfleet_gateway.answer.head import AnswerHead, Reply, returned
+from rayfleet_gateway.answer.head import BODYLESS, AnswerHead, Reply, returned
 from rayfleet_gateway.answer.judging import AnswerWatch, Ended, Verdict
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.values import RequestHead, Result
 from rayfleet_gateway.planes.python.contracts import Client
 from rayfleet_gateway.planes.python.framing import LAST_CHUNK, chunk
-
-_BODILESS = frozenset({204, 205, 304})
-
-
-@dataclass(slots=True)
-class ReplyFacts:
-    """What the head of an answer says beside what the engine said. ``more`` and the rest: see ``Reply``."""
-
-    request_id: str
-    host: str
-    is_keep_alive: bool
-    more: bytes = b""
-    dropped: frozenset[bytes] = frozenset()
-    dropped_prefix: bytes = b""
 
 
 class Answer:
@@ -44,14 +29,17 @@ class Answer:
         self.is_kept = False
         self._client = client
         self._ended = Ended.CLOSED if head.length is None and not head.is_chunked else Ended.FRAMED
-        self._has_body = request.method != "HEAD" and head.status not in _BODILESS
+        self._has_body = request.method != "HEAD" and head.status not in BODYLESS
         is_measured = head.length is not None and not head.is_event_stream
         self._is_chunked = self._has_body and not is_measured and not request.is_http_10
 
-    def begin(self, facts: ReplyFacts, content: bytes, *, is_last: bool) -> Verdict | None:
-        """Write the head and the first bytes of the body; return what the answer was, at its end."""
+    def begin(self, reply: Reply, content: bytes, *, is_last: bool) -> Verdict | None:
+        """Write the head and the first bytes of the body; return what the answer was, at its end.
+
+        How the answer is framed is not for ``reply`` to say; whether it is kept is this answer's too.
+        """
         self.has_begun = True
-        return self._passed(self._head(facts), content, is_last=is_last)
+        return self._passed(self._head(reply), content, is_last=is_last)
 
     def pass_on(self, content: bytes, *, is_last: bool) -> Verdict | None:
         """Write the next bytes of the body; return what the answer was, at its end.
@@ -84,20 +72,14 @@ class Answer:
             self._client.write(head + framed)
         return verdict
 
-    def _head(self, facts: ReplyFacts) -> bytes:
+    def _head(self, reply: Reply) -> bytes:
         has_length = self._has_body and not self._is_chunked
-        is_until_close = has_length and (self.head.length is None or self.head.is_event_stream)
-        self.is_kept = facts.is_keep_alive and not is_until_close
-        reply = Reply(
-            request_id=facts.request_id,
-            length=self.head.length if has_length and not is_until_close else None,
-            is_chunked=self._is_chunked,
-            is_keep_alive=self.is_kept,
-            host=facts.host,
-            more=facts.more,
-            dropped=facts.dropped,
-            dropped_prefix=facts.dropped_prefix,
-        )
+        if has_length and (self.head.length is None or self.head.is_event_stream):
+            reply.is_keep_alive = False  # it ends with the connection
+        elif has_length:
+            reply.length = self.head.length
+        reply.is_chunked = self._is_chunked
+        self.is_kept = reply.is_keep_alive
         return returned(self.head, reply)
 
 

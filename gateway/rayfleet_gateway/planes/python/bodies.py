@@ -8,6 +8,8 @@ rate. What came fast before does not count: a body that stops just before its en
 import io
 from dataclasses import dataclass
 
+from rayfleet_gateway.answer import refusals
+from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.planes.python.framing import ChunkReader
 
 
@@ -70,3 +72,12 @@ class BodyReader:
     def whole(self) -> bytes:
         """Return the body, without a copy; nothing may be fed any more."""
         return self._whole.getvalue()
+
+
+def refusal_of_body(body: BodyReader, limit_bytes: int, budget: BodyBudget) -> Refusal | None:
+    """Return why no more of a body is read, None when nothing is wrong so far. Pure."""
+    if body.error:
+        return refusals.bad_request(f"The request's body is not framed as its headers say: {body.error}.")
+    if body.size > limit_bytes:
+        return refusals.too_large(limit_bytes)
+    return None if budget.has_room(0) else refusals.overloaded()

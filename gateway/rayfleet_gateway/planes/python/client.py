@@ -12,26 +12,23 @@ Whoever does not say what it wants in time is told so: ``head_timeout`` for a he
 import asyncio
 import logging
 from collections.abc import Callable
-from enum import Enum, auto
-from secrets import token_hex
 from typing import cast
 
 from rayfleet_gateway.answer import refusals
-from rayfleet_gateway.answer.cors import is_preflight, opened, preflight
-from rayfleet_gateway.answer.head import refused, whole_answer
+from rayfleet_gateway.answer.head import refused
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import HeadRefused
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.planes.python.account import unread_outcome
-from rayfleet_gateway.planes.python.bodies import BodyReader
+from rayfleet_gateway.planes.python.admitting import own_answer
+from rayfleet_gateway.planes.python.bodies import BodyReader, refusal_of_body
 from rayfleet_gateway.planes.python.deadlines import NEVER
 from rayfleet_gateway.planes.python.exchange import Exchange
 from rayfleet_gateway.planes.python.heads import END, MOST_FIELDS, request_head
-from rayfleet_gateway.planes.python.own_routes import own_content
+from rayfleet_gateway.planes.python.known import KnownHead
 from rayfleet_gateway.planes.python.resets import reset
-from rayfleet_gateway.planes.python.routing import refusal_of_head
 from rayfleet_gateway.planes.python.shared import Shared
-from rayfleet_gateway.request.identity import id_of
+from rayfleet_gateway.planes.python.stages import BODY, CLOSED, HEAD, LINGERING, SERVED
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +40,6 @@ _LINGER_SECONDS = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class _Stage(Enum):
-    HEAD = auto()
-    BODY = auto()
-    SERVED = auto()
-    LINGERING = auto()
-    CLOSED = auto()
-
-
 class ClientConnection(asyncio.Protocol):
     """Made by the listener for each connection. ``is_paused``: the client is behind with reading."""
 
@@ -60,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_advancing",
         "_is_reading_paused",
         "_is_unread",
+        "_known",
         "_refusal",
         "_rest",
         "_searched",
@@ -79,12 +69,13 @@ class ClientConnection(asyncio.Protocol):
         self._is_reading_paused = False
         self._shared = shared
         self._transport: asyncio.Transport | None = None
-        self._stage = _Stage.HEAD
+        self._stage = HEAD
         self._rest = b""
         self._searched = 0
         self._started = 0.0
         self._body: BodyReader | None = None
         self._exchange: Exchange | None = None
+        self._known: KnownHead | None = None
         self._refusal: Refusal | None = None
         self._is_advancing = False
         self._is_unread = False  # a body is still to come that nobody reads
@@ -118,12 +109,12 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        if self._stage is _Stage.LINGERING:
+        if self._stage is LINGERING:
             return
         self._rest = self._rest + data if self._rest else data
-        if self._stage is not _Stage.SERVED:
+        if self._stage is not SERVED:
             self._advance()
-        if len(self._rest) > _KEPT_BYTES and (self._stage is _Stage.SERVED or self.is_paused):
+        if len(self._rest) > _KEPT_BYTES and (self._stage is SERVED or self.is_paused):
             self._pause_reading()
 
     def eof_received(self) -> None:
@@ -132,7 +123,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End what runs."""
         shared = self._shared
-        self._stage = _Stage.CLOSED
+        self._stage = CLOSED
         self.due = NEVER
         shared.connections.pop(self, None)
         shared.idle.pop(self, None)
@@ -141,7 +132,7 @@ class ClientConnection(asyncio.Protocol):
         if self._body is not None:
             shared.bodies.used_bytes -= self._body.size
             self._body = None
-        self._rest = b""
+        self._rest, self._known = b"", None
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.leave()
@@ -161,17 +152,17 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """Act on a deadline that has passed."""
-        if self._stage is _Stage.BODY and self._body is not None:
+        if self._stage is BODY and self._body is not None:
             window_seconds = self._shared.body_start_seconds
             if self._body.is_in_time(self._shared.settings.body_least_rate * window_seconds):
                 self.due = now + window_seconds
             else:
                 self._refuse_body(refusals.slow_request())
-        elif self.is_paused and self._stage is _Stage.HEAD:
+        elif self.is_paused and self._stage is HEAD:
             self.reset()
-        elif self._stage is _Stage.HEAD and self._rest:
+        elif self._stage is HEAD and self._rest:
             self._refuse_head(refusals.slow_request("head"))
-        elif self._stage is _Stage.LINGERING and self._has_unsent(now):
+        elif self._stage is LINGERING and self._has_unsent(now):
             self.due = now + _LINGER_SECONDS
         else:
             self.close()
@@ -195,13 +186,13 @@ class ClientConnection(asyncio.Protocol):
     def on_over(self, *, is_kept: bool) -> None:
         """Go on after an answer."""
         self._exchange = None
-        if self._stage is _Stage.CLOSED:
+        if self._stage is CLOSED:
             return
         if not is_kept:
             self._linger()
             return
         shared = self._shared
-        self._stage = _Stage.HEAD
+        self._stage = HEAD
         self._searched = 0
         self._started = shared.loop.time()
         self.due = self._started + shared.keep_alive_seconds
@@ -214,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """End the connection; what was written is still sent."""
         if self._transport is not None:
-            if self._stage is _Stage.LINGERING:
+            if self._stage is LINGERING:
                 self._transport.abort()
             else:
                 self._transport.close()
@@ -223,7 +214,7 @@ class ClientConnection(asyncio.Protocol):
         """End the connection because the process ends: a request that is not whole yet is told so."""
         if self._exchange is not None:
             self._exchange.cut()
-        elif self._stage is not _Stage.LINGERING:
+        elif self._stage is not LINGERING:
             self.close()
 
     # Steps.
@@ -238,8 +229,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_advancing = True
         try:
             for _ in range(_REQUESTS_AT_ONCE):
-                is_on = self._take_head() if self._stage is _Stage.HEAD else self._take_body()
-                if not is_on or self._stage not in {_Stage.HEAD, _Stage.BODY}:
+                is_on = self._take_head() if self._stage is HEAD else self._take_body()
+                if not is_on or (self._stage is not HEAD and self._stage is not BODY):
                     return
         finally:
             self._is_advancing = False
@@ -247,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
         self._shared.loop.call_soon(self._advance_later)
 
     def _advance_later(self) -> None:
-        if not self._is_advancing and self._stage in {_Stage.HEAD, _Stage.BODY}:
+        if not self._is_advancing and (self._stage is HEAD or self._stage is BODY):
             self._resume_reading()
             self._advance()
 
@@ -275,58 +266,74 @@ class ClientConnection(asyncio.Protocol):
                 return False
             self._started = shared.loop.time()
             self.due = self._started + shared.head_seconds
-        rest, limit = self._rest, shared.settings.head_limit_bytes
-        end = rest.find(END, max(0, self._searched - 3))
-        if end < 0 or end > limit:
-            self._searched = len(rest)
-            shared.begun[self] = None
-            if len(rest) > limit:
-                self._refuse_head(refusals.head_too_large(limit, MOST_FIELDS))
-            return False
-        end += len(END)
-        try:
-            head = request_head(rest[:end])
-        except HeadRefused as error:
-            self._refuse_head(refusals.of_head(error))
-            return False
+        known, rest = self._known, self._rest
+        if known is None or not known.begins(rest):
+            known = self._read_head(rest)
+            if known is None:
+                return False
+            self._known = known if known.is_kept else None
+        end = known.size
         self._rest = rest[end:] if end < len(rest) else b""
         if self._searched:
             self._searched = 0
             shared.begun.pop(self, None)
+        if known.allowed_in is shared.tables.table and (known.head.length or 0) <= shared.settings.body_limit_bytes:
+            self._exchange = Exchange(shared, self, known, self._started)
+            return self._begin(known.head)
+        return self._admit(known)
+
+    def _read_head(self, rest: bytes) -> KnownHead | None:
+        """Return the head at the beginning of ``rest``; None when it is not whole, or refused."""
+        limit = self._shared.settings.head_limit_bytes
+        end = rest.find(END, max(0, self._searched - 3))
+        if end < 0 or end > limit:
+            self._searched = len(rest)
+            self._shared.begun[self] = None
+            if len(rest) > limit:
+                self._refuse_head(refusals.head_too_large(limit, MOST_FIELDS))
+            return None
+        raw = rest[: end + len(END)]
+        try:
+            return KnownHead(raw, request_head(raw))
+        except HeadRefused as error:
+            self._refuse_head(refusals.of_head(error))
+            return None
+
+    def _admit(self, known: KnownHead) -> bool:
+        """Look at what a head alone says; return whether there is more to do now."""
+        shared, head, length = self._shared, known.head, known.head.length
+        own = own_answer(shared, head)
+        if own is not None and not isinstance(own, Refusal):
+            return self._answer_myself(known, own)
+        self._exchange = Exchange(shared, self, known, self._started)
+        if own is None:
+            known.allowed_in = shared.tables.table
+        elif length is None or length > _READ_THROUGH_BYTES or head.expects_continue:
+            self._is_unread = True
+            self._exchange.refuse(own)
+            return False
+        self._refusal = own
         return self._begin(head)
 
     def _begin(self, head: RequestHead) -> bool:
-        """Start what serves a request; return whether there is more to do now."""
+        """Go on to the body of a request; return whether there is more to do now."""
         shared, length = self._shared, head.length
-        if shared.cors.origins and is_preflight(head, shared.cors):
-            return self._answer_myself(head, lambda **kept: preflight(head, shared.cors, **kept))
-        own = own_content(head, shared.tables.table, shared.model_list) if shared.tables.is_synced else None
-        if isinstance(own, bytes):
-            more, is_head = opened(head, shared.cors), head.method == "HEAD"
-            return self._answer_myself(head, lambda **kept: whole_answer(own, is_head=is_head, more=more, **kept))
-        self._exchange = Exchange(shared, self, head, self._started)
-        self._refusal = own or refusal_of_head(shared, head)
-        is_short = length is not None and length <= _READ_THROUGH_BYTES and not head.expects_continue
-        if self._refusal is not None and not is_short:
-            self._is_unread = True
-            self._exchange.refuse(self._refusal)
-            return False
         if length is not None and length <= len(self._rest):
             body, self._rest = self._rest[:length], self._rest[length:]
             self._hand_over(body)
             return True
         if head.expects_continue and not self._rest:
             self.write(_CONTINUE)
-        self._stage = _Stage.BODY
+        self._stage = BODY
         self._body = BodyReader(length)
         self.due = self._started + shared.body_start_seconds
         return bool(self._rest)
 
-    def _answer_myself(self, head: RequestHead, text: Callable[..., bytes]) -> bool:
+    def _answer_myself(self, known: KnownHead, text: Callable[..., bytes]) -> bool:
         """Answer a request for the gateway itself; return whether there is more to do now."""
-        self._is_unread = head.length != 0
-        is_kept = self.may_keep(head)
-        self.write(text(request_id=id_of(head), is_keep_alive=is_kept))
+        self._is_unread = known.head.length != 0
+        is_kept = self.may_keep(known.head)
+        self.write(text(request_id=known.request_id or self._shared.names.request_id(), is_keep_alive=is_kept))
         self.on_over(is_kept=is_kept)
         return is_kept
 
@@ -336,14 +343,9 @@ class ClientConnection(asyncio.Protocol):
         assert body is not None
         data, self._rest = self._rest, b""
         shared.bodies.used_bytes += body.feed(data)
-        if body.error:
-            self._refuse_body(
-                refusals.bad_request(f"The request's body is not framed as its headers say: {body.error}.")
-            )
-        elif body.size > shared.settings.body_limit_bytes:
-            self._refuse_body(refusals.too_large(shared.settings.body_limit_bytes))
-        elif not shared.bodies.has_room(0):
-            self._refuse_body(refusals.overloaded())
+        refusal = refusal_of_body(body, shared.settings.body_limit_bytes, shared.bodies)
+        if refusal is not None:
+            self._refuse_body(refusal)
         elif body.is_done:
             self._rest = body.rest
             self._body = None
@@ -356,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
         """Let the exchange go on with a whole body."""
         exchange, shared = self._exchange, self._shared
         assert exchange is not None
-        self._stage = _Stage.SERVED
+        self._stage = SERVED
         self.due = NEVER
         if self._refusal is not None:
             refusal, self._refusal = self._refusal, None
@@ -371,14 +373,13 @@ class ClientConnection(asyncio.Protocol):
         body, exchange = self._body, self._exchange
         assert body is not None
         assert exchange is not None
-        self._body = None
+        self._body, self._is_unread = None, True
         self._shared.bodies.used_bytes -= body.size
-        self._is_unread = True
         exchange.refuse(refusal)
 
     def _refuse_head(self, refusal: Refusal) -> None:
         """Answer what is no request, and end the connection."""
-        shared, request_id = self._shared, token_hex(16)
+        shared, request_id = self._shared, self._shared.names.request_id()
         self.write(refused(refusal, request_id=request_id, is_keep_alive=False))
         seconds = shared.loop.time() - self._started
         shared.telemetry.count(unread_outcome(refusal, request_id, self.address, seconds))
@@ -387,8 +388,7 @@ class ClientConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """End our side; the client's ends when it has read, or after a moment."""
         transport, shared = self._transport, self._shared
-        self._stage = _Stage.LINGERING
-        self._rest = b""
+        self._stage, self._rest = LINGERING, b""
         shared.idle.pop(self, None)
         shared.begun.pop(self, None)
         self._started = shared.loop.time()

@@ -16,22 +16,22 @@ import random
 
 from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.answer.cors import ALLOW, opened
-from rayfleet_gateway.answer.head import AnswerHead, refused
+from rayfleet_gateway.answer.head import AnswerHead, Reply, refused
 from rayfleet_gateway.answer.judging import Verdict
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.attempt.attempts import Attempts, GiveUp
-from rayfleet_gateway.model.values import Failure, InferenceRequest, RequestHead, Result
+from rayfleet_gateway.model.values import Failure, InferenceRequest, Result
 from rayfleet_gateway.planes.python.account import Account
-from rayfleet_gateway.planes.python.answering import Answer, ReplyFacts, is_unreadable_error, quoted, result_of
+from rayfleet_gateway.planes.python.answering import Answer, is_unreadable_error, quoted, result_of
 from rayfleet_gateway.planes.python.contracts import Client
 from rayfleet_gateway.planes.python.deadlines import NEVER
 from rayfleet_gateway.planes.python.filtering import added_lines, redirection
 from rayfleet_gateway.planes.python.guarding import guarded
-from rayfleet_gateway.planes.python.routing import Routed, Routing
+from rayfleet_gateway.planes.python.known import KnownHead, Routed
+from rayfleet_gateway.planes.python.routing import Routing, routed_at_once
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.planes.python.upstream import UpstreamConnection
-from rayfleet_gateway.request.headers import Onward, forwarded
-from rayfleet_gateway.request.identity import given_trace_parent, id_of
+from rayfleet_gateway.request.headers import Onward, head_end, head_start
 from rayfleet_gateway.route.filters import NO_FILTERS
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Exchange:
         "_head_out",
         "_is_over",
         "_is_repeated",
+        "_known",
         "_quoted",
         "_request",
         "_routing",
@@ -64,10 +65,11 @@ class Exchange:
         "request_id",
     )
 
-    def __init__(self, shared: Shared, client: Client, head: RequestHead, started: float) -> None:
-        self.head = head
-        self.request_id = id_of(head)
+    def __init__(self, shared: Shared, client: Client, known: KnownHead, started: float) -> None:
+        head = self.head = known.head
+        self.request_id = known.request_id or shared.names.request_id()
         self.due = NEVER
+        self._known = known
         self._shared = shared
         self._client = client
         self._account = Account(client.address, started)
@@ -94,7 +96,11 @@ class Exchange:
         """Go on with the whole body, whose bytes are in the budget already."""
         self._request.body = body
         self._body_bytes = self._account.request_bytes = len(body)
-        self._routing = Routing(self._shared, self._request, self._on_routed, self.fail)
+        routed = routed_at_once(self._shared, self._request, self._known)
+        if routed is not None:
+            self._on_routed(routed)
+            return
+        self._routing = Routing(self._shared, self._request, self._known, self._on_routed, self.fail)
         self._routing.start()
 
     @guarded
@@ -169,7 +175,7 @@ class Exchange:
         if answer.has_begun:
             verdict = answer.pass_on(content, is_last=is_last)
         elif self._may_begin(answer, content, is_last=is_last):
-            verdict = answer.begin(self._reply_facts(), content, is_last=is_last)
+            verdict = answer.begin(self._reply(), content, is_last=is_last)
         else:
             return
         if verdict is None:
@@ -218,18 +224,11 @@ class Exchange:
             started=self._account.started,
             pipeline=shared.profiles.of(rule),
         )
-        trace_parent = self._account.take_trace(given_trace_parent(self.head), is_traced=shared.settings.has_traces)
-        self._head_out = forwarded(
-            self.head,
-            Onward(
-                request_id=self.request_id,
-                trace_parent=trace_parent,
-                client=self._client.address,
-                body_bytes=len(request.body),
-                edits=routed.edits,
-                policy=shared.forwarded_policy,
-            ),
-        )
+        if not routed.start:
+            onward = Onward(client=self._client.address, edits=routed.edits, policy=shared.forwarded_policy)
+            routed.start = head_start(self.head, onward)
+        trace = self._account.take_trace(self._known.trace_parent, shared.names, is_traced=shared.settings.has_traces)
+        self._head_out = routed.start + head_end(self.head, len(request.body), self.request_id, trace)
         shared.telemetry.series(request.label).in_flight += 1
         self._ask()
 
@@ -364,7 +363,8 @@ class Exchange:
         shared.running.discard(self)
         shared.sweeper.watched.discard(self)
         self._release_body()
-        shared.telemetry.count(self._account.outcome(self._request, answer, self._attempts, result, now))
+        self._account.close(self._request, answer, self._attempts, result, now)
+        shared.telemetry.count(self._account)
         if is_kept is None:
             is_kept = answer is not None and answer.is_kept
         self._client.on_over(is_kept=is_kept)
@@ -385,13 +385,14 @@ class Exchange:
         self._body_bytes = 0
         self._request.body = b""
 
-    def _reply_facts(self) -> ReplyFacts:
-        facts = ReplyFacts(
-            self.request_id, self.head.joined.get("host", ""), is_keep_alive=self._client.may_keep(self.head)
+    def _reply(self) -> Reply:
+        head = self.head
+        reply = Reply(
+            request_id=self.request_id, is_keep_alive=self._client.may_keep(head), host=head.joined.get("host", "")
         )
         if self._filters is not NO_FILTERS:
-            facts.more, facts.dropped = added_lines(self._filters)
+            reply.more, reply.dropped = added_lines(self._filters)
         if (cors := self._shared.cors).origins:
-            facts.more += opened(self.head, cors)
-            facts.dropped_prefix = ALLOW
-        return facts
+            reply.more += opened(head, cors)
+            reply.dropped_prefix = ALLOW
+        return reply

@@ -7,13 +7,17 @@ from http import HTTPStatus
 
 import httptools
 
-from rayfleet_gateway.answer.head import AnswerHead, read
+from rayfleet_gateway.answer.head import BODYLESS, AnswerHead, read
 from rayfleet_gateway.model.errors import BrokenOff, HeadRefused
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.head import checked_head
 
 END = b"\r\n\r\n"
 MOST_FIELDS = 100
+_LENGTH = b"\r\ncontent-length: "
+_MOST_DIGITS = 15
+_MOST_KNOWN = 64
+_LONGEST_KNOWN = 1 << 10
 
 
 class _Sink:
@@ -81,3 +85,47 @@ def answer_head(head: bytes, *, method: str) -> tuple[AnswerHead, bool]:
         raise BrokenOff("its answer is not HTTP")
     answer = read(parser.get_status_code(), sink.reason, sink.headers, method=method)
     return answer, parser.should_keep_alive()
+
+
+class AnswerHeads:
+    """Reads heads of answers. One that differs from an earlier one in its length alone is not parsed again.
+
+    Engines say the same in every head, but for the length and, each second, the date. What is kept is bounded, and all
+    of it forgotten when that is full.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[AnswerHead, bool]] = {}
+
+    def read(self, raw: bytes, *, method: str) -> tuple[AnswerHead, bool]:
+        """Return what ``answer_head`` returns, or raise what it raises."""
+        key, length = _without_length(raw) if len(raw) <= _LONGEST_KNOWN else (b"", None)
+        if method == "HEAD" or not key:
+            return answer_head(raw, method=method)
+        known = self._known.get(key)
+        if known is not None:
+            return known if length is None else (known[0].with_length(length), known[1])
+        known = answer_head(raw, method=method)
+        if known[0].status not in BODYLESS:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+
+def _without_length(raw: bytes) -> tuple[bytes, int | None]:
+    """Return a head without the digits of its length, and the length; the whole of it, and None, where it has none.
+
+    Nothing where it is not plain digits: a head without any must not be taken for one whose digits were taken out. Nor
+    where it is 0: then the head is all of the message, of which llhttp says nothing any more.
+    """
+    at = raw.lower().find(_LENGTH)
+    if at < 0:
+        return raw, None
+    at += len(_LENGTH)
+    end = raw.find(b"\r", at)
+    digits = raw[at:end]
+    length = int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else 0
+    return (raw[:at] + raw[end:], length) if length else (b"", None)

@@ -11,6 +11,7 @@ from typing import Protocol
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.planes.python.deadlines import Sweeper
+from rayfleet_gateway.planes.python.heads import AnswerHeads
 from rayfleet_gateway.planes.python.upstream import UpstreamConnection
 
 _IDLE_SECONDS = 3.0
@@ -32,10 +33,11 @@ class Connector(Protocol):
 class Shelf:
     """The connections to one endpoint: those open, and of them those idle, the one used last at the end."""
 
-    __slots__ = ("_idle", "_open", "_pool", "buffer", "endpoint", "head_limit_bytes")
+    __slots__ = ("_idle", "_open", "_pool", "answer_heads", "buffer", "endpoint", "head_limit_bytes")
 
     def __init__(self, pool: "Pool", endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self.answer_heads = pool.answer_heads
         self.buffer = pool.buffer
         self.head_limit_bytes = pool.head_limit_bytes
         self._pool = pool
@@ -85,6 +87,7 @@ class Pool:
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: GatewaySettings, sweeper: Sweeper) -> None:
         self.loop = loop
         self.sweeper = sweeper
+        self.answer_heads = AnswerHeads()
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self.head_limit_bytes = settings.head_limit_bytes
         self._connect_seconds = settings.connect_timeout.total_seconds()

@@ -7,42 +7,32 @@ with the loop's other work between them; packed ones are unpacked in a thread fi
 import asyncio
 import logging
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 
 from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody
-from rayfleet_gateway.model.values import InferenceRequest, RequestHead
+from rayfleet_gateway.model.values import InferenceRequest
 from rayfleet_gateway.planes.python.filtering import edits_of
 from rayfleet_gateway.planes.python.guarding import guarded
+from rayfleet_gateway.planes.python.known import KnownHead, Routed
 from rayfleet_gateway.planes.python.shared import Shared
-from rayfleet_gateway.request.headers import NO_EDITS, Edits
 from rayfleet_gateway.request.model import asked, needs_slices, slices
-from rayfleet_gateway.request.paths import LISTED_METHOD, is_taken
+from rayfleet_gateway.request.paths import LISTED_METHOD
 from rayfleet_gateway.route.opening import opens_path, takes_method
-from rayfleet_gateway.route.table import Rule
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Routed:
-    """What a request takes, and what that changes of it."""
-
-    rule: Rule
-    edits: Edits = NO_EDITS
-
-
-def refusal_of_head(shared: Shared, head: RequestHead) -> Refusal | None:
-    """Return why a request is refused whatever its body says, None when it is not."""
-    tables, limit = shared.tables, shared.settings.body_limit_bytes
-    if not tables.is_synced:
-        return refusals.not_synced()
-    if not tables.table.has_path(head.host, head.path):
-        return refusals.path_not_found(head.path)
-    if not is_taken(head) and not tables.table.asks_for(head.method, head.host, head.path):
-        return refusals.method_not_allowed(head.path, LISTED_METHOD)
-    return refusals.too_large(limit) if head.length is not None and head.length > limit else None
+def routed_at_once(shared: Shared, request: InferenceRequest, known: KnownHead) -> Routed | Refusal | None:
+    """Return what a request takes, or why it is refused; None when that takes longer, and ``Routing``."""
+    head, body = request.head, request.body
+    if "content-encoding" in head.joined or needs_slices(head, body):
+        return None
+    try:
+        model = asked(head, body, shared.scan_limits)
+    except UnreadableBody as error:
+        return refusals.of_body(error, shared.settings.body_limit_bytes)
+    return _found(shared, request, known, model)
 
 
 class Routing:
@@ -51,12 +41,22 @@ class Routing:
     ``on_failed`` is called instead after a fault of ours.
     """
 
-    __slots__ = ("_has_turn", "_is_cancelled", "_on_failed", "_on_routed", "_request", "_shared", "request_id")
+    __slots__ = (
+        "_has_turn",
+        "_is_cancelled",
+        "_known",
+        "_on_failed",
+        "_on_routed",
+        "_request",
+        "_shared",
+        "request_id",
+    )
 
     def __init__(
         self,
         shared: Shared,
         request: InferenceRequest,
+        known: KnownHead,
         on_routed: Callable[[Routed | Refusal], None],
         on_failed: Callable[[], None],
     ) -> None:
@@ -64,6 +64,7 @@ class Routing:
         self._on_failed = on_failed
         self._shared = shared
         self._request = request
+        self._known = known
         self._on_routed = on_routed
         self._is_cancelled = False
         self._has_turn = False  # at unpacking
@@ -117,7 +118,7 @@ class Routing:
         except UnreadableBody as error:
             self._refuse(error)
         else:
-            self._tell(self._found(model))
+            self._tell(_found(self._shared, self._request, self._known, model))
 
     @guarded
     def _slice(self, work: Generator[None, None, str]) -> None:
@@ -127,7 +128,7 @@ class Routing:
         try:
             next(work)
         except StopIteration as end:
-            self._tell(self._found(end.value))
+            self._tell(_found(self._shared, self._request, self._known, end.value))
         except UnreadableBody as error:
             self._refuse(error)
         else:
@@ -145,19 +146,26 @@ class Routing:
             self._has_turn = False
             self._shared.unpacking.leave()
 
-    def _found(self, model: str) -> Routed | Refusal:
-        request, head, table = self._request, self._request.head, self._shared.tables.table
-        request.model = model
-        rule = table.rule_for(
-            method=head.method, host=head.host, path=head.path, query=head.query, headers=head.joined, model=model
-        )
-        if rule is None:
-            paths = sorted({rule.match.path for rule in table.by_model.get(model, ())})
-            return refusals.no_rule(model, head.path, table.models, paths)
-        if not takes_method(rule, head):
-            return refusals.method_not_allowed(head.path, LISTED_METHOD)
-        if not opens_path(rule, head.path):
-            return refusals.path_not_found(head.path)
-        if model in table.by_model:
-            request.label = model
-        return Routed(rule, edits_of(rule, head))
+
+def _found(shared: Shared, request: InferenceRequest, known: KnownHead, model: str) -> Routed | Refusal:
+    head, table = request.head, shared.tables.table
+    request.model = model
+    if known.routed is not None and known.routed_in is table and known.model == model:
+        request.label = known.label
+        return known.routed
+    rule = table.rule_for(
+        method=head.method, host=head.host, path=head.path, query=head.query, headers=head.joined, model=model
+    )
+    if rule is None:
+        paths = sorted({rule.match.path for rule in table.by_model.get(model, ())})
+        return refusals.no_rule(model, head.path, table.models, paths)
+    if not takes_method(rule, head):
+        return refusals.method_not_allowed(head.path, LISTED_METHOD)
+    if not opens_path(rule, head.path):
+        return refusals.path_not_found(head.path)
+    if model in table.by_model:
+        request.label = model
+    known.routed_in, known.model, known.label = table, model, request.label
+    known.heeds_length = table.looks_at("content-length", model)
+    known.routed = routed = Routed(rule, edits_of(rule, head))
+    return routed

@@ -13,6 +13,7 @@ from rayfleet_gateway.planes.python.own_routes import ModelList
 from rayfleet_gateway.planes.python.pool import Pool
 from rayfleet_gateway.planes.python.unpacking import Unpacking
 from rayfleet_gateway.request.headers import ForwardedPolicy
+from rayfleet_gateway.request.identity import Names
 from rayfleet_gateway.request.model_scan import ScanLimits
 from rayfleet_gateway.state.endpoints import EndpointBook
 from rayfleet_gateway.state.tables import TableSource
@@ -47,6 +48,7 @@ class Shared:
         self.scan_limits = ScanLimits()
         self.cors = Cors(origins=settings.cors_origins)
         self.forwarded_policy = ForwardedPolicy(settings.forwarded_policy)
+        self.names = Names()
         self.bodies = BodyBudget(settings.body_budget_bytes)
         self.unpacking = Unpacking(self.loop)
         self.model_list = ModelList()

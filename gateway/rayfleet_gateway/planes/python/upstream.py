@@ -18,7 +18,7 @@ from rayfleet_gateway.model.errors import BrokenOff
 from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.planes.python.deadlines import NEVER
 from rayfleet_gateway.planes.python.framing import ChunkReader
-from rayfleet_gateway.planes.python.heads import END, answer_head
+from rayfleet_gateway.planes.python.heads import END, AnswerHeads
 
 _FINISHING_SECONDS = 1.0
 _FINISHING_BYTES = 64 << 10
@@ -48,6 +48,7 @@ class Asker(Protocol):
 class Shelf(Protocol):
     """Where the connections of one endpoint are kept. ``buffer`` is where all connections read to."""
 
+    answer_heads: AnswerHeads
     endpoint: Endpoint
     buffer: memoryview
     head_limit_bytes: int
@@ -79,6 +80,10 @@ class Stage(Enum):
     CLOSED = auto()
 
 
+_IDLE, _HEAD, _CONTENT, _FINISHING, _CLOSED = Stage  # an attribute of an Enum costs four times a name
+_OK, _SWITCHING = HTTPStatus.OK, HTTPStatus.SWITCHING_PROTOCOLS
+
+
 class UpstreamConnection(asyncio.BufferedProtocol):
     """Made by the pool. ``was_used``: it has answered a request before; ``has_answered``: a byte of an answer came."""
 
@@ -108,7 +113,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.was_used = False
         self.has_answered = False
         self._asker: Asker | None = None
-        self._stage = Stage.IDLE
+        self._stage = _IDLE
         self._begun = b""
         self._reader = ChunkReader()
         self._left = self._length = 0
@@ -125,7 +130,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     @property
     def is_usable(self) -> bool:
         """Whether a request may be sent."""
-        return self._stage is Stage.IDLE and self._transport is not None and not self._transport.is_closing()
+        return self._stage is _IDLE and self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -136,7 +141,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Send a request, of which ``head`` is all but the body."""
         assert self._transport is not None
         self._asker = asker
-        self._stage = Stage.HEAD
+        self._stage = _HEAD
         self._method = method
         self._begun = b""
         self.has_answered = False
@@ -155,9 +160,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def finish(self, now: float) -> None:
         """Go on without whoever asked, to the end of an answer that should come at once."""
-        if self._stage is Stage.CONTENT and self._length != _UNTIL_CLOSE:
+        if self._stage is _CONTENT and self._length != _UNTIL_CLOSE:
             self._asker = None
-            self._stage = Stage.FINISHING
+            self._stage = _FINISHING
             self._dropped = 0
             self.due = now + _FINISHING_SECONDS
             self.resume()
@@ -189,11 +194,11 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
         data = bytes(self.shelf.buffer[:nbytes])
-        if self._stage is Stage.CONTENT:
+        if self._stage is _CONTENT:
             self._take_content(data)
-        elif self._stage is Stage.HEAD:
+        elif self._stage is _HEAD:
             self._take_head(data)
-        elif self._stage is Stage.FINISHING:
+        elif self._stage is _FINISHING:
             self._dropped += nbytes
             self._take_content(data)
             if self._dropped > _FINISHING_BYTES:
@@ -208,12 +213,12 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits what the end of the connection means for its answer."""
         stage, asker = self._stage, self._asker
-        self._stage, self._asker = Stage.CLOSED, None
+        self._stage, self._asker = _CLOSED, None
         self.due = NEVER
         self.shelf.closed(self)
         if asker is None:
             return
-        if stage is Stage.HEAD:
+        if stage is _HEAD:
             asker.on_broken(Failure.RESET, _end_before_head(exc))
         elif self._length == _UNTIL_CLOSE and self._has_eof and exc is None:
             asker.on_content(b"", is_last=True)
@@ -230,15 +235,15 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._break(Failure.NOT_HTTP, "its answer is not HTTP")
             return
         try:
-            head, is_kept = answer_head(data[:end], method=self._method)
+            head, is_kept = self.shelf.answer_heads.read(data[:end], method=self._method)
         except BrokenOff as error:
             self._break(Failure.NOT_HTTP, str(error))
             return
-        if head.status >= HTTPStatus.OK:
+        if head.status >= _OK:
             self._begin(head, is_kept=is_kept)
-            if self._stage is Stage.CONTENT and (end < len(data) or not self._length):
+            if self._stage is _CONTENT and (end < len(data) or not self._length):
                 self._take_content(data[end:])
-        elif head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        elif head.status == _SWITCHING:
             self._break(Failure.NOT_HTTP, "its answer is an upgrade that nobody asked for")
         else:  # 100, 103: another head follows
             self._begun = b""
@@ -247,7 +252,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def _begin(self, head: AnswerHead, *, is_kept: bool) -> None:
         assert self._asker is not None
-        self._stage = Stage.CONTENT
+        self._stage = _CONTENT
         if head.is_chunked:
             self._length = _CHUNKED
             self._reader = ChunkReader()
@@ -276,7 +281,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             self._end()
         if asker is not None and (content or is_last):
             asker.on_content(content, is_last=is_last)
-        if self._length == _CHUNKED and self._stage is not Stage.CLOSED:
+        if self._length == _CHUNKED and self._stage is not _CLOSED:
             if self._reader.error:
                 self._break(Failure.BROKEN_OFF, self._reader.error)
             elif self._reader.is_behind:
@@ -291,7 +296,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         asyncio.get_running_loop().call_soon(self._on_turn)
 
     def _on_turn(self) -> None:
-        if self._stage not in {Stage.CONTENT, Stage.FINISHING} or self._transport is None:
+        if (self._stage is not _CONTENT and self._stage is not _FINISHING) or self._transport is None:
             return
         self._is_behind = False
         if not self._is_paused:
@@ -301,7 +306,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         """Go back into the pool after a whole answer, if that can be."""
         assert self._transport is not None
-        self._stage = Stage.IDLE
+        self._stage = _IDLE
         self.was_used = True
         self.resume()
         if self._is_reusable and not self._transport.get_write_buffer_size() and not self._transport.is_closing():
@@ -316,7 +321,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             asker.on_broken(failure, reason)
 
     def _close(self) -> None:
-        self._stage = Stage.CLOSED
+        self._stage = _CLOSED
         self.due = NEVER
         self.shelf.withdraw(self)
         if self._transport is not None:
