@@ -62,6 +62,7 @@ async def rolling_restart(size: Size, folder: Path) -> Verdict:
     async with running_engine(Book()) as engine_port, AsyncExitStack() as stack:
         write_routes(folder, {"m": [engine_port]})
         gateway = await started(folder, "--lag", _LAG)
+        stack.push_async_callback(gateway.stop)
         load = _Load(gateway.port, size.restart_requests)
         asking = asyncio.create_task(load.run())
         coming = asyncio.create_task(_come_and_go(folder, size.restart_models, engine_port))
@@ -70,9 +71,9 @@ async def rolling_restart(size: Size, folder: Path) -> Verdict:
             each, long = size.restart_streams // size.restarts, request(prompt("long-stream"))
             streams += [asyncio.create_task(asked(gateway.port, long)) for _ in range(each)]
             successor = await started(folder, "--lag", _LAG, port=gateway.port)
+            stack.push_async_callback(successor.stop)
             verdict.expect("the old one ended well", holds=await gateway.stop() == 0)
             gateway = successor
-        stack.push_async_callback(gateway.stop)
         load.is_over = True
         await asking
         coming.cancel()
