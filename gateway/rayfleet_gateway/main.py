@@ -1,6 +1,7 @@
 """``rayfleet-gateway``: the command line. Nothing heavy is imported before the arguments are read."""
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -46,6 +47,8 @@ SIGTERM: /readyz says so; for --lag new requests are still taken, and answers cl
 connections, running answers finish within --drain, what is left then ends with an error. A second SIGTERM ends it at
 once. Exit code 0."""
 
+_MOST_PORT = 65535
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#A-Z]+")
 _SECONDS = (
     ("connect_timeout", "longest wait for a connection to an endpoint"),
     ("first_byte_timeout", "longest wait for an answer's first byte, where the route has no timeouts.request"),
@@ -88,7 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _settings(arguments: list[str]) -> GatewaySettings:
     plain = replace(GatewaySettings(), body_budget_bytes=body_budget_bytes(), connections=connection_limit())
-    chosen = _parser(plain).parse_args(arguments)
+    parser = _parser(plain)
+    chosen = parser.parse_args(arguments)
+    if fault := _contradiction(chosen):
+        parser.error(fault)
     times = {name: timedelta(seconds=getattr(chosen, name)) for name, _ in _SECONDS}
     numbers = {_field(name): getattr(chosen, name) for name, _ in _COUNTS}
     given: dict[str, Any] = {**times, **numbers}
@@ -112,9 +118,24 @@ def _settings(arguments: list[str]) -> GatewaySettings:
     )
 
 
+def _contradiction(chosen: argparse.Namespace) -> str:
+    """Return which flags do not go together, empty when all do."""
+    if chosen.config is not None and chosen.kubeconfig is not None:
+        return "--config and --kubeconfig: routes come from files or from an API server"
+    if chosen.config is not None and chosen.state_dir is not None:
+        return "--state-dir keeps the routes of an API server: with --config the files are there anyway"
+    last = chosen.admin_port + chosen.workers - 1
+    if last > _MOST_PORT:
+        return f"--admin-port {chosen.admin_port}: {chosen.workers} workers need the ports up to {last}"
+    if chosen.admin_port <= chosen.port <= last:
+        return f"--port {chosen.port} is one of the ports for operators ({chosen.admin_port} to {last})"
+    return ""
+
+
 def _parser(plain: GatewaySettings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rayfleet-gateway",
+        usage="%(prog)s [--kubeconfig FILE | --config PATH] [OPTION ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -153,7 +174,14 @@ def _add_behaviour(parser: argparse.ArgumentParser, plain: GatewaySettings) -> N
     add("--access-log", metavar="FILE", help="a line of JSON for each request; - is standard output (default: none)")
     add("--traces", action="store_true", help="OpenTelemetry spans, to where OTEL_EXPORTER_OTLP_ENDPOINT says")
     add("--model-histograms", action="store_true", help="histograms of durations for each model, beside those of all")
-    add("--cors-origin", action="append", default=[], metavar="ORIGIN", help="whose pages may read answers; * is all")
+    add(
+        "--cors-origin",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="whose pages may read answers; * is all",
+    )
     meaning = "what becomes of X-Forwarded-* (default: %(default)s)"
     add("--forwarded", choices=("append", "replace", "keep"), default=plain.forwarded_policy, help=meaning)
 
@@ -173,8 +201,14 @@ def _key(text: str) -> ObjectKey:
     return ObjectKey(namespace=namespace, name=name)
 
 
+def _origin(text: str) -> str:
+    if text != "*" and _ORIGIN.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no origin as browsers write it: https://chat.example, or *")
+    return text
+
+
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    if not text.isdecimal() or not 0 < int(text) <= _MOST_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
     return int(text)
 
