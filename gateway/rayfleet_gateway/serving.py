@@ -154,7 +154,10 @@ def _started_outlets(settings: GatewaySettings, telemetry: Telemetry) -> list[_O
         try:
             outlet.start()
         except OSError as error:
-            raise EnvironmentProblem(f"--access-log: {error}", way_out="Choose a file that can be written.") from error
+            raise EnvironmentProblem(
+                f"--access-log {settings.access_log}: cannot be written: {error.strerror}",
+                way_out="Choose a file that can be written.",
+            ) from error
         telemetry.sinks.append(outlet.put)
     return outlets
 

@@ -51,7 +51,9 @@ def read_profiles(file: Path) -> tuple[Profile, ...]:
     """Return the profiles of a file. Raises SettingsError, naming it and the field."""
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise SettingsError(f"--profiles {file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"--profiles {file}: cannot be read: {error}") from error
     profiles, problems = decoded_profiles(raw)
     if problems:
