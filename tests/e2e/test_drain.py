@@ -27,8 +27,8 @@ from tests.e2e.fleets import (
     worker_of,
 )
 
-from rayfleet.objects.labels import DRAINING_ANNOTATION
-from rayfleet.objects.meta import annotation, is_terminating
+from rayfleet.objects.labels import DRAINING_ANNOTATION, WARM_UP_LABEL
+from rayfleet.objects.meta import annotation, is_terminating, label
 from rayfleet.objects.pods import ray_container_status
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
@@ -152,7 +152,8 @@ def _stream_while(fleet: Machine, change: Callable[[int], object], is_done: Call
 
 def _is_formed(events: Events) -> bool:
     """Whether Ray stands in all pods that stay."""
-    latest = {event["object"]["metadata"]["uid"]: event for event in list(events)}
+    of_replicas = [event for event in list(events) if not label(event["object"], WARM_UP_LABEL)]
+    latest = {event["object"]["metadata"]["uid"]: event for event in of_replicas}
     pods = [event["object"] for event in latest.values() if event["type"] != "DELETED"]
     return all(ray_container_status(pod).get("ready") for pod in pods if not is_terminating(pod))
 
@@ -162,6 +163,8 @@ def _left_at(events: Events) -> list[float]:
     seen: dict[str, float] = {}
     for event in events:
         pod = event["object"]
+        if label(pod, WARM_UP_LABEL):
+            continue
         if annotation(pod, DRAINING_ANNOTATION) or is_terminating(pod):
             seen.setdefault(pod["metadata"]["labels"][CLUSTER], event["at"])
     return list(seen.values())
