@@ -176,8 +176,8 @@ MUTANTS = (
         number=19,
         bug="a label of a metric is whatever a client wrote",
         file="gateway/rayfleet_gateway/planes/python/routing.py",
-        old="        if model in table.by_model:\n",
-        new="        if model:\n",
+        old="    if model in table.by_model:\n",
+        new="    if model:\n",
         tests=(f"{_BOUNDS}test_a_model_that_no_route_names_stays_out_of_the_labels",),
     ),
     Mutant(
