@@ -19,6 +19,8 @@ _KEPT_OF_LONG = 256  # its beginning says what the line is
 _KEPT_OF_USAGE = 1 << 10
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DONE = re.compile(rb"(?:\A|[\r\n])data: *\[DONE\][ \t]*(\r\n|\n|\r|\Z)(\r\n|\n|\r)?")
+_BLANK = re.compile(rb"\r\n|\n|\r")
+_BLANK_AFTER_CR = re.compile(rb"\n?+(?:\r\n|\n|\r)")
 _BETWEEN = (b"\n\n", b"\r\r", b"\n\r\n", b"\n\r", b"\r\n\n")
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR_MEMBER = re.compile(rb'[{,\s]*"(?:error"\s*:\s*(?!null|""|\{\s*\})|(?:object|type)"\s*:\s*"error")')
@@ -38,14 +40,27 @@ class EventWatch:
     """Feed it every chunk of one stream, in order.
 
     ``ends`` are the types of events, as their data tells them, after which nothing more need come, beside ``[DONE]``.
+    ``excess``: once ``is_done``, how many bytes of the last chunk came after the event that said so.
     """
 
-    __slots__ = ("_end_mark", "_ends", "_has_done_line", "_rest", "_tail", "_usages", "has_end", "has_error", "is_done")
+    __slots__ = (
+        "_end_mark",
+        "_ends",
+        "_has_done_line",
+        "_rest",
+        "_tail",
+        "_usages",
+        "excess",
+        "has_end",
+        "has_error",
+        "is_done",
+    )
 
     def __init__(self, ends: frozenset[str] = frozenset()) -> None:
         self.has_error = False
         self.is_done = False
         self.has_end = False
+        self.excess = 0
         self._ends = ends
         self._end_mark = re.compile(b"|".join(re.escape(end).encode() for end in sorted(ends))) if ends else None
         self._rest = b""
@@ -56,6 +71,8 @@ class EventWatch:
     def feed(self, chunk: bytes) -> None:
         """Note the next bytes of the stream."""
         window = self._rest + chunk if self._rest else chunk
+        if self._has_done_line and not self.is_done:
+            self._look_for_blank(chunk)
         self._tail = chunk[-4:] if len(chunk) > 3 else (self._tail + chunk)[-4:]
         if b"[DONE]" in window:
             self._look_for_done(window)
@@ -87,7 +104,16 @@ class EventWatch:
         match = _DONE.search(window)
         if match is not None and match[1]:
             self._has_done_line = True
-            self.is_done = self.is_done or bool(match[2])
+            if match[2] and not self.is_done:
+                self.is_done = True
+                self.excess = len(window) - match.end()
+
+    def _look_for_blank(self, chunk: bytes) -> None:
+        """Look whether a chunk begins with the empty line that ends the last event."""
+        match = (_BLANK_AFTER_CR if self._tail.endswith(b"\r") else _BLANK).match(chunk)
+        if match is not None:
+            self.is_done = True
+            self.excess = len(chunk) - match.end()
 
     def _look_closer(self, window: bytes) -> None:
         """Look at each whole line; the unfinished one comes again."""

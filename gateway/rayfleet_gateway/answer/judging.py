@@ -82,6 +82,11 @@ class AnswerWatch:
         return self._events is not None and self._events.is_done and (self._unpacker is None or self._unpacker.eof)
 
     @property
+    def excess(self) -> int:
+        """Once ``is_done``: how many bytes of the last piece came after the last event; 0 for what is packed."""
+        return 0 if self._events is None or self._head.coding else self._events.excess
+
+    @property
     def is_between_events(self) -> bool:
         """Whether an error event may follow what came so far."""
         return self._events is not None and not self._head.coding and self._events.is_between_events

@@ -121,6 +121,21 @@ def test_the_clients_answer_ends_at_done(line_end: bytes) -> None:
     assert watch.is_done
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("rest", [b": a comment\n\n", TOKEN, b"nonsense", b"data: [DONE]\n\n"])
+def test_what_follows_done_is_known_however_it_is_cut(line_end: bytes, rest: bytes) -> None:
+    whole = (TOKEN + DONE).replace(b"\n", line_end)
+    sent = whole + rest
+    for at in range(len(sent)):
+        watch, passed = AnswerWatch(head(), CHAT), b""
+        for piece in (sent[:at], sent[at:]):
+            watch.feed(piece)
+            passed += piece[: len(piece) - watch.excess] if watch.is_done else piece
+            if watch.is_done:
+                break
+        assert passed in {whole, whole[:-1]}, at  # a lone CR may be a line's end or half of one
+
+
 def test_an_event_may_follow_only_between_events() -> None:
     watch = AnswerWatch(head(), CHAT)
     states = [watch.is_between_events]

@@ -59,6 +59,8 @@ class Answer:
     def _passed(self, head: bytes, content: bytes, *, is_last: bool) -> Verdict | None:
         watch = self.watch
         watch.feed(content)
+        if watch.is_done and watch.excess:
+            content = content[: -watch.excess]
         self.size += len(content)
         verdict = watch.verdict_at_end(self._ended) if is_last or watch.is_done else None
         framed = content
