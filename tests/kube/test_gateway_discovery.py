@@ -176,7 +176,7 @@ async def test_the_process_serves_models_and_stops_on_a_signal(
             listed = json.loads(await (await session.get("/v1/models")).read())
             assert model in {each["id"] for each in listed["data"]}
             answer = await session.post("/v1/completions", json={"model": model, "prompt": "x"})
-            assert (answer.status, (await answer.json())["error"]["code"]) == (503, "model_not_ready")
+            assert (answer.status, (await answer.json())["error"]["code"]) == (500, "route_without_backend")
             assert (
                 f'rayfleet_gateway_ready_endpoints{{model="{model}"}} 0.0'
                 in await (await session.get(f"{admin}/metrics")).text()
