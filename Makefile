@@ -7,7 +7,7 @@ ARGS ?=
 # These wait more than they compute: three side by side keep two cores busy.
 FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
 # Each of the two has API servers of its own; what has real Ray stays alone, its addresses are the machine's.
-KUBE_TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal tests/kube
+KUBE_TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile tests/kube
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 .PHONY: help up test check unit mutants engines attack bench golden format clean environment

@@ -14,6 +14,7 @@ from rayfleet.testing.nodes import (
     NodeProcess,
     exists,
     first_status,
+    node_process,
     pod_conditions,
     run_pod,
     shell_pod,
@@ -102,20 +103,23 @@ async def test_pre_stop_runs_before_sigterm(client: KubeClient, namespace: str, 
 
 
 async def test_accelerators_are_counted_and_the_message_says_what_is_free(
-    client: KubeClient, namespace: str, node: NodeProcess
+    client: KubeClient, kubeconfig: Path, namespace: str, tmp_path: Path
 ) -> None:
-    two = {"resources": {"limits": {"nvidia.com/gpu": "2"}}}
-    first = await run_pod(client, shell_pod(namespace, "first", container=two))
-    await first.until(is_ready)
-    second = await run_pod(client, shell_pod(namespace, "second", container=two))
-    found = await second.until(lambda now: pod_conditions(now).get("PodScheduled") == "False")
-    condition = next(each for each in found["status"]["conditions"] if each["type"] == "PodScheduled")
-    assert condition["reason"] == "Unschedulable"
-    assert "asks for 2 nvidia.com/gpu" in condition["message"]
-    assert "0 of them are free" in condition["message"]
-    assert found["status"]["phase"] == "Pending"
-    await client.delete(PODS, first.key)
-    await second.until(is_ready)
+    # Of a name of its own: pods of other tests that nobody has bound yet would have these too.
+    gpu = f"example.com/{namespace}"
+    two = {"resources": {"limits": {gpu: "2"}}}
+    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", f"{gpu}=2")):
+        first = await run_pod(client, shell_pod(namespace, "first", container=two))
+        await first.until(is_ready)
+        second = await run_pod(client, shell_pod(namespace, "second", container=two))
+        found = await second.until(lambda now: pod_conditions(now).get("PodScheduled") == "False")
+        condition = next(each for each in found["status"]["conditions"] if each["type"] == "PodScheduled")
+        assert condition["reason"] == "Unschedulable"
+        assert f"asks for 2 {gpu}" in condition["message"]
+        assert "0 of them are free" in condition["message"]
+        assert found["status"]["phase"] == "Pending"
+        await client.delete(PODS, first.key)
+        await second.until(is_ready)
 
 
 async def test_the_node_is_registered_with_its_lease(client: KubeClient, node: NodeProcess) -> None:
