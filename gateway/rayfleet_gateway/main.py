@@ -84,8 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
         from rayfleet_gateway.planes.python.workers import run_workers
 
         return exit_code(lambda: uvloop.run(run_workers(given, settings)))
+    from rayfleet_gateway.allocation import give_back_large_blocks
     from rayfleet_gateway.serving import serve_until_signal
 
+    give_back_large_blocks()
     return exit_code(lambda: uvloop.run(serve_until_signal(settings)))
 
 
