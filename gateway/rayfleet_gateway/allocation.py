@@ -8,11 +8,12 @@ mallopt(3), M_MMAP_THRESHOLD.
 import ctypes
 
 _MMAP_THRESHOLD = -3
-_THRESHOLD_BYTES = 1 << 20
+# Mapping costs a page fault for each 4 KiB: a prompt of a megabyte should not pay it, what an attack is made of may.
+_THRESHOLD_BYTES = 8 << 20
 
 
 def give_back_large_blocks() -> bool:
-    """Let blocks of a mebibyte and more be mapped one by one; return whether this C library can."""
+    """Let blocks of 8 MiB and more be mapped one by one; return whether this C library can."""
     try:
         return bool(ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _THRESHOLD_BYTES))
     except (AttributeError, OSError):  # another C library: it has rules of its own
