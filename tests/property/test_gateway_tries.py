@@ -38,7 +38,7 @@ class World:
         self.book = EndpointBook()
         self.rule = rule_of([list(ENDPOINTS[:2]), list(ENDPOINTS[1:3])])
         self.book.sync(table_of(self.rule))
-        self.open: list[tuple[Attempts, EndpointState]] = []
+        self.open: list[tuple[Attempts, Rule, EndpointState]] = []
         self.failures = failures
 
     def step(self, draw: st.DataObject) -> None:
@@ -47,28 +47,30 @@ class World:
             st.sampled_from(["begin", "begin", "begin", "answer", "answer", "fail", "fail", "end", "sync"])
         )
         if action == "begin":
-            self._ask(Attempts(self.rule, REQUEST, policy=POLICY, book=self.book, started=self.now), draw)
+            attempts = Attempts(self.rule, REQUEST, policy=POLICY, book=self.book, started=self.now)
+            self._ask(attempts, self.rule, draw)
         elif action == "sync":
             parts = draw.draw(st.lists(st.lists(st.sampled_from(ENDPOINTS), unique=True), min_size=1, max_size=3))
             self.rule = rule_of(parts)
             self.book.sync(table_of(self.rule))
         elif self.open:
-            attempts, state = self.open.pop(draw.draw(st.integers(0, len(self.open) - 1)))
-            self._go_on(action, attempts, state, draw)
+            self._go_on(action, draw)
 
-    def _go_on(self, action: str, attempts: Attempts, state: EndpointState, draw: st.DataObject) -> None:
+    def _go_on(self, action: str, draw: st.DataObject) -> None:
+        attempts, rule, state = self.open.pop(draw.draw(st.integers(0, len(self.open) - 1)))
         if action == "end":
             attempts.finished(self.now)
         elif action == "fail":
             attempts.failed(draw.draw(st.sampled_from(self.failures)), self.now)
-            self._ask(attempts, draw)
+            self._ask(attempts, rule, draw)
         elif attempts.answered(draw.draw(st.sampled_from(STATUSES)), self.now):
-            self._ask(attempts, draw)
+            self._ask(attempts, rule, draw)
         else:
-            self.open.append((attempts, state))
+            self.open.append((attempts, rule, state))
 
-    def _ask(self, attempts: Attempts, draw: st.DataObject) -> None:
-        ready = {state for backend in self.rule.backends for state in self.book.pool_of(backend).ready}
+    def _ask(self, attempts: Attempts, rule: Rule, draw: st.DataObject) -> None:
+        """Let a request go on by the rule that it took, which may be an older one than the table's."""
+        ready = {state for backend in rule.backends for state in self.book.pool_of(backend).ready}
         others = ready - set(attempts.tried)
         trials = {state: state.tried_at for state in self.book.states()}
         step = attempts.next(self.now, draw.draw(st.floats(0, 1, exclude_max=True)))
@@ -81,10 +83,10 @@ class World:
         if state.is_ejected and others:
             assert self.now >= state.health.retry_at, "its time is not over"
             assert trials[state] is None, "one at a time"
-        self.open.append((attempts, state))
+        self.open.append((attempts, rule, state))
 
     def check(self) -> None:
-        in_flight = Counter(state for _, state in self.open)
+        in_flight = Counter(state for _, _, state in self.open)
         for state in self.book.states():
             assert state.in_flight == in_flight[state]
             assert 0 < state.share <= 1
@@ -102,7 +104,7 @@ def test_the_counts_are_right_whatever_happens(data: st.DataObject, steps: int) 
     for _ in range(steps):
         world.step(data)
         world.check()
-    for attempts, state in world.open:
+    for attempts, _, state in world.open:
         attempts.finished(world.now)
         attempts.finished(world.now)
         assert state.in_flight >= 0
