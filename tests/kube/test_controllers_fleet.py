@@ -52,8 +52,8 @@ async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetW
     progressing = await world.condition("Progressing")
     assert (progressing["status"], progressing["reason"]) == ("True", "NewReplicaSetAvailable")
     assert await world.names(SERVICES) == [service_name(decode_meta(made))]
-    await until(lambda: world.names(HTTP_ROUTES), "a route", LIMIT_SECONDS)
-    assert await world.names(HTTP_ROUTES) == [route_name("model")]
+    route = await world.until_route()
+    assert [name_of(route)] == [route_name("model")]
     assert await world.names(DISRUPTION_BUDGETS) == await world.names(SERVICES)
     (replica_set,) = await world.objects(REPLICA_SETS)
     for child in (replica_set, *await world.objects(SERVICES), *await world.objects(HTTP_ROUTES)):

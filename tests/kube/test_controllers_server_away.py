@@ -20,7 +20,7 @@ from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import fleet_crds
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, NAMESPACES, RAY_CLUSTERS, SERVICES
+from rayfleet.model.resources import FLEETS, NAMESPACES, RAY_CLUSTERS, SERVICES
 from rayfleet.testing.definitions import install
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries
@@ -89,9 +89,10 @@ async def test_a_minute_without_the_api_server_loses_and_doubles_no_write(
             assert server.carried_out()["create"] < 2 * REPLICAS
             await away(server)
             await world.until_complete(REPLICAS, limit=60)
+            await world.until_route()
         assert server.carried_out() == {"create": 2 * REPLICAS, "delete": REPLICAS}
         assert sorted((await world.sizes()).values()) == [0, REPLICAS]
-        assert len(await world.names(SERVICES)) == len(await world.names(HTTP_ROUTES)) == 1
+        assert len(await world.names(SERVICES)) == 1
 
 
 @asynccontextmanager

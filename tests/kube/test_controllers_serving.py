@@ -7,7 +7,7 @@ import yaml
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, SERVICES
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, SERVICES
 from rayfleet.plugin import registry
 from rayfleet.testing.fleet_world import FleetWorld
 
@@ -26,10 +26,10 @@ async def test_an_example_becomes_ray_clusters_that_kuberay_takes(
     async with world.running():
         await client.create(FLEETS, fleet)
         await world.until_complete(1, name)
+        route = await world.until_route()
     (ray_cluster,) = await world.objects(RAY_CLUSTERS)
     containers = ray_cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
     assert [each["name"] for each in containers] == ["ray-head", "rayfleet-sidecar"]
-    (route,) = await world.objects(HTTP_ROUTES)
     [backend] = route["spec"]["rules"][0]["backendRefs"]
     assert backend["name"] in await world.names(SERVICES)
     (service,) = await world.objects(SERVICES)

@@ -16,7 +16,7 @@ from rayfleet.kube.reflector import ReflectorSettings
 from rayfleet.model.conditions import Condition
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
+from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import condition_of, conditions_of, decode_conditions, find_condition
 from rayfleet.objects.meta import generation_of, name_of
 from rayfleet.objects.parts import part
@@ -156,6 +156,11 @@ class FleetWorld:
     async def until_complete(self, replicas: int, name: str = "model", limit: float = LIMIT_SECONDS) -> None:
         """Return when a rollout is over, as ``is_complete`` has it. Raises NotInTime."""
         await until(lambda: self.is_complete(replicas, name), f"{name} complete with {replicas}", limit)
+
+    async def until_route(self) -> Json:
+        """Return the only route, which a controller of its own makes, as soon as it is there. Raises NotInTime."""
+        (route,) = await until(lambda: self.objects(HTTP_ROUTES), "a route", LIMIT_SECONDS)
+        return route
 
     async def until_shows(self, name: str = "model", **counts: int) -> None:
         """Return when a fleet's newest status has these counts. Raises NotInTime."""
