@@ -151,20 +151,31 @@ async def rolls_in_place(stage: Stage) -> None:
     await rolls(stage, IN_PLACE)
 
 
+async def warms_up(stage: Stage, strategy: object) -> None:
+    """Roll as soon as every watch has seen the pods: where a head is not known, its node cannot be warmed up."""
+    await stage.create(2, strategy=strategy)
+    await stage.until(partial(has_pods, stage, 2), "two heads")
+    await stage.rest()
+    await stage.image("b")
+    await stage.complete(2)
+
+
 async def warms_up_and_rolls_in_place(stage: Stage) -> None:
     async with stage.with_pods():
-        await rolls(stage, IN_PLACE)
-        assert stage.server.counts("ADDED").get("/pods", 0) == 6, "four heads, and a pod for each of the two nodes"
+        await warms_up(stage, IN_PLACE)
+    assert stage.server.counts("ADDED").get("/pods", 0) == 6, "four heads, and a pod for each of the two nodes"
 
 
 async def warms_up_and_recreates(stage: Stage) -> None:
     async with stage.with_pods():
-        await recreates(stage)
+        await warms_up(stage, {"type": "Recreate"})
 
 
 async def takes_back_what_it_warms_up_for(stage: Stage) -> None:
     async with stage.with_pods():
         await stage.create(1, strategy=IN_PLACE)
+        await stage.until(partial(has_pods, stage, 1), "a head")
+        await stage.rest()
         await stage.image("b")
         await stage.until(partial(has_pods, stage, 2), "a pod that warms the node up")
         await stage.image("2.60.0")

@@ -83,10 +83,14 @@ class Stage:
         playing = asyncio.ensure_future(SimulatedPods(self.client, NAMESPACE, virtual_now).run())
         try:
             yield
-            await asyncio.sleep(_QUIET_SECONDS)
+            await self.rest()
         finally:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
+
+    async def rest(self) -> None:
+        """Let time pass until holds and back-offs are over, and every watch has seen what is there."""
+        await asyncio.sleep(_QUIET_SECONDS)
 
     async def change(self, **spec: object) -> None:
         """Merge fields into the fleet's spec."""

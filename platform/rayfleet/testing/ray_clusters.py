@@ -9,7 +9,7 @@ claims: ``is_ready(name)`` and ``may_finish(name)`` (may a deleted Ray cluster's
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 from rayfleet.kube.client import KubeClient
@@ -57,6 +57,7 @@ class RayClusterSimulator:
         self.is_ready = is_ready
         self.may_finish = may_finish
         self._client = client
+        self._namespace = namespace
         self._reflectors = Reflectors(client, (*_OWNERS, *_OWNED), namespace)
         self._changes = Changes(self._reflectors, at_least_every=_LONGEST_SLEEP, optional=(HTTP_ROUTES,))
 
@@ -81,8 +82,8 @@ class RayClusterSimulator:
                     await self._tried(self._finish(kind, manifest))
         for kind in _OWNED:
             for manifest in self._reflectors[kind].store.list():
-                if self._is_orphaned(manifest):
-                    await self._tried(self._delete(kind, manifest, Propagation.BACKGROUND))
+                if self._seems_orphaned(manifest):
+                    await self._tried(self._collect(kind, manifest))
 
     async def _tried(self, work: Awaitable[None]) -> None:
         """Do one write; a stale view or a failing server is met again at the next step."""
@@ -140,7 +141,17 @@ class RayClusterSimulator:
             for manifest in self._reflectors[kind].store.by_owner(uid_of(owner)):
                 yield kind, manifest
 
-    def _is_orphaned(self, manifest: ReadOnlyJson) -> bool:
-        owners = owners_of(manifest)
+    def _seems_orphaned(self, manifest: ReadOnlyJson) -> bool:
         alive = {uid_of(raw) for kind in _OWNERS for raw in self._reflectors.store(kind).list()}
-        return bool(owners) and not any(owner.uid in alive for owner in owners)
+        return _is_orphaned(manifest, alive)
+
+    async def _collect(self, kind: ResourceType, manifest: ReadOnlyJson) -> None:
+        """Delete what the server too says has lost its owner, as the real collector does: a store may be late."""
+        listed = [await self._client.list(owners, self._namespace) for owners in _OWNERS]
+        if _is_orphaned(manifest, {uid_of(raw) for each in listed for raw in each.items}):
+            await self._delete(kind, manifest, Propagation.BACKGROUND)
+
+
+def _is_orphaned(manifest: ReadOnlyJson, alive: Collection[str]) -> bool:
+    owners = owners_of(manifest)
+    return bool(owners) and not any(owner.uid in alive for owner in owners)

@@ -6,7 +6,7 @@ moment after it was made, and goes with its fleet.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from rayfleet.kube.client import KubeClient
@@ -14,7 +14,7 @@ from rayfleet.kube.errors import ApiError
 from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
-from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, ResourceType
 from rayfleet.objects.labels import WARM_UP_LABEL
 from rayfleet.objects.meta import is_terminating, key_of, label, name_of, namespace_of, uid_of
 from rayfleet.objects.owners import controller_reference, controller_uid
@@ -33,6 +33,7 @@ class SimulatedPods:
     def __init__(self, client: KubeClient, namespace: str, now: Callable[[], datetime]) -> None:
         self._now = now
         self._client = client
+        self._namespace = namespace
         self._reflectors = Reflectors(client, _WATCHED, namespace)
         self._changes = Changes(self._reflectors, at_least_every=_MOMENT)
 
@@ -44,12 +45,17 @@ class SimulatedPods:
                 await self._step()
 
     async def _step(self) -> None:
-        pods = self._reflectors.store(PODS)
-        for ray_cluster in self._reflectors.store(RAY_CLUSTERS).list():
-            if not pods.by_owner(uid_of(ray_cluster)) and not is_terminating(ray_cluster):
+        """Do what is to be done by what the server has now.
+
+        Watches only wake it: who plays the cluster does not share their troubles. Pods are read before their owners.
+        """
+        pods, ray_clusters, fleets = [await self._there(kind) for kind in (PODS, RAY_CLUSTERS, FLEETS)]
+        with_head = {controller_uid(pod) for pod in pods}
+        for ray_cluster in ray_clusters:
+            if uid_of(ray_cluster) not in with_head and not is_terminating(ray_cluster):
                 await self._tried(self._client.create(PODS, _head(ray_cluster)))
-        owners = {uid_of(raw) for kind in (FLEETS, RAY_CLUSTERS) for raw in self._reflectors.store(kind).list()}
-        for pod in pods.list():
+        owners = {uid_of(raw) for raw in (*fleets, *ray_clusters)}
+        for pod in pods:
             if controller_uid(pod) not in owners:
                 how = Propagation.BACKGROUND
                 await self._tried(self._client.delete(PODS, key_of(pod), uid=uid_of(pod), propagation=how))
@@ -58,6 +64,9 @@ class SimulatedPods:
                 await self._show(pod, "succeeded")
             elif not label(pod, WARM_UP_LABEL) and not is_ready(pod):
                 await self._show(pod, "ready")
+
+    async def _there(self, kind: ResourceType) -> Sequence[ReadOnlyJson]:
+        return (await self._client.list(kind, self._namespace)).items
 
     async def _show(self, pod: ReadOnlyJson, situation: str) -> None:
         status = SITUATIONS[situation](self._now(), container_names(pod))
