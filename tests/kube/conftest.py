@@ -1,4 +1,9 @@
-"""Two API servers for every test here: our embedded one and the real kube-apiserver, one process each per session."""
+"""Two API servers for every test here: our embedded one and the real kube-apiserver, one process each per session.
+
+Each runs from the first test that needs it to the session's end, so that files which take turns with them start none
+anew: a start of the real one with all definitions is some 15 seconds of a core. A test leaves nothing that others see:
+it has a namespace of its own, and what has none is named after that.
+"""
 
 import asyncio
 import os
@@ -8,7 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +38,8 @@ from rayfleet.testing.realkube import (
 )
 
 _START_LIMIT_SECONDS = 60
+# By their minutes: a file that comes last and alone keeps one of several workers busy and the others idle.
+_FIRST = ("test_controllers_server_away", "test_controllers_kills", "test_gateway_discovery", "test_controllers_faults")
 T = TypeVar("T")
 
 
@@ -56,13 +63,32 @@ class ApiServer:
 BOTH = [pytest.param("embedded"), pytest.param("real", marks=pytest.mark.realkube)]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, each whole."""
+    items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
+
+
+@pytest.fixture(scope="session")
+def api_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ApiServer]]:
+    """Gives the one of a name, started when it is first asked for."""
+    running: dict[str, ApiServer] = {}
+    with ExitStack() as stack:
+
+        def server_of(name: str) -> ApiServer:
+            if name not in running:
+                kubeconfig = stack.enter_context(started_api_server(name, tmp_path_factory.mktemp(f"api-{name}")))
+                crds = (*fleet_crds(), *foreign_definitions(name))
+                _in_thread(lambda: asyncio.run(_install(kubeconfig, crds)))
+                running[name] = ApiServer(name=name, kubeconfig=kubeconfig)
+            return running[name]
+
+        yield server_of
+
+
 @pytest.fixture(scope="session", params=BOTH)
-def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    folder = tmp_path_factory.mktemp(f"api-{request.param}")
-    with started_api_server(request.param, folder) as kubeconfig:
-        crds = (*fleet_crds(), *foreign_definitions(request.param))
-        _in_thread(lambda: asyncio.run(_install(kubeconfig, crds)))
-        yield ApiServer(name=request.param, kubeconfig=kubeconfig)
+def api_server(request: pytest.FixtureRequest, api_servers: Callable[[str], ApiServer]) -> ApiServer:
+    return api_servers(request.param)
 
 
 @pytest.fixture(params=BOTH)
