@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rayfleet.logs import LogFormat, configure_logging
 from rayfleet.model.meta import ObjectKey
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.planes.python.limits import body_budget_bytes, connection_limit
@@ -76,10 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     settings = _settings(given)
     import uvloop
 
-    from rayfleet.logs import configure_logging
     from rayfleet.process import exit_code
 
-    configure_logging()
+    configure_logging(settings.log_format)
     if settings.workers > 1:
         from rayfleet_gateway.planes.python.workers import run_workers
 
@@ -116,6 +116,7 @@ def _settings(arguments: list[str]) -> GatewaySettings:
         has_model_histograms=chosen.model_histograms,
         cors_origins=frozenset(chosen.cors_origin),
         forwarded_policy=chosen.forwarded,
+        log_format=chosen.log_format,
         **given,
     )
 
@@ -184,6 +185,7 @@ def _add_behaviour(parser: argparse.ArgumentParser, plain: GatewaySettings) -> N
         metavar="ORIGIN",
         help="whose pages may read answers; * is all",
     )
+    add("--log-format", choices=tuple(LogFormat), default=plain.log_format, help="log lines (default: %(default)s)")
     meaning = "what becomes of X-Forwarded-* (default: %(default)s)"
     add("--forwarded", choices=("append", "replace", "keep"), default=plain.forwarded_policy, help=meaning)
 

@@ -20,8 +20,7 @@ _POLL_SECONDS = 0.2
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, and until the engine has ended; return the exit code."""
-    configure_logging()
-    return exit_code(lambda: asyncio.run(_until_signal(read_settings(arguments))))
+    return exit_code(lambda: _run(read_settings(arguments)))
 
 
 async def serve(settings: SidecarSettings, stop: asyncio.Event) -> None:
@@ -52,6 +51,11 @@ async def _engine_end(engine: EngineClient) -> None:
     """Return when the engine's port is closed: whoever drains the replica asks the sidecar until then."""
     while (await engine.observed()).answer is not Answer.NONE:
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _run(settings: SidecarSettings) -> None:
+    configure_logging(settings.log_format)
+    asyncio.run(_until_signal(settings))
 
 
 async def _until_signal(settings: SidecarSettings) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from rayfleet.logs import LogFormat
 from rayfleet.model.engine import TrafficMetrics
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
@@ -22,7 +23,7 @@ class SidecarSettings:
     compiles and allocates. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's
     metrics. ``api_key`` is what the engine wants to see as a bearer token. ``traffic`` is what the metrics tell of
     requests; they are read every ``traffic_period``. ``linger`` is how long to serve on after SIGTERM while the engine
-    does: whoever drains a replica asks here.
+    does: whoever drains a replica asks here. ``log_format`` is what a line of the log is (``rayfleet.logs``).
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +44,7 @@ class SidecarSettings:
     traffic: TrafficMetrics = field(default_factory=TrafficMetrics)
     traffic_period: timedelta = timedelta(seconds=5)
     linger: timedelta = timedelta()
+    log_format: str = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ _PLAIN = SidecarSettings()
 _EXPECTED_NODES = "--expected-ray-nodes"
 _STALL_SECONDS = "--stall-seconds"
 _LINGER_SECONDS = "--linger-seconds"
+_LOG_FORMAT = "--log-format"
 # By the field of SidecarSettings that a flag sets; ``expected_nodes`` and ``stall_seconds`` are rules of it.
 _FLAGS: Mapping[str, _Flag] = {
     "host": _Flag(name="--host", default=_PLAIN.host, help="address to listen on (default: %(default)s)"),
@@ -94,6 +97,7 @@ _FLAGS: Mapping[str, _Flag] = {
     "linger_seconds": _Flag(
         name=_LINGER_SECONDS, default=0, help="serve on after SIGTERM while the engine does, so long at most"
     ),
+    "log_format": _Flag(name=_LOG_FORMAT, default=_PLAIN.log_format, help="log lines: text or json"),
 }
 # By the field of TrafficMetrics: what its series tell.
 _TRAFFIC_FLAGS: Mapping[str, str] = {
@@ -155,6 +159,8 @@ def _settings(values: dict[str, Any], api_key: str) -> SidecarSettings:
 def _check(settings: SidecarSettings) -> None:
     if not 0 < settings.port < 65536:
         raise SettingsError(f"--port: {settings.port} is not a port (1 to 65535)")
+    if settings.log_format not in set(LogFormat):
+        raise SettingsError(f"{_LOG_FORMAT}: {settings.log_format!r} is neither text nor json")
     _check_url("--engine-url", settings.engine_url)
     _check_url("--ray-nodes-url", settings.nodes_url)
     expected = settings.rules.expected_nodes

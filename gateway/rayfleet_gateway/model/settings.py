@@ -28,7 +28,8 @@ class GatewaySettings:
     and what the limit of open files allows with a reserve for engines.
 
     ``cors_origins``: whose pages may read answers in a browser. ``forwarded_policy``: what becomes of a client's
-    ``X-Forwarded-*`` (request/headers.py). ``access_log``: a file, or ``-`` for standard output.
+    ``X-Forwarded-*`` (request/headers.py). ``access_log``: a file, or ``-`` for standard output. ``log_format``: what a
+    line of the process's own log is (``rayfleet.logs``).
     ``profiles``: a file of profiles; ``default_profile``: of routes that name none.
 
     At the end: ``lag`` is how long new requests are still taken, until the balancers in front have heard; ``drain``
@@ -63,5 +64,6 @@ class GatewaySettings:
     profiles: Path | None = None
     default_profile: str = "least-request"
     access_log: str | None = None
+    log_format: str = "text"
     has_traces: bool = False
     has_model_histograms: bool = False

@@ -11,8 +11,12 @@ from rayfleet.cli.target import run_long
 from rayfleet.model.policies import DEFAULT_GATEWAY, ParentGateway, RouteDefaults
 
 
-class RouteFlags(TypedDict):
-    """What is said of routes, as the flags are called."""
+class ProcessFlags(TypedDict):
+    """What is said of the process itself and of routes, as the flags are called."""
+
+    admin_host: str
+    admin_port: int
+    log_format: str
 
     gateway_name: str
     gateway_namespace: str
@@ -45,6 +49,15 @@ class RouteFlags(TypedDict):
     show_default=True,
     help="Requests at once, after a pause.",
 )
+@click.option(
+    "--admin-host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics are served."
+)
+@click.option(
+    "--admin-port", type=click.IntRange(0, 65535), default=8002, show_default=True, help="Their port; 0: none."
+)
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What a log line is."
+)
 @click.option("--gateway-name", default=DEFAULT_GATEWAY.name, show_default=True, help="Gateway that routes are for.")
 @click.option(
     "--gateway-namespace",
@@ -70,11 +83,12 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     lease_namespace: str,
     kube_api_qps: float,
     kube_api_burst: int,
-    **routes: Unpack[RouteFlags],
+    **flags: Unpack[ProcessFlags],
 ) -> None:
     """Run the fleet, replica set and route controllers until SIGTERM.
 
-    What is said of routes holds where a fleet's spec.route says nothing.
+    What is said of routes holds where a fleet's spec.route says nothing. On --admin-port operators find /healthz (the
+    process runs), /readyz (it leads and has read what it needs, or waits for the lease) and /metrics.
 
     \b
     KUBECONFIG=~/.kube/config rayfleet controller
@@ -82,13 +96,16 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     """
     from pathlib import Path
 
+    from rayfleet.controllers.operators import AdminSettings
     from rayfleet.controllers.run import ControllerSettings, lease_settings
     from rayfleet.controllers.run import run as run_controllers
     from rayfleet.kube.client import limited
     from rayfleet.logs import configure_logging
     from rayfleet.plugin.settings import read_plugin_settings
 
-    configure_logging()
+    configure_logging(flags["log_format"])
+    port = flags["admin_port"]
+    admin = AdminSettings(host=flags["admin_host"], port=port) if port else None
     settings = read_cli_settings()
     identity = f"{platform.node()}-{os.getpid()}"
     await run_controllers(
@@ -99,12 +116,13 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
             lease=lease_settings(lease_namespace, identity) if leader_election else None,
             disabled_plugins=read_plugin_settings().disabled,
             limits=limited(kube_api_qps, kube_api_burst),
-            routes=_route_defaults(**routes),
+            admin=admin,
+            routes=_route_defaults(**flags),
         )
     )
 
 
-def _route_defaults(**flags: Unpack[RouteFlags]) -> RouteDefaults:
+def _route_defaults(**flags: Unpack[ProcessFlags]) -> RouteDefaults:
     return RouteDefaults(
         parent=ParentGateway(name=flags["gateway_name"], namespace=flags["gateway_namespace"]),
         hostnames=flags["route_hostnames"],

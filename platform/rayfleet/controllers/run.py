@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
+from rayfleet.controllers.operators import AdminSettings, Standing, served
 from rayfleet.controllers.replica_set import replica_set_part
 from rayfleet.controllers.route import route_steps, route_watches
 from rayfleet.kube.client import ClientSettings, KubeClient
@@ -55,6 +56,7 @@ class ControllerSettings:
 
     ``kubeconfig`` None: the pod's service account. ``namespace`` None: all. ``lease`` None: no leader election (one
     process only). ``disabled_plugins`` are entry point names. ``limits`` hold for all requests together.
+    ``admin`` None: no port for operators.
     """
 
     kubeconfig: Kubeconfig = None
@@ -65,6 +67,7 @@ class ControllerSettings:
     routes: RouteDefaults = field(default_factory=RouteDefaults)
     runtime: RuntimeSettings = RUNTIME
     limits: ClientSettings = field(default_factory=ClientSettings)
+    admin: AdminSettings | None = None
     start_limit: timedelta = timedelta(seconds=15)
 
 
@@ -84,13 +87,39 @@ async def run(settings: ControllerSettings) -> None:
 
 
 async def run_controllers(client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine]) -> None:
-    """Run the controllers until cancelled. Raises Unreachable, LeadershipLost."""
+    """Run the controllers until cancelled. Raises Unreachable, LeadershipLost, EnvironmentProblem (the port)."""
+    standing = Standing()
+    if settings.admin is None:
+        await _elected(client, settings, engines, standing)
+        return
+    async with served(standing, settings.admin):
+        await _elected(client, settings, engines, standing)
+
+
+async def _elected(
+    client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine], standing: Standing
+) -> None:
     await check_server(client, limit=settings.start_limit)
+    standing.stands_by()
+
+    async def work(may_act: Callable[[], bool]) -> None:
+        reflectors = controller_reflectors(client, settings.namespace)
+        standing.leads(reflectors)
+        shared = Shared(
+            client=client,
+            reflectors=reflectors,
+            recorder=EventRecorder(client, COMPONENT),
+            may_act=may_act,
+            settings=settings.runtime,
+            telemetry=standing.telemetry,
+        )
+        await run_together(controller_parts(reflectors, engines, client, settings.routes), shared)
+
     if settings.lease is None:
-        await _work(client, settings, engines, may_act=lambda: True)
+        await work(lambda: True)
         return
     elector = LeaderElector(client, settings.lease)
-    await elector.lead(lambda: _work(client, settings, engines, elector.may_act))
+    await elector.lead(lambda: work(elector.may_act))
 
 
 async def check_server(client: KubeClient, *, limit: timedelta) -> None:
@@ -111,18 +140,6 @@ async def check_server(client: KubeClient, *, limit: timedelta) -> None:
         else:
             return
         await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _work(
-    client: KubeClient,
-    settings: ControllerSettings,
-    engines: Mapping[str, Engine],
-    may_act: Callable[[], bool],
-) -> None:
-    reflectors = controller_reflectors(client, settings.namespace)
-    recorder = EventRecorder(client, COMPONENT)
-    shared = Shared(client=client, reflectors=reflectors, recorder=recorder, may_act=may_act, settings=settings.runtime)
-    await run_together(controller_parts(reflectors, engines, client, settings.routes), shared)
 
 
 def controller_reflectors(

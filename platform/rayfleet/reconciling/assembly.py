@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from rayfleet.kube.client import KubeClient
@@ -17,6 +18,7 @@ from rayfleet.reconciling.own_writes import OwnWrites
 from rayfleet.reconciling.passes import Passes, Steps
 from rayfleet.reconciling.runtime import Controller, RuntimeSettings, Watch
 from rayfleet.reconciling.status_holds import StatusHolds
+from rayfleet.reconciling.telemetry import Telemetry, queue_families
 
 Wake = Callable[[ObjectKey], None]
 
@@ -45,12 +47,14 @@ class Shared:
     may_act: Callable[[], bool] = lambda: True
     settings: RuntimeSettings = field(default_factory=RuntimeSettings)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 async def run_together(parts: Iterable[ControllerPart], shared: Shared) -> None:
     """Run controllers, their reflectors and their recorder until cancelled; the first that fails ends them all."""
     parts = tuple(parts)
     controllers = assembled(parts, shared)  # before the reflectors run: they hear the first lists
+    shared.telemetry.shows(lambda: queue_families({each.name: len(each.queue) for each in controllers}))
     async with asyncio.TaskGroup() as tasks:
         for part, controller in zip(parts, controllers, strict=True):
             tasks.create_task(controller.run(), name=controller.name)
@@ -67,7 +71,9 @@ def assembled(parts: Iterable[ControllerPart], shared: Shared) -> tuple[Controll
 
 def _controller(part: ControllerPart, shared: Shared) -> Controller:
     settings = part.settings or shared.settings
-    executor = Executor(shared.client, OwnWrites(shared.reflectors), shared.may_act)
+    executor = Executor(
+        shared.client, OwnWrites(shared.reflectors), shared.may_act, partial(shared.telemetry.wrote, part.name)
+    )
     needed = tuple(watch.reflector for watch in part.watches if not watch.is_optional)
 
     def is_busy() -> bool:
@@ -81,7 +87,7 @@ def _controller(part: ControllerPart, shared: Shared) -> Controller:
         lambda: _unreadable(needed),
         StatusHolds(settings.status_hold, _loop_seconds, is_busy),
     )
-    controller = Controller(part.name, passes, part.watches, settings)
+    controller = Controller(part.name, passes, part.watches, settings, partial(shared.telemetry.passed, part.name))
     return controller
 
 

@@ -35,6 +35,8 @@ from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, Written, w
 Note = Callable[[Written], None]
 Tell = Callable[[Event, ObjectKey], None]
 """Hears the event of a write that went well, and the key of the object that was written."""
+Count = Callable[[Action, ApiError | None], None]
+"""Hears each action when it is over, and how it failed."""
 
 
 _WEBHOOK_AWAY = "failed calling webhook"  # a 500; apiserver pkg/util/webhook/error.go (1.36)
@@ -58,13 +60,24 @@ def tell_nobody(_event: Event, _key: ObjectKey) -> None:
     """Tell nobody."""
 
 
+def count_nothing(_action: Action, _error: ApiError | None) -> None:
+    """Count nothing."""
+
+
 class Executor:
     """Writes for one controller; ``may_act`` is asked before every write (a lost lease stops it at once)."""
 
-    def __init__(self, client: KubeClient, writes: OwnWrites, may_act: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        writes: OwnWrites,
+        may_act: Callable[[], bool] = lambda: True,
+        count: Count = count_nothing,
+    ) -> None:
         self._client = client
         self._writes = writes
         self._may_act = may_act
+        self._count = count
 
     def is_current(self, key: ObjectKey) -> bool:
         """Whether the stores show all that passes for ``key`` wrote."""
@@ -86,9 +99,12 @@ class Executor:
             try:
                 await self._carry_out_one(key, action, tell)
             except ApiError as error:
+                self._count(action, error)
                 if is_ordered:
                     raise
                 failure = failure or error
+            else:
+                self._count(action, None)
         if failure is not None:
             raise failure
 

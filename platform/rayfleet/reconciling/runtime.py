@@ -23,6 +23,8 @@ from rayfleet.reconciling.queue import QueueClosed, WorkQueue
 log = logging.getLogger(__name__)
 
 Keys = Callable[[ReadOnlyJson], Iterable[ObjectKey]]
+Passed = Callable[[float, str], None]
+"""Hears of each pass how many seconds it took and how it ended: ok, stale, failed, or fault (of our own)."""
 
 
 _STALE_RETRY = timedelta(milliseconds=50)
@@ -106,9 +108,15 @@ class Controller:
     """One kind's loop. Make it before its reflectors run, so that it hears their first lists."""
 
     def __init__(
-        self, name: str, reconciler: Reconciler, watches: Sequence[Watch], settings: RuntimeSettings | None = None
+        self,
+        name: str,
+        reconciler: Reconciler,
+        watches: Sequence[Watch],
+        settings: RuntimeSettings | None = None,
+        passed: Passed = lambda _seconds, _result: None,
     ) -> None:
         self.name = name
+        self._passed = passed
         self._settings = settings or RuntimeSettings()
         self.queue = WorkQueue(longest_backoff=self._settings.longest_backoff)
         self.passes = 0
@@ -179,6 +187,12 @@ class Controller:
             self.queue.add_after(key, _STALE_RETRY)  # the event that it waits for wakes it sooner
             return
         self.passes += 1
+        started_at = asyncio.get_running_loop().time()
+        result = await self._reconciled(key)
+        self._passed(asyncio.get_running_loop().time() - started_at, result)
+
+    async def _reconciled(self, key: ObjectKey) -> str:
+        """Reconcile; return how it ended, once it is settled when the key comes back."""
         facts = {"controller": self.name, "key": str(key)}
         try:
             async with asyncio.timeout(self._settings.pass_limit.total_seconds()):
@@ -186,18 +200,21 @@ class Controller:
         except Conflict as error:
             self.queue.add_failed(key)
             log.debug("stale view, looking again", extra=facts | {"error": error.message})
+            return "stale"
         except (RayfleetError, TimeoutError) as error:
             self.failed_passes += 1
             delay = self.queue.add_failed(key)
             log.warning("pass failed, trying again", extra=facts | {"error": str(error), "delay": str(delay)})
+            return "failed"
         except Exception:
             self.failed_passes += 1
             self.queue.add_failed(key)
             log.exception("pass failed by a fault of ours, trying again", extra=facts)
-        else:
-            self.queue.forget(key)
-            if requeue_after is not None:
-                self.queue.add_after(key, requeue_after)
+            return "fault"
+        self.queue.forget(key)
+        if requeue_after is not None:
+            self.queue.add_after(key, requeue_after)
+        return "ok"
 
     async def _resync(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+from rayfleet.controllers.operators import Standing
 from rayfleet.controllers.run import controller_parts, controller_reflectors
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.events import EventRecorder, EventSettings
@@ -76,6 +77,7 @@ class FleetWorld:
         self._controller_client = controller_client or client
         self._engines = engines or {}
         self._now = now
+        self.standing = Standing()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -91,16 +93,22 @@ class FleetWorld:
 
     @asynccontextmanager
     async def controlled(self) -> AsyncIterator[None]:
-        """Run the controllers alone; leaving the block kills them, entering it again starts new ones."""
+        """Run the controllers alone; leaving the block kills them, entering it again starts new ones.
+
+        Meanwhile ``standing`` is what their port for operators would tell.
+        """
         patience = ReflectorSettings(longest_backoff=_LONGEST_BACKOFF)
         reflectors = controller_reflectors(self._controller_client, self.namespace, patience)
         recorder = EventRecorder(self._controller_client, "fleet-world", EventSettings(settle=_HOLD))
+        self.standing = Standing()
+        self.standing.leads(reflectors)
         shared = Shared(
             client=self._controller_client,
             reflectors=reflectors,
             recorder=recorder,
             settings=RuntimeSettings(longest_backoff=_LONGEST_BACKOFF, pace=_PACE, status_hold=_HOLD),
             now=self._now,
+            telemetry=self.standing.telemetry,
         )
         parts = controller_parts(reflectors, self._engines, self._controller_client)
         async with _background([lambda: run_together(parts, shared)]):

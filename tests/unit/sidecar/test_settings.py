@@ -79,3 +79,9 @@ def test_the_engines_key_comes_by_the_environment_and_is_never_printed() -> None
 def test_settings_that_cannot_be_used_are_refused(arguments: list[str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         read_settings(arguments, {})
+
+
+def test_a_log_format_is_one_that_there_is() -> None:
+    assert read_settings(["--log-format", "json"], {}).log_format == "json"
+    with pytest.raises(SettingsError, match="neither text nor json"):
+        read_settings(["--log-format", "xml"], {})
