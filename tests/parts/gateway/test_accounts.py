@@ -66,6 +66,20 @@ async def raw(port: int, text: bytes) -> bytes:
     return received
 
 
+async def test_what_the_gateway_answers_by_itself_is_counted_and_logged_too(tmp_path: Path) -> None:
+    path, origin = tmp_path / "log", {"Origin": "https://chat.example"}
+    settings = GatewaySettings(access_log=str(path), cors_origins=frozenset({"https://chat.example"}))
+    async with GatewayServer(table_for("m"), settings) as gateway, aiohttp.ClientSession(gateway.url) as session:
+        listed = await session.get("/v1/models", headers={"X-Request-Id": "list-1"})
+        length = len(await listed.read())
+        await session.options("/v1/completions", headers=origin | {"Access-Control-Request-Method": "POST"})
+        assert gateway.counted() == {("unknown", "200", "ok"): 1, ("unknown", "204", "ok"): 1}
+    shown = [[each[name] for name in ("method", "path", "status", "result", "answer_bytes")] for each in lines(path)]
+    assert shown == [["GET", "/v1/models", 200, "ok", length], ["OPTIONS", "/v1/completions", 204, "ok", 0]]
+    assert [each["client"] for each in lines(path)] == ["127.0.0.1"] * 2
+    assert lines(path)[0]["request_id"] == listed.headers["X-Request-Id"] == "list-1"
+
+
 async def test_each_request_is_counted_once_and_logged_in_one_line(
     aiohttp_server: AiohttpServer, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """What is noted of a request while it runs: the accounting event itself, which its end makes whole."""
 
 from rayfleet_gateway.answer.events import Usage
-from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.attempt.attempts import Attempts
 from rayfleet_gateway.model.values import InferenceRequest, Outcome, Result
 from rayfleet_gateway.planes.python.answering import Answer
@@ -74,16 +73,3 @@ class Account(Outcome):
         self.is_stream = answer is not None and answer.head.is_event_stream
         self.answer_bytes = 0 if answer is None else answer.size
         self.prompt_tokens, self.completion_tokens = usage
-
-
-def unread_outcome(refusal: Refusal, request_id: str, client: str, seconds: float) -> Outcome:
-    """Return the accounting event of what was refused because it is no request."""
-    return Outcome(
-        model="unknown",
-        status=int(refusal.status),
-        result=Result.REFUSED,
-        seconds=seconds,
-        request_id=request_id,
-        client=client,
-        code=refusal.code,
-    )

@@ -1,7 +1,9 @@
 """What a head alone decides, before a body is read: the gateway answers by itself, or refuses. Reads the table."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 
 from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.answer.cors import is_preflight, opened, preflight
@@ -13,17 +15,23 @@ from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.request.paths import LISTED_METHOD, is_taken
 
 
-def own_answer(shared: Shared, head: RequestHead) -> Callable[..., bytes] | Refusal | None:
-    """Return what makes the whole answer, or the refusal, of a request that no engine gets; None for all others.
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """An answer of the gateway's own; ``text`` makes all of it from ``request_id`` and ``is_keep_alive``."""
 
-    It takes ``request_id`` and ``is_keep_alive``.
-    """
+    status: HTTPStatus
+    text: Callable[..., bytes]
+
+
+def own_answer(shared: Shared, head: RequestHead) -> OwnAnswer | Refusal | None:
+    """Return the answer, or the refusal, of a request that no engine gets; None for all others."""
     cors = shared.cors
     if cors.origins and is_preflight(head, cors):
-        return partial(preflight, head, cors)
+        return OwnAnswer(HTTPStatus.NO_CONTENT, partial(preflight, head, cors))
     own = own_content(head, shared.tables.table, shared.model_list) if shared.tables.is_synced else None
     if isinstance(own, bytes):
-        return partial(whole_answer, own, is_head=head.method == "HEAD", more=opened(head, cors))
+        text = partial(whole_answer, own, is_head=head.method == "HEAD", more=opened(head, cors))
+        return OwnAnswer(HTTPStatus.OK, text)
     return own or _refusal(shared, head)
 
 

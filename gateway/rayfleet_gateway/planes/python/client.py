@@ -11,21 +11,19 @@ Whoever does not say what it wants in time is told so: ``head_timeout`` for a he
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import cast
 
 from rayfleet_gateway.answer import refusals
-from rayfleet_gateway.answer.head import refused
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import HeadRefused
 from rayfleet_gateway.model.values import RequestHead
-from rayfleet_gateway.planes.python.account import unread_outcome
-from rayfleet_gateway.planes.python.admitting import own_answer
+from rayfleet_gateway.planes.python.admitting import OwnAnswer, own_answer
 from rayfleet_gateway.planes.python.bodies import BodyReader, refusal_of_body
 from rayfleet_gateway.planes.python.deadlines import NEVER
 from rayfleet_gateway.planes.python.exchange import Exchange
 from rayfleet_gateway.planes.python.heads import END, MOST_FIELDS, request_head
 from rayfleet_gateway.planes.python.known import KnownHead
+from rayfleet_gateway.planes.python.own_answers import answer_own, refuse_unread
 from rayfleet_gateway.planes.python.resets import reset
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.planes.python.stages import BODY, CLOSED, HEAD, LINGERING, SERVED
@@ -303,8 +301,11 @@ class ClientConnection(asyncio.Protocol):
         """Look at what a head alone says; return whether there is more to do now."""
         shared, head, length = self._shared, known.head, known.head.length
         own = own_answer(shared, head)
-        if own is not None and not isinstance(own, Refusal):
-            return self._answer_myself(known, own)
+        if isinstance(own, OwnAnswer):
+            self._is_unread = length != 0
+            is_kept = answer_own(shared, self, known, own, self._started)
+            self.on_over(is_kept=is_kept)
+            return is_kept
         self._exchange = Exchange(shared, self, known, self._started)
         if own is None:
             known.allowed_in = shared.tables.table
@@ -328,14 +329,6 @@ class ClientConnection(asyncio.Protocol):
         self._body = BodyReader(length)
         self.due = self._started + shared.body_start_seconds
         return bool(self._rest)
-
-    def _answer_myself(self, known: KnownHead, text: Callable[..., bytes]) -> bool:
-        """Answer a request for the gateway itself; return whether there is more to do now."""
-        self._is_unread = known.head.length != 0
-        is_kept = self.may_keep(known.head)
-        self.write(text(request_id=known.request_id or self._shared.names.request_id(), is_keep_alive=is_kept))
-        self.on_over(is_kept=is_kept)
-        return is_kept
 
     def _take_body(self) -> bool:
         """Take what is there of a body; return whether there is more to do now."""
@@ -379,10 +372,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse_head(self, refusal: Refusal) -> None:
         """Answer what is no request, and end the connection."""
-        shared, request_id = self._shared, self._shared.names.request_id()
-        self.write(refused(refusal, request_id=request_id, is_keep_alive=False))
-        seconds = shared.loop.time() - self._started
-        shared.telemetry.count(unread_outcome(refusal, request_id, self.address, seconds))
+        refuse_unread(self._shared, self, refusal, self._started)
         self._linger()
 
     def _linger(self) -> None:
