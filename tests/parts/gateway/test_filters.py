@@ -57,6 +57,17 @@ async def test_headers_path_and_host_are_those_of_the_rule(engine: Endpoint, ope
     assert response.headers.getall("X-Engine") == ["2"]
 
 
+async def test_a_header_that_a_rule_sets_or_adds_and_removes_goes_nowhere(
+    engine: Endpoint, open_gateway: OpenGateway
+) -> None:
+    """Set, add, remove, in this order: as Envoy does."""
+    edit = HeaderEdit(set=((b"X-Set", b"a"),), add=((b"X-Add", b"b"),), remove=frozenset({b"x-set", b"x-add"}))
+    client = await open_gateway(gateway(engine, Filters(request_headers=edit, response_headers=edit)))
+    response = await client.post("/v1/completions", json=BODY, headers={"X-Set": "client"})
+    seen = (await response.json())["headers"].keys() | {name.lower() for name in response.headers}
+    assert seen & {"x-set", "x-add"} == set()
+
+
 async def test_a_redirect_of_the_rule_reaches_no_engine(engine: Endpoint, open_gateway: OpenGateway) -> None:
     served = gateway(engine, Filters(redirect=Redirect(hostname="other.example", status=301)))
     client = await open_gateway(served)
@@ -80,3 +91,16 @@ async def test_a_page_of_a_named_origin_may_read_answers(engine: Endpoint, open_
     assert {each.headers["Access-Control-Allow-Origin"] for each in (answered, refused, models)} == {
         "https://chat.example"
     }
+
+
+async def test_a_page_of_a_named_origin_may_follow_a_redirect(engine: Endpoint, open_gateway: OpenGateway) -> None:
+    settings = GatewaySettings(cors_origins=frozenset({"https://chat.example"}))
+    filters = Filters(
+        redirect=Redirect(hostname="other.example"), response_headers=HeaderEdit(set=((b"X-Rule", b"1"),))
+    )
+    client = await open_gateway(gateway(engine, filters, settings))
+    response = await client.post(
+        "/v1/completions", json=BODY, headers={"Origin": "https://chat.example"}, allow_redirects=False
+    )
+    assert (response.status, response.headers["X-Rule"]) == (302, "1")
+    assert response.headers["Access-Control-Allow-Origin"] == "https://chat.example"

@@ -212,8 +212,7 @@ class Exchange:
         self._account.route = rule.route
         self._filters = rule.filters
         if rule.filters.redirect is not None:
-            is_kept = self._client.may_keep(self.head)
-            elsewhere = redirection(rule, rule.filters.redirect, self.head, self.request_id, is_keep_alive=is_kept)
+            elsewhere = redirection(rule, rule.filters.redirect, self.head, self._reply())
             self._answer_myself(elsewhere, rule.filters.redirect.status)
             return
         self._attempts = Attempts(

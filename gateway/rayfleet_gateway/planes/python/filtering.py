@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from rayfleet_gateway.answer.head import CRLF
+from rayfleet_gateway.answer.head import CRLF, Reply
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.headers import NO_EDITS, Edits
 from rayfleet_gateway.route.filters import NO_FILTERS, Filters, Redirect, redirect_location, rewritten_target
@@ -24,8 +24,8 @@ def edits_of(rule: Rule, head: RequestHead) -> Edits:
     if edit is None:
         return Edits(target=target, host=host)
     return Edits(
-        put=tuple((name.lower(), value) for name, value in edit.set),
-        add=edit.add,
+        put=tuple((name.lower(), value) for name, value in edit.set if name.lower() not in edit.remove),
+        add=tuple(pair for pair in edit.add if pair[0].lower() not in edit.remove),
         drop=edit.remove,
         target=target,
         host=host,
@@ -41,8 +41,8 @@ def added_lines(filters: Filters) -> tuple[bytes, frozenset[bytes]]:
     return b"".join(lines), edit.remove | edit.replaced
 
 
-def redirection(rule: Rule, redirect: Redirect, head: RequestHead, request_id: str, *, is_keep_alive: bool) -> bytes:
-    """Return the whole answer of a rule that redirects."""
+def redirection(rule: Rule, redirect: Redirect, head: RequestHead, reply: Reply) -> bytes:
+    """Return the whole answer of a rule that redirects; ``reply`` has the header lines to add."""
     location = redirect_location(
         redirect,
         rule.match.prefix,
@@ -55,8 +55,7 @@ def redirection(rule: Rule, redirect: Redirect, head: RequestHead, request_id: s
         f"HTTP/1.1 {redirect.status} {HTTPStatus(redirect.status).phrase}",
         f"Location: {location}",
         "Content-Length: 0",
-        f"X-Request-Id: {request_id}",
-        *([] if is_keep_alive else ["Connection: close"]),
+        f"X-Request-Id: {reply.request_id}",
+        *([] if reply.is_keep_alive else ["Connection: close"]),
     ]
-    more, _ = added_lines(rule.filters)
-    return CRLF.join(lines).encode("latin-1", "replace") + b"\r\n" + more + b"\r\n"
+    return CRLF.join(lines).encode("latin-1", "replace") + b"\r\n" + reply.more + b"\r\n"
