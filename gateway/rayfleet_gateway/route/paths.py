@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from rayfleet_gateway.route.match import Match, PathKind, matches_host, matches_path
 
 Place = tuple[str, PathKind, str, str]
-"""Host name, kind, path and method of a match; the method empty where it asks for none."""
+"""Host name, kind, path and method of a rule; the method empty where it asks for none, EVERY where it takes each."""
+EVERY = "*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathIndex:
     """The paths of a table. ``prefix_lengths`` are the lengths of the prefixes, each once.
 
-    The values are the host names that take a path. ``of_methods`` are the paths of the rules that ask for a method.
+    The values are the host names that take a path. ``of_methods`` are the paths of the rules that ask for a method, or
+    take EVERY one.
     """
 
     exact: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -37,9 +39,9 @@ class PathIndex:
         return any(matches_host(match.hostname, host) and matches_path(match, path) for match in self.patterns)
 
     def asks_for(self, method: str, host: str, path: str) -> bool:
-        """Whether any rule takes this path and asks for this very method."""
-        index = self.of_methods.get(method)
-        return index is not None and index.takes(host, path)
+        """Whether any rule takes this path and asks for this very method, or takes every one."""
+        indexes = (self.of_methods.get(each) for each in (method, EVERY))
+        return any(index is not None and index.takes(host, path) for index in indexes)
 
 
 def path_index(places: Iterable[Place]) -> PathIndex:

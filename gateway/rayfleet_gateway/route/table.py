@@ -12,7 +12,7 @@ from http import HTTPStatus
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.filters import NO_FILTERS, Filters
 from rayfleet_gateway.route.match import MODEL_HEADER, Asked, Match, matches_path, matches_rest, plain_host
-from rayfleet_gateway.route.paths import PathIndex, Place, path_index
+from rayfleet_gateway.route.paths import EVERY, PathIndex, Place, path_index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class RouteTable:
         return self.paths.takes(plain_host(host), path)
 
     def asks_for(self, method: str, host: str, path: str) -> bool:
-        """Whether any rule takes this path of this host and asks for this very method."""
+        """Whether any rule takes this path of this host and asks for this very method, or redirects each."""
         return self.paths.asks_for(method, plain_host(host), path)
 
     def endpoints_of(self, model: str) -> frozenset[Endpoint]:
@@ -129,7 +129,8 @@ def table_of(*rules: Rule) -> RouteTable:
 def place_of(rule: Rule) -> Place:
     """Return where a rule stands in the index of paths."""
     match = rule.match
-    return match.hostname, match.kind, match.path, match.method
+    any_method = "" if rule.filters.redirect is None else EVERY
+    return match.hostname, match.kind, match.path, match.method or any_method
 
 
 def _matched(match: Match) -> tuple[object, ...]:

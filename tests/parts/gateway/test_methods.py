@@ -61,3 +61,15 @@ async def test_a_redirect_takes_every_path_that_it_covers(engine: Endpoint, open
     response = await client.get("/docs/a", allow_redirects=False)
     assert (response.status, response.headers["Location"]) == (301, "https://127.0.0.1/docs/a")
     assert await (await client.post("/sleep")).json() == {"asked": "POST /sleep"}
+
+
+async def test_a_redirect_takes_every_method_of_a_listed_path_where_no_other_rule_does(
+    engine: Endpoint, open_gateway: OpenGateway
+) -> None:
+    away = Filters(redirect=Redirect(scheme="https"))
+    ours = Match(path="/v1/completions", headers={"model": "m"})
+    client = await open_gateway(GatewayServer(table_of(rule(0, ours, engine), rule(1, Match(path="/"), engine, away))))
+    elsewhere = await client.get("/v1/completions", allow_redirects=False)
+    assert (elsewhere.status, elsewhere.headers["Location"]) == (302, "https://127.0.0.1/v1/completions")
+    here = await client.get("/v1/completions", headers={"model": "m"}, allow_redirects=False)
+    assert here.status == 405
