@@ -1,4 +1,7 @@
-"""A gateway in this process over a fixed route table: the real data path, its real limits, real sockets."""
+"""A gateway in this process over a fixed route table: the real data path, its real limits, real sockets.
+
+And the smallest of what its rooms take: a request that names a model, a table of one model.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -15,7 +18,7 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 from rayfleet.objects.meta import key_of
 from rayfleet_gateway.model.settings import GatewaySettings
-from rayfleet_gateway.model.values import Endpoint
+from rayfleet_gateway.model.values import Endpoint, InferenceRequest, RequestHead
 from rayfleet_gateway.pick.profiles import Contributed, Profiles
 from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match
@@ -155,6 +158,22 @@ def compiler_of(objects: Mapping[ResourceType, Iterable[Json]], only: ObjectKey 
     compiler.miss(compiler.take_awaited())
     compiler.work()
     return compiler
+
+
+def request_for(model: str = "m", body: bytes = b"") -> InferenceRequest:
+    """Return a completion request for ``model`` as the rooms behind the body see it."""
+    head = RequestHead(
+        method="POST",
+        target=b"/v1/completions",
+        path="/v1/completions",
+        query="",
+        host="gw",
+        headers=(),
+        joined={},
+        length=len(body),
+        is_keep_alive=True,
+    )
+    return InferenceRequest(head=head, body=body, model=model, label=model, request_id="r")
 
 
 def endpoint_of(url: str) -> Endpoint:

@@ -12,12 +12,13 @@ import pytest
 
 from rayfleet_gateway.attempt.attempts import AttemptPolicy, Attempts, GiveUp
 from rayfleet_gateway.model.settings import GatewaySettings
-from rayfleet_gateway.model.values import Endpoint, Failure, InferenceRequest, RequestHead
+from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.pick.pickers import own_pickers
 from rayfleet_gateway.pick.pipeline import Pipeline, plain
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, Rule, table_of
 from rayfleet_gateway.state.endpoints import EndpointBook
+from rayfleet_gateway.testing import request_for
 
 SECONDS = 14.0
 NOTICED = 2.0
@@ -32,18 +33,7 @@ DEFAULT = PIPELINES["least-request"]
 CASES = [(engines, "least-request") for engines in (2, 3, 8)] + [
     (3, name) for name in PIPELINES if name != DEFAULT.name
 ]
-HEAD = RequestHead(
-    method="POST",
-    target=b"/v1/completions",
-    path="/v1/completions",
-    query="",
-    host="gw",
-    headers=(),
-    joined={},
-    length=0,
-    is_keep_alive=True,
-)
-REQUEST = InferenceRequest(head=HEAD, body=b"", model="m", label="m", request_id="r")
+REQUEST = request_for()
 
 
 class World:

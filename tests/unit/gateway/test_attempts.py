@@ -9,29 +9,15 @@ import pytest
 
 from rayfleet_gateway.attempt.attempts import Ask, AttemptPolicy, Attempts, GiveUp
 from rayfleet_gateway.model.settings import GatewaySettings
-from rayfleet_gateway.model.values import Endpoint, Failure, InferenceRequest, RequestHead
+from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule
 from rayfleet_gateway.state.endpoints import EndpointBook
+from rayfleet_gateway.testing import request_for
 
 NOW = 1000.0
 POLICY = AttemptPolicy(GatewaySettings())
 ENDPOINTS = tuple(Endpoint(address="10.0.0.1", port=port) for port in range(1, 5))
-
-
-def request(model: str = "m") -> InferenceRequest:
-    head = RequestHead(
-        method="POST",
-        target=b"/v1/completions",
-        path="/v1/completions",
-        query="",
-        host="gw",
-        headers=(),
-        joined={},
-        length=0,
-        is_keep_alive=True,
-    )
-    return InferenceRequest(head=head, body=b"{}", model=model, label=model, request_id="r")
 
 
 def rule_of(*backends: Backend, timeout: timedelta | None = None) -> Rule:
@@ -50,7 +36,7 @@ def book_of(*rules: Rule) -> EndpointBook:
 
 
 def attempts_of(rule: Rule, book: EndpointBook | None = None) -> Attempts:
-    return Attempts(rule, request(), policy=POLICY, book=book or book_of(rule), started=NOW)
+    return Attempts(rule, request_for(), policy=POLICY, book=book or book_of(rule), started=NOW)
 
 
 def asked(attempts: Attempts, chance: float = 0.0) -> Ask:

@@ -7,30 +7,15 @@ from typing import Any
 
 import pytest
 
-from rayfleet_gateway.model.values import Endpoint, InferenceRequest, RequestHead
+from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.pick.endpoint_state import EndpointState
 from rayfleet_gateway.pick.pickers import SCANNED
 from rayfleet_gateway.pick.profiles import DEFAULT, Contributed, Profile, Profiles, decoded_profiles
 from rayfleet_gateway.route.match import Match
 from rayfleet_gateway.route.table import Rule
+from rayfleet_gateway.testing import request_for
 
-REQUEST = InferenceRequest(
-    head=RequestHead(
-        method="POST",
-        target=b"/v1/completions",
-        path="/v1/completions",
-        query="",
-        host="gw",
-        headers=(),
-        joined={},
-        length=0,
-        is_keep_alive=True,
-    ),
-    body=b"",
-    model="m",
-    label="m",
-    request_id="r",
-)
+REQUEST = request_for()
 
 
 class Clock:
