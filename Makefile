@@ -6,8 +6,10 @@ UV := $(BIN)/python -m uv
 ARGS ?=
 # These wait more than they compute: three side by side keep two cores busy.
 FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
-# Each of the two has API servers of its own; what has real Ray stays alone, its addresses are the machine's.
-KUBE_TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile tests/kube
+# As above, each with API servers of its own, in the order of tests/kube/conftest.py: the longest files first.
+SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/kube tests/clients tests/e2e/without_ray
+# Real Ray stays alone: it takes both cores, and its addresses are the machine's.
+RAY_TESTS := $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/without_ray
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 .PHONY: help up test check unit mutants engines attack bench golden format clean environment
@@ -42,9 +44,8 @@ up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers onc
 test: $(VENV)/dev-ok ## Every test: check, then real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m rayfleet.testing.realkube build
-	@$(KUBE_TESTS) $(ARGS)
-	@$(BIN)/python -m pytest tests/clients $(ARGS)
-	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+	@$(SIDE_BY_SIDE_TESTS) $(ARGS)
+	@$(RAY_TESTS) $(ARGS)
 
 check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: about a minute
 	@$(BIN)/ruff format --check $(SOURCES)

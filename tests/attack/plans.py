@@ -36,3 +36,5 @@ RUNS: Mapping[str, Run] = {
     "api-server-away": restarts.api_server_away,
     "steps": longest_steps,
 }
+QUICK = ("file-limit", "fuzz", "leavers", "soak")
+"""Those that every check runs, small."""

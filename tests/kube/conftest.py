@@ -39,7 +39,15 @@ from rayfleet.testing.realkube import (
 
 _START_LIMIT_SECONDS = 60
 # By their minutes: a file that comes last and alone keeps one of several workers busy and the others idle.
-_FIRST = ("test_controllers_server_away", "test_controllers_kills", "test_gateway_discovery", "test_controllers_faults")
+_FIRST = (
+    "test_controllers_server_away",
+    "test_attacks",
+    "test_up_refused",
+    "test_controllers_kills",
+    "test_gateway_discovery",
+    "test_controllers_faults",
+    "test_standin_real_operator",
+)
 T = TypeVar("T")
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.attack.plans import RUNS
+from tests.attack.plans import QUICK, RUNS
 from tests.attack.scene import SMALL
 
 
-@pytest.mark.parametrize("name", ["file-limit", "fuzz", "leavers", "soak"])
+@pytest.mark.parametrize("name", QUICK)
 async def test_a_stranger_hurts_nobody(name: str, tmp_path: Path) -> None:
     verdict = await RUNS[name](SMALL, tmp_path)
     assert verdict.faults == []
