@@ -1,8 +1,9 @@
 """The engine as data: what it can do, how it is started. Pure.
 
-vLLM splits one model over the nodes. The head joins Ray, waits for all nodes and starts ``vllm serve``, which places
-one rank per accelerator by a placement group; workers only run Ray. A lost rank ends the engine (vLLM 0.32.0), and with
-it the head.
+vLLM splits one model over the nodes. On Ray the head joins it, waits for all nodes and starts ``vllm serve``, which
+places one rank per accelerator by a placement group; workers only run Ray. A lost rank ends the engine (vLLM 0.32.0),
+and with it the head. Without Ray every node runs vLLM, and a lost rank goes unseen by the others until the next
+request: the scripts see to that (``rayfleet.plugin.rank_frame``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,17 +13,15 @@ from types import MappingProxyType
 from rayfleet.model.engine import EngineProbe, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
-from rayfleet.model.serving import Serving
+from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, head_launch, worker_launch
+from rayfleet.plugin.images import backend_problems, chosen_backend
+from rayfleet.plugin.rank_frame import RANKS_PORT, rank_launches
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
-from rayfleet_vllm.launch import NODES_PORT, bring_command, launch_frame
-
-# The stock images of 2026 ship no Ray any more, and the head script says so and ends: this default wants one that was
-# built `FROM` it with Ray of RAY_VERSION, under the same name in the cluster's registry or under another in
-# `spec.serving.image`.
-IMAGE = "vllm/vllm-openai:v0.14.0"
+from rayfleet_vllm.images import IMAGE, image_facts
+from rayfleet_vllm.launch import NODES_PORT, bring_command, rank_frames, ray_frame
 
 # vLLM 0.32.0. What it answered with 5xx is its fault: its own counter of requests knows only those that it took up.
 _HANDLERS = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages")
@@ -52,23 +51,29 @@ _REFUSED = MappingProxyType(
             OF_THE_PLAN,
         ),
         **dict.fromkeys(
-            ("--data-parallel-size", "-dp", "--nnodes", "-n", "--node-rank", "-r", "--headless"),
-            "is not for a replica on Ray: use nodes, parallelism and spec.replicas",
+            ("--data-parallel-size", "-dp"),
+            "is not for one replica: use spec.replicas",
+        ),
+        **dict.fromkeys(
+            ("--nnodes", "-n", "--node-rank", "-r", "--headless", "--master-addr", "--master-port"),
+            "is set by rayfleet for each node where it is needed: use nodes, parallelism and backend",
         ),
     }
 )
 
 
 class Vllm:
-    """vLLM over the nodes of a Ray cluster."""
+    """vLLM over the nodes of a replica."""
 
     name = "vllm"
     # Its own environment fetches the model: a Hugging Face folder is made there, by the libraries that will read it.
     model_format: ModelFormat | None = None
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
-        """Return what vLLM on Ray cannot do of ``serving``; see Engine."""
+        """Return what vLLM cannot do of ``serving``; see Engine."""
+        image = serving.image or IMAGE
         return (
+            *backend_problems(serving, image, image_facts(image)),
             *_parallelism_problems(serving),
             *_model_problems(serving),
             *flag_problems(serving.arguments, _REFUSED),
@@ -77,15 +82,28 @@ class Vllm:
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return how head and workers are started; see Engine."""
-        frame = launch_frame(serving, _drain_seconds(serving.arguments))
-        ray_start = _ray_start_params(serving)
+        image = serving.image or IMAGE
+        facts = image_facts(image)
+        choice = chosen_backend(serving, image, facts)
+        drain = _drain_seconds(serving.arguments)
+        if choice.backend is Backend.MP:
+            head, *ranks = rank_launches(rank_frames(serving, drain))
+            worker, nodes_port = (ranks or [head])[0], RANKS_PORT
+        else:
+            frame, ray_start = ray_frame(serving, drain), _ray_start_params(serving)
+            head, worker, ranks = head_launch(frame, ray_start), worker_launch(frame, ray_start), []
+            nodes_port = NODES_PORT
         return LaunchPlan(
             image=IMAGE,
             ray_version=RAY_VERSION,
-            head=head_launch(frame, ray_start),
-            worker=worker_launch(frame, ray_start),
-            probe=EngineProbe(port=ENGINE_PORT, nodes_port=NODES_PORT, traffic=TRAFFIC),
+            head=head,
+            worker=worker,
+            ranks=tuple(ranks),
+            probe=EngineProbe(port=ENGINE_PORT, nodes_port=nodes_port, traffic=TRAFFIC),
             bring=bring_command(serving.model, serving.arguments),
+            backend=choice.backend,
+            backend_reason=choice.reason,
+            facts=facts,
         )
 
 

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 
 from rayfleet.model.engine import EngineCommand
 from rayfleet.model.ports import ENGINE_PORT
-from rayfleet.objects.images import image_reference
 from rayfleet.plugin.arguments import flag_value
+from rayfleet_vllm.images import image_facts
 
 _MODULES = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main")
-_IMAGE = "vllm/vllm-openai"
-_WITHOUT_RAY_SINCE = (0, 18)
 _PYTHON = re.compile(r"(?:.*/)?python[0-9.]*")
 
 
@@ -36,13 +34,15 @@ class VllmReader:
 
     def image_lack(self, image: str) -> str:
         """Return what a published image lacks; see CommandReader."""
-        reference = image_reference(image)
-        version = re.match(r"v?(\d+)\.(\d+)", reference.tag)
-        is_newest = version is None and not reference.digest  # latest, nightly, or no tag at all
-        is_newer = version is not None and (int(version[1]), int(version[2])) >= _WITHOUT_RAY_SINCE
-        if reference.name != _IMAGE or not (is_newest or is_newer):
+        facts = image_facts(image)
+        if facts is None or "ray" not in facts.lacks:
             return ""
         return "ships no Ray (since v0.18): build one FROM it with `pip install ray`, of the version in rayVersion"
+
+    def image_risks(self, image: str) -> Sequence[str]:
+        """Return the known holes of a published image; see CommandReader."""
+        facts = image_facts(image)
+        return facts.risks if facts is not None else ()
 
 
 def _starts_vllm(words: Sequence[str]) -> bool:

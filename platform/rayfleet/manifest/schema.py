@@ -19,6 +19,7 @@ from rayfleet.manifest.schema_parts import (
 )
 from rayfleet.model.json import Json
 from rayfleet.model.replica import ReplicaPhase
+from rayfleet.model.serving import Backend
 from rayfleet.objects.quantity import QUANTITY_PATTERN
 
 # Letters of a RayCluster's name at most (KubeRay derives pod and service names from it), and what we append to a
@@ -93,7 +94,12 @@ _SERVING = object_of(
             minLength=1,
             maxLength=LABEL_LETTERS,
         ),
-        "nodes": count("Ray nodes (pods) of one replica, the head included.", minimum=1, default=1),
+        "nodes": count("Nodes (pods) of one replica, the head included.", minimum=1, default=1),
+        "backend": text(
+            "How the engine spans its nodes: by Ray, by one process of its own on each (mp), or as the image allows.",
+            enum=[each.value for each in Backend],
+            default=Backend.AUTO.value,
+        ),
         "parallelism": object_of(
             "How the model is split; the product is the number of ranks.",
             {

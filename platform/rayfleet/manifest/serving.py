@@ -5,7 +5,7 @@ import re
 from rayfleet.manifest.checking import shown
 from rayfleet.model.errors import FieldError
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.serving import NodeResources, Parallelism, Serving
+from rayfleet.model.serving import Backend, NodeResources, Parallelism, Serving
 from rayfleet.objects.labels import MODEL_LABEL
 from rayfleet.objects.parts import mapping
 
@@ -20,6 +20,7 @@ def decode_serving(raw: ReadOnlyJson, *, default_name: str) -> Serving:
         model=raw["model"],
         served_model_name=raw.get("servedModelName") or default_name,
         nodes=raw.get("nodes") or 1,
+        backend=Backend(raw.get("backend") or Backend.AUTO),
         parallelism=Parallelism(
             tensor=parallelism.get("tensor") or 1,
             pipeline=parallelism.get("pipeline") or 1,
@@ -48,6 +49,7 @@ def encode_serving(serving: Serving) -> Json:
     if serving.resources.accelerators:
         resources["acceleratorResource"] = serving.resources.accelerator_resource
     optional: Json = {
+        "backend": "" if serving.backend is Backend.AUTO else serving.backend.value,
         "parallelism": _without(
             {"tensor": serving.parallelism.tensor, "pipeline": serving.parallelism.pipeline}, unsaid=1
         ),

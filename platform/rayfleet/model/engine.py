@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rayfleet.model.ports import ENGINE_PORT
+from rayfleet.model.serving import Backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLaunch:
-    """How one kind of Ray node is started.
+    """How one kind of node is started.
 
     ``script`` is bash text, run as ``/bin/bash -c script`` in the Ray container with
-    ``ray.io/overwrite-container-cmd``: it must run ``eval "$KUBERAY_GEN_RAY_START_CMD"`` itself and must end when Ray
-    or the engine ends (``rayfleet.plugin.frame`` makes such scripts). ``$POD_IP``, ``$RAY_ADDRESS`` and KubeRay's own
-    variables are set. ``environment`` may refer to ``$(POD_IP)``. ``ray_start_params`` are flags of ``ray start``
-    without dashes.
+    ``ray.io/overwrite-container-cmd``: on Ray it must run ``eval "$KUBERAY_GEN_RAY_START_CMD"`` itself, and it must end
+    when Ray or the engine ends (``rayfleet.plugin.frame`` makes such scripts). ``$POD_IP``, ``$RAY_ADDRESS`` and
+    KubeRay's own variables are set. ``environment`` may refer to ``$(POD_IP)``. ``ray_start_params`` are flags of
+    ``ray start`` without dashes.
     """
 
     script: str
@@ -57,11 +58,31 @@ class EngineProbe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What is known of a published image without running it.
+
+    ``ships`` and ``lacks`` are programs (``ray``, ``curl``, ``wget``, ``python3``) that are surely there or surely not;
+    of one in neither nothing is known. ``source`` says where that is known from, in words after ``ships no Ray``:
+    ``since v0.18``. ``risks`` are known holes that a newer version closes, one sentence each.
+    """
+
+    image: str
+    ships: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    source: str = ""
+    risks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchPlan:
     """Everything that differs between engines when a RayCluster is rendered from ``spec.serving``.
 
     ``image``, ``ray_version`` and the environments are the engine's own: what the manifest names wins over them, and
-    that is the core's business, not the engine's. ``bring`` is a shell command, one process, that brings the model to a
+    that is the core's business, not the engine's. ``backend`` is how the engine spans its nodes, never ``AUTO``, and
+    ``backend_reason`` a clause that says why it is that one. On Ray every worker is started as ``worker`` says. Without
+    Ray each has a rank of its own: ``ranks`` are the nodes after the head, in order, and ``worker`` is the first of
+    them, or the head where there is none. ``facts`` are what the engine knows of the image that it is started in, None
+    when nothing is known. ``bring`` is a shell command, one process, that brings the model to a
     node in that image before anything is started there, safe to repeat and to run beside a replica; empty: nothing is
     brought.
     """
@@ -72,6 +93,14 @@ class LaunchPlan:
     worker: NodeLaunch
     probe: EngineProbe
     bring: str = ""
+    backend: Backend = Backend.RAY
+    backend_reason: str = ""
+    ranks: tuple[NodeLaunch, ...] = ()
+    facts: ImageFacts | None = None
+
+    def expected_ray_nodes(self, nodes: int) -> int:
+        """Return how many Ray nodes the sidecar has to see alive in a replica of that many nodes."""
+        return nodes if self.backend is Backend.RAY else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,13 @@
 What differs between engines comes as data (``LaunchPlan``); the frame is the same for all: fixed ports for Ray's
 daemons, plain TCP probes on the Ray container (with any probe of its own there, KubeRay injects none of its), a sidecar
 on the head that alone judges the engine, addresses by ``$(POD_IP)`` and never ``0.0.0.0``, and Ray's token
-authentication where Ray has it (2.52).
+authentication where Ray has it (2.52). An engine that spans its nodes without Ray has a worker group for each rank, the
+port of Ray's head service for its ranks to meet at, and probes that hold as long as the container runs: that no process
+of it is missing, its script sees to.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
 from rayfleet import __version__
@@ -18,7 +20,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.policies import Drain
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
-from rayfleet.model.serving import NodeResources, Serving
+from rayfleet.model.serving import Backend, NodeResources, Serving
 from rayfleet.objects.labels import (
     MODEL_LABEL,
     MODEL_PORT_LABEL,
@@ -28,13 +30,16 @@ from rayfleet.objects.labels import (
 from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.rank_frame import RANKS_PORT
 
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380
 METRICS_PORT = 8090  # Ray's default, 8080, is the sidecar's
 RAY_PORTS: Mapping[str, int] = {"gcs-server": GCS_PORT, "client": 10001, "dashboard": 8265, "metrics": METRICS_PORT}
+RANK_PORTS: Mapping[str, int] = {"rendezvous": GCS_PORT, "ranks": RANKS_PORT}
 SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
 WORKER_GROUP = "workers"
+RANK_GROUP = "rank"
 _TOKEN_RAY_VERSION = (2, 52)
 
 _RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
@@ -64,7 +69,7 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta, drain
     """Return the RayCluster template of one replica: a head with the sidecar, and ``nodes - 1`` workers."""
     version = serving.ray_version or plan.ray_version
     spec: Json = {"rayVersion": version}
-    if _numbers(version) >= _TOKEN_RAY_VERSION:
+    if _numbers(version) >= _TOKEN_RAY_VERSION and plan.backend is Backend.RAY:
         spec["authOptions"] = {"mode": "token"}
     spec["headGroupSpec"] = {
         "rayStartParams": _start_params(plan.head),
@@ -73,17 +78,7 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta, drain
         ),
     }
     if serving.nodes > 1:
-        workers = serving.nodes - 1
-        spec["workerGroupSpecs"] = [
-            {
-                "groupName": WORKER_GROUP,
-                "replicas": workers,
-                "minReplicas": workers,
-                "maxReplicas": workers,
-                "rayStartParams": _start_params(plan.worker),
-                "template": _pod_template(serving, [_worker_container(serving, plan, drain)], drain),
-            }
-        ]
+        spec["workerGroupSpecs"] = list(_worker_groups(serving, plan, drain))
     labels = serving_labels(fleet, serving.served_model_name)
     if plan.probe.port != ENGINE_PORT:
         labels[MODEL_PORT_LABEL] = str(plan.probe.port)
@@ -91,6 +86,20 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta, drain
     if serving.restarted_at:
         annotations[RESTARTED_ANNOTATION] = serving.restarted_at
     return RayClusterTemplate(labels=labels, annotations=annotations, spec=spec)
+
+
+def _worker_groups(serving: Serving, plan: LaunchPlan, drain: Drain) -> Iterator[Json]:
+    """Yield one group of all workers, or one for each rank: a pod knows its group, but not its place in it."""
+    groups = {f"{RANK_GROUP}-{rank}": (launch, 1) for rank, launch in enumerate(plan.ranks, 1)}
+    for name, (launch, workers) in (groups or {WORKER_GROUP: (plan.worker, serving.nodes - 1)}).items():
+        yield {
+            "groupName": name,
+            "replicas": workers,
+            "minReplicas": workers,
+            "maxReplicas": workers,
+            "rayStartParams": _start_params(launch),
+            "template": _pod_template(serving, [_worker_container(serving, plan, launch, drain)], drain),
+        }
 
 
 def _start_params(launch: NodeLaunch) -> Json:
@@ -104,24 +113,26 @@ def _pod_template(serving: Serving, containers: list[ReadOnlyJson], drain: Drain
 
 
 def _head_container(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
-    ports = {**RAY_PORTS, "serve": plan.probe.port}
-    environment = {**_RAY_ENVIRONMENT, **_HEAD_ENVIRONMENT, **plan.head.environment, **serving.environment}
+    is_on_ray = plan.backend is Backend.RAY
+    ports = {**(RAY_PORTS if is_on_ray else RANK_PORTS), "serve": plan.probe.port}
+    frame = {**_RAY_ENVIRONMENT, **_HEAD_ENVIRONMENT} if is_on_ray else {}
     return {
         **_ray_container("ray-head", serving, plan, plan.head.script),
-        "env": _environment(environment),
+        "env": _environment({**frame, **plan.head.environment, **serving.environment}),
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
-        **_ray_probes(GCS_PORT),
+        **_probes(plan, GCS_PORT),
         "lifecycle": head_hook(drain.timeout_seconds),
     }
 
 
-def _worker_container(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
-    environment = {**_RAY_ENVIRONMENT, **plan.worker.environment, **serving.environment}
+def _worker_container(serving: Serving, plan: LaunchPlan, launch: NodeLaunch, drain: Drain) -> Json:
+    is_on_ray = plan.backend is Backend.RAY
+    frame = _RAY_ENVIRONMENT if is_on_ray else {}
     return {
-        **_ray_container("ray-worker", serving, plan, plan.worker.script),
-        "env": _environment(environment),
-        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
-        **_ray_probes(NODE_MANAGER_PORT),
+        **_ray_container("ray-worker", serving, plan, launch.script),
+        "env": _environment({**frame, **launch.environment, **serving.environment}),
+        **({"ports": [{"name": "metrics", "containerPort": METRICS_PORT}]} if is_on_ray else {}),
+        **_probes(plan, NODE_MANAGER_PORT),
         "lifecycle": worker_hook(drain.timeout_seconds),
     }
 
@@ -153,7 +164,7 @@ def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
             f"--health-path={probe.health_path}",
             f"--metrics-path={probe.metrics_path}",
             f"--model={serving.served_model_name}",
-            f"--expected-ray-nodes={serving.nodes}",
+            f"--expected-ray-nodes={plan.expected_ray_nodes(serving.nodes)}",
             f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
             f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
             *_traffic_flags(probe.traffic),
@@ -185,8 +196,14 @@ def _traffic_flags(traffic: TrafficMetrics) -> list[str]:
     return [f"--{name}-metrics={' '.join(values)}" for name, values in series.items() if values]
 
 
-def _ray_probes(port: int) -> Json:
-    """Return probes of Ray's daemon: ready at once when it listens, restarted after two minutes of silence."""
+def _probes(plan: LaunchPlan, port: int) -> Json:
+    """Return probes of Ray's daemon: ready at once when it listens, restarted after two minutes of silence.
+
+    Without Ray: of the container. KubeRay adds none of its own where there are some, and its own ask Ray.
+    """
+    if plan.backend is not Backend.RAY:
+        runs: Json = {"exec": {"command": ["/bin/bash", "-c", "true"]}, "timeoutSeconds": 10, "failureThreshold": 12}
+        return {"readinessProbe": {**runs, "periodSeconds": 5}, "livenessProbe": {**runs, "periodSeconds": 10}}
     return {
         "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 3},
         "livenessProbe": {

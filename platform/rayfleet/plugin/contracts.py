@@ -77,6 +77,13 @@ class CommandReader(Protocol):
         """
         ...
 
+    def image_risks(self, image: str) -> Sequence[str]:
+        """Return the known holes of a published image of the engine that a newer version closes, a sentence each.
+
+        Empty for any other image.
+        """
+        ...
+
 
 class RequestView(Protocol):
     """What filters, scorers and pickers see of a request; read-only."""

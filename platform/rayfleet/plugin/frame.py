@@ -1,4 +1,4 @@
-"""The bash texts that start the nodes of a replica, the same for every engine on Ray. Pure.
+"""The bash texts that start the nodes of a replica, the same for every engine. Pure.
 
 An engine gives its command, its limits and its environment (:class:`Frame`). What is hard to get right is here:
 
@@ -10,6 +10,7 @@ An engine gives its command, its limits and its environment (:class:`Frame`). Wh
 - A worker brings the model, if it has to be brought, then runs Ray and watches its head's port for its whole life:
   ``ray start --address`` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. Gone for
   the limit, the script ends, and the container's restart finds the head's new address.
+- Without Ray every node is started as a head is, less Ray (``rayfleet.plugin.rank_frame`` says who has which rank).
 - SIGTERM is heard at every step, no step waits without a limit, and a script that was asked to end ends with 0.
 
 The texts run as the first process of a container, where a signal without a trap is not heard at all, in stock images:
@@ -50,9 +51,9 @@ class Frame:
     calls them (``observer of Ray's nodes``). ``definitions`` are assignments for all of these.
     ``bring`` is a command that brings the model to a node and prints where it is: every worker runs it before it joins,
     and the head before the engine, whose ``command`` and ``before`` find what it printed in ``$model``.
-    ``programs`` have to be in the image besides ``ray``; ``way_out`` tells what to do about an image that lacks one.
-    ``drain_seconds`` is how long the engine may go on after SIGTERM, ``head_seconds`` how long a worker bears the
-    closed port of its head; both whole or fractions of seconds.
+    ``programs`` have to be in the image, besides ``ray`` where it is used; ``way_out`` tells what to do about an image
+    that lacks one. ``drain_seconds`` is how long the engine may go on after SIGTERM, ``head_seconds`` how long a worker
+    bears the closed port of its head; both whole or fractions of seconds.
     """
 
     command: str
@@ -83,6 +84,11 @@ def worker_launch(frame: Frame, ray_start_params: Mapping[str, str]) -> NodeLaun
         environment={**_ENVIRONMENT, **frame.environment},
         ray_start_params=ray_start_params,
     )
+
+
+def alone_launch(frame: Frame) -> NodeLaunch:
+    """Return how a node that runs the engine without Ray is started."""
+    return NodeLaunch(script=_alone_script(frame), environment=frame.environment)
 
 
 # Bash 5.2 cannot wait for one of several processes without missing some: `wait -n` passes over a job that ended before
@@ -137,13 +143,21 @@ finish() {
 }
 """
 
-# - A head that is started again on a machine where its former workers still run is refused by Ray ("already running")
-#   as long as the file of its former life names the same address.
+# A head that is started again on a machine where its former workers still run is refused by Ray ("already running") as
+# long as the file of its former life names the same address.
+_RAY_ON_HEAD = r"""temp=$(sed -n 's/.*--temp-dir[= ]\([^ ]*\).*/\1/p' <<<"$KUBERAY_GEN_RAY_START_CMD")
+[ -z "$temp" ] || rm -f "$temp/ray_current_cluster"
+eval "exec $KUBERAY_GEN_RAY_START_CMD" &
+ray=$!
+"""
+# KubeRay's init container takes a function of this name from the environment; here it would hide what is in the image.
+_NO_RAY = "ray=\nunset -f ray\n"
+
 # - An engine may hang for ever after SIGTERM, as vLLM 0.32.0 with a stream open ("Waiting for connections to close"):
 #   hence the timer.
 # - A process that was forked this very moment may lose a SIGTERM. As long as the engine is this script yet, it has
 #   nothing to finish either: SIGKILL.
-_HEAD = r"""is_this_script() {
+_ENGINE = r"""is_this_script() {
   local its own
   mapfile -d '' -t its 2>/dev/null </proc/"$1"/cmdline
   mapfile -d '' -t own </proc/self/cmdline
@@ -154,10 +168,6 @@ end_engine() {
   if is_this_script "$engine"; then kill -KILL $family; else kill -TERM "$engine"; fi 2>/dev/null
   start_timer "$end_limit"
 }
-temp=$(sed -n 's/.*--temp-dir[= ]\([^ ]*\).*/\1/p' <<<"$KUBERAY_GEN_RAY_START_CMD")
-[ -z "$temp" ] || rm -f "$temp/ray_current_cluster"
-eval "exec $KUBERAY_GEN_RAY_START_CMD" &
-ray=$!
 beside=()
 for index in "${!companions[@]}"; do
   "companion_$index" &
@@ -166,7 +176,7 @@ done
 serve &
 engine=$!
 timer=
-while all_live "$ray" "$engine" "${beside[@]}" $timer; do
+while all_live $ray "$engine" "${beside[@]}" $timer; do
   [ "$stop" = 0 ] || [ -n "$timer" ] || end_engine
   rest
 done
@@ -176,8 +186,8 @@ lives "$engine" || { wait "$engine"; status=$?; say "the engine ended ($status)"
 for index in "${!companions[@]}"; do
   lives "${beside[$index]}" || { say "the ${companions[$index]} ended; ending the engine"; status=1; }
 done
-lives "$ray" || { say "Ray ended; ending the engine"; status=1; }
-finish "$ray" "$engine" "${beside[@]}" $timer
+all_live $ray || { say "Ray ended; ending the engine"; status=1; }
+finish $ray "$engine" "${beside[@]}" $timer
 [ "$stop" = 0 ] || exit 0
 [ "$status" != 0 ] || status=1
 exit "$status"
@@ -216,19 +226,25 @@ exit 1
 
 
 def _head_script(frame: Frame) -> str:
+    needs = _image_needs(("ray", *frame.programs), frame)
+    return "".join((needs, _engine_parts(frame), _START, _RAY_ON_HEAD, _ENGINE))
+
+
+def _alone_script(frame: Frame) -> str:
+    return "".join((_image_needs(frame.programs, frame), _engine_parts(frame), _START, _NO_RAY, _ENGINE))
+
+
+def _engine_parts(frame: Frame) -> str:
     companions = list(frame.companions.items())
     # Spaces: Kubernetes would look for a variable called "bring".
     return "".join(
         (
-            _image_needs(frame),
             f"end_limit={math.ceil(frame.drain_seconds) + END_SECONDS}\n",
             _lines(frame.definitions),
             _bring_function(frame),
             _function("serve", "model=$( bring ) || exit 1" if frame.bring else "", frame.before, frame.command),
             f"companions=({' '.join(shlex.quote(name) for name, _ in companions)})\n",
             *(_function(f"companion_{index}", command) for index, (_, command) in enumerate(companions)),
-            _START,
-            _HEAD,
         )
     )
 
@@ -236,7 +252,7 @@ def _head_script(frame: Frame) -> str:
 def _worker_script(frame: Frame) -> str:
     return "".join(
         (
-            _image_needs(frame),
+            _image_needs(("ray", *frame.programs), frame),
             f"head_limit={frame.head_seconds}\n",
             _bring_function(frame),
             _START,
@@ -246,9 +262,8 @@ def _worker_script(frame: Frame) -> str:
     )
 
 
-def _image_needs(frame: Frame) -> str:
-    programs = " ".join(("ray", *frame.programs))
-    return f"programs={shlex.quote(programs)}\nway_out={shlex.quote(frame.way_out)}\n"
+def _image_needs(programs: tuple[str, ...], frame: Frame) -> str:
+    return f"programs={shlex.quote(' '.join(programs))}\nway_out={shlex.quote(frame.way_out)}\n"
 
 
 def _bring_function(frame: Frame) -> str:

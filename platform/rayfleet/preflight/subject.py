@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rayfleet.model.engine import EngineCommand, LocalEnvironment
 from rayfleet.model.fleet import Fleet
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.objects.container_specs import container_words
 from rayfleet.objects.labels import (
     APP_LABEL,
     CREATED_BY_LABEL,
@@ -36,6 +37,7 @@ from rayfleet.planning.fleet.bounds import Bounds
 from rayfleet.plugin.contracts import CommandReader
 from rayfleet.preflight.commands import simple_commands
 
+_RAY_STARTS = ("KUBERAY_GEN_RAY_START_CMD", "ray start")
 _KUBERAY_LABELS = {IS_RAY_NODE_LABEL: "yes", APP_LABEL: "kuberay", CREATED_BY_LABEL: "kuberay-operator"}
 
 
@@ -126,6 +128,16 @@ class Subject:
     def is_overwritten(self) -> bool:
         """Whether KubeRay leaves the containers' commands as they are, so that these must start Ray."""
         return mapping(self.annotations).get(OVERWRITE_COMMAND_ANNOTATION) == "true"
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether an engine's plugin made the pods, from ``spec.serving``."""
+        return self.fleet is not None and self.fleet.spec.serving is not None
+
+    def starts_ray(self, group: Group) -> bool:
+        """Whether Ray is started in the pods of a group, as far as the text of their Ray container tells."""
+        words = container_words(group.ray_container)
+        return not self.is_overwritten or any(start in word for word in words for start in _RAY_STARTS)
 
     @property
     def is_autoscaled(self) -> bool:

@@ -126,6 +126,7 @@ def test_the_example_reader_is_usable() -> None:
     )
     assert reader.read(["sleep", "1"]) is None
     assert "ships no Ray" in reader.image_lack("registry.example/echo:1")
+    assert reader.image_risks("registry.example/echo:1") != reader.image_risks("registry.example/echo:2") == []
 
 
 SCORER, SCORER_TEST = _codes("rayfleet_scorers")

@@ -39,6 +39,7 @@ def serving(model: str = "org/name") -> Serving:
         model=model,
         served_model_name="m",
         nodes=2,
+        image="rayfleet.local/vllm-cpu",
         parallelism=Parallelism(pipeline=2),
         arguments=("--note", "it's {here}"),
     )

@@ -31,5 +31,6 @@ class TestVllm(EngineSuite):
             model="org/name",
             served_model_name="name",
             nodes=nodes,
+            image="rayfleet.local/vllm-cpu",
             parallelism=Parallelism(pipeline=nodes),
         )

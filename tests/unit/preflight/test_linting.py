@@ -23,6 +23,7 @@ HEAD_ONLY: Json = {f"{SPEC}.workerGroupSpecs": []}
 TRAPS = {  # of the example that AIBrix publishes, and where each is told of
     "blind-sidecar": "- name: aibrix-runtime",
     "installs-at-start": "- name: ray-head",
+    "known-holes": "image: vllm/vllm-openai:v0.7.1",
     "missing-grant": "- name: two-nodes",
     "port-collision": "- containerPort: 8080",
     "prestop-ends-ray": "preStop:",
@@ -152,11 +153,20 @@ def test_a_replica_set_is_held_to_the_rules_of_templates() -> None:
 
 def test_an_image_without_ray_that_installs_it_is_told_of_the_install_alone() -> None:
     script = {f"{HEAD_RAY}.command": ["bash", "-c", "pip install ray==2.60.0"]}
-    bad = {**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.20.0"}
+    bad = {**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.32.0"}
     assert [each.rule for each in findings(good_fleet({**bad, **script}))] == ["installs-at-start"]
+
+
+def test_an_engine_that_knows_its_ranks_needs_no_ray() -> None:
+    overwritten = {"spec.template.metadata.annotations": {"ray.io/overwrite-container-cmd": "true"}}
+    ranked = {**HEAD_ONLY, **overwritten, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.32.0"}
+    script = {f"{HEAD_RAY}.command": ["bash", "-c", "vllm serve org/m --nnodes 2 --node-rank 0"]}
+    assert findings(good_fleet({**ranked, **script})) == []
+    script = {f"{HEAD_RAY}.command": ["bash", "-c", "vllm serve org/m"]}
+    assert [each.rule for each in findings(good_fleet({**ranked, **script}))] == ["no-ray-start"]
 
 
 def test_a_rendered_template_is_told_of_where_it_came_from() -> None:
     serving = {"engine": "vllm", "model": "org/m", "image": "vllm/vllm-openai:v0.30.0"}
     (told,) = findings(good_fleet({"spec": {"serving": serving}}))
-    assert (told.rule, told.path) == ("image-without-ray", "spec.serving")
+    assert (told.rule, told.path) == ("known-holes", "spec.serving")

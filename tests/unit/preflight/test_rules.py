@@ -260,10 +260,17 @@ CASES = (
     ),
     Case(
         rule="image-without-ray",
-        bad={**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.18.0"},
-        good={**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.17.1"},
+        bad={**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.32.0"},
+        good={**HEAD_ONLY, f"{HEAD_RAY}.image": "registry.example/vllm-openai:v0.32.0"},
         path=f"{place(HEAD_RAY)}.image",
         words="ships no Ray (since v0.18)",
+    ),
+    Case(
+        rule="known-holes",
+        bad={**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai:v0.17.1"},
+        good={**HEAD_ONLY, f"{HEAD_RAY}.image": "vllm/vllm-openai@sha256:0123"},
+        path=f"{place(HEAD_RAY)}.image",
+        words="CVE-2026-27893",
     ),
     Case(
         rule="image-without-ray",

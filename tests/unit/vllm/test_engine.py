@@ -7,13 +7,15 @@ import pytest
 import yaml
 
 from rayfleet.manifest.fleet import decode_fleet
-from rayfleet.model.serving import NodeResources, Parallelism, Serving
+from rayfleet.model.serving import Backend, NodeResources, Parallelism, Serving
 from rayfleet.planning.render import fleet_template
 from rayfleet.testing.vllm_cpu import environment_folder
 from rayfleet_vllm.engine import Vllm
+from rayfleet_vllm.images import image_facts
 from rayfleet_vllm.plugin import rayfleet_local_environments
 
 ROOT = Path(__file__).parents[3]
+WITH_RAY = "rayfleet.local/vllm-cpu"
 EXAMPLE = ROOT / "examples" / "02-vllm-two-nodes" / "fleet.yaml"
 
 
@@ -24,6 +26,8 @@ def serving(
     parallelism: Parallelism | None = None,
     resources: NodeResources | None = None,
     arguments: tuple[str, ...] = (),
+    image: str = WITH_RAY,
+    backend: Backend = Backend.AUTO,
 ) -> Serving:
     return Serving(
         engine="vllm",
@@ -33,6 +37,8 @@ def serving(
         parallelism=parallelism or Parallelism(pipeline=2),
         resources=resources or NodeResources(),
         arguments=arguments,
+        image=image,
+        backend=backend,
         environment={"A": "b"},
     )
 
@@ -77,7 +83,13 @@ def test_what_fits_has_no_problem(given: Serving) -> None:
         ),
         (serving(arguments=("--tensor_parallel_size", "2")), "spec.serving.args[0]", "--tensor-parallel-size is set"),
         (serving(arguments=("-pp", "2")), "spec.serving.args[0]", "-pp is set by rayfleet"),
-        (serving(arguments=("--nnodes", "2")), "spec.serving.args[0]", "--nnodes is not for a replica on Ray"),
+        (serving(arguments=("--nnodes", "2")), "spec.serving.args[0]", "--nnodes is set by rayfleet for each node"),
+        (serving(arguments=("-dp", "2")), "spec.serving.args[0]", "-dp is not for one replica"),
+        (
+            serving(backend=Backend.RAY, image="vllm/vllm-openai:v0.18.0"),
+            "spec.serving.backend",
+            "ray, but vllm/vllm-openai:v0.18.0 ships no Ray (since v0.18): take mp or auto",
+        ),
         (serving(arguments=("--help",)), "spec.serving.args[0]", "would end the engine at once"),
         (serving(arguments=("--shutdown-timeout", "50")), "spec.serving.args", "--shutdown-timeout 50 is more than 40"),
     ],
@@ -94,6 +106,69 @@ def test_vllm_is_told_the_serving() -> None:
         *("--served-model-name", "m", "--distributed-executor-backend", "ray"),
         *("--tensor-parallel-size", "1", "--pipeline-parallel-size", "2", "--note", "it's"),
     ]
+
+
+def test_without_ray_every_node_runs_vllm_and_knows_its_rank() -> None:
+    plan = Vllm().launch_plan(serving(nodes=3, parallelism=Parallelism(pipeline=3), backend=Backend.MP))
+    lines = [line for node in (plan.head, *plan.ranks) for line in node.script.splitlines() if "exec vllm" in line]
+    shared = [
+        *("--master-addr", "$head_address", "--master-port", "$rendezvous", "--served-model-name", "m"),
+        *("--distributed-executor-backend", "mp", "--tensor-parallel-size", "1", "--pipeline-parallel-size", "3"),
+    ]
+    serve = ["exec", "vllm", "serve", "org/model"]
+    assert [shlex.split(line) for line in lines] == [
+        [*serve, "--host", "$POD_IP", "--port", "8000", "--nnodes", "3", "--node-rank", "0", *shared],
+        [*serve, "--headless", "--nnodes", "3", "--node-rank", "1", *shared],
+        [*serve, "--headless", "--nnodes", "3", "--node-rank", "2", *shared],
+    ]
+    assert plan.worker == plan.ranks[0]
+
+
+def test_without_ray_one_node_meets_nobody() -> None:
+    plan = Vllm().launch_plan(serving(nodes=1, parallelism=Parallelism(), backend=Backend.MP))
+    assert "--nnodes" not in plan.head.script
+    assert "rank_watch" not in plan.head.script
+    assert plan.ranks == ()
+
+
+@pytest.mark.parametrize(
+    ("image", "backend", "reason"),
+    [
+        ("", Backend.MP, "vllm/vllm-openai:v0.32.0 ships no Ray (since v0.18)"),
+        ("vllm/vllm-openai", Backend.MP, "vllm/vllm-openai ships no Ray (since v0.18)"),
+        ("vllm/vllm-openai:nightly", Backend.MP, "vllm/vllm-openai:nightly ships no Ray (since v0.18)"),
+        ("vllm/vllm-openai-cpu:v0.18.0", Backend.MP, "vllm/vllm-openai-cpu:v0.18.0 ships no Ray (since v0.18)"),
+        (
+            "docker.io/vllm/vllm-openai:v0.17.1",
+            Backend.RAY,
+            "docker.io/vllm/vllm-openai:v0.17.1 ships Ray (until v0.17)",
+        ),
+        (WITH_RAY, Backend.RAY, f"{WITH_RAY} ships Ray (made by `make engines`)"),
+        ("mine:1", Backend.RAY, "nothing is known of mine:1, and Ray is the usual way"),
+        (
+            "vllm/vllm-openai@sha256:0",
+            Backend.RAY,
+            "nothing is known of vllm/vllm-openai@sha256:0, and Ray is the usual way",
+        ),
+    ],
+)
+def test_auto_goes_by_what_the_image_ships_and_says_why(image: str, backend: Backend, reason: str) -> None:
+    plan = Vllm().launch_plan(serving(image=image))
+    assert (plan.backend, plan.backend_reason) == (backend, reason)
+
+
+def test_what_the_manifest_names_is_not_chosen() -> None:
+    plan = Vllm().launch_plan(serving(backend=Backend.MP))
+    assert (plan.backend, plan.backend_reason) == (Backend.MP, "spec.serving.backend says so")
+
+
+def test_open_holes_of_an_image_are_known_by_its_version() -> None:
+    old, new, unknown = (image_facts(f"vllm/vllm-openai:{tag}") for tag in ("v0.30.0-cu130", "v0.32.0", "nightly"))
+    assert old is not None
+    assert new is not None
+    assert unknown is not None
+    assert [risk.partition(":")[0] for risk in old.risks] == ["CVE-2026-115911"]
+    assert new.risks == unknown.risks == ()
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,28 @@ def floating_images(subject: Subject) -> Iterator[Finding]:
 
 
 def images_without_ray(subject: Subject) -> Iterator[Finding]:
-    """Yield a warning for each Ray container of a published image that ships no Ray, unless it installs Ray itself."""
-    for group in subject.groups:
+    """Yield a warning for each Ray container of a published image that ships no Ray, unless it installs Ray itself.
+
+    Where nothing starts Ray none is needed, or another rule tells of it.
+    """
+    for group in filter(subject.starts_ray, subject.groups):
         image = container_image(group.ray_container)
         lack = next(filter(None, (reader.image_lack(image) for reader in subject.readers)), "")
         if lack and not any("ray" in " ".join(command) for command in _installs(group)):
             path = f"{group.container_path(0)}.image"
             yield Finding(rule="image-without-ray", path=path, message=f"{shown(image)} {lack}")
+
+
+def known_holes(subject: Subject) -> Iterator[Finding]:
+    """Yield a warning for each image of a Ray container that has known holes which a newer version closes."""
+    told: set[str] = set()
+    for group in subject.groups:
+        image = container_image(group.ray_container)
+        holes = [hole for reader in subject.readers for hole in reader.image_risks(image)]
+        if holes and image not in told:
+            told.add(image)
+            message = f"{shown(image)} has known holes that a newer version closes: {'; '.join(holes)}"
+            yield Finding(rule="known-holes", path=f"{group.container_path(0)}.image", message=message)
 
 
 def boot_installs(subject: Subject) -> Iterator[Finding]:

@@ -10,17 +10,22 @@ from rayfleet.preflight.commands import shell_script
 from rayfleet.preflight.findings import Finding
 from rayfleet.preflight.subject import Subject
 
-_STARTS = ("KUBERAY_GEN_RAY_START_CMD", "ray start")
+# An engine that spans its nodes without Ray is told by these how many there are, or where they meet.
+_OWN_RANKS = ("--nnodes", "--dist-init-addr")
 _SIDECAR = "rayfleet-sidecar"
 _SIDECARS = (_SIDECAR, "rayfleet/sidecar")
 _BLIND_SIDECARS = ("aibrix_runtime", "aibrix/runtime")
 
 
 def commands_without_ray(subject: Subject) -> Iterator[Finding]:
-    """Yield a warning for each group of an overwritten command in which nothing starts Ray."""
-    for group in subject.groups if subject.is_overwritten else ():
+    """Yield a warning for each group of an overwritten command in which nothing starts Ray.
+
+    Not of engines that need none: those that a plugin starts, and those that are told of their ranks.
+    """
+    for group in subject.groups if not subject.is_rendered else ():
         words = container_words(group.ray_container)
-        if any(start in word for word in words for start in _STARTS) or _runs_a_file(words):
+        has_own_ranks = any(flag in word for word in words for flag in _OWN_RANKS)
+        if subject.starts_ray(group) or has_own_ranks or _runs_a_file(words):
             continue
         wrong = "has no command" if not words else "has a command that never starts Ray"
         message = (
