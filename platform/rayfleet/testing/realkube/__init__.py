@@ -14,9 +14,11 @@ from rayfleet.testing.realkube.build import (
     KUBERAY_VERSION,
     KUBERNETES_VERSION,
     Binaries,
+    NodePrograms,
     ensure_binaries,
     ensure_controller_manager,
     ensure_kuberay_operator,
+    ensure_node_programs,
 )
 from rayfleet.testing.realkube.crds import gateway_api_crds, kuberay_crds
 from rayfleet.testing.realkube.errors import RealKubeError, ServerStartError
@@ -29,6 +31,7 @@ __all__ = [
     "KUBERAY_VERSION",
     "KUBERNETES_VERSION",
     "Binaries",
+    "NodePrograms",
     "RealKubeError",
     "RealKubeServer",
     "RunningApiServer",
@@ -38,6 +41,7 @@ __all__ = [
     "ensure_controller_manager",
     "ensure_kubectl",
     "ensure_kuberay_operator",
+    "ensure_node_programs",
     "gateway_api_crds",
     "kuberay_crds",
     "real_kube_apiserver",

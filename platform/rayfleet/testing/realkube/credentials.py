@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rayfleet.testing.realkube.errors import RealKubeError
@@ -25,9 +26,7 @@ def write_signing_key(private: Path, public: Path) -> None:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as error:
-        raise RealKubeError(
-            "the package `cryptography` is not installed", way_out="It comes with `pip install 'rayfleet[local]'`."
-        ) from error
+        raise _no_cryptography() from error
     key = ec.generate_private_key(ec.SECP256R1())
     write_private(
         private,
@@ -37,6 +36,36 @@ def write_signing_key(private: Path, public: Path) -> None:
         public,
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
     )
+
+
+def write_client_certificate(certificate: Path, key: Path, *, user: str, group: str) -> None:
+    """Write a certificate that is its own authority, and its key: who trusts the one file knows ``user`` by it.
+
+    Valid from an hour ago for 30 days. Raises ``RealKubeError`` when the ``cryptography`` package is not there.
+    """
+    try:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.x509.oid import NameOID
+    except ImportError as error:
+        raise _no_cryptography() from error
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group), x509.NameAttribute(NameOID.COMMON_NAME, user)]
+    )
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject_name=subject, issuer_name=subject, public_key=private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_private(key, private.private_bytes(*form))
+    write_private(certificate, made.public_bytes(serialization.Encoding.PEM))
 
 
 def render_kubeconfig(*, url: str, token: str, ca_pem: bytes) -> str:
@@ -59,3 +88,9 @@ def render_kubeconfig(*, url: str, token: str, ca_pem: bytes) -> str:
         "current-context": name,
     }
     return json.dumps(config, indent=2) + "\n"
+
+
+def _no_cryptography() -> RealKubeError:
+    return RealKubeError(
+        "the package `cryptography` is not installed", way_out="It comes with `pip install 'rayfleet[local]'`."
+    )

@@ -25,12 +25,12 @@ class Daemon:
         self._process = process
 
     @classmethod
-    def start(cls, command: list[str], *, folder: Path) -> Self:
-        """Start ``command`` in ``folder``; its output is appended to ``folder/NAME.log``.
+    def start(cls, command: list[str], *, folder: Path, name: str = "") -> Self:
+        """Start ``command`` in ``folder``; its output is appended to ``folder/NAME.log``, by default the program's.
 
         Raises ``ServerStartError``.
         """
-        name = Path(command[0]).name
+        name = name or Path(command[0]).name
         log = folder / f"{name}.log"
         try:
             with log.open("ab") as output:

@@ -48,6 +48,34 @@ class RunningApiServer:
         return ssl.create_default_context(cafile=self.ca_file)
 
 
+@dataclass(slots=True, kw_only=True)
+class ApiProbe:
+    """Asks whether the API can be used; ``last`` is the last answer, for an error message."""
+
+    port: int
+    token: str = field(repr=False)
+    ca_file: Path
+    host: str = "127.0.0.1"
+    last: str = "no answer"
+
+    def is_ready(self) -> bool:
+        """Whether the server answers as one that is ready."""
+        # /readyz comes before the namespace `default`, without which the first create of a test fails now and then.
+        return self._answers("/readyz") and self._answers("/api/v1/namespaces/default")
+
+    def _answers(self, path: str) -> bool:
+        try:
+            trust = ssl.create_default_context(cafile=self.ca_file)
+            with closing(http.client.HTTPSConnection(self.host, self.port, timeout=5, context=trust)) as connection:
+                connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+                answer = connection.getresponse()
+                self.last = f"{path}: {answer.status} {answer.read(500).decode(errors='replace')}"
+        except (OSError, http.client.HTTPException) as error:  # not there yet, or its certificate half written
+            self.last = f"{path}: {error}"
+            return False
+        return answer.status == http.client.OK
+
+
 class RealKubeServer:
     """etcd and kube-apiserver in ``workdir``; stopped and started again it has its old data, address and token.
 
@@ -121,7 +149,7 @@ class RealKubeServer:
                 keeper.watch(daemon)
                 daemons.append(daemon)
             ca_file = self._workdir / "certificates" / "apiserver.crt"
-            api = _ApiProbe(port=ports.api, token=self._token, ca_file=ca_file)
+            api = ApiProbe(port=ports.api, token=self._token, ca_file=ca_file)
             self._wait_ready(api, daemons, deadline)
             self._started = started.pop_all()
         url = f"https://127.0.0.1:{ports.api}"
@@ -136,7 +164,7 @@ class RealKubeServer:
             process_ids=tuple(daemon.process_id for daemon in daemons),
         )
 
-    def _wait_ready(self, api: "_ApiProbe", daemons: Sequence[Daemon], deadline: float) -> None:
+    def _wait_ready(self, api: ApiProbe, daemons: Sequence[Daemon], deadline: float) -> None:
         while not api.is_ready():
             for daemon in daemons:
                 code = daemon.exit_code()
@@ -175,32 +203,6 @@ class _Ports:
     etcd: int
     etcd_peer: int
     api: int
-
-
-@dataclass(slots=True, kw_only=True)
-class _ApiProbe:
-    """Asks whether the API can be used; ``last`` is the last answer, for an error message."""
-
-    port: int
-    token: str
-    ca_file: Path
-    last: str = "no answer"
-
-    def is_ready(self) -> bool:
-        # /readyz comes before the namespace `default`, without which the first create of a test fails now and then.
-        return self._answers("/readyz") and self._answers("/api/v1/namespaces/default")
-
-    def _answers(self, path: str) -> bool:
-        try:
-            trust = ssl.create_default_context(cafile=self.ca_file)
-            with closing(http.client.HTTPSConnection("127.0.0.1", self.port, timeout=5, context=trust)) as connection:
-                connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
-                answer = connection.getresponse()
-                self.last = f"{path}: {answer.status} {answer.read(500).decode(errors='replace')}"
-        except (OSError, http.client.HTTPException) as error:  # not there yet, or its certificate half written
-            self.last = f"{path}: {error}"
-            return False
-        return answer.status == http.client.OK
 
 
 def _prepare(workdir: Path, token: str) -> None:

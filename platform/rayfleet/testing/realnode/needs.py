@@ -1,0 +1,103 @@
+"""What a machine must give for a real node, each need with its way out; nothing is left out without a word.
+
+A node needs root, namespaces, cgroups and programs of Debian. Where one is missing the caller ends with ``EXIT_CODE``,
+which is neither success nor a failed test.
+"""
+
+import ctypes
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rayfleet.testing.realkube import RealKubeError
+
+EXIT_CODE = 69  # EX_UNAVAILABLE of sysexits.h
+
+CNI_FOLDER = Path("/usr/lib/cni")
+PACKAGES = {
+    "runc": "runc",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+}
+"""Programs by the Debian package that has them; CNI's plugins (``containernetworking-plugins``) are a folder."""
+
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer")
+"""Hierarchies of cgroup v1 that the kubelet writes to."""
+
+_CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
+_NEW_NETWORK, _NEW_MOUNTS, _NEW_PROCESSES = 0x40000000, 0x00020000, 0x20000000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One thing that this machine lacks."""
+
+    what: str
+    way_out: str
+
+
+class NeedsMissing(RealKubeError):
+    """This machine cannot run a real node; ``needs`` is never empty."""
+
+    def __init__(self, needs: Sequence[Need]) -> None:
+        self.needs = tuple(needs)
+        lines = "".join(f"\n  - {need.what}: {need.way_out}" for need in self.needs)
+        super().__init__(f"no real Kubernetes node can run here:{lines}")
+
+
+def check_needs() -> None:
+    """Raise ``NeedsMissing`` with everything that this machine lacks."""
+    needs = missing_needs(cgroups=Path("/sys/fs/cgroup"), cni=CNI_FOLDER)
+    if needs:
+        raise NeedsMissing(needs)
+
+
+def missing_needs(*, cgroups: Path, cni: Path) -> tuple[Need, ...]:
+    """Return what this machine lacks: first the rights, then cgroups, then packages in one line."""
+    return (*_missing_rights(), *_missing_cgroups(cgroups), *_missing_packages(cni))
+
+
+def _missing_rights() -> tuple[Need, ...]:
+    if os.geteuid() != 0:
+        return (Need(what=f"root (this is user {os.geteuid()})", way_out="run it as root on a machine of your own"),)
+    refused = _namespaces_refused()
+    return (Need(what=f"namespaces ({refused})", way_out="allow CAP_SYS_ADMIN and clone flags"),) if refused else ()
+
+
+def _namespaces_refused() -> str:
+    """Return why this process may not make network, mount and process namespaces; empty when it may."""
+    child = os.fork()
+    if child == 0:
+        refused = ctypes.CDLL(None, use_errno=True).unshare(_NEW_NETWORK | _NEW_MOUNTS | _NEW_PROCESSES)
+        os._exit(ctypes.get_errno() if refused else 0)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return os.strerror(code) if code else ""
+
+
+def _missing_cgroups(folder: Path) -> tuple[Need, ...]:
+    if (folder / "cgroup.controllers").is_file():
+        has = (folder / "cgroup.controllers").read_text(encoding="ascii").split()
+        missing = [name for name in ("cpu", "cpuset", "memory", "pids") if name not in has]
+    else:
+        missing = [name for name in CONTROLLERS if not os.access(folder / name / "tasks", os.W_OK)]
+    if not missing:
+        return ()
+    return (Need(what=f"cgroups ({', '.join(missing)})", way_out=f"mount them, writable, below {folder}"),)
+
+
+def _missing_packages(cni: Path) -> tuple[Need, ...]:
+    packages = {package for program, package in PACKAGES.items() if shutil.which(program) is None}
+    if not all((cni / name).is_file() for name in _CNI_PLUGINS):
+        packages.add("containernetworking-plugins")
+    if not packages:
+        return ()
+    names = " ".join(sorted(packages))
+    return (Need(what=f"Debian's packages {names}", way_out=f"apt-get install --no-install-recommends {names}"),)

@@ -1,0 +1,85 @@
+"""What a machine lacks for a real node: each need is named with its way out, and the exit code is its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rayfleet.testing.realkube import RealKubeError
+from rayfleet.testing.realnode import EXIT_CODE, __main__
+from rayfleet.testing.realnode.base import debian_suite
+from rayfleet.testing.realnode.needs import Need, NeedsMissing, missing_needs
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that has all programs and plugins, and the hierarchies of cgroup v1."""
+    for name in ("runc", "iptables", "nft", "conntrack", "mmdebstrap", "ip", "unshare", "nsenter"):
+        _file(tmp_path / "bin" / name)
+    for name in ("bridge", "host-local", "loopback", "portmap"):
+        _file(tmp_path / "cni" / name)
+    for name in ("cpu", "cpuset", "memory", "pids", "devices", "freezer"):
+        _file(tmp_path / "cgroups" / name / "tasks")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path
+
+
+def _file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    path.chmod(0o755)
+
+
+def _needs(machine: Path) -> list[str]:
+    needs = missing_needs(cgroups=machine / "cgroups", cni=machine / "cni")
+    return [need.what for need in needs if not need.what.startswith(("root", "namespaces"))]
+
+
+def test_a_machine_that_has_everything_lacks_nothing(machine: Path) -> None:
+    assert _needs(machine) == []
+
+
+def test_packages_that_are_missing_are_named_together(machine: Path) -> None:
+    (machine / "bin" / "nft").unlink()
+    (machine / "bin" / "runc").unlink()
+    (machine / "cni" / "portmap").unlink()
+    assert _needs(machine) == ["Debian's packages containernetworking-plugins nftables runc"]
+
+
+def test_a_hierarchy_that_is_missing_is_named(machine: Path) -> None:
+    (machine / "cgroups" / "memory" / "tasks").unlink()
+    assert _needs(machine) == ["cgroups (memory)"]
+
+
+def test_the_one_hierarchy_of_version_two_is_enough(machine: Path) -> None:
+    (machine / "cgroups" / "memory" / "tasks").unlink()
+    (machine / "cgroups" / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    assert _needs(machine) == []
+    (machine / "cgroups" / "cgroup.controllers").write_text("cpu memory\n")
+    assert _needs(machine) == ["cgroups (cpuset, pids)"]
+
+
+def test_a_user_who_is_not_root_is_told_so(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    needs = missing_needs(cgroups=machine / "cgroups", cni=machine / "cni")
+    assert [need.what for need in needs] == ["root (this is user 1000)"]
+
+
+def test_a_command_that_cannot_run_here_ends_with_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacks() -> None:
+        raise NeedsMissing([Need(what="root (this is user 1000)", way_out="run it as root")])
+
+    monkeypatch.setattr(__main__, "check_needs", lacks)
+    monkeypatch.setattr("sys.argv", ["realnode", "build"])
+    assert __main__.main() == EXIT_CODE == 69
+    assert (
+        "no real Kubernetes node can run here:\n  - root (this is user 1000): run it as root" in capsys.readouterr().err
+    )
+
+
+def test_the_base_is_of_this_machines_debian() -> None:
+    assert debian_suite('ID=debian\nVERSION_CODENAME=bookworm\nNAME="Debian"\n') == "bookworm"
+    with pytest.raises(RealKubeError, match="this machine has none"):
+        debian_suite("ID=ubuntu\nVERSION_CODENAME=noble\n")
