@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from rayfleet.local.node.processes import marked_processes
+from rayfleet.model.json import Json
 from rayfleet.model.ports import SIDECAR_PORT
 from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.testing.machine import Machine
@@ -34,6 +35,13 @@ def serving_fleet(state_home: Path, name: str, **spec: Any) -> Iterator[Machine]
     manifest = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     serving = {**manifest["spec"]["serving"], **spec.pop("serving", {})}
     manifest["spec"] |= {**spec, "serving": serving}
+    with served(state_home, name, manifest) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def served(state_home: Path, name: str, manifest: Json) -> Iterator[Machine]:
+    """Have a fleet ready on a cluster of its own; nothing is left of it."""
     path = state_home / "fleet.yaml"
     path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
     machine = Machine(state_home=state_home, name=name)
