@@ -75,20 +75,15 @@ def _controller(part: ControllerPart, shared: Shared) -> Controller:
         shared.client, OwnWrites(shared.reflectors), shared.may_act, partial(shared.telemetry.wrote, part.name)
     )
     needed = tuple(watch.reflector for watch in part.watches if not watch.is_optional)
-
-    def is_busy() -> bool:
-        return controller.is_busy
-
     passes = Passes(
         part.steps,
         executor,
         shared.recorder,
         shared.now,
         lambda: _unreadable(needed),
-        StatusHolds(settings.status_hold, _loop_seconds, is_busy),
+        StatusHolds(settings.status_hold, _loop_seconds),
     )
-    controller = Controller(part.name, passes, part.watches, settings, partial(shared.telemetry.passed, part.name))
-    return controller
+    return Controller(part.name, passes, part.watches, settings, partial(shared.telemetry.passed, part.name))
 
 
 def _unreadable(needed: Sequence[Reflector]) -> Absence | None:

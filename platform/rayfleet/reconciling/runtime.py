@@ -28,7 +28,6 @@ Passed = Callable[[float, str], None]
 
 
 _STALE_RETRY = timedelta(milliseconds=50)
-_BUSY_PACES = 4  # a choice: what waits in line anyway may as well wait for the changes that come meanwhile
 
 
 class Reconciler(Protocol):
@@ -128,11 +127,6 @@ class Controller:
             watch.reflector.subscribe(self._listener(watch))
             watch.reflector.subscribe_absence(self._wake_everything)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether more keys stand in line than are worked on at once."""
-        return len(self.queue) > self._settings.workers
-
     async def run(self) -> None:
         """Wait for the stores, then work until cancelled."""
         for watch in self._watches:
@@ -162,8 +156,7 @@ class Controller:
         delay = self._settings.settle
         if passed_at is not None:
             since = timedelta(seconds=asyncio.get_running_loop().time() - passed_at)
-            pace = self._settings.pace * (_BUSY_PACES if self.is_busy else 1)
-            delay = max(delay, pace - since)
+            delay = max(delay, self._settings.pace - since)
         if delay > timedelta(0):
             self.queue.add_after(key, delay)
         else:

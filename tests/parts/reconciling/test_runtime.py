@@ -195,21 +195,6 @@ async def test_changes_of_one_key_are_served_together_but_the_first_at_once() ->
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_busy_controller_keeps_four_times_the_pace() -> None:
-    controller = Controller("test", Scripted(), (), RuntimeSettings(workers=2, pace=timedelta(hours=1)))
-    loop = asyncio.get_running_loop()
-    waits = []
-    for name in ("b", "c", "d"):
-        controller._passed_at[KEY] = loop.time()
-        controller._wake(KEY)
-        waits.append(round((controller.queue._timers.pop(KEY).when() - loop.time()) / 3600, 2))
-        controller.queue.add(ObjectKey(namespace="n", name=name))
-    assert waits == [1, 1, 1]
-    assert controller.is_busy
-    controller._wake(KEY)
-    assert round((controller.queue._timers.pop(KEY).when() - loop.time()) / 3600, 2) == 4
-
-
 def test_an_object_wakes_its_controller_of_the_kind_only() -> None:
     references = [
         {"kind": FLEETS.kind, "name": "not-controlling", "uid": "1"},

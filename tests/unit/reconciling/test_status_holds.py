@@ -3,8 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, RAY_CLUSTERS
 from rayfleet.planning.writes import Create, ObjectRef, status_replaced
@@ -19,8 +17,7 @@ class Held:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.is_busy = False
-        self.holds = StatusHolds(timedelta(seconds=2), lambda: self.now, lambda: self.is_busy)
+        self.holds = StatusHolds(timedelta(seconds=2), lambda: self.now)
         self.stored: dict[str, Any] = {"replicas": 0, "conditions": []}
 
     def written(self, *, key: ObjectKey = KEY, may_wait: bool = True, **changes: Any) -> tuple[list[str], float | None]:
@@ -51,27 +48,6 @@ def test_an_object_that_goes_on_changing_is_written_less_often_until_it_was_quie
     assert holds == [2, 4, 8, 8]
     held.now += 60
     assert held.written(replicas=3) == (["Create"], 2)
-
-
-def test_a_busy_controller_writes_counts_late_but_it_does() -> None:
-    held = Held()
-    held.is_busy = True
-    began_at = held.now
-    while (wait := held.written(replicas=1)[1]) is not None:
-        held.now += wait
-    assert held.now - began_at == pytest.approx(20)
-    assert held.written(replicas=2, may_wait=False) == (["Create", "Replace"], None)
-
-
-def test_counts_wait_no_longer_once_the_controller_has_time() -> None:
-    held = Held()
-    held.is_busy = True
-    held.written(replicas=1)
-    held.now += 2
-    assert held.written(replicas=1) == (["Create"], 10)
-    held.is_busy = False
-    held.now += 2
-    assert held.written(replicas=1) == (["Create", "Replace"], None)
 
 
 def test_an_urgent_change_takes_what_waited_with_it() -> None:
