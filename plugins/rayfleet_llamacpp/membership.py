@@ -62,7 +62,10 @@ class RayNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """All that the verdict depends on. ``ray_silence_seconds`` is the age of the last word from Ray's head service."""
+    """All that the verdict depends on. ``ray_silence_seconds`` is the age of the last word from Ray's head service.
+
+    ``unheard`` are the slots whose servers have answered no question that was asked since a server was last lost.
+    """
 
     expected_nodes: int
     is_connected: bool
@@ -70,6 +73,7 @@ class Observation:
     nodes: tuple[RayNode, ...]
     slots: tuple[Slot, ...]
     is_draining: bool
+    unheard: tuple[int, ...] = ()
 
 
 class Reason(StrEnum):
@@ -101,7 +105,11 @@ SILENCE_LIMIT_SECONDS = 5.0
 
 
 def judge(seen: Observation) -> Verdict:
-    """Return whether the engine is healthy: every slot serves, on a node that is alive, and Ray is heard."""
+    """Return whether the engine is healthy: every slot serves, on a node that is alive, and Ray is heard.
+
+    One loss may come with others that show later, as a frozen node beside a killed server: an engine that was unwell is
+    well again only when every server has answered since.
+    """
     serving = sum(slot.state is SlotState.SERVING for slot in seen.slots)
     healthy = Verdict(reason=None, message=f"{serving} of {seen.expected_nodes} servers answer")
     return next(_troubles(seen, serving), healthy)
@@ -120,6 +128,10 @@ def _troubles(seen: Observation, serving: int) -> Iterator[Verdict]:
     if lost:
         causes = "; ".join(f"server {slot.index}: {slot.cause}" for slot in lost)
         yield Verdict(reason=Reason.LOST, message=f"{len(lost)} of {seen.expected_nodes} servers lost ({causes})")
+    if seen.unheard:
+        names = ", ".join(map(str, seen.unheard))
+        message = f"since a server was lost there is no word from: server {names}"
+        yield Verdict(reason=Reason.LOST, message=message)
     alive = len(alive_addresses(seen.nodes))
     if alive < seen.expected_nodes:
         message = f"{alive} of {seen.expected_nodes} Ray nodes are alive"

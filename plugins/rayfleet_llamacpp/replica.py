@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class _Held:
     slot: Slot
     server: Server | None = None
     identity: str = ""  # of the slot's node
+    heard_at: float = -math.inf  # when the newest question was asked that its server has answered
 
 
 class Replica:
@@ -109,6 +111,7 @@ class Replica:
         self._began = time.monotonic()
         self._is_connected = False
         self._told_alive = -1
+        self._lost_at = -math.inf
         self.is_draining = False
 
     @property
@@ -131,6 +134,11 @@ class Replica:
                 nodes=self._connection.nodes,
                 slots=self.slots,
                 is_draining=self.is_draining,
+                unheard=tuple(
+                    held.slot.index
+                    for held in self._held
+                    if held.slot.state is SlotState.SERVING and held.heard_at < self._lost_at
+                ),
             )
         )
 
@@ -244,7 +252,7 @@ class Replica:
         assert held.server is not None
         watches = [
             asyncio.create_task(held.server.death()),
-            asyncio.create_task(self._silence(held.slot.url)),
+            asyncio.create_task(self._silence(held)),
             asyncio.create_task(self._node_death(held.identity)),
         ]
         try:
@@ -253,14 +261,16 @@ class Replica:
         finally:
             await _cancelled(*watches)
 
-    async def _silence(self, url: str) -> str:
-        """Return why the server's port does not answer, when it does not."""
+    async def _silence(self, held: _Held) -> str:
+        """Return why the server's port does not answer, when it does not; note each time that it does."""
         misses = 0
         limit = aiohttp.ClientTimeout(total=_ANSWER_LIMIT_SECONDS)
         while True:
+            asked_at = time.monotonic()
             try:
-                async with self._session.get(f"{url}/health", timeout=limit) as answer:
+                async with self._session.get(f"{held.slot.url}/health", timeout=limit) as answer:
                     misses = 0 if answer.status == 200 else misses + 1
+                held.heard_at = held.heard_at if misses else asked_at
             except TimeoutError:
                 misses += 1
             except aiohttp.ClientConnectorError as error:
@@ -278,7 +288,7 @@ class Replica:
         return f"Ray says that its node is dead ({identity})"
 
     def _lose(self, held: _Held, cause: str) -> None:
-        lost = held.slot
+        lost, self._lost_at = held.slot, time.monotonic()
         held.slot = held.slot.moved(SlotState.LOST, cause=cause)
         log.warning("server %d is lost: %s", lost.index, cause)
         if held.server is not None:

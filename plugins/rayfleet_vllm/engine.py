@@ -28,7 +28,8 @@ _HANDLERS = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/me
 TRAFFIC = TrafficMetrics(
     running=("vllm:num_requests_running",),
     waiting=("vllm:num_requests_waiting",),
-    steps=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total"),
+    # A prompt in pieces brings no token for many steps, and none of the counters moves; the cache's use does.
+    steps=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc"),
     served=tuple(f'http_requests_total{{handler="{handler}",status="2xx"}}' for handler in _HANDLERS),
     failed=tuple(f'http_requests_total{{handler="{handler}",status="5xx"}}' for handler in _HANDLERS),
 )

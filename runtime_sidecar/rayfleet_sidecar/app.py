@@ -1,25 +1,26 @@
-"""The sidecar's application: wiring and its four endpoints."""
+"""The sidecar's application: wiring, and the endpoints that others ask."""
 
 import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
 from rayfleet.model.json import Json
+from rayfleet.model.ports import ENGINE_PORT
 from rayfleet_sidecar.clock import Clock
+from rayfleet_sidecar.control import add_control
 from rayfleet_sidecar.engine_client import EngineClient
+from rayfleet_sidecar.evidence import EvidenceKeeper
 from rayfleet_sidecar.judge import Judge
+from rayfleet_sidecar.keys import CLOCK, ENGINE, JUDGE, SETTINGS
 from rayfleet_sidecar.pages import own_page, usable_page
 from rayfleet_sidecar.readiness import Reason
 from rayfleet_sidecar.settings import SidecarSettings
-
-SETTINGS: web.AppKey[SidecarSettings] = web.AppKey("settings", SidecarSettings)
-CLOCK: web.AppKey[Clock] = web.AppKey("clock")
-ENGINE: web.AppKey[EngineClient] = web.AppKey("engine", EngineClient)
-JUDGE: web.AppKey[Judge] = web.AppKey("judge", Judge)
+from rayfleet_sidecar.status import add_status, status_content
 
 
 def make_app(settings: SidecarSettings, clock: Clock) -> web.Application:
@@ -31,19 +32,26 @@ def make_app(settings: SidecarSettings, clock: Clock) -> web.Application:
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/ready", _ready)
     app.router.add_get("/inflight", _inflight)
+    add_status(app)
+    add_control(app)
     app.router.add_get("/metrics", _metrics)
     return app
 
 
 async def _judging(app: web.Application) -> AsyncIterator[None]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(keepalive_timeout=3)) as session:
-        app[ENGINE] = EngineClient(app[SETTINGS], session)
-        app[JUDGE] = Judge(app[ENGINE], app[SETTINGS], app[CLOCK])
-        task = asyncio.create_task(app[JUDGE].run())
+        settings, clock = app[SETTINGS], app[CLOCK]
+        app[ENGINE] = EngineClient(settings, session)
+        port = urlsplit(settings.engine_url).port or ENGINE_PORT
+        evidence = EvidenceKeeper(settings.evidence, port, lambda: status_content(app[JUDGE], settings.engine, clock()))
+        app[JUDGE] = Judge(app[ENGINE], settings, clock, evidence.ask)
+        tasks = [asyncio.create_task(app[JUDGE].run()), asyncio.create_task(evidence.run())]
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's signature

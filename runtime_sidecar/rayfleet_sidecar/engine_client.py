@@ -8,14 +8,17 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
-from rayfleet_sidecar.readiness import Answer, Observation
+from rayfleet_sidecar.observation import Answer, Observation
 from rayfleet_sidecar.settings import SidecarSettings
 
 _QUOTED_CHARACTERS = 200
+_MOST_NAMES = 64
 
 
 class EngineClient:
@@ -31,10 +34,9 @@ class EngineClient:
         """Return one look: the engine's health and Ray's nodes, both asked at once."""
         async with asyncio.TaskGroup() as group:
             health = group.create_task(self._health())
-            nodes = group.create_task(self._alive_nodes())
+            nodes = group.create_task(self._nodes())
         answer, detail = health.result()
-        alive, are_late = nodes.result()
-        return Observation(answer=answer, detail=detail, alive_nodes=alive, are_nodes_late=are_late)
+        return replace(nodes.result(), answer=answer, detail=detail)
 
     async def token_failure(self) -> str:
         """Ask for one token; return what went wrong, empty when it came."""
@@ -66,6 +68,20 @@ class EngineClient:
         except (aiohttp.ClientError, TimeoutError):
             return ""
 
+    async def operate(self, path: str) -> tuple[int, str]:
+        """Post to one of the engine's own operations; return its status and what it says, 0 when it does not answer."""
+        url = self._settings.engine_url + path
+        try:
+            async with (
+                asyncio.timeout(self._settings.operation_limit.total_seconds()),
+                self._session.post(url, headers=self._headers, allow_redirects=False) as response,
+            ):
+                return response.status, _error_text(await _text(response, self._settings.most_bytes))
+        except TimeoutError:
+            return 0, "no answer in time"
+        except aiohttp.ClientError as error:
+            return 0, _failure(error)
+
     async def _health(self) -> tuple[Answer, str]:
         limit = self._settings.answer_limit.total_seconds()
         url = self._settings.engine_url + self._settings.health_path
@@ -83,26 +99,42 @@ class EngineClient:
             return Answer.OK, ""
         return Answer.UNWELL, _error_text(body) or f"status {response.status}"
 
-    async def _alive_nodes(self) -> tuple[int | None, bool]:
-        """Return how many nodes Ray shows alive, None when that cannot be had, and whether that is for want of time."""
+    async def _nodes(self) -> Observation:
+        """Return Ray's part of a look: how many nodes it shows alive, and how they are called."""
+        unknown = Observation(answer=Answer.NONE)
         if not self._settings.rules.expected_nodes:
-            return None, False
+            return unknown
         try:
             async with (
                 asyncio.timeout(self._settings.answer_limit.total_seconds()),
                 self._session.get(self._settings.nodes_url, allow_redirects=False) as response,
             ):
                 text = await _text(response, self._settings.most_bytes)
-            alive = json.loads(text).get("alive") if response.status == 200 else None
+            content: Any = json.loads(text) if response.status == 200 else None
         except TimeoutError:
-            return None, True
-        except (aiohttp.ClientError, ValueError, AttributeError):
-            return None, False
-        return (len(alive) if isinstance(alive, list) else None), False
+            return replace(unknown, are_nodes_late=True)
+        except (aiohttp.ClientError, ValueError):
+            return unknown
+        match content:
+            case {"alive": list(alive), **rest}:
+                dead = rest.get("dead")
+                return Observation(
+                    answer=Answer.NONE,
+                    alive_nodes=len(alive),
+                    names=_names(alive),
+                    dead_names=_names(dead if isinstance(dead, list) else ()),
+                )
+            case _:
+                return unknown
 
     async def _first_model(self) -> str:
         async with self._session.get(f"{self._settings.engine_url}/v1/models", headers=self._headers) as response:
             return str(json.loads(await _text(response, self._settings.most_bytes))["data"][0]["id"])
+
+
+def _names(values: Sequence[object]) -> tuple[str, ...]:
+    """Return some of the nodes' names: they are for people."""
+    return tuple(str(each)[:_QUOTED_CHARACTERS] for each in values[:_MOST_NAMES])
 
 
 async def _text(response: aiohttp.ClientResponse, most_bytes: int) -> str:

@@ -9,10 +9,11 @@ from aiohttp import web
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.process import exit_code, stop_event
-from rayfleet_sidecar.app import ENGINE, make_app
+from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import system_clock
 from rayfleet_sidecar.engine_client import EngineClient
-from rayfleet_sidecar.readiness import Answer
+from rayfleet_sidecar.keys import ENGINE
+from rayfleet_sidecar.observation import Answer
 from rayfleet_sidecar.settings import SidecarSettings, read_settings
 
 _POLL_SECONDS = 0.2

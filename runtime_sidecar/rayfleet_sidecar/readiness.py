@@ -2,7 +2,11 @@
 
 Ready means: Ray shows every expected node alive (where the engine runs on Ray), the engine answers its health check,
 and since it last became healthy a one-token generation came back. Health endpoints lie: vLLM answers 200 for more than
-100 s while a node is frozen, and answers 200 before a first request that kills it.
+100 s while a node is frozen, and answers 200 before a first request that kills it. So an engine that is ready and idle
+is asked for a token again and again (canary): vLLM without Ray does not notice the death of an idle rank.
+
+A canary waits its turn behind clients' requests, so a late one says something only of an engine that has nothing else
+in flight and takes no step: by the engine's own metrics, read after its limit. Without them lateness says nothing.
 
 The judge tells two things, each with the moment of its end: what a look showed (``judged``), and how a one-token
 generation went (``with_generation``). After each look it carries out what ``next_token_action`` says. Nothing here
@@ -15,7 +19,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from rayfleet_sidecar.observation import LONG_AGO, Answer, Observation, ReadinessRules
+
 STALLED = "JudgeStalled"
+_NAMED = 3  # nodes in a sentence at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,27 +34,6 @@ class Moment:
 
     date: datetime
     steady: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadinessRules:
-    """The numbers that a judgement goes by; each is a choice.
-
-    ``expected_nodes`` 0: the engine does not run on Ray. ``forgiven_looks``: late ones in a row that move no traffic;
-    on a crowded machine one late answer is no news. ``shortest_refusal``: an engine that was ready and is not stays so
-    for longer than a readiness probe's period of 1 s, so that no probe misses it. ``pause_after_failure``: a broken
-    engine is not asked for tokens in a tight loop. ``stale_after``: a judge that stood still this long judges nothing.
-    ``stall_after``: requests that run this long without a step of the engine are stuck (zero: not looked at); longer
-    than any step takes. ``suspicious_failures``: so many generations that failed in a row are no client's doing.
-    """
-
-    expected_nodes: int = 0
-    forgiven_looks: int = 1
-    shortest_refusal: timedelta = timedelta(seconds=1.5)
-    pause_after_failure: timedelta = timedelta(seconds=1)
-    stale_after: timedelta = timedelta(seconds=2)
-    stall_after: timedelta = timedelta(seconds=120)
-    suspicious_failures: int = 3
 
 
 class Reason(StrEnum):
@@ -62,12 +48,15 @@ class Reason(StrEnum):
     ENGINE_STALLED = "EngineStalled"  # was ready, and its running requests do not get on
     WARMING = "Warming"  # healthy; a first token is awaited
     GENERATION_FAILED = "GenerationFailed"  # healthy, but the one-token generation failed
+    CANARY_MISSED = "CanaryMissed"  # was ready and had nothing to do, and a token did not come
     READY = "Ready"
 
 
 _RAY_LOST = frozenset({Reason.RAY_NODES_UNKNOWN, Reason.RAY_NODES_MISSING})
 _TOKEN_ENDED = frozenset({Reason.READY, Reason.GENERATION_FAILED})
 _ENGINE_LOST = frozenset({Reason.ENGINE_UNREACHABLE, Reason.ENGINE_FAILING})
+_TOKEN_AWAITED = frozenset({Reason.WARMING, Reason.GENERATION_FAILED, Reason.CANARY_MISSED})
+_OF_A_READY_ENGINE = frozenset({Reason.ENGINE_STALLED, Reason.CANARY_MISSED})
 
 # A reason that stays is no transition. Ready is reached by a token alone.
 TRANSITIONS: Mapping[Reason, frozenset[Reason]] = MappingProxyType(
@@ -84,42 +73,21 @@ TRANSITIONS: Mapping[Reason, frozenset[Reason]] = MappingProxyType(
         Reason.RAY_NODES_UNKNOWN: frozenset({Reason.RAY_NODES_MISSING, Reason.ENGINE_LOADING, Reason.WARMING})
         | _ENGINE_LOST,
         # The nodes are there again, and what they hid shows: anything that does not need a ready engine before.
-        Reason.RAY_NODES_MISSING: frozenset(Reason) - _TOKEN_ENDED - {Reason.RAY_NODES_MISSING, Reason.ENGINE_STALLED},
+        Reason.RAY_NODES_MISSING: frozenset(Reason) - _TOKEN_ENDED - _OF_A_READY_ENGINE - {Reason.RAY_NODES_MISSING},
         # It gets on, or has nothing to do any more (a token has to say so), or it was lost.
         Reason.ENGINE_STALLED: frozenset({Reason.WARMING}) | _RAY_LOST | _ENGINE_LOST,
         # The token came or failed, or the engine was lost while it was awaited.
         Reason.WARMING: _TOKEN_ENDED | _RAY_LOST | _ENGINE_LOST | {Reason.ENGINE_LOADING},
         # The next token came, or the engine was lost while it was awaited.
         Reason.GENERATION_FAILED: frozenset({Reason.READY, Reason.ENGINE_LOADING}) | _RAY_LOST | _ENGINE_LOST,
-        # Lost: never straight to loading, since it was ready. Or it was suspect, and a token has told.
-        Reason.READY: _RAY_LOST | _ENGINE_LOST | {Reason.ENGINE_STALLED, Reason.GENERATION_FAILED},
+        # A token came after all, or the next one failed; or the engine was lost while it was awaited.
+        Reason.CANARY_MISSED: _TOKEN_ENDED | _RAY_LOST | _ENGINE_LOST,
+        # Lost: never straight to loading, since it was ready. Or it was suspect or idle, and a token has told.
+        Reason.READY: _RAY_LOST
+        | _ENGINE_LOST
+        | {Reason.ENGINE_STALLED, Reason.GENERATION_FAILED, Reason.CANARY_MISSED},
     }
 )
-
-
-class Answer(StrEnum):
-    """How the engine's health check went."""
-
-    OK = "ok"
-    UNWELL = "unwell"
-    LATE = "late"  # none in time: frozen, or only busy
-    NONE = "none"  # none at all: refused, reset
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One look. ``alive_nodes`` is None when Ray's view could not be had, with ``are_nodes_late`` when not in time.
-
-    ``detail`` is the engine's own word on its state, or how asking it failed. From its metrics: ``stalled_for`` is how
-    long running requests have not got on, ``failures`` the generations that have failed since one ended well.
-    """
-
-    answer: Answer
-    detail: str = ""
-    alive_nodes: int | None = None
-    are_nodes_late: bool = False
-    stalled_for: timedelta = timedelta()
-    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +99,9 @@ class Judgement:
     brought no answer in time. ``is_asked``: a one-token generation is under way. ``excused_failures`` of clients' were
     before the newest token came; ``is_suspect``: too many have come since. By the steady clock: ``looked_at`` is the
     newest look, ``lost_at`` when the engine last ceased to be ready, ``failed_at`` when the newest generation failed,
-    None unless that is the reason.
+    None unless that is the reason or it was a canary: ``failed_canaries`` have in a row, the last one by
+    ``canary_failure``. ``asked_at`` is when the newest token was asked for, ``proved_at`` when one came; ``read_at``
+    and ``moved_at`` as in an Observation.
     """
 
     reason: Reason
@@ -148,6 +118,12 @@ class Judgement:
     is_suspect: bool = False
     lost_at: timedelta | None = None
     failed_at: timedelta | None = None
+    asked_at: timedelta = LONG_AGO
+    proved_at: timedelta = LONG_AGO
+    moved_at: timedelta = LONG_AGO
+    read_at: timedelta = LONG_AGO
+    failed_canaries: int = 0
+    canary_failure: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -157,7 +133,13 @@ class Judgement:
     @property
     def wants_token(self) -> bool:
         """Whether all is well but a token, or its clients' generations fail: only then does one prove anything."""
-        return self.reason in {Reason.WARMING, Reason.GENERATION_FAILED} or (self.is_ready and self.is_suspect)
+        return self.reason in _TOKEN_AWAITED or (self.is_ready and self.is_suspect)
+
+    @property
+    def is_question_void(self) -> bool:
+        """Whether the question that is under way was asked before the engine ceased to be ready by its silence."""
+        is_old = self.lost_at is not None and self.asked_at < self.lost_at
+        return self.is_asked and self.reason is Reason.CANARY_MISSED and is_old
 
 
 class TokenAction(StrEnum):
@@ -204,12 +186,17 @@ def judged(before: Judgement, observation: Observation, rules: ReadinessRules, n
         failures=observation.failures,
         excused_failures=excused,
         is_suspect=observation.failures - excused >= rules.suspicious_failures,
+        moved_at=max(before.moved_at, observation.moved_at),
+        read_at=before.read_at if observation.read_at is None else observation.read_at,
     )
+    if looked.failed_at is not None and looked.moved_at > looked.failed_at:  # canaries fail of an engine that is full
+        looked = replace(looked, failed_canaries=0, canary_failure="")
     is_forgiven = is_late and late_looks <= rules.forgiven_looks and not _are_nodes_missing(observation, rules)
     if before.is_ready and is_forgiven:
         return looked
     is_silent = observation.answer in {Answer.LATE, Answer.NONE}
-    reason, message = _cause(before, observation, rules)
+    reason, message = _cause(looked, observation, rules)
+    is_forgiven_canary = reason is Reason.READY and looked.failed_canaries > 0
     after = replace(
         looked,
         message=message,
@@ -217,7 +204,8 @@ def judged(before: Judgement, observation: Observation, rules: ReadinessRules, n
         was_ready=before.was_ready and not is_silent,
         is_proved=before.is_proved and reason is Reason.READY,
         lost_at=now.steady if before.is_ready and reason is not Reason.READY else before.lost_at,
-        failed_at=before.failed_at if reason is Reason.GENERATION_FAILED else None,
+        failed_at=before.failed_at if reason is Reason.GENERATION_FAILED or is_forgiven_canary else None,
+        failed_canaries=looked.failed_canaries if is_forgiven_canary else 0,
     )
     return _moved(after, reason, now)
 
@@ -230,17 +218,11 @@ def with_generation(before: Judgement, failure: str, now: Moment) -> Judgement:
     if not before.is_asked:
         return before
     ended = replace(before, is_asked=False)
-    if not before.wants_token:
+    is_canary = before.is_ready and not before.is_suspect
+    if before.is_question_void or not (before.wants_token or is_canary):
         return ended
     if failure:
-        after = replace(
-            ended,
-            message=f"the one-token generation failed: {failure}",
-            is_proved=False,
-            lost_at=now.steady if before.is_ready else before.lost_at,
-            failed_at=now.steady,
-        )
-        return _moved(after, Reason.GENERATION_FAILED, now)
+        return _with_failed_canary(ended, failure, now) if is_canary else _with_failure(ended, failure, now)
     after = replace(
         ended,
         message="ready",
@@ -249,8 +231,19 @@ def with_generation(before: Judgement, failure: str, now: Moment) -> Judgement:
         excused_failures=before.failures,
         is_suspect=False,
         failed_at=None,
+        proved_at=now.steady,
+        failed_canaries=0,
     )
     return _moved(after, Reason.READY, now)
+
+
+def is_canary_due(judgement: Judgement, rules: ReadinessRules, at: timedelta) -> bool:
+    """Return whether an engine that is ready would be idle for long enough at ``at``, if nothing were read until then.
+
+    True of one whose metrics were never read: it has to be read first.
+    """
+    seen_at = max(judgement.proved_at, judgement.moved_at)
+    return judgement.is_ready and bool(rules.canary_every) and at - seen_at >= rules.canary_every
 
 
 def next_token_action(judgement: Judgement, rules: ReadinessRules, now: Moment) -> TokenAction:
@@ -258,7 +251,10 @@ def next_token_action(judgement: Judgement, rules: ReadinessRules, now: Moment) 
 
     None is asked for while a refusal is held or a failure is just past.
     """
-    match (judgement.wants_token, judgement.is_asked, _is_held(judgement, rules, now)):
+    if judgement.is_question_void:
+        return TokenAction.DROP
+    is_canary = is_canary_due(judgement, rules, judgement.read_at) or (judgement.is_ready and judgement.is_asked)
+    match (judgement.wants_token or is_canary, judgement.is_asked, _is_held(judgement, rules, now)):
         case (True, False, False):
             return TokenAction.ASK
         case (False, True, _):
@@ -267,9 +263,15 @@ def next_token_action(judgement: Judgement, rules: ReadinessRules, now: Moment) 
             return TokenAction.WAIT
 
 
-def with_token_action(before: Judgement, action: TokenAction) -> Judgement:
+def with_token_action(before: Judgement, action: TokenAction, now: Moment) -> Judgement:
     """Return the judgement once ``action`` is carried out."""
-    return before if action is TokenAction.WAIT else replace(before, is_asked=action is TokenAction.ASK)
+    match action:
+        case TokenAction.ASK:
+            return replace(before, is_asked=True, asked_at=now.steady)
+        case TokenAction.DROP:
+            return replace(before, is_asked=False)
+        case _:
+            return before
 
 
 def verdict_of(judgement: Judgement, rules: ReadinessRules, now: Moment) -> Verdict:
@@ -298,7 +300,8 @@ def _are_nodes_missing(observation: Observation, rules: ReadinessRules) -> bool:
 def _cause(before: Judgement, observation: Observation, rules: ReadinessRules) -> tuple[Reason, str]:
     """Return the cause that lies deepest: nodes that are known to be missing explain whatever the engine says."""
     if _are_nodes_missing(observation, rules):
-        message = f"{observation.alive_nodes}/{rules.expected_nodes} Ray nodes are alive"
+        dead = f"; dead: {', '.join(observation.dead_names[:_NAMED])}" if observation.dead_names else ""
+        message = f"{observation.alive_nodes}/{rules.expected_nodes} Ray nodes are alive{dead}"
         return Reason.RAY_NODES_MISSING, message
     if observation.answer is not Answer.OK:
         return _engine_cause(before, observation)
@@ -312,11 +315,22 @@ def _well_cause(before: Judgement, observation: Observation, rules: ReadinessRul
     if before.reason in {Reason.READY, Reason.ENGINE_STALLED} and _is_stalled(observation, rules):
         seconds = observation.stalled_for.total_seconds()
         return Reason.ENGINE_STALLED, f"requests are running, and the engine has taken no step for {seconds:.0f} s"
+    if before.is_ready and before.failed_canaries > rules.forgiven_canaries:
+        return Reason.GENERATION_FAILED, f"the one-token generation failed: {before.canary_failure}"
+    if before.is_ready and _is_canary_missed(before, rules):
+        seconds = rules.canary_limit.total_seconds()
+        return Reason.CANARY_MISSED, f"a generation that is alone in the engine has brought no token for {seconds:g} s"
     if before.is_proved:
         return Reason.READY, "ready"
-    if before.reason is Reason.GENERATION_FAILED:
-        return Reason.GENERATION_FAILED, before.message
+    if before.reason in {Reason.GENERATION_FAILED, Reason.CANARY_MISSED}:
+        return before.reason, before.message
     return Reason.WARMING, "healthy; waiting for a first token"
+
+
+def _is_canary_missed(before: Judgement, rules: ReadinessRules) -> bool:
+    """Whether a token is late of an engine that, by its metrics, does nothing else and does not get on with it."""
+    since = max(before.asked_at, before.moved_at)
+    return before.is_asked and bool(rules.canary_every) and before.read_at - since >= rules.canary_limit
 
 
 def _is_stalled(observation: Observation, rules: ReadinessRules) -> bool:
@@ -341,6 +355,23 @@ def _moved(judgement: Judgement, reason: Reason, now: Moment) -> Judgement:
     if reason not in TRANSITIONS[judgement.reason]:
         raise ValueError(f"an engine cannot go from {judgement.reason} to {reason}")
     return replace(judgement, reason=reason, since=now.date)
+
+
+def _with_failure(ended: Judgement, failure: str, now: Moment) -> Judgement:
+    after = replace(
+        ended,
+        message=f"the one-token generation failed: {failure}",
+        is_proved=False,
+        lost_at=now.steady if ended.is_ready else ended.lost_at,
+        failed_at=now.steady,
+    )
+    return _moved(after, Reason.GENERATION_FAILED, now)
+
+
+def _with_failed_canary(ended: Judgement, failure: str, now: Moment) -> Judgement:
+    """Return the judgement with one more failed canary; what so many mean is the next look's to say."""
+    failed = ended.failed_canaries + 1
+    return replace(ended, failed_canaries=failed, canary_failure=failure, failed_at=now.steady)
 
 
 def _is_held(judgement: Judgement, rules: ReadinessRules, now: Moment) -> bool:

@@ -12,7 +12,25 @@ from rayfleet.logs import LogFormat
 from rayfleet.model.engine import TrafficMetrics
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
-from rayfleet_sidecar.readiness import ReadinessRules
+from rayfleet_sidecar.observation import ReadinessRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSettings:
+    """Where evidence is kept: ``most_files`` of ``most_bytes`` in ``folder`` (empty: none is kept).
+
+    ``termination_log`` is the file of the container's termination message; ``logs`` is a folder of logs, of whose
+    newest ``most_logs`` files the last ``most_lines`` are kept; the stacks of ``most_processes`` are.
+    """
+
+    folder: str = ""
+    termination_log: str = "/dev/termination-log"
+    logs: str = ""
+    most_files: int = 16
+    most_bytes: int = 1 << 20
+    most_logs: int = 16
+    most_lines: int = 40
+    most_processes: int = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +42,8 @@ class SidecarSettings:
     metrics. ``api_key`` is what the engine wants to see as a bearer token. ``traffic`` is what the metrics tell of
     requests; they are read every ``traffic_period``. ``linger`` is how long to serve on after SIGTERM while the engine
     does: whoever drains a replica asks here. ``log_format`` is what a line of the log is (``rayfleet.logs``).
+    ``sleep_path`` and ``wake_path`` are the engine's own operations, empty when it has none; each may take
+    ``operation_limit``. ``token`` is what whoever changes something here has to show; without one nobody may. ``evidence`` is kept when the engine is lost.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +65,11 @@ class SidecarSettings:
     traffic_period: timedelta = timedelta(seconds=5)
     linger: timedelta = timedelta()
     log_format: str = "text"
+    sleep_path: str = ""
+    wake_path: str = ""
+    operation_limit: timedelta = timedelta(seconds=60)
+    token: str = field(default="", repr=False)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +82,14 @@ class _Flag:
     variable: str = ""
 
 
+TOKEN_VARIABLE = "RAYFLEET_SIDECAR_TOKEN"  # noqa: S105 - a name, no secret
 _PLAIN = SidecarSettings()
 _EXPECTED_NODES = "--expected-ray-nodes"
 _STALL_SECONDS = "--stall-seconds"
+_CANARY_SECONDS = "--canary-seconds"
 _LINGER_SECONDS = "--linger-seconds"
 _LOG_FORMAT = "--log-format"
-# By the field of SidecarSettings that a flag sets; ``expected_nodes`` and ``stall_seconds`` are rules of it.
+# By the field of SidecarSettings that a flag sets; ``expected_nodes`` and seconds of stalls and canaries are rules.
 _FLAGS: Mapping[str, _Flag] = {
     "host": _Flag(name="--host", default=_PLAIN.host, help="address to listen on (default: %(default)s)"),
     "port": _Flag(name="--port", default=_PLAIN.port, help="port to listen on (default: %(default)s)"),
@@ -94,6 +121,15 @@ _FLAGS: Mapping[str, _Flag] = {
         default=int(_PLAIN.rules.stall_after.total_seconds()),
         help="running requests without a step of the engine for so long are a stall; 0: never (default: %(default)s)",
     ),
+    "canary_seconds": _Flag(
+        name=_CANARY_SECONDS,
+        default=int(_PLAIN.rules.canary_every.total_seconds()),
+        help="an engine that had nothing to do for so long is asked for a token; 0: never (default: %(default)s)",
+    ),
+    "sleep_path": _Flag(name="--sleep-path", default="", help="where the engine is put to sleep, by POST"),
+    "wake_path": _Flag(name="--wake-path", default="", help="where it is woken, by POST"),
+    "evidence_folder": _Flag(name="--evidence-folder", default="", help="keep what is known of each loss there"),
+    "evidence_logs": _Flag(name="--log-folder", default="", help="with the last lines of the newest logs in there"),
     "linger_seconds": _Flag(
         name=_LINGER_SECONDS, default=0, help="serve on after SIGTERM while the engine does, so long at most"
     ),
@@ -109,7 +145,8 @@ _TRAFFIC_FLAGS: Mapping[str, str] = {
 }
 _DESCRIPTION = (
     "Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its health and a "
-    "one-token generation), /inflight (the engine's requests), /metrics (its own and the engine's)."
+    "one-token generation), /status (each check, the stages of its start), /inflight (the engine's requests), /metrics "
+    "(its own and the engine's); with a token /drain, /sleep and /wake."
 )
 
 
@@ -117,7 +154,8 @@ def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str
     """Return the settings.
 
     Flags win over ``INFERENCE_ENGINE`` and ``INFERENCE_ENGINE_ENDPOINT`` (aibrix_runtime's names). The engine's key
-    comes by ``INFERENCE_ENGINE_API_KEY`` alone: command lines are for everybody to read.
+    comes by ``INFERENCE_ENGINE_API_KEY`` alone, the sidecar's own token by ``RAYFLEET_SIDECAR_TOKEN``: command lines
+    are for everybody to read.
 
     Raises SettingsError for values that do not go together; argparse itself ends the process for the rest.
     """
@@ -135,23 +173,26 @@ def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str
         parser.add_argument(
             f"--{name}-metrics", dest=name, metavar="SERIES", default="", help=f"{meaning}; apart by spaces"
         )
-    settings = _settings(vars(parser.parse_args(arguments)), environment.get("INFERENCE_ENGINE_API_KEY", ""))
+    secrets = {"api_key": environment.get("INFERENCE_ENGINE_API_KEY", ""), "token": environment.get(TOKEN_VARIABLE, "")}
+    settings = replace(_settings(vars(parser.parse_args(arguments))), **secrets)
     _check(settings)
     return settings
 
 
-def _settings(values: dict[str, Any], api_key: str) -> SidecarSettings:
+def _settings(values: dict[str, Any]) -> SidecarSettings:
     rules = replace(
         _PLAIN.rules,
         expected_nodes=values.pop("expected_nodes"),
         stall_after=timedelta(seconds=values.pop("stall_seconds")),
+        canary_every=timedelta(seconds=values.pop("canary_seconds")),
     )
+    evidence = EvidenceSettings(folder=values.pop("evidence_folder"), logs=values.pop("evidence_logs"))
     return SidecarSettings(
+        evidence=evidence,
         engine_url=values.pop("engine_url").rstrip("/"),
         rules=rules,
         traffic=TrafficMetrics(**{name: tuple(values.pop(name).split()) for name in _TRAFFIC_FLAGS}),
         linger=timedelta(seconds=values.pop("linger_seconds")),
-        api_key=api_key,
         **values,
     )
 
@@ -166,7 +207,12 @@ def _check(settings: SidecarSettings) -> None:
     expected = settings.rules.expected_nodes
     if expected < 0:
         raise SettingsError(f"{_EXPECTED_NODES}: {expected} is negative")
-    for flag, span in ((_STALL_SECONDS, settings.rules.stall_after), (_LINGER_SECONDS, settings.linger)):
+    spans = {
+        _STALL_SECONDS: settings.rules.stall_after,
+        _CANARY_SECONDS: settings.rules.canary_every,
+        _LINGER_SECONDS: settings.linger,
+    }
+    for flag, span in spans.items():
         if span < timedelta():
             raise SettingsError(f"{flag}: {span.total_seconds():g} is negative")
     if expected and not settings.nodes_url:

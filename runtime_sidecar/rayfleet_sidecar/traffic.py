@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from rayfleet.model.engine import TrafficMetrics
 from rayfleet.plugin.metric_page import Sample, read_metric_page
+from rayfleet_sidecar.observation import LONG_AGO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,11 @@ class Traffic:
     waiting: float = 0
     served: float = 0
     failed: float = 0
+
+    @property
+    def work(self) -> tuple[float, float]:
+        """Numbers that stand still exactly as long as the engine takes no step and ends nothing."""
+        return sum(self.steps.values()), self.served
 
     @property
     def in_flight(self) -> int:
@@ -48,10 +54,13 @@ class Watched:
 
     ``busy`` is what has requests running, by its labels, as of the newest reading (``read_at``, steady clock).
     ``served`` and ``failed`` are the counters as they stood when a generation was last seen to end well; None before
-    the first reading.
+    the first reading. ``work`` is that of the newest reading; ``moved_at`` when a reading last showed that it had
+    changed, or requests besides ``own``.
     """
 
     read_at: timedelta = timedelta()
+    moved_at: timedelta = LONG_AGO
+    work: tuple[float, float] | None = None
     busy: Mapping[str, Standstill] = field(default_factory=dict)
     served: float | None = None
     failed: float = 0
@@ -73,18 +82,24 @@ def read_traffic(page: str, metrics: TrafficMetrics) -> Traffic | None:
     )
 
 
-def watched(before: Watched, traffic: Traffic, now: timedelta) -> Watched:
-    """Return what is known after a reading at ``now`` (steady clock)."""
+def watched(before: Watched, traffic: Traffic, now: timedelta, own: int = 0) -> Watched:
+    """Return what is known after a reading at ``now`` (steady clock); ``own`` requests in flight are the sidecar's."""
     busy = {
         labels: _standstill(before.busy.get(labels), traffic.steps[labels], now)
         for labels, count in traffic.running.items()
         if count > 0 and labels in traffic.steps
     }
     is_anew = before.served is None or traffic.served != before.served or traffic.failed < before.failed
-    if is_anew:
-        return Watched(read_at=now, busy=busy, served=traffic.served, failed=traffic.failed)
-    failures = round(traffic.failed - before.failed)
-    return Watched(read_at=now, busy=busy, served=before.served, failed=before.failed, failures=failures)
+    has_moved = traffic.in_flight > own or (before.work is not None and traffic.work != before.work)
+    return Watched(
+        read_at=now,
+        moved_at=now if has_moved else before.moved_at,
+        work=traffic.work,
+        busy=busy,
+        served=traffic.served if is_anew else before.served,
+        failed=traffic.failed if is_anew else before.failed,
+        failures=0 if is_anew else round(traffic.failed - before.failed),
+    )
 
 
 def stalled_for(seen: Watched) -> timedelta:

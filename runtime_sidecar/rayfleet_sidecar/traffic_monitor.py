@@ -20,7 +20,10 @@ class Pages(Protocol):
 
 
 class TrafficMonitor:
-    """``in_flight`` is the number of requests when it was last read, the same since ``since``; None before that."""
+    """``in_flight`` is the number of requests when it was last read, the same since ``since``; None before that.
+
+    ``own`` is how many of them are the sidecar's own; whoever asks the engine says so.
+    """
 
     def __init__(self, engine: Pages, settings: SidecarSettings, clock: Clock) -> None:
         self._engine = engine
@@ -30,6 +33,17 @@ class TrafficMonitor:
         self._due = timedelta.min
         self.in_flight: int | None = None
         self.since: datetime = clock().date
+        self.own = 0
+
+    @property
+    def read_at(self) -> timedelta | None:
+        """When a page was last read that told of requests, by the steady clock; None before the first."""
+        return None if self._watched.work is None else self._watched.read_at
+
+    @property
+    def moved_at(self) -> timedelta:
+        """When a page last showed steps, or requests that are not the sidecar's own."""
+        return self._watched.moved_at
 
     @property
     def failures(self) -> int:
@@ -41,10 +55,10 @@ class TrafficMonitor:
         """How long running requests have not got on, as far as pages have told; zero when they do."""
         return stalled_for(self._watched)
 
-    async def read_when_due(self) -> None:
-        """Read the page if its time has come and its requests can be told from it."""
+    async def read_when_due(self, *, is_due: bool = False) -> None:
+        """Read the page if its time has come, or it ``is_due``, and its requests can be told from it."""
         now = self._clock().steady
-        if self._settings.traffic.running and now >= self._due:
+        if self._settings.traffic.running and (is_due or now >= self._due):
             self._due = now + self._settings.traffic_period
             self.take(await self._engine.metrics_page())
 
@@ -54,7 +68,7 @@ class TrafficMonitor:
         if traffic is None:
             return None
         now = self._clock()
-        self._watched = watched(self._watched, traffic, now.steady)
+        self._watched = watched(self._watched, traffic, now.steady, self.own)
         if traffic.in_flight != self.in_flight:
             self.in_flight, self.since = traffic.in_flight, now.date
         return traffic

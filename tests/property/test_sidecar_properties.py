@@ -8,12 +8,10 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rayfleet_sidecar.observation import Answer, Observation, ReadinessRules
 from rayfleet_sidecar.readiness import (
-    Answer,
     Judgement,
     Moment,
-    Observation,
-    ReadinessRules,
     Reason,
     TokenAction,
     first_judgement,
@@ -62,7 +60,7 @@ class Bench:
     def look(self, observation: Observation) -> None:
         self.judgement = judged(self.judgement, observation, self.rules, self.moment())
         self.action = next_token_action(self.judgement, self.rules, self.moment())
-        self.judgement = with_token_action(self.judgement, self.action)
+        self.judgement = with_token_action(self.judgement, self.action, self.moment())
 
     def end_generation(self, failure: str) -> None:
         self.judgement = with_generation(self.judgement, failure, self.moment())
@@ -77,7 +75,7 @@ class Bench:
 
 
 def bench(expected: int, steps: Sequence[Step] = ()) -> Bench:
-    made = Bench(ReadinessRules(expected_nodes=expected))
+    made = Bench(ReadinessRules(expected_nodes=expected, canary_every=timedelta()))
     for step in steps:
         made.do(step)
     return made

@@ -65,6 +65,9 @@ ADVICE: Mapping[str, str] = {
     "EngineFailing": "The engine says that it is unwell; " + _ENGINE,
     "EngineUnreachable": "The engine does not answer; " + _ENGINE,
     "GenerationFailed": "The engine is up and makes no token; " + _ENGINE,
+    "CanaryMissed": "The engine is up, idle, and makes no token: a rank may be frozen; " + _ENGINE,
+    "EngineDraining": "Somebody asked its sidecar to drain (POST /drain); DELETE /drain takes that back.",
+    "EngineAsleep": "Somebody asked its sidecar to let it sleep (POST /sleep); POST /wake wakes it.",
     "RayNodesMissing": "Ray lacks a node that the engine needs; look at the workers: `rayfleet get pods`.",
     # Ray clusters
     "Suspended": "A queue (Kueue) lets it in; `kubectl get workloads` shows the queue.",

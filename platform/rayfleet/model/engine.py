@@ -28,7 +28,7 @@ class TrafficMetrics:
     """Which series of the engine's metrics page tell of its requests; none named: the engine does not tell.
 
     A series is a metric's name, or that with some of its labels (``http_requests_total{status="5xx"}``): every sample
-    that has these labels counts. ``running`` and ``waiting`` are gauges of requests. ``steps`` are counters that grow
+    that has these labels counts. ``running`` and ``waiting`` are gauges of requests. ``steps`` are numbers that change
     as long as the engine works on any of the running ones: they are compared by their labels with ``running``, so that
     a part of the engine that stands still is seen beside others that work. ``served`` and ``failed`` are counters of
     generations that ended well, and by the engine's fault.
@@ -47,6 +47,8 @@ class EngineProbe:
 
     ``nodes_path`` answers ``{"alive": [ip, ...], "dead": [ip, ...]}``, Ray's own view of the nodes; it may have a port
     of its own (``nodes_port``), 0 for the engine's. ``traffic`` is what the page at ``metrics_path`` tells of requests.
+    ``sleep_path`` and ``wake_path`` are where the engine takes a POST to sleep and to wake, with a query if it wants
+    one; empty: it cannot.
     """
 
     port: int = ENGINE_PORT
@@ -55,6 +57,8 @@ class EngineProbe:
     nodes_path: str = "/nodes"
     nodes_port: int = 0
     traffic: TrafficMetrics = field(default_factory=TrafficMetrics)
+    sleep_path: str = ""
+    wake_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from rayfleet import __version__
 from rayfleet.manifest.fleet import serving_labels
-from rayfleet.model.engine import LaunchPlan, NodeLaunch, TrafficMetrics
+from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch, TrafficMetrics
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
@@ -43,6 +43,11 @@ RANK_GROUP = "rank"
 _TOKEN_RAY_VERSION = (2, 52)
 
 _RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+# Whoever changes something by the sidecar shows it; without this Secret in the fleet's namespace nobody may.
+_SIDECAR_TOKEN: ReadOnlyJson = {
+    "name": "RAYFLEET_SIDECAR_TOKEN",
+    "valueFrom": {"secretKeyRef": {"name": "rayfleet-sidecar", "key": "token", "optional": True}},
+}
 # A lost node is known in about 1 + 3 x 2 seconds; Ray's own default is half a minute.
 _HEAD_ENVIRONMENT: Mapping[str, str] = {
     "RAY_health_check_initial_delay_ms": "1000",
@@ -161,6 +166,8 @@ def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
             f"--port={SIDECAR_PORT}",
             f"--engine={serving.engine}",
             f"--engine-url=http://$(POD_IP):{probe.port}",
+            "--evidence-folder=/tmp/rayfleet-evidence/$(POD_IP)",
+            *_operation_flags(probe),
             f"--health-path={probe.health_path}",
             f"--metrics-path={probe.metrics_path}",
             f"--model={serving.served_model_name}",
@@ -169,7 +176,7 @@ def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
             f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
             *_traffic_flags(probe.traffic),
         ],
-        "env": _environment({}),
+        "env": [*_environment({}), _SIDECAR_TOKEN],
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word
@@ -188,6 +195,12 @@ def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
             "failureThreshold": 3,
         },
     }
+
+
+def _operation_flags(probe: EngineProbe) -> list[str]:
+    """Return where the engine is put to sleep and woken, as the sidecar's flags."""
+    paths = {"--sleep-path": probe.sleep_path, "--wake-path": probe.wake_path}
+    return [f"{flag}={path}" for flag, path in paths.items() if path]
 
 
 def _traffic_flags(traffic: TrafficMetrics) -> list[str]:

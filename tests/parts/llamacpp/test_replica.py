@@ -1,6 +1,7 @@
 """The servers of a replica are kept alive, one to a node, whatever dies when: at a Ray of this file, told by hand."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -42,7 +43,10 @@ class OwnServer:
 
 @dataclass
 class OwnRay:
-    """``is_stuck``: nothing is placed any more; ``failure``: every start ends so. ``started`` are nodes' identities."""
+    """``is_stuck``: nothing is placed any more; ``failure``: every start ends so. ``started`` are nodes' identities.
+
+    Servers on the nodes in ``frozen`` do not answer until ``thawed``; ``heard`` counts answers by node.
+    """
 
     url: str
     nodes: tuple[RayNode, ...] = (node(HEAD), node(WORKER))
@@ -52,6 +56,9 @@ class OwnRay:
     started: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     servers: dict[str, OwnServer] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+    thawed: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: Counter[str] = field(default_factory=Counter)
 
     async def connect(self) -> None:
         await asyncio.sleep(0)
@@ -70,7 +77,7 @@ class OwnRay:
                 await asyncio.Event().wait()
             finally:
                 self.ended.append(at.identity)
-        self.servers[at.identity] = OwnServer(Running(url=self.url, pid=len(self.started), threads=1))
+        self.servers[at.identity] = OwnServer(Running(url=f"{self.url}/{at.address}", pid=len(self.started), threads=1))
         return self.servers[at.identity]
 
     def dies(self, address: str) -> None:
@@ -106,11 +113,15 @@ class Site:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    async def health(_: web.Request) -> web.Response:
+    async def health(request: web.Request) -> web.Response:
+        address = request.match_info["address"]
+        if address in ray.frozen:
+            await ray.thawed.wait()
+        ray.heard[address] += 1
         return web.Response()
 
     application = web.Application()
-    application.add_routes([web.get("/health", health)])
+    application.add_routes([web.get("/{address}/health", health)])
     words = ["--model", "m", "--served-model-name", "m", "--nodes", "2", "--host", HEAD, "--ray-address", f"{HEAD}:1"]
     async with TestServer(application) as server, aiohttp.ClientSession() as session:
         ray, lost = OwnRay(str(server.make_url("")).rstrip("/")), list[Slot]()
@@ -120,6 +131,7 @@ async def site() -> AsyncIterator[Site]:
             made.task.cancel()
             with suppress(asyncio.CancelledError, ExceptionGroup):
                 await made.task
+        ray.thawed.set()
 
 
 async def test_each_node_gets_one_server(site: Site) -> None:
@@ -127,6 +139,27 @@ async def test_each_node_gets_one_server(site: Site) -> None:
     await site.until_healthy()
     assert sorted(site.ray.started) == [f"{HEAD}/0", f"{WORKER}/0"]
     assert {slot.node for slot in site.replica.slots} == {HEAD, WORKER}
+
+
+async def test_a_frozen_server_beside_a_killed_one_is_never_taken_for_a_well_one(site: Site) -> None:
+    site.keep()
+    await site.until_healthy()
+    site.ray.frozen.add(WORKER)
+    site.ray.servers[f"{HEAD}/0"].cause.set_result("killed")
+    await until(lambda: len(site.ray.started) == 3, "another server", LIMIT_SECONDS, every=0)
+    heard, healthy = site.ray.heard[HEAD], []
+
+    def looked() -> int:
+        healthy.append(site.replica.verdict().is_healthy)
+        return site.ray.heard[HEAD] - heard
+
+    await until(looked, "the new server answers", LIMIT_SECONDS, holds=lambda more: more >= 3)
+    assert not any(healthy)
+    assert site.replica.verdict().message == "since a server was lost there is no word from: server 1"
+    site.ray.frozen.clear()
+    site.ray.thawed.set()
+    await site.until_healthy()
+    assert [slot.node for slot in site.lost] == [HEAD]
 
 
 async def test_a_server_that_died_is_started_again_on_its_node(site: Site) -> None:

@@ -14,7 +14,7 @@ from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 from rayfleet.testing.waiting import until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import Clock, system_clock
-from rayfleet_sidecar.readiness import ReadinessRules
+from rayfleet_sidecar.observation import ReadinessRules
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
@@ -42,7 +42,7 @@ def sidecar(engine: FakeEngine, aiohttp_client: AiohttpClient) -> OpenSidecar:
             "engine": "fake",
             "engine_url": engine.url,
             "model": engine.model,
-            "rules": ReadinessRules(expected_nodes=len(engine.alive_nodes)),
+            "rules": ReadinessRules(expected_nodes=len(engine.alive_nodes), canary_every=timedelta()),
             "nodes_url": f"{engine.url}/nodes",
             "judge_period": timedelta(milliseconds=20),
             "answer_limit": timedelta(milliseconds=300),

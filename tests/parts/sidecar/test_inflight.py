@@ -23,7 +23,7 @@ from rayfleet.testing.waiting import until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import Clock, system_clock
 from rayfleet_sidecar.main import serve
-from rayfleet_sidecar.readiness import ReadinessRules
+from rayfleet_sidecar.observation import ReadinessRules
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 

@@ -10,7 +10,8 @@ import pytest
 from rayfleet.model.engine import TrafficMetrics
 from rayfleet.testing.waiting import until
 from rayfleet_sidecar.judge import Judge
-from rayfleet_sidecar.readiness import STALLED, Answer, Judgement, Observation, Reason
+from rayfleet_sidecar.observation import Answer, Observation
+from rayfleet_sidecar.readiness import STALLED, Judgement, Reason
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
@@ -206,6 +207,41 @@ async def test_generations_that_fail_are_tried_by_a_token(engine: OwnEngine, sta
     clock.advance(5)
     await until_reason(judge, Reason.GENERATION_FAILED)
     assert engine.asked == 2
+
+
+async def test_an_idle_engine_is_asked_again_and_one_that_is_silent_then_is_not_ready(
+    engine: OwnEngine, start: Start, clock: HandClock
+) -> None:
+    engine.page = "running 0\nsteps 7\n"
+    judge = start()
+    await until_ready(judge)
+    engine.failure = None
+    clock.advance(3)
+    await until(lambda: engine.asked == 2, "a canary", LIMIT_SECONDS, every=0)
+    engine.page = "running 1\nsteps 7\n"
+    await looked(engine)
+    clock.advance(4)
+    await until_reason(judge, Reason.CANARY_MISSED)
+    await until(lambda: engine.dropped == 1, "the question is dropped", LIMIT_SECONDS, every=0)
+    engine.failure, engine.page = "", "running 0\nsteps 7\n"
+    clock.advance(1.5)
+    await until_ready(judge)
+    assert judge.generations == {"ok": 2, "failed": 0}
+
+
+async def test_the_page_is_read_again_before_anybody_is_asked(
+    engine: OwnEngine, start: Start, clock: HandClock
+) -> None:
+    engine.page = "running 0\nsteps 7\n"
+    judge = start()
+    await until_ready(judge)
+    await looked(engine)
+    engine.page = "running 0\nsteps 8\n"  # since the last reading a client was served
+    clock.advance(3)
+    await looked(engine)
+    assert engine.asked == 1
+    clock.advance(3)
+    await until(lambda: engine.asked == 2, "a canary", LIMIT_SECONDS, every=0)
 
 
 async def test_a_judge_that_ends_leaves_no_question_behind(engine: OwnEngine, start: Start) -> None:

@@ -23,6 +23,7 @@ from rayfleet.planning.writes import Action, Replace
 from rayfleet.testing import kubelet
 from rayfleet.testing.planner_world import START as NOW
 from rayfleet.testing.ray_pods import leaving_pod
+from rayfleet_sidecar.duty import Leave
 from rayfleet_sidecar.readiness import STALLED, Reason
 
 P = ReplicaPhase
@@ -141,13 +142,13 @@ def test_other_phases_have_no_words(phase: ReplicaPhase) -> None:
 
 
 def test_every_reason_of_our_sidecar_is_known() -> None:
-    of_sidecars = {reason.value for reason in Reason} - {Reason.READY.value} | {STALLED}
+    of_sidecars = {reason.value for reason in Reason} - {Reason.READY.value} | {STALLED} | set(Leave)
     assert set(SidecarReason) == of_sidecars | {SidecarReason.NOT_READY}
 
 
 def test_a_start_that_goes_well_is_no_trouble() -> None:
     trouble = {reason for reason in SidecarReason if is_trouble(reason)}
-    assert trouble == {"EngineFailing", "EngineStalled", "GenerationFailed"}
+    assert trouble == {"EngineFailing", "EngineStalled", "GenerationFailed", "CanaryMissed"}
 
 
 TIMELINE = (

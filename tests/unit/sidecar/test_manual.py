@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+from rayfleet_sidecar.duty import Leave
 from rayfleet_sidecar.pages import own_page
 from rayfleet_sidecar.readiness import Reason, first_judgement
 from rayfleet_sidecar.settings import SidecarSettings
+from rayfleet_sidecar.stages import PATIENCE, StageName
 from rayfleet_sidecar.testing import HandClock
 
 README = Path(__file__).parents[3] / "runtime_sidecar" / "README.md"
@@ -17,7 +19,7 @@ def first_cells() -> set[str]:
 
 
 def test_every_reason_is_told() -> None:
-    assert {cell for cell in first_cells() if cell[0].isupper()} == set(Reason)
+    assert {cell for cell in first_cells() if cell[0].isupper()} == {*Reason, *Leave, *StageName}
 
 
 def test_every_metric_is_told() -> None:
@@ -37,5 +39,9 @@ def test_the_times_told_are_the_settings() -> None:
     assert f"refused for {settings.rules.shortest_refusal.total_seconds():g} s at least" in text
     assert f"are read every {settings.traffic_period.total_seconds():g} s" in text
     assert f"no step for {settings.rules.stall_after.total_seconds():g} s" in text
+    assert f"nothing to do for {settings.rules.canary_every.total_seconds():g} s" in text
+    assert f"show for {settings.rules.canary_limit.total_seconds():g} s" in text
+    for stage, span in PATIENCE.items():
+        assert re.search(rf"^\| `{stage}` \| .*\| {span.total_seconds() / 60:g} min \|$", text, re.MULTILINE)
     assert f"After {settings.rules.suspicious_failures} generations" in text
     assert f"at most {settings.token_limit.total_seconds():g} s" in text

@@ -6,14 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rayfleet_sidecar.observation import Answer, Observation, ReadinessRules
 from rayfleet_sidecar.readiness import (
     STALLED,
     TRANSITIONS,
-    Answer,
     Judgement,
     Moment,
-    Observation,
-    ReadinessRules,
     Reason,
     TokenAction,
     first_judgement,
@@ -25,7 +23,7 @@ from rayfleet_sidecar.readiness import (
 )
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-TWO_NODES = ReadinessRules(expected_nodes=2)
+TWO_NODES = ReadinessRules(expected_nodes=2, canary_every=timedelta())
 WELL = Observation(answer=Answer.OK, alive_nodes=2)
 GONE = Observation(answer=Answer.NONE, detail="refused")
 UNWELL = Observation(answer=Answer.UNWELL, detail="Loading model")
@@ -33,6 +31,8 @@ LATE = Observation(answer=Answer.LATE, detail="no answer within 1 s", alive_node
 NODES_LATE = Observation(answer=Answer.OK, are_nodes_late=True)
 NODE_LOST = Observation(answer=Answer.OK, alive_nodes=1)
 STALLED_REQUESTS = replace(WELL, stalled_for=timedelta(seconds=120))
+WITH_CANARIES = replace(TWO_NODES, canary_every=timedelta(seconds=3))
+IDLE = replace(WELL, read_at=timedelta(hours=1))
 THREE_FAILURES = replace(WELL, failures=3)
 STEP_SECONDS = 2.0  # longer than any refusal is held
 
@@ -47,7 +47,7 @@ def _looked(
     """Return what a look leaves and what it makes the judge do."""
     judgement = judged(before, observation, rules, _at(seconds))
     action = next_token_action(judgement, rules, _at(seconds))
-    return with_token_action(judgement, action), action
+    return with_token_action(judgement, action, _at(seconds)), action
 
 
 def _after(*steps: Observation | str, rules: ReadinessRules = TWO_NODES) -> Judgement:
@@ -263,16 +263,17 @@ def _every_step() -> Iterator[tuple[Judgement, Judgement]]:
         Observation(answer=answer, alive_nodes=alive, are_nodes_late=are_late)
         for answer in Answer
         for alive, are_late in ((None, False), (None, True), (1, False), (2, False))
-    ] + [STALLED_REQUESTS, THREE_FAILURES]
+    ] + [STALLED_REQUESTS, THREE_FAILURES, IDLE]
     known = {_timeless(first_judgement(_at(0)))}
     ahead = list(known)
     while ahead:
         before = ahead.pop()
         steps = [with_generation(before, failure, _at(0)) for failure in ("", "status 500")]
         for look in looks:
-            judgement = judged(before, look, TWO_NODES, _at(0))
-            action = next_token_action(judgement, TWO_NODES, _at(0))
-            steps += [with_token_action(judgement, each) for each in (action, TokenAction.WAIT)]  # or it is held
+            judgement = judged(before, look, WITH_CANARIES, _at(0))
+            action = next_token_action(judgement, WITH_CANARIES, _at(0))
+            # Or it is held.
+            steps += [with_token_action(judgement, each, _at(0)) for each in (action, TokenAction.WAIT)]
         for after in map(_timeless, steps):
             yield before, after
             if after not in known:
@@ -289,4 +290,9 @@ def _timeless(judgement: Judgement) -> Judgement:
         lost_at=None,
         failed_at=None,
         late_looks=min(judgement.late_looks, TWO_NODES.forgiven_looks + 1),
+        asked_at=timedelta(),
+        proved_at=timedelta(),
+        moved_at=timedelta(),
+        read_at=min(judgement.read_at, timedelta()),
+        failed_canaries=min(judgement.failed_canaries, TWO_NODES.forgiven_canaries + 1),
     )

@@ -26,6 +26,9 @@ def test_every_flag_arrives_in_its_field() -> None:
         "--expected-ray-nodes": "2",
         "--ray-nodes-url": "http://a:2/nodes",
         "--linger-seconds": "70",
+        "--sleep-path": "/s",
+        "--wake-path": "/w",
+        "--evidence-folder": "/e",
         "--running-metrics": 'a:running{x="1"} b',
     }
     settings = read_settings([word for pair in arguments.items() for word in pair], {})
@@ -36,6 +39,7 @@ def test_every_flag_arrives_in_its_field() -> None:
     assert (settings.host, settings.port, settings.engine, settings.model) == ("127.0.0.9", 9, "vllm", "smollm2")
     assert (settings.engine_url, settings.health_path, settings.metrics_path) == ("http://a:1", "/h", "/m")
     assert settings.linger == timedelta(seconds=70)
+    assert (settings.sleep_path, settings.wake_path, settings.evidence.folder) == ("/s", "/w", "/e")
     assert settings.traffic == TrafficMetrics(running=('a:running{x="1"}', "b"))
     assert (settings.rules.expected_nodes, settings.nodes_url) == (2, "http://a:2/nodes")
 
@@ -48,6 +52,10 @@ def test_each_traffic_flag_arrives_in_its_field() -> None:
 
 def test_a_stall_is_a_rule_and_can_be_left_unseen() -> None:
     assert read_settings(["--stall-seconds", "0"], {}).rules.stall_after == timedelta()
+
+
+def test_a_canary_is_a_rule_and_can_be_left_out() -> None:
+    assert read_settings(["--canary-seconds", "0"], {}).rules.canary_every == timedelta()
 
 
 def test_the_peers_environment_is_read_and_flags_win() -> None:
@@ -63,12 +71,19 @@ def test_the_engines_key_comes_by_the_environment_and_is_never_printed() -> None
     assert "k3y" not in repr(settings)
 
 
+def test_the_sidecars_own_token_comes_by_the_environment_and_is_never_printed() -> None:
+    settings = read_settings([], {"RAYFLEET_SIDECAR_TOKEN": "t0ken"})
+    assert settings.token == "t0ken"
+    assert "t0ken" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--expected-ray-nodes", "-1"], "--expected-ray-nodes: -1 is negative"),
         (["--expected-ray-nodes", "2"], "--expected-ray-nodes without --ray-nodes-url"),
         (["--stall-seconds", "-1"], "--stall-seconds: -1 is negative"),
+        (["--canary-seconds", "-1"], "--canary-seconds: -1 is negative"),
         (["--linger-seconds", "-1"], "--linger-seconds: -1 is negative"),
         (["--port", "0"], "--port: 0 is not a port"),
         (["--engine-url", "127.0.0.1:8000"], "--engine-url: '127.0.0.1:8000' is no URL"),

@@ -68,12 +68,20 @@ class SidecarReason(StrEnum):
     ENGINE_STALLED = "EngineStalled"
     WARMING = "Warming"
     GENERATION_FAILED = "GenerationFailed"
+    CANARY_MISSED = "CanaryMissed"
+    DRAINING = "EngineDraining"
+    ASLEEP = "EngineAsleep"
     JUDGE_STALLED = "JudgeStalled"
     NOT_READY = "EngineNotReady"
 
 
 _SIDECAR_TROUBLE = frozenset(
-    {SidecarReason.ENGINE_FAILING, SidecarReason.ENGINE_STALLED, SidecarReason.GENERATION_FAILED}
+    {
+        SidecarReason.ENGINE_FAILING,
+        SidecarReason.ENGINE_STALLED,
+        SidecarReason.GENERATION_FAILED,
+        SidecarReason.CANARY_MISSED,
+    }
 )
 _CALM = frozenset(Calm) | (frozenset(SidecarReason) - _SIDECAR_TROUBLE)  # a start goes through the others, one by one
 
