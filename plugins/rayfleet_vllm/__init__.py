@@ -1,1 +1,1 @@
-"""vLLM on Ray: one model split over the nodes of a Ray cluster by tensor and pipeline parallelism."""
+"""vLLM: one model split over the nodes of a replica by tensor and pipeline parallelism, by Ray or without it."""

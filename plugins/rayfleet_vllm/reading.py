@@ -3,16 +3,14 @@
 Source: vLLM's engine arguments (0.32.0). Its published images ship no Ray since v0.18 (vllm-project/vllm#33445).
 """
 
-import re
 from collections.abc import Sequence
 
 from rayfleet.model.engine import EngineCommand
 from rayfleet.model.ports import ENGINE_PORT
-from rayfleet.plugin.arguments import flag_value
+from rayfleet.plugin.arguments import count_value, is_program
 from rayfleet_vllm.images import image_facts
 
 _MODULES = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main")
-_PYTHON = re.compile(r"(?:.*/)?python[0-9.]*")
 
 
 class VllmReader:
@@ -22,14 +20,14 @@ class VllmReader:
 
     def read(self, words: Sequence[str]) -> EngineCommand | None:
         """Return what a command line starts; see CommandReader. What is no whole number counts as not said."""
-        if not _starts_vllm(words):
+        if not (is_program(words, "vllm", "serve") or any(is_program(words, module) for module in _MODULES)):
             return None
         return EngineCommand(
             engine=self.name,
-            tensor=_count(flag_value(words, "--tensor-parallel-size", "-tp"), 1),
-            pipeline=_count(flag_value(words, "--pipeline-parallel-size", "-pp"), 1),
-            data=_count(flag_value(words, "--data-parallel-size", "-dp"), 1),
-            port=_count(flag_value(words, "--port"), ENGINE_PORT),
+            tensor=count_value(words, 1, "--tensor-parallel-size", "-tp"),
+            pipeline=count_value(words, 1, "--pipeline-parallel-size", "-pp"),
+            data=count_value(words, 1, "--data-parallel-size", "-dp"),
+            port=count_value(words, ENGINE_PORT, "--port"),
         )
 
     def image_lack(self, image: str) -> str:
@@ -43,13 +41,3 @@ class VllmReader:
         """Return the known holes of a published image; see CommandReader."""
         facts = image_facts(image)
         return facts.risks if facts is not None else ()
-
-
-def _starts_vllm(words: Sequence[str]) -> bool:
-    if len(words) > 1 and words[0].rpartition("/")[2] == "vllm":
-        return words[1] == "serve"
-    return len(words) > 2 and bool(_PYTHON.fullmatch(words[0])) and words[1] == "-m" and words[2] in _MODULES
-
-
-def _count(value: str | None, otherwise: int) -> int:
-    return int(value) if value is not None and value.isdecimal() and int(value) else otherwise

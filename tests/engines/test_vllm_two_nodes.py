@@ -1,4 +1,4 @@
-"""Real vLLM over two real Ray nodes, from the manifest of example 02 to an answer through the gateway."""
+"""Real vLLM over two nodes, by real Ray and without it, from the manifest of an example to an answer by the gateway."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from rayfleet.testing.vllm_cpu import environment_folder
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "02-vllm-two-nodes" / "fleet.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CLUSTER = "engines-test"
 UP_SECONDS = 600
 END_SECONDS = 120  # all processes are asked to end, and the last are killed
@@ -35,8 +35,10 @@ def environment() -> Iterator[dict[str, str]]:
             subprocess.run(down, env=made, timeout=END_SECONDS, check=False, capture_output=True)
 
 
-def test_one_model_over_two_nodes_answers_and_everything_ends(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "rayfleet.cli.main", "up", "-f", str(EXAMPLE), "--once"]
+@pytest.mark.parametrize("example", ["02-vllm-two-nodes", "03-vllm-without-ray"])
+def test_one_model_over_two_nodes_answers_and_everything_ends(environment: dict[str, str], example: str) -> None:
+    manifest = EXAMPLES / example / "fleet.yaml"
+    command = [sys.executable, "-m", "rayfleet.cli.main", "up", "-f", str(manifest), "--once"]
     flags = ["--gateway-port", "0", "--name", CLUSTER, "--timeout", str(UP_SECONDS)]
     process = subprocess.Popen(
         [*command, *flags], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

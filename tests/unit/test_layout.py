@@ -32,7 +32,7 @@ ENVIRONMENT_READERS = {
     "rayfleet/testing/machine.py": "hands its own to commands under test",
     "rayfleet/testing/vllm_cpu/shim/vllm_ray_cpu/__init__.py": "runs inside vLLM, which asks it what it is",
     "rayfleet_llamacpp/driver.py": "hands its own to decode_options",
-    "rayfleet_vllm/observer.py": "runs as one file in an image without rayfleet",
+    "rayfleet/plugin/ray_watch.py": "runs as one file in an image without rayfleet",
 }
 # Who takes times, quantities or owners apart beside rayfleet.objects.
 FACT_PARSERS = {
@@ -55,6 +55,8 @@ ROOMS_OF_OBJECTS = frozenset(
         "rayfleet.local.kuberay",
         "rayfleet_llamacpp",
         "rayfleet_models",
+        "rayfleet_sglang",
+        "rayfleet_trtllm",
         "rayfleet_vllm",
     }
 )
@@ -68,7 +70,7 @@ KEY_READS = {
     "rayfleet.local.supervisor": 10,
     "rayfleet.local.up": 22,
     "rayfleet.planning": 9,
-    "rayfleet.plugin": 2,
+    "rayfleet.plugin": 3,
     "rayfleet.reconciling": 5,
     "rayfleet.testing": 101,
     "rayfleet_gateway": 22,

@@ -28,6 +28,7 @@ from rayfleet.objects.meta import kind_of, name_of, namespace_of
 if TYPE_CHECKING:
     from rayfleet.kube.client import KubeClient
     from rayfleet.kube.store import Store
+    from rayfleet.model.serving import Serving
     from rayfleet.plugin.contracts import Engine
     from rayfleet.preflight.course import Course
 
@@ -136,8 +137,19 @@ def _show_course(raw: ReadOnlyJson, read: _Read, engines: Mapping[str, "Engine"]
     observed = observed_fleet(raw, read, FleetSources(engines))
     if not isinstance(observed, ObservedFleet):
         raise ManifestError(observed.error.subject, observed.error.errors)
-    for line in course_lines(course(observed, datetime.now(UTC))):
+    lines = course_lines(course(observed, datetime.now(UTC)))
+    serving = observed.fleet.spec.serving
+    if serving is not None:
+        lines.append(engine_line(engines[serving.engine], serving))
+    for line in lines:
         click.echo(f"  {line}")
+
+
+def engine_line(engine: "Engine", serving: "Serving") -> str:
+    """Return the line that tells how an engine spans its nodes, and why so. Pure."""
+    plan = engine.launch_plan(serving)
+    reason = f": {plan.backend_reason}" if plan.backend_reason else ""
+    return f"engine        {engine.name} by {plan.backend.value}{reason}"
 
 
 def course_lines(course: "Course") -> list[str]:

@@ -4,6 +4,7 @@ Every word of ``spec.serving.args`` goes to the engine as it stands, so a flag t
 over it or lose to it unseen. Such a flag is refused with its field.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ OF_THE_PLAN = "is set by rayfleet from the other fields of spec.serving"
 # A pod is killed 60 s after its drain; the head has waited for gateways before it, and Ray wants some seconds too.
 MOST_DRAIN_SECONDS = 40
 
+_PYTHON = re.compile(r"(?:.*/)?python[0-9.]*")
 _ENDS_AT_ONCE = MappingProxyType(dict.fromkeys(("-h", "--help"), "would end the engine at once"))
 
 
@@ -39,6 +41,23 @@ def flag_value(words: Sequence[str], *flags: str) -> str | None:
         if name in flags:
             value = joined if equals else next(iter(words[place + 1 : place + 2]), None)
     return value
+
+
+def count_value(words: Sequence[str], otherwise: int, *flags: str) -> int:
+    """Return the last value of a flag that is a whole number above 0; ``otherwise`` where there is none."""
+    value = flag_value(words, *flags)
+    return int(value) if value is not None and value.isdecimal() and int(value) else otherwise
+
+
+def is_program(words: Sequence[str], name: str, command: str = "") -> bool:
+    """Return whether a command line runs a program, wherever it lies, or a module of Python by its name.
+
+    With ``command`` only where that is the next word.
+    """
+    if len(words) > 2 and _PYTHON.fullmatch(words[0]) and words[1] == "-m":
+        words = words[2:]
+    is_it = bool(words) and words[0].rpartition("/")[2] == name
+    return is_it and (not command or list(words[1:2]) == [command])
 
 
 def drain_problems(flag: str, seconds: float) -> Iterator[FieldError]:

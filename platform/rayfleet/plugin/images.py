@@ -55,6 +55,13 @@ def backend_problems(serving: Serving, image: str, facts: ImageFacts | None) -> 
     return (FieldError(path=BACKEND_PATH, message=message),)
 
 
+def ray_only_problems(serving: Serving) -> tuple[FieldError, ...]:
+    """Return what is wrong with a backend that the manifest names itself, for an engine that needs Ray."""
+    if serving.backend is not Backend.MP:
+        return ()
+    return (FieldError(path=BACKEND_PATH, message=f"mp, but {serving.engine} needs Ray: take ray or auto"),)
+
+
 def risks(version: tuple[int, ...] | None, holes: Sequence[Hole]) -> tuple[str, ...]:
     """Return the known holes of a version, one sentence each; none of one that is not known."""
     if version is None:

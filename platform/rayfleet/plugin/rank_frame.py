@@ -51,7 +51,7 @@ def _ranked(frame: Frame, rank: int, nodes: int) -> Frame:
         return replace(frame, definitions=f"{meeting}{frame.definitions}")
     watch = f'python3 -c "$rank_watch" {{}} "$head_address" {RANKS_PORT}'
     if rank:
-        own = {"link to the head": f"{watch.format('join')} {rank} {_HEAD_SECONDS}"}
+        own = {"link to the head": f'{watch.format("join")} {rank} {_HEAD_SECONDS} "$POD_IP"'}
     else:
         own = {"watch over the ranks": f"{watch.format('serve')} {nodes}"}
     gate = f"{watch.format('wait')} {rank} {nodes} {_RANKS_SECONDS} || exit 1\n"

@@ -7,7 +7,8 @@ rayfleet: standard library alone.
 a second, which comes back. Ends with 1 when a rank is lost after all have started: what is left of the engine would
 answer its health check for ever (vLLM 0.32.0 without Ray, idle). ``GET /nodes`` answers
 ``{"alive": [address, ...], "dead": [...]}``.
-``join HOST PORT RANK SECONDS`` on the others: ends with 1 when the head is lost, or not there within the limit.
+``join HOST PORT RANK SECONDS OWN`` on the others, from their own address: ends with 1 when the head is lost, or not
+there within the limit.
 ``wait HOST PORT RANK NODES SECONDS`` on every node, once its model is there: ends with 0 when all ranks wait, with 1
 after the limit. Engines give up on one another after minutes, which the bringing of a model can take.
 """
@@ -83,7 +84,7 @@ def make_server(host: str, port: int, ranks: Ranks, silence_seconds: float = SIL
             if what == "nodes":
                 self._answer(HTTPStatus.OK, ranks.membership())
             elif what == "wait" and rank.isdecimal():
-                self._answer(HTTPStatus.OK, {"waiting": ranks.wait(int(rank))})
+                self._answer(HTTPStatus.OK, ranks.wait(int(rank)))
             elif what == "join" and rank.isdecimal() and ranks.join(int(rank), self.client_address[0]):
                 self._hold(int(rank))
             else:
@@ -126,12 +127,12 @@ def serve(host: str, port: int, nodes: int) -> int:
     return 1
 
 
-def join(head: tuple[str, int], rank: int, limit_seconds: float, beat_seconds: float = BEAT_SECONDS) -> int:
-    """Hold a connection to the head until it ends; return 1."""
+def join(head: tuple[str, int], rank: int, limit_seconds: float, own: str, beat_seconds: float = BEAT_SECONDS) -> int:
+    """Hold a connection from ``own`` address to the head until it ends; return 1."""
     began = time.monotonic()
     while True:
         try:
-            link = _asked(head, f"/join/{rank}")
+            link = _asked(head, f"/join/{rank}", own)
         except OSError as error:
             if time.monotonic() - began > limit_seconds:
                 _tell(f"no head at {head[0]} for {limit_seconds:.0f} s ({error}); ending this rank")
@@ -167,8 +168,8 @@ def waiting_ranks(head: tuple[str, int], rank: int) -> int:
     """Tell the head that a rank is ready; return how many are, -1 while the head is silent."""
     try:
         with _asked(head, f"/wait/{rank}") as link, link.makefile("rb") as answer:
-            return int(json.loads(answer.read().partition(b"\r\n\r\n")[2])["waiting"])
-    except (OSError, ValueError, KeyError):
+            return int(answer.read().partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
         return -1
 
 
@@ -178,13 +179,13 @@ def main(words: list[str]) -> int:
     if action == "serve":
         return serve(host, port, number)
     if action == "join":
-        return join((host, port), number, float(words[4]))
+        return join((host, port), number, float(words[4]), words[5])
     return wait(lambda: waiting_ranks((host, port), number), int(words[4]), float(words[5]))
 
 
-def _asked(head: tuple[str, int], path: str) -> socket.socket:
+def _asked(head: tuple[str, int], path: str, own: str = "") -> socket.socket:
     """Return a connection on which a path was asked for. Raises OSError, also for a refusal."""
-    link = socket.create_connection(head, timeout=SILENCE_SECONDS)
+    link = socket.create_connection(head, timeout=SILENCE_SECONDS, source_address=(own, 0))
     try:
         link.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         if path.startswith("/join") and not _head_of(link).startswith(b"HTTP/1.0 200"):

@@ -24,7 +24,7 @@ LIMIT_SECONDS = 20.0
 
 _GROUP_SECONDS = 5.0
 # Bash, coreutils and sed, as far as scripts and the programs of tests use them.
-_SYSTEM_PROGRAMS = ("bash", "cat", "rm", "sed", "seq", "sleep", "timeout", "touch")
+_SYSTEM_PROGRAMS = ("bash", "cat", "mkdir", "rm", "sed", "seq", "sleep", "timeout", "touch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

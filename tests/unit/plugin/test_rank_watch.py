@@ -80,7 +80,7 @@ def test_ranks_wait_for_one_another_over_the_network() -> None:
 def test_a_silent_rank_is_lost() -> None:
     ranks = started(Ranks(HOST, 2), 2)
     with served(ranks, silence_seconds=0.05) as head:
-        threading.Thread(target=join, args=(head, 1, 5), kwargs={"beat_seconds": 60}, daemon=True).start()
+        threading.Thread(target=join, args=(head, 1, 5, HOST), kwargs={"beat_seconds": 60}, daemon=True).start()
         assert ranks.lost.get(timeout=5) == f"rank 1 ({HOST})"
 
 
@@ -100,10 +100,10 @@ def test_a_rank_ends_with_its_head_after_beats_that_came_back() -> None:
     with socket.create_server((HOST, 0)) as server:
         thread = threading.Thread(target=head, args=(server,))
         thread.start()
-        assert join(server.getsockname(), 1, 5, beat_seconds=0.001) == 1
+        assert join(server.getsockname(), 1, 5, HOST, beat_seconds=0.001) == 1
         thread.join(5)
     assert echoed == [b"."] * 3
 
 
 def test_a_rank_without_a_head_gives_up_after_its_limit() -> None:
-    assert join((HOST, 1), 1, limit_seconds=-1) == 1
+    assert join((HOST, 1), 1, -1, HOST) == 1

@@ -118,7 +118,7 @@ def wait_for_nodes(read: Callable[[], int], expected: int, limit_seconds: float,
         alive = read()
         now = time.monotonic()
         if alive >= expected:
-            tell(f"{alive} of {expected} Ray nodes are alive after {now - began:.0f} s; starting vLLM")
+            tell(f"{alive} of {expected} Ray nodes are alive after {now - began:.0f} s; starting the engine")
             return True
         state = f"{alive} of {expected} Ray nodes are alive" if alive >= 0 else "Ray's head service does not answer yet"
         if now - began > limit_seconds:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rayfleet_vllm.observer import View, main, make_server, membership, wait_for_nodes
+from rayfleet.plugin.ray_watch import View, main, make_server, membership, wait_for_nodes
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""TensorRT-LLM: one model on the accelerators of a node, or over several by Ray."""
