@@ -11,12 +11,14 @@ Nothing is downloaded, built or started by an import. ``python -m rayfleet.testi
 
 from rayfleet.testing.realkube.build import (
     ETCD_VERSION,
+    HELM_VERSIONS,
     KUBERAY_VERSION,
     KUBERNETES_VERSION,
     Binaries,
     NodePrograms,
     ensure_binaries,
     ensure_controller_manager,
+    ensure_helm,
     ensure_kuberay_operator,
     ensure_node_programs,
 )
@@ -28,6 +30,7 @@ from rayfleet.testing.realkube.settings import default_cache
 
 __all__ = [
     "ETCD_VERSION",
+    "HELM_VERSIONS",
     "KUBERAY_VERSION",
     "KUBERNETES_VERSION",
     "Binaries",
@@ -39,6 +42,7 @@ __all__ = [
     "default_cache",
     "ensure_binaries",
     "ensure_controller_manager",
+    "ensure_helm",
     "ensure_kubectl",
     "ensure_kuberay_operator",
     "ensure_node_programs",

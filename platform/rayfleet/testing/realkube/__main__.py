@@ -9,10 +9,12 @@ from pathlib import Path
 
 from rayfleet.model.errors import RayfleetError
 from rayfleet.testing.realkube import (
+    HELM_VERSIONS,
     RealKubeServer,
     default_cache,
     ensure_binaries,
     ensure_controller_manager,
+    ensure_helm,
     ensure_kubectl,
     ensure_kuberay_operator,
     gateway_api_crds,
@@ -28,7 +30,7 @@ def main() -> int:
     for name, what in (
         (
             "build",
-            "build etcd, kube-apiserver, kube-controller-manager and the KubeRay operator, and print where they are",
+            "build etcd, kube-apiserver, kube-controller-manager, KubeRay's operator and Helm, and print where they are",
         ),
         ("kubectl", "fetch the real kubectl, and print where it is"),
         ("crds", "fetch the CRDs of Gateway API and KubeRay, and print where they are"),
@@ -52,7 +54,8 @@ def _carry_out(command: str, cache: Path) -> None:
             binaries = ensure_binaries(cache, progress=_tell)
             manager = ensure_controller_manager(cache, progress=_tell)
             operator = ensure_kuberay_operator(cache, progress=_tell)
-            _show(binaries.etcd, binaries.kube_apiserver, manager, operator)
+            helms = [ensure_helm(cache, version, progress=_tell) for version in HELM_VERSIONS]
+            _show(binaries.etcd, binaries.kube_apiserver, manager, operator, *helms)
         case "kubectl":
             _show(ensure_kubectl(cache, progress=_tell))
         case "crds":

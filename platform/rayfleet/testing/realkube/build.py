@@ -1,7 +1,7 @@
-"""etcd, Kubernetes' own programs and the KubeRay operator, built once from pinned Go modules.
+"""etcd, Kubernetes' own programs, the KubeRay operator and Helm, built once from pinned Go modules.
 
-``go/etcd``, ``go/kubernetes`` and ``go/kuberay`` beside this file hold each program's ``go.mod`` and ``go.sum``, which
-fix every byte of the source. The first build takes three to five minutes of two cores and some 4 GB of Go's own caches.
+The folders of ``go/`` beside this file, one for each module, hold ``go.mod`` and ``go.sum``, which fix every byte of
+the source. The first build takes three to five minutes of two cores and some 4 GB of Go's own caches.
 
 To move to another version: the two constants below; in ``go/kubernetes/go.mod`` the requirement and every ``replace``
 (one per name in the ``replace`` block of Kubernetes' own ``go.mod``, v0.MINOR.PATCH); then ``go mod tidy`` in both.
@@ -17,6 +17,8 @@ from rayfleet.testing.realkube.settings import kubebuilder_assets
 KUBERNETES_VERSION = "v1.36.3"
 ETCD_VERSION = "v3.6.16"
 KUBERAY_VERSION = "v1.6.0"
+HELM_VERSIONS = ("v3.22.0", "v4.3.2")
+"""Both that people use: the fourth applies on the server's side."""
 
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
 _MODULES = Path(__file__).parent / "go"
@@ -69,6 +71,16 @@ _OPERATOR = Program(
     package="github.com/ray-project/kuberay/ray-operator",
     proof="--help",
 )
+_HELMS = {
+    version: Program(
+        name="helm",
+        version=version,
+        module=_MODULES / f"helm{version[1]}",
+        package=f"helm.sh/helm/{version.partition('.')[0]}/cmd/helm",
+        proof="version",
+    )
+    for version in HELM_VERSIONS
+}
 
 
 def binaries_folder(cache: Path) -> Path:
@@ -120,6 +132,13 @@ def ensure_kuberay_operator(cache: Path, *, progress: Progress) -> Path:
     folder = cache.absolute() / "kuberay" / KUBERAY_VERSION
     ensure_programs(folder, (_OPERATOR,), what="the KubeRay operator", cache=cache, progress=progress)
     return folder / _OPERATOR.name
+
+
+def ensure_helm(cache: Path, version: str, *, progress: Progress) -> Path:
+    """Return Helm in one of ``HELM_VERSIONS``, building it if ``cache`` lacks it: minutes. Raises ``RealKubeError``."""
+    folder = cache.absolute() / "helm" / version
+    ensure_programs(folder, (_HELMS[version],), what=f"Helm {version}", cache=cache, progress=progress)
+    return folder / "helm"
 
 
 def _binaries_in(folder: Path) -> Binaries:

@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools pins the command that rayfleet.testing.realkube builds.
+package tools
+
+import _ "helm.sh/helm/v4/cmd/helm"
