@@ -30,7 +30,7 @@ def main() -> int:
     for name, what in (
         (
             "build",
-            "build etcd, kube-apiserver, kube-controller-manager, KubeRay's operator and Helm, and print where they are",
+            "build etcd, kube-apiserver, kube-controller-manager, KubeRay and Helm, and print where they are",
         ),
         ("kubectl", "fetch the real kubectl, and print where it is"),
         ("crds", "fetch the CRDs of Gateway API and KubeRay, and print where they are"),
