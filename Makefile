@@ -12,7 +12,7 @@ SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscop
 RAY_TESTS := $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/without_ray
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
-.PHONY: help up test check unit mutants engines kubernetes attack bench golden format clean environment
+.PHONY: help up test check types unit mutants engines kubernetes attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -47,13 +47,16 @@ test: $(VENV)/dev-ok ## Every test: check, then real API server, npm's client (n
 	@$(SIDE_BY_SIDE_TESTS) $(ARGS)
 	@$(RAY_TESTS) $(ARGS)
 
-check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: about a minute
+# The type checker keeps one core busy for more than a minute: the tests have the other one meanwhile.
+check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: some minutes
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
-	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tests/unit/test_layout.py
-	@$(FAST_TESTS)
+	@$(MAKE) --no-print-directory -j 2 types unit ARGS=
+
+types: $(VENV)/dev-ok
+	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
 
 unit: $(VENV)/dev-ok ## The fast tests alone
 	@$(FAST_TESTS) $(ARGS)
