@@ -43,7 +43,8 @@ class SidecarSettings:
     requests; they are read every ``traffic_period``. ``linger`` is how long to serve on after SIGTERM while the engine
     does: whoever drains a replica asks here. ``log_format`` is what a line of the log is (``rayfleet.logs``).
     ``sleep_path`` and ``wake_path`` are the engine's own operations, empty when it has none; each may take
-    ``operation_limit``. ``token`` is what whoever changes something here has to show; without one nobody may. ``evidence`` is kept when the engine is lost.
+    ``operation_limit``. ``token`` is what whoever changes something here has to show; without one nobody
+    may. ``evidence`` is kept when the engine is lost.
     """
 
     host: str = "127.0.0.1"
