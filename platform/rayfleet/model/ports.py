@@ -5,3 +5,6 @@ ENGINE_PORT = 8000
 
 SIDECAR_PORT = 8080
 """Where the sidecar of a head pod listens (``aibrix_runtime``'s port too)."""
+
+RANKS_PORT = 8081
+"""Where the ranks of an engine that spans its nodes without Ray watch one another, on the head pod."""

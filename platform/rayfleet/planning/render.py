@@ -19,7 +19,7 @@ from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.policies import Drain
-from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
+from rayfleet.model.ports import ENGINE_PORT, RANKS_PORT, SIDECAR_PORT
 from rayfleet.model.serving import Backend, NodeResources, Serving
 from rayfleet.objects.labels import (
     MODEL_LABEL,
@@ -30,7 +30,6 @@ from rayfleet.objects.labels import (
 from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
-from rayfleet.plugin.rank_frame import RANKS_PORT
 
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380

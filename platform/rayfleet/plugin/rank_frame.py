@@ -23,9 +23,8 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from rayfleet.model.engine import NodeLaunch
+from rayfleet.model.ports import RANKS_PORT
 from rayfleet.plugin.frame import Frame, alone_launch
-
-RANKS_PORT = 8081
 
 _HEAD_SECONDS = 600  # its image may be pulled yet
 _RANKS_SECONDS = 600

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from rayfleet.model.engine import EngineProbe, ImageFacts, LaunchPlan
 from rayfleet.model.errors import FieldError
+from rayfleet.model.ports import RANKS_PORT
 from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.images import chosen_backend
-from rayfleet.plugin.rank_frame import RANKS_PORT, rank_launches
+from rayfleet.plugin.rank_frame import rank_launches
 from rayfleet.plugin.ray_frame import NODES_PORT, ray_launches
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 
