@@ -1,6 +1,7 @@
 """YAML as Kubernetes' tools read it, with the line of every mistake."""
 
 import pytest
+import yaml
 
 from rayfleet.manifest.documents import load_documents
 from rayfleet.model.errors import ManifestError
@@ -58,3 +59,11 @@ def test_empty_documents_are_skipped_and_lines_counted() -> None:
 def test_a_list_gives_its_items() -> None:
     text = '{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "A"}]}'
     assert [each.raw["kind"] for each in load_documents(text, "x")] == ["A"]
+
+
+def test_libyaml_reads_where_it_is_there() -> None:
+    """A thousand models' files take PyYAML's own parser seconds."""
+    [document] = load_documents("apiVersion: v1\nkind: A\nspec: {a: [1, x]}\n", "x")
+    assert document.node is not None
+    assert (type(document.node.start_mark).__module__ == "yaml._yaml") is yaml.__with_libyaml__
+    assert (document.raw["spec"], document.line_of("spec.a[1]")) == ({"a": [1, "x"]}, 3)
