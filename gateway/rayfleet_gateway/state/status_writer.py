@@ -24,6 +24,7 @@ SETTLE_SECONDS = 0.5
 SPREAD_SECONDS = 1.0
 _PAUSE_SECONDS = 0.02  # between writes: with a thousand routes the loop is the streams' all the same
 _RETRY_SECONDS = 5.0
+REFUSED_SECONDS = 60.0  # until a write that is not allowed is tried again: somebody may have allowed it meanwhile
 _LOOKS_AT_ONCE = 20
 
 Look = Callable[[ResourceType, ObjectKey, datetime], tuple[ReadOnlyJson, Json] | None]
@@ -38,7 +39,7 @@ class StatusWriter:
         self._look = look
         self._noted: dict[tuple[ResourceType, ObjectKey], None] = {}
         self._has_noted = asyncio.Event()
-        self._is_refused = False
+        self._is_refused = False  # at the last try, and told
 
     def note(self, resource: ResourceType, key: ObjectKey) -> None:
         """Look at an object's status soon."""
@@ -71,6 +72,8 @@ class StatusWriter:
             self._put_off(resource, key, error)
             await asyncio.sleep(_RETRY_SECONDS)
             return
+        else:
+            self._is_refused = False
         await asyncio.sleep(_PAUSE_SECONDS)
 
     def _put_off(self, resource: ResourceType, key: ObjectKey, error: ApiError) -> None:
@@ -83,3 +86,5 @@ class StatusWriter:
         self._is_refused = self._is_refused or is_refused
         if error.is_retryable:
             self.note(resource, key)
+        elif is_refused:
+            asyncio.get_running_loop().call_later(REFUSED_SECONDS, self.note, resource, key)

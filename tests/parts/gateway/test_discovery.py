@@ -311,3 +311,17 @@ def test_a_status_that_could_not_be_written_is_written_when_the_server_is_back()
                 await seconds_until(lambda: here.status("a").get("Accepted") == ("True", "Accepted"), 15)
 
     run_virtually(body())
+
+
+def test_a_status_that_was_not_allowed_is_written_soon_after_it_is() -> None:
+    async def body() -> float:
+        async with world(refuses_status=True) as here:
+            await here.create_engines()
+            async with discovering(here.client):
+                await here.create(HTTP_ROUTES, "a", route("a"))
+                await asyncio.sleep(300)
+                assert here.outage.status_writes < 20  # by and by: nobody is asked all the time
+                here.outage.refuses_status = False
+                return await seconds_until(lambda: here.status("a").get("Accepted") == ("True", "Accepted"), 100)
+
+    assert run_virtually(body()) < 75
