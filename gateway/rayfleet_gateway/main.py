@@ -70,6 +70,12 @@ _COUNTS = (
     ("connections", "connections of clients"),
 )
 
+_ORIGINS = {
+    "body_budget": ", by this machine",
+    "body_limit": ", or what the budget leaves a worker",
+    "connections": ", by this machine",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
@@ -81,9 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     configure_logging(settings.log_format)
     if settings.workers > 1:
-        from rayfleet_gateway.planes.python.workers import run_workers
-
-        return exit_code(lambda: uvloop.run(run_workers(given, settings)))
+        return exit_code(lambda: _run_workers(given, settings))
     from rayfleet_gateway.allocation import give_back_large_blocks
     from rayfleet_gateway.serving import serve_until_signal
 
@@ -91,10 +95,23 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(lambda: uvloop.run(serve_until_signal(settings)))
 
 
+def _run_workers(arguments: list[str], settings: GatewaySettings) -> None:
+    """Run the workers; what would end each of them at its start is told here, and none is started again and again."""
+    import uvloop
+
+    from rayfleet_gateway.planes.python.workers import run_workers
+    from rayfleet_gateway.state.plugins import load_profiles
+
+    load_profiles(settings.profiles, settings.default_profile)
+    uvloop.run(run_workers(arguments, settings))
+
+
 def _settings(arguments: list[str]) -> GatewaySettings:
     plain = replace(GatewaySettings(), body_budget_bytes=body_budget_bytes(), connections=connection_limit())
     parser = _parser(plain)
     chosen = parser.parse_args(arguments)
+    if chosen.body_limit is None:
+        chosen.body_limit = min(plain.body_limit_bytes, chosen.body_budget // chosen.workers)
     if fault := _contradiction(chosen):
         parser.error(fault)
     times = {name: timedelta(seconds=getattr(chosen, name)) for name, _ in _SECONDS}
@@ -127,6 +144,9 @@ def _contradiction(chosen: argparse.Namespace) -> str:
         return "--config and --kubeconfig: routes come from files or from an API server"
     if chosen.config is not None and chosen.state_dir is not None:
         return "--state-dir keeps the routes of an API server: with --config the files are there anyway"
+    if chosen.body_limit > (budget := chosen.body_budget // chosen.workers):
+        each = " for each worker" if chosen.workers > 1 else ""
+        return f"--body-limit {chosen.body_limit}: no such body could be read, --body-budget leaves {budget}{each}"
     last = chosen.admin_port + chosen.workers - 1
     if last > _MOST_PORT:
         return f"--admin-port {chosen.admin_port}: {chosen.workers} workers need the ports up to {last}"
@@ -154,9 +174,9 @@ def _parser(plain: GatewaySettings) -> argparse.ArgumentParser:
         add(_option(name), type=_lag if name == "lag" else _seconds, default=value, metavar="SECONDS", help=help_text)
     for name, meaning in _COUNTS:
         number: int = getattr(plain, _field(name))
-        origin = ", by this machine" if name in {"body_budget", "connections"} else ""
-        help_text = f"{meaning} (default: {number}{origin})"
-        add(_option(name), type=_count, default=number, metavar="NUMBER", help=help_text)
+        help_text = f"{meaning} (default: {number}{_ORIGINS.get(name, '')})"
+        default = None if name == "body_limit" else number
+        add(_option(name), type=_count, default=default, metavar="NUMBER", help=help_text)
     _add_behaviour(parser, plain)
     return parser
 

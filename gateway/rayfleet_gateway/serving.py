@@ -21,6 +21,7 @@ from rayfleet_gateway.attempt.explain import explained, question_of
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Outcome
 from rayfleet_gateway.pick.profiles import Profiles
+from rayfleet_gateway.planes.python.listener import unusable
 from rayfleet_gateway.planes.python.plane import Plane
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.route.table import RouteTable
@@ -179,10 +180,7 @@ async def _listen(admin: web.AppRunner, settings: GatewaySettings) -> None:
     try:
         await web.TCPSite(admin, host, port).start()
     except OSError as error:
-        raise EnvironmentProblem(
-            f"--admin-port {port}: {host}:{port} cannot be used: {error.strerror or error}",
-            way_out="End what listens there, or choose another with --admin-port.",
-        ) from error
+        raise unusable(error, "--admin-port", host, port) from error
 
 
 async def _first_of(*events: asyncio.Event) -> None:

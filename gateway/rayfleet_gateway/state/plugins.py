@@ -1,7 +1,8 @@
 """What plugins contribute to the gateway, and the profiles that use it: read once, while the gateway starts. Edge.
 
 A plugin that cannot be used is logged and left out, and so is a profile that needs it: the gateway serves all the
-same. A file of profiles that cannot be read is the administrator's own fault, and told at once.
+same. A file of profiles that cannot be read, or a default profile that nobody has, is the administrator's own fault,
+and ends the process before it serves.
 """
 
 import logging
@@ -32,15 +33,19 @@ def load_profiles(
         log.warning("a profile or a plugin cannot be used as it is", extra={"contribution": title, "reason": why})
         on_fault(title)
 
+    left_out: list[PluginError] = []
+
     def refuse(error: PluginError) -> None:
+        left_out.append(error)
         log.error("a plugin is left out", extra={"reason": str(error)})
         on_fault("plugin")
 
     registry = load(disabled=read_plugin_settings().disabled, refuse=refuse)
     contributed = Contributed(filters=registry.filters, scorers=registry.scorers, pickers=registry.pickers)
-    profiles = Profiles(
-        contributed, () if file is None else read_profiles(file), default=default, clock=perf_counter, report=report
-    )
+    written = () if file is None else read_profiles(file)
+    profiles = Profiles(contributed, written, default=default, clock=perf_counter, report=report)
+    if not left_out and default not in {*profiles.names, *(profile.name for profile in written)}:
+        raise SettingsError(f"--default-profile {default}: {profiles.fault_of(default)}")
     for problem in profiles.problems:
         log.warning("a profile or a plugin cannot be used as it is", extra={"reason": str(problem)})
     profiles.rehearse()

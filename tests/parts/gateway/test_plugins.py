@@ -75,3 +75,18 @@ def test_a_file_of_profiles_that_cannot_be_used_is_told_at_once(tmp_path: Path, 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--profiles"):
         load_profiles(tmp_path / "none.yaml")
+
+
+def test_a_default_profile_that_nobody_has_is_told_at_once() -> None:
+    with pytest.raises(SettingsError, match="--default-profile leest-request: .*did you mean .*least-request"):
+        load_profiles(default="leest-request")
+
+
+def test_a_default_profile_that_a_broken_plugin_may_have_is_no_reason_not_to_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, "zoo_broken_default", BAD)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    profiles = load_profiles(default="odd")
+    assert [str(each) for each in profiles.problems if each.path == "default"]

@@ -28,10 +28,10 @@ spec:
 
 
 def test_a_worker_has_its_own_port_of_operators_and_its_part_of_the_budget() -> None:
-    settings = GatewaySettings(workers=4, admin_port=9000, body_budget_bytes=1000)
+    settings = GatewaySettings(workers=4, admin_port=9000, body_budget_bytes=1000, body_limit_bytes=200)
     words = worker_arguments(["--port", "80", "--workers", "4"], settings, 2)
     assert words[:4] == ["--port", "80", "--workers", "4"]
-    assert " ".join(words[4:]) == "--workers 1 --admin-port 9002 --body-budget 250"
+    assert " ".join(words[4:]) == "--workers 1 --admin-port 9002 --body-limit 200 --body-budget 250"
 
 
 @pytest.mark.timeout(90)
@@ -58,6 +58,27 @@ async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_without_a_limit_of_its_own_no_body_is_taken_that_the_budget_could_not_hold(tmp_path: Path) -> None:
+    """It would be told to come again, for ever."""
+    (tmp_path / "route.yaml").write_text(ROUTE, encoding="utf-8")
+    port, admin = unused_port(), unused_port()
+    ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--body-budget", "1000"]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
+    process = await asyncio.create_subprocess_exec(*command)
+    try:
+        async with aiohttp.ClientSession() as session:
+            page = f"http://127.0.0.1:{admin}/readyz"
+            await until(lambda: _status(session, page), "it is ready", 40, holds=lambda got: got == 200)
+            url = f"http://127.0.0.1:{port}/v1/completions"
+            statuses = [
+                (await session.post(url, json={"model": "m", "prompt": "x" * size})).status for size in (10, 1000)
+            ]
+            assert statuses == [500, 413]
+    finally:
+        process.kill()
+        await process.wait()
 
 
 def _two_ports() -> int:

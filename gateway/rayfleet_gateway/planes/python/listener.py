@@ -7,6 +7,7 @@ Source: socket(7); Linux, "SO_REUSEPORT"; the hand-over of HAProxy and Envoy.
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 
@@ -45,10 +46,7 @@ class Listener:
             for sock in self._sockets:
                 sock.close()
             self._sockets.clear()
-            raise EnvironmentProblem(
-                f"--port {self._port}: {self._host}:{self._port} cannot be used: {error.strerror or error}",
-                way_out="End what listens there, or choose another with --port.",
-            ) from error
+            raise unusable(error, "--port", self._host, self._port) from error
 
     async def close(self) -> None:
         """Listen no more; whoever the kernel has connected already is still served."""
@@ -62,6 +60,16 @@ class Listener:
         self._sockets.clear()
         for sock in waiting:
             await loop.connect_accepted_socket(self._factory, sock)
+
+
+def unusable(error: OSError, flag: str, host: str, port: int) -> EnvironmentProblem:
+    """Return what to say when nobody can listen at ``host``, on the port that ``flag`` names. Pure."""
+    reason = f"{host}:{port} cannot be used: {error.strerror or error}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return EnvironmentProblem(f"--host {host}: {reason}", way_out="Name an address of this machine with --host.")
+    return EnvironmentProblem(
+        f"{flag} {port}: {reason}", way_out=f"End what listens there, or choose another with {flag}."
+    )
 
 
 def _bound(family: int, address: tuple[object, ...]) -> socket.socket:

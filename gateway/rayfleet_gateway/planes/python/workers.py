@@ -26,6 +26,7 @@ def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place:
         *arguments,
         *("--workers", "1"),
         *("--admin-port", str(settings.admin_port + place)),
+        *("--body-limit", str(settings.body_limit_bytes)),
         *("--body-budget", str(settings.body_budget_bytes // settings.workers)),
     ]
 
