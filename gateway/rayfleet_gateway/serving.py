@@ -80,7 +80,7 @@ class Gateway:
             await self._admin.cleanup()
             await self._close_outlets()
             raise
-        self._watching = asyncio.create_task(self._tables.run(self._take))
+        self._watching = asyncio.create_task(self._tables.run(self._take, self._prepare))
         self._watching.add_done_callback(lambda _: self.ended.set())
 
     async def drain(self, hurry: asyncio.Event) -> None:
@@ -97,11 +97,20 @@ class Gateway:
         for outlet in self._outlets:
             await asyncio.to_thread(outlet.close)
 
+    def _prepare(self, part: RouteTable) -> None:
+        self.book.prepare(part)
+        self.plane.shared.model_list.take(part)
+
     def _take(self, table: RouteTable) -> None:
         self.book.sync(table)
+        asyncio.get_running_loop().call_soon(self._let_go)
         self.telemetry.tallies.table_changed_at = asyncio.get_running_loop().time()
         self.telemetry.keep(table.by_model)
         self.plane.shared.model_list.take(table)
+
+    def _let_go(self) -> None:
+        if self.book.let_go():
+            asyncio.get_running_loop().call_soon(self._let_go)
 
     def _explained(self, query: MultiMapping[str]) -> Mapping[str, object]:
         question = question_of(list(query.items()))

@@ -45,7 +45,11 @@ class FixedTable:
         """Return ``problems``."""
         return self.problems
 
-    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+    async def run(
+        self,
+        on_table: Callable[[RouteTable], None],
+        on_part: Callable[[RouteTable], None] = lambda _: None,  # noqa: ARG002 - the protocol's; it is never in parts
+    ) -> None:
         """Show the table, and wait."""
         on_table(self.table)
         await asyncio.Event().wait()

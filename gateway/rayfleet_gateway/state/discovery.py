@@ -86,8 +86,10 @@ class Discovery:
         """Wait until ``is_synced``."""
         await self._compiled_once.wait()
 
-    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
-        """Watch and compile until cancelled; ``on_table`` hears each new table."""
+    async def run(
+        self, on_table: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None] = lambda _: None
+    ) -> None:
+        """Watch and compile until cancelled; see ``TableSource``."""
 
         def take(table: RouteTable) -> None:
             self.table = table
@@ -96,22 +98,21 @@ class Discovery:
 
         async with asyncio.TaskGroup() as group:
             if self._settings.folder is not None:
-                await self._recall(self._settings.folder, take, on_table)
+                await self._recall(self._settings.folder, take, on_part)
                 group.create_task(self._keep(self._settings.folder))
             group.create_task(self._reflectors.run())
-            group.create_task(self._follow(take, on_table))
+            group.create_task(self._follow(take, on_part))
             group.create_task(self._status.run())
 
     async def _follow(self, take: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None]) -> None:
         """Compile what the watches tell, once all first lists are there."""
-        prepare = _nothing if self.is_synced else on_part  # a part has not what an earlier run's table serves
 
         def take_live(table: RouteTable) -> None:
             self.is_stale = False
             take(table)
 
         await self._reflectors.synced(_OPTIONAL)
-        pace = Pace(self._compiler, take_live, self._look_again, self.effort, prepare)
+        pace = Pace(self._compiler, take_live, self._look_again, self.effort, on_part)
         await pace.work(is_whole=True)
         while True:
             await self._changed.wait()
@@ -199,7 +200,3 @@ class Discovery:
         elif resource is GATEWAYS and (gateway := self._compiler.gateways.get(key)) is not None:
             status = gateway_status(raw, gateway, attached_routes(self._compiler.routes.values()), now)
         return None if status is None else (raw, status)
-
-
-def _nothing(_: RouteTable) -> None:
-    """Take no note of a part."""

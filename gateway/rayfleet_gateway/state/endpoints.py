@@ -3,10 +3,14 @@
 An endpoint keeps its state as long as some backend has it; an address that left the table and comes again is a new
 one, and what is still in flight at the old one counts there. When an endpoint is ejected and comes back is
 ``pick/health.py``'s to say; times come in, of one clock that never goes back.
+
+A table of a thousand new models is taken in by parts: what is new of it ahead, while the last one still serves, and
+what is old let go of afterwards.
 """
 
 import logging
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +24,8 @@ from rayfleet_gateway.pick.shares import RETURNING, lowered, recovered
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule
 
 log = logging.getLogger(__name__)
+
+_LET_GO_AT_ONCE = 100  # rules: some 2 ms
 
 
 @dataclass(slots=True)
@@ -56,6 +62,8 @@ class EndpointBook:
         self._seed = seed
         self._on_ejected = on_ejected
         self._rules: Mapping[str | None, tuple[Rule, ...]] = {}
+        self._ahead: dict[str | None, tuple[Rule, ...]] = {}  # added, but of no table yet that was taken
+        self._leaving: deque[Rule] = deque()
         self._known: dict[int, _Known] = {}
         self._entries: dict[Endpoint, _Entry] = {}
         self._routes: dict[str, _Route] = {}
@@ -65,14 +73,38 @@ class EndpointBook:
 
         Looks only at models whose rules are others than before: what did not change is the very same object.
         """
-        rules: dict[str | None, tuple[Rule, ...]] = {None: table.for_any}
-        rules.update(table.by_model)
-        before = self._rules
-        for rule in _unlike(rules, before):
-            self._add(rule)
-        for rule in _unlike(before, rules):
-            self._remove(rule)
-        self._rules = rules
+        rules = _rules_of(table)
+        before, ahead = self._rules, self._ahead
+        self._rules, self._ahead = rules, {}
+        for model in _unlike(rules, before):
+            if ahead.get(model) is rules[model]:
+                del ahead[model]
+            else:
+                self._add(rules[model])
+        for model in _unlike(before, rules):
+            self._leaving.extend(before[model])
+        for of_model in ahead.values():
+            self._leaving.extend(of_model)
+        self.let_go()
+
+    def prepare(self, part: RouteTable) -> None:
+        """Take in what is new in a part of a table that is to come; what there was stays as it is.
+
+        A part has what a table before it had of the models that nobody has looked at yet.
+        """
+        rules = _rules_of(part)
+        for model in _unlike(rules, self._rules):
+            before = self._ahead.get(model)
+            if before is not rules[model]:
+                self._add(rules[model])
+                self._leaving.extend(before or ())
+                self._ahead[model] = rules[model]
+
+    def let_go(self) -> bool:
+        """Forget some of the rules that are in no table any more; return whether there are others."""
+        for _ in range(min(_LET_GO_AT_ONCE, len(self._leaving))):
+            self._remove(self._leaving.popleft())
+        return bool(self._leaving)
 
     def states(self) -> tuple[EndpointState, ...]:
         """Return all states, in no order."""
@@ -163,13 +195,14 @@ class EndpointBook:
         entry = self._entries.get(state.endpoint)
         return entry.pools if entry is not None and entry.state is state else ()
 
-    def _add(self, rule: Rule) -> None:
-        self._routes.setdefault(rule.route, _Route(RetryBudget())).uses += 1
-        for backend in rule.backends:
-            known = self._known.get(id(backend))
-            if known is None:
-                known = self._known[id(backend)] = self._new(backend)
-            known.uses += 1
+    def _add(self, rules: Sequence[Rule]) -> None:
+        for rule in rules:
+            self._routes.setdefault(rule.route, _Route(RetryBudget())).uses += 1
+            for backend in rule.backends:
+                known = self._known.get(id(backend))
+                if known is None:
+                    known = self._known[id(backend)] = self._new(backend)
+                known.uses += 1
 
     def _new(self, backend: Backend) -> _Known:
         entries = [self._entry(endpoint) for endpoint in dict.fromkeys(backend.endpoints)]
@@ -204,10 +237,16 @@ class EndpointBook:
                 del self._entries[state.endpoint]
 
 
+def _rules_of(table: RouteTable) -> dict[str | None, tuple[Rule, ...]]:
+    rules: dict[str | None, tuple[Rule, ...]] = {None: table.for_any}
+    rules.update(table.by_model)
+    return rules
+
+
 def _unlike(
     rules: Mapping[str | None, tuple[Rule, ...]], others: Mapping[str | None, tuple[Rule, ...]]
-) -> Iterator[Rule]:
-    """Yield the rules of each model that ``others`` does not have as the very same object."""
+) -> Iterator[str | None]:
+    """Yield each model whose rules ``others`` does not have as the very same object."""
     for model, of_model in rules.items():
         if others.get(model) is not of_model:
-            yield from of_model
+            yield model

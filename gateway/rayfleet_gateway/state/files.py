@@ -89,18 +89,16 @@ class FileTables:
         """Return how many problems there are now, by their reason."""
         return Counter(problem.reason for problem in self._problems)
 
-    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
-        """Read the files now and whenever they change, until cancelled; ``on_table`` hears each new table."""
+    async def run(
+        self, on_table: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None] = lambda _: None
+    ) -> None:
+        """Read the files now and whenever they change, until cancelled; see ``TableSource``."""
 
         def take(table: RouteTable) -> None:
             self.table = table
             on_table(table)
 
-        def take_part(table: RouteTable) -> None:
-            if not self.is_synced:
-                on_table(table)
-
-        pace = Pace(self._compiler, take, lambda _: None, self.effort, take_part)
+        pace = Pace(self._compiler, take, lambda _: None, self.effort, on_part)
         while True:
             if await asyncio.to_thread(self._has_changed):
                 await self._load(pace)

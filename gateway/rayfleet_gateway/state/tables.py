@@ -52,11 +52,13 @@ class TableSource(Protocol):
         """Return how many problems there are now, by their reason (Gateway API's words)."""
         ...
 
-    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+    async def run(
+        self, on_table: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None] = lambda _: None
+    ) -> None:
         """Keep the table up to date until cancelled; ``on_table`` hears each new one.
 
-        Of the first it hears the parts too while they are made, so that nobody has to take in a thousand models at
-        once; only the whole one becomes ``table``.
+        ``on_part`` hears the parts of one that is only told when it is whole, while they are made, so that nobody has
+        to take in a thousand models at once: what there is of it, and what was before of the rest.
         """
         ...
 

@@ -219,9 +219,11 @@ def test_a_first_table_is_taken_in_by_and_by_and_served_when_it_is_whole() -> No
                 await here.create(HTTP_ROUTES, f"r{number}", route(f"m{number}"))
             discovery = Discovery(here.client)
             heard: list[tuple[int, int]] = []
-            task = asyncio.create_task(
-                discovery.run(lambda table: heard.append((len(table.models), len(discovery.table.models))))
-            )
+
+            def hear(table: RouteTable) -> None:
+                heard.append((len(table.models), len(discovery.table.models)))
+
+            task = asyncio.create_task(discovery.run(hear, hear))
             async with asyncio.timeout(10):
                 await discovery.synced()
             task.cancel()

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.timeout(20)
 
 
 class _BrokenTable(FixedTable):
-    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+    async def run(
+        self, on_table: Callable[[RouteTable], None], on_part: Callable[[RouteTable], None] = lambda _: None
+    ) -> None:
         on_table(self.table)
         raise KeyError("metadata")
 

@@ -52,6 +52,41 @@ def test_a_backend_of_an_older_table_has_the_endpoints_that_are_still_there() ->
     assert [state.endpoint for state in book.pool_of(old).endpoints] == [TWO]
 
 
+def test_what_is_new_is_taken_in_ahead_while_what_was_before_serves_on() -> None:
+    book, old, new = EndpointBook(), backend(ONE), backend(TWO)
+    book.sync(table_of(old))
+    coming = table_of(new)
+    book.prepare(coming)
+    state = book.pool_of(new).endpoints[0]
+    assert [each.endpoint for each in book.pool_of(old).endpoints] == [ONE]
+    book.sync(coming)
+    assert book.pool_of(new).endpoints == (state,)
+    assert book.states() == (state,)
+
+
+def test_of_what_was_taken_in_ahead_in_vain_nothing_stays() -> None:
+    book, old = EndpointBook(), table_of(backend(ONE))
+    book.sync(old)
+    (first,) = book.states()
+    for _ in range(2):  # the second part has the model anew
+        book.prepare(table_of(backend(TWO)))
+    book.sync(old)
+    assert book.states() == (first,)
+
+
+def test_what_many_models_leave_behind_is_let_go_of_by_and_by() -> None:
+    """A step of the loop that all streams share is some milliseconds."""
+    endpoints = [Endpoint(address="10.0.0.1", port=port) for port in range(1, 251)]
+    rules = {str(each): table_of(backend(each)).by_model["m"] for each in endpoints}
+    book = EndpointBook()
+    book.sync(RouteTable(by_model=rules))
+    book.sync(RouteTable())
+    left = [len(book.states())]
+    while book.let_go():
+        left.append(len(book.states()))
+    assert [*left, len(book.states())] == [150, 50, 0]
+
+
 def test_an_engine_that_fails_half_of_its_requests_is_ejected_while_another_is_well() -> None:
     book, both = EndpointBook(), backend(ONE, TWO)
     book.sync(table_of(both))
