@@ -78,7 +78,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_a_default_profile_that_nobody_has_is_told_at_once() -> None:
-    with pytest.raises(SettingsError, match="--default-profile leest-request: .*did you mean .*least-request"):
+    with pytest.raises(SettingsError, match=r"--default-profile leest-request: .*did you mean .*least-request"):
         load_profiles(default="leest-request")
 
 
