@@ -7,6 +7,7 @@ head starts one server per Ray node, as Ray actors, and spreads requests over th
 import shlex
 from collections.abc import Iterator
 
+from rayfleet import __version__
 from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
@@ -18,7 +19,8 @@ from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
 from rayfleet_llamacpp.page import TRAFFIC
 
-IMAGE = "rayfleet/llamacpp"
+IMAGE_NAME = "rayfleet/llamacpp"
+IMAGE = f"{IMAGE_NAME}:{__version__}"
 
 
 class LlamaCpp:
@@ -41,7 +43,7 @@ class LlamaCpp:
         frame = Frame(
             command=_driver_command(serving),
             programs=("python",),
-            way_out=f"Name one in spec.serving.image that has it, and rayfleet's plugin llamacpp, as {IMAGE} does.",
+            way_out=f"Name one in spec.serving.image that has it, and rayfleet's plugin llamacpp, as {IMAGE_NAME} does.",
             drain_seconds=drain_seconds(serving.arguments),
         )
         # One logical accelerator per node is the place of its server; no device stands behind it unless the pod asks

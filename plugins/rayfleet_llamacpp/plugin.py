@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.plugin.contracts import Engine
 from rayfleet.plugin.hookspecs import hookimpl
-from rayfleet_llamacpp.engine import IMAGE, LlamaCpp
+from rayfleet_llamacpp.engine import IMAGE_NAME, LlamaCpp
 
 
 @hookimpl
@@ -18,5 +18,5 @@ def rayfleet_engines() -> Sequence[Engine]:
 def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
     """Let the environment that runs the node stand for the engine's image: both come with ``rayfleet[local]``."""
     return (
-        LocalEnvironment(name="llamacpp", images=(IMAGE,), way_out="Install the extra: pip install rayfleet[local]"),
+        LocalEnvironment(name="llamacpp", images=(IMAGE_NAME,), way_out="Install the extra: pip install rayfleet[local]"),
     )

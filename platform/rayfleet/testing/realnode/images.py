@@ -84,7 +84,13 @@ def checkout() -> Path:
 
 def _environment(name: str) -> dict[str, str]:
     search = f"{HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    common = {"PATH": search, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    common = {
+        "PATH": search,
+        "HOME": "/tmp",
+        "USER": "rayfleet",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     return {**common, "RAYFLEET_CACHE": str(_MODELS)} if name == LLAMACPP else common
 
 

@@ -47,8 +47,9 @@ class Machine:
         self._keeper = keeper
 
     def inside(self, command: Sequence[str]) -> list[str]:
-        """Return the command line that runs ``command`` inside."""
-        return ["nsenter", "--target", str(self.holder), "--net", "--mount", "--pid", "--", *command]
+        """Return the command line that runs ``command`` inside, in our folder: a change of mounts leads to the root."""
+        namespaces = ("--target", str(self.holder), "--net", "--mount", "--pid")
+        return ["nsenter", *namespaces, "--", "env", f"--chdir={FOLDER}", *command]
 
     def start(self, name: str, command: Sequence[str]) -> Daemon:
         """Start a daemon inside, which ends with the machine; its log is ``FOLDER/NAME.log``."""
@@ -113,7 +114,10 @@ def run_command(command: Sequence[str], *, limit: timedelta = timedelta(minutes=
 
 
 def _connect(machine: Machine) -> None:
-    """Join this side and the inside by a pair of interfaces; private mounts; forwarding between pods."""
+    """Join this side and the inside by a pair of interfaces; private mounts; forwarding between pods.
+
+    There is no route to anywhere else: what a pod tries to reach out there fails at once.
+    """
     run_command(["ip", "link", "add", NAME, "type", "veth", "peer", "name", "eth0", "netns", str(machine.holder)])
     run_command(["ip", "address", "add", f"{HOST_ADDRESS}/30", "dev", NAME])
     run_command(["ip", "link", "set", NAME, "up"])
@@ -122,7 +126,6 @@ def _connect(machine: Machine) -> None:
         "ip link set lo up",
         "ip link set eth0 up",
         f"ip address add {ADDRESS}/30 dev eth0",
-        f"ip route add default via {HOST_ADDRESS}",
         "mount -t tmpfs tmpfs /run",
         *(f"mount --bind {FOLDER / name} {place}" for place, name in _PRIVATE_FOLDERS.items()),
         *(f"echo 1 > /proc/sys/{name}" for name in _FORWARDING if (Path("/proc/sys") / name).exists()),
