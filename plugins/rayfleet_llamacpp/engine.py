@@ -16,6 +16,7 @@ from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
 from rayfleet.plugin.images import ray_only_problems
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
+from rayfleet_llamacpp.metrics import METRICS
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
 from rayfleet_llamacpp.page import TRAFFIC
 
@@ -57,6 +58,7 @@ class LlamaCpp:
             probe=EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC),
             bring=_bring_command(serving.model),
             backend_reason="llamacpp starts its servers as Ray's actors",
+            metrics=METRICS,
         )
 
 

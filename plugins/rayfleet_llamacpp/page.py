@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.plugin.metric_page import labels_text, read_metric_page, render_metric
+from rayfleet.plugin.metric_families import render_metric
+from rayfleet.plugin.metric_page import labels_text, read_metric_page
 
 _RUNNING = "rayfleet_llamacpp_requests_running"
 _READ_SLOWLY = "rayfleet_llamacpp_requests_read_slowly"

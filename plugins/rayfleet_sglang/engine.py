@@ -29,6 +29,7 @@ from rayfleet.plugin.splitting import (
     split_plan,
 )
 from rayfleet_sglang.images import IMAGE, image_facts
+from rayfleet_sglang.metrics import METRICS
 
 # `/health` makes a token at each question; the sidecar asks for one when it wants one.
 HEALTH_PATH = "/ready"
@@ -91,7 +92,7 @@ class Sglang:
         """Return how head and workers are started; see Engine."""
         revision, folder = (flag_value(serving.arguments, flag) for flag in ("--revision", "--download-dir"))
         return split_plan(
-            Splitter(image=IMAGE, image_facts=image_facts, frame=_frame),
+            Splitter(image=IMAGE, image_facts=image_facts, metrics=METRICS, frame=_frame),
             serving,
             probe=EngineProbe(port=ENGINE_PORT, health_path=HEALTH_PATH, traffic=TRAFFIC),
             bring=bring_command(serving.model, revision, folder),

@@ -27,6 +27,7 @@ from rayfleet.plugin.splitting import (
     split_plan,
 )
 from rayfleet_trtllm.images import IMAGE, image_facts
+from rayfleet_trtllm.metrics import METRICS
 
 # `/metrics` is JSON that is gone once it was read; these are there when the options say `return_perf_metrics`.
 METRICS_PATH = "/prometheus/metrics"
@@ -63,7 +64,7 @@ class TrtLlm:
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return how head and workers are started; see Engine."""
         return split_plan(
-            Splitter(image=IMAGE, image_facts=image_facts, frame=_frame),
+            Splitter(image=IMAGE, image_facts=image_facts, metrics=METRICS, frame=_frame),
             serving,
             probe=EngineProbe(port=ENGINE_PORT, metrics_path=METRICS_PATH),
             bring=bring_command(serving.model, flag_value(serving.arguments, "--revision")),

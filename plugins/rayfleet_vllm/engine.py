@@ -19,6 +19,7 @@ from rayfleet.plugin.images import backend_problems
 from rayfleet.plugin.splitting import Splitter, bring_command, path_problems, place_problems, split_plan
 from rayfleet_vllm.images import IMAGE, image_facts
 from rayfleet_vllm.launch import vllm_frame
+from rayfleet_vllm.metrics import METRICS
 
 # vLLM 0.32.0. What it answered with 5xx is its fault: its own counter of requests knows only those that it took up.
 _HANDLERS = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages")
@@ -86,6 +87,7 @@ class Vllm:
             Splitter(
                 image=IMAGE,
                 image_facts=image_facts,
+                metrics=METRICS,
                 frame=lambda serving, backend, rank: vllm_frame(serving, backend, rank, drain),
             ),
             serving,

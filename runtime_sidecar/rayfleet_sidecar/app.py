@@ -11,13 +11,14 @@ from aiohttp import web
 
 from rayfleet.model.json import Json
 from rayfleet.model.ports import ENGINE_PORT
+from rayfleet_sidecar.aibrix import add_aibrix
 from rayfleet_sidecar.clock import Clock
 from rayfleet_sidecar.control import add_control
 from rayfleet_sidecar.engine_client import EngineClient
 from rayfleet_sidecar.evidence import EvidenceKeeper
 from rayfleet_sidecar.judge import Judge
 from rayfleet_sidecar.keys import CLOCK, ENGINE, JUDGE, SETTINGS
-from rayfleet_sidecar.pages import own_page, usable_page
+from rayfleet_sidecar.metrics.page import MetricsPage, add_metrics
 from rayfleet_sidecar.readiness import Reason
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.status import add_status, status_content
@@ -34,8 +35,14 @@ def make_app(settings: SidecarSettings, clock: Clock) -> web.Application:
     app.router.add_get("/inflight", _inflight)
     add_status(app)
     add_control(app)
-    app.router.add_get("/metrics", _metrics)
+    add_metrics(app, lambda: _metrics_page(app))
+    add_aibrix(app, lambda: app[ENGINE])
     return app
+
+
+def _metrics_page(app: web.Application) -> MetricsPage:
+    settings = app[SETTINGS]
+    return MetricsPage(app[ENGINE], app[JUDGE], settings.engine, settings.metric_map, app[CLOCK])
 
 
 async def _judging(app: web.Application) -> AsyncIterator[None]:
@@ -101,19 +108,3 @@ def _unknown(reason: str, message: str) -> web.Response:
 def _answer(content: Json, *, is_good: bool) -> web.Response:
     status = 200 if is_good else 503
     return web.Response(status=status, text=json.dumps(content) + "\n", content_type="application/json")
-
-
-async def _metrics(request: web.Request) -> web.Response:
-    app = request.app
-    page = await app[ENGINE].metrics_page()
-    traffic = app[JUDGE].traffic.take(page)
-    engine_page = usable_page(page)
-    own = own_page(
-        app[JUDGE],
-        app[SETTINGS].engine,
-        app[CLOCK](),
-        has_engine_page=bool(engine_page),
-        in_flight=None if traffic is None else traffic.in_flight,
-    )
-    headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-    return web.Response(body=(own + engine_page).encode(), headers=headers)

@@ -8,17 +8,24 @@ import contextlib
 import errno
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
+from rayfleet_sidecar.aibrix import EngineAnswer
+from rayfleet_sidecar.metrics.engine_page import EnginePage, PageState
 from rayfleet_sidecar.observation import Answer, Observation
 from rayfleet_sidecar.settings import SidecarSettings
 
 _QUOTED_CHARACTERS = 200
 _MOST_NAMES = 64
+
+
+class _TooLarge(aiohttp.ClientPayloadError):
+    """The body has more bytes than are read."""
 
 
 class EngineClient:
@@ -58,15 +65,47 @@ class EngineClient:
 
     async def metrics_page(self) -> str:
         """Return the engine's page, empty when it cannot be had."""
+        return (await self.page()).text
+
+    async def page(self) -> EnginePage:
+        """Return the engine's metrics as they came, or why they did not."""
         settings = self._settings
+        began = time.monotonic()
+        headers = {**self._headers, "Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"}
+        body, state = b"", PageState.OK
         try:
             async with (
                 asyncio.timeout(settings.answer_limit.total_seconds()),
-                self._session.get(settings.engine_url + settings.metrics_path, headers=self._headers) as response,
+                self._session.get(settings.engine_url + settings.metrics_path, headers=headers) as response,
             ):
-                return await _text(response, settings.most_page_bytes) if response.status == 200 else ""
-        except (aiohttp.ClientError, TimeoutError):
-            return ""
+                if response.status == 200:
+                    body = await _body(response, settings.most_page_bytes)
+                else:
+                    state = PageState.REFUSED
+        except TimeoutError:
+            state = PageState.LATE
+        except _TooLarge:
+            state = PageState.TOO_LARGE
+        except aiohttp.ClientError:
+            state = PageState.UNREACHABLE
+        text = body.decode("utf-8", "replace")
+        return EnginePage(state=state, text=text, size_bytes=len(body), seconds=time.monotonic() - began)
+
+    async def models(self, authorization: str) -> EngineAnswer:
+        """Return the engine's answer to ``/v1/models``; asked as the caller, or as ourselves when there is no word."""
+        limit = self._settings.answer_limit.total_seconds()
+        headers = {"Authorization": authorization} if authorization else self._headers
+        try:
+            async with (
+                asyncio.timeout(limit),
+                self._session.get(f"{self._settings.engine_url}/v1/models", headers=headers) as response,
+            ):
+                text = await _text(response, self._settings.most_bytes)
+        except TimeoutError:
+            return EngineAnswer(failure=f"no answer within {limit:g} s", is_late=True)
+        except aiohttp.ClientError as error:
+            return EngineAnswer(failure=_failure(error))
+        return EngineAnswer(status=response.status, text=text)
 
     async def operate(self, path: str) -> tuple[int, str]:
         """Post to one of the engine's own operations; return its status and what it says, 0 when it does not answer."""
@@ -139,12 +178,16 @@ def _names(values: Sequence[object]) -> tuple[str, ...]:
 
 async def _text(response: aiohttp.ClientResponse, most_bytes: int) -> str:
     """Return the body; raises ClientPayloadError when it has more bytes than an honest one can have."""
+    return (await _body(response, most_bytes)).decode("utf-8", "replace")
+
+
+async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > most_bytes:
-            raise aiohttp.ClientPayloadError(f"an answer of more than {most_bytes} bytes")
-    return body.decode("utf-8", "replace")
+            raise _TooLarge(f"an answer of more than {most_bytes} bytes")
+    return bytes(body)
 
 
 def _has_choice(text: str) -> bool:

@@ -1,16 +1,23 @@
-"""Metrics pages: the sidecar's own few lines, and the engine's under their own names. Pure."""
+"""What the sidecar says itself on its metrics page. Pure."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
-from rayfleet.plugin.metric_page import labels_text, read_metric_page, render_metric
+from rayfleet.plugin.metric_families import Family, family
+from rayfleet.plugin.metric_page import labels_text
+from rayfleet_sidecar.metrics.engine_page import PageState
 from rayfleet_sidecar.readiness import Judgement, Moment, Reason
 
 _OURS = "rayfleet_sidecar_"
 _IN_FLIGHT = "rayfleet_requests_in_flight"
+_FOLLOWING = frozenset({PageState.OK, PageState.PARTLY})
+OWN_NAMES = (_OURS, _IN_FLIGHT)
+"""How the names of the sidecar's own series begin; an engine may not use them."""
 
 
 class Judged(Protocol):
-    """What a page is made from."""
+    """What the page tells of the judge."""
 
     judgement: Judgement
     transitions: int
@@ -18,50 +25,72 @@ class Judged(Protocol):
     generations: dict[str, int]
 
 
-def own_page(judge: Judged, engine: str, now: Moment, *, has_engine_page: bool, in_flight: int | None) -> str:
-    """Return the sidecar's metrics, all for ``engine``; ``has_engine_page`` says whether the engine's follow.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageReport:
+    """What became of the engine's page; ``common`` is, of each common metric that it should tell, whether it does."""
 
-    ``in_flight`` None: the engine does not tell, and nor does the page.
-    """
+    state: PageState
+    size_bytes: int = 0
+    seconds: float = 0.0
+    broken_lines: int = 0
+    common: tuple[tuple[str, bool], ...] = ()
+
+
+def judge_families(judge: Judged, engine: str, now: Moment) -> tuple[Family, ...]:
+    """Return what the judge has to tell of ``engine``."""
     judgement, label = judge.judgement, labels_text(engine=engine)
-    reasons = [(labels_text(engine=engine, reason=reason), judgement.reason is reason) for reason in Reason]
     generations = [
         (labels_text(engine=engine, result=name), count) for name, count in sorted(judge.generations.items())
     ]
     seconds = round((now.date - judgement.since).total_seconds(), 3)
-    metrics = (
-        ("engine_ready", "gauge", "Whether the engine is ready for requests.", [(label, judgement.is_ready)]),
-        ("engine_state", "gauge", "The current reason is 1, the others 0.", reasons),
-        ("state_seconds", "gauge", "Seconds since the reason last changed.", [(label, seconds)]),
-        ("transitions_total", "counter", "Changes of the reason.", [(label, judge.transitions)]),
-        (
-            "judge_errors_total",
-            "counter",
-            "Unexpected errors of the judge; each is in the log.",
-            [(label, judge.errors)],
-        ),
-        (
-            "engine_page_up",
-            "gauge",
-            "Whether the engine's own metrics are on this page.",
-            [(label, has_engine_page)],
-        ),
-        ("generations_total", "counter", "One-token generations asked of the engine.", generations),
+    return (
+        _gauge("engine_ready", "Whether the engine is ready for requests.", [(label, judgement.is_ready)]),
+        _states("engine_state", "The current reason is 1, the others 0.", engine, ("reason", Reason, judgement.reason)),
+        _gauge("state_seconds", "Seconds since the reason last changed.", [(label, seconds)]),
+        _counter("transitions_total", "Changes of the reason.", [(label, judge.transitions)]),
+        _counter("judge_errors_total", "Unexpected errors of the judge; each is in the log.", [(label, judge.errors)]),
+        _counter("generations_total", "One-token generations asked of the engine.", generations),
     )
-    own = "".join(render_metric(_OURS + name, kind, meaning, samples) for name, kind, meaning, samples in metrics)
-    if in_flight is None:
-        return own
-    return own + render_metric(_IN_FLIGHT, "gauge", "Requests that the engine works on or holds.", [(label, in_flight)])
 
 
-def usable_page(text: str) -> str:
-    """Return an engine's page as it may follow ours, with a newline at its end.
+def page_families(report: PageReport, engine: str, in_flight: int | None) -> tuple[Family, ...]:
+    """Return what became of the engine's page; ``in_flight`` None: it does not tell its requests, nor does ours."""
+    label = labels_text(engine=engine)
+    common = [(labels_text(engine=engine, metric=name), is_there) for name, is_there in report.common]
+    words = "What became of the engine's page: the current state is 1, the others 0."
+    families = [
+        _gauge(
+            "engine_page_up",
+            "Whether the engine's own metrics are on this page.",
+            [(label, report.state in _FOLLOWING)],
+        ),
+        _states("engine_page_state", words, engine, ("state", PageState, report.state)),
+        _gauge("engine_page_bytes", "Size of the engine's page.", [(label, report.size_bytes)]),
+        _gauge("engine_page_seconds", "Seconds that reading it took.", [(label, round(report.seconds, 4))]),
+        _gauge(
+            "engine_page_broken_lines",
+            "Its lines that are no metrics, and are left out.",
+            [(label, report.broken_lines)],
+        ),
+        _gauge("common_metric_up", "Whether the engine's page tells this common metric, of those it should.", common),
+    ]
+    if in_flight is not None:
+        families.append(
+            family(_IN_FLIGHT, "gauge", "Requests that the engine works on or holds.", [(label, in_flight)])
+        )
+    return tuple(each for each in families if each.samples)
 
-    Empty when it would spoil the whole page: by a line that is no sample (TensorRT-LLM's ``/metrics`` is JSON, a page
-    may be cut short) or by one of our own names.
-    """
-    page = read_metric_page(text)
-    if page.broken_lines or any(name.startswith((_OURS, _IN_FLIGHT)) for name in page.names):
-        return ""
-    kept = [line for line in text.splitlines() if line and line != "# EOF"]
-    return "\n".join(kept) + "\n" if kept else ""
+
+def _states(name: str, words: str, engine: str, states: tuple[str, Iterable[str], str]) -> Family:
+    """Return a gauge of states; ``states`` are the label that tells them, all of them, and the current one."""
+    label, all_of_them, current = states
+    samples = [(labels_text(engine=engine, **{label: each}), each == current) for each in all_of_them]
+    return _gauge(name, words, samples)
+
+
+def _gauge(name: str, words: str, samples: Iterable[tuple[str, float]]) -> Family:
+    return family(_OURS + name, "gauge", words, samples)
+
+
+def _counter(name: str, words: str, samples: Iterable[tuple[str, float]]) -> Family:
+    return family(_OURS + name, "counter", words, samples)

@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rayfleet.logs import LogFormat
-from rayfleet.model.engine import TrafficMetrics
+from rayfleet.model.engine import MetricMap, TrafficMetrics
 from rayfleet.model.errors import SettingsError
 from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
+from rayfleet.plugin.metric_map import decode_metric_map
+from rayfleet_sidecar.metrics.known import known_map
 from rayfleet_sidecar.observation import ReadinessRules
 
 
@@ -40,11 +42,11 @@ class SidecarSettings:
     ``judge_period`` plus ``answer_limit`` is how old a verdict can be; ``token_limit`` is for a first generation, which
     compiles and allocates. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's
     metrics. ``api_key`` is what the engine wants to see as a bearer token. ``traffic`` is what the metrics tell of
-    requests; they are read every ``traffic_period``. ``linger`` is how long to serve on after SIGTERM while the engine
-    does: whoever drains a replica asks here. ``log_format`` is what a line of the log is (``rayfleet.logs``).
-    ``sleep_path`` and ``wake_path`` are the engine's own operations, empty when it has none; each may take
-    ``operation_limit``. ``token`` is what whoever changes something here has to show; without one nobody
-    may. ``evidence`` is kept when the engine is lost.
+    requests; they are read every ``traffic_period``. ``metric_map`` is where they tell what every engine tells.
+    ``linger`` is how long to serve on after SIGTERM while the engine does: whoever drains a replica asks here.
+    ``log_format`` is what a line of the log is (``rayfleet.logs``). ``sleep_path`` and ``wake_path`` are the engine's
+    own operations, empty when it has none; each may take ``operation_limit``. ``token`` is what whoever changes
+    something here has to show; without one nobody may. ``evidence`` is kept when the engine is lost.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +65,7 @@ class SidecarSettings:
     most_page_bytes: int = 4 << 20
     api_key: str = field(default="", repr=False)
     traffic: TrafficMetrics = field(default_factory=TrafficMetrics)
+    metric_map: MetricMap = field(default_factory=MetricMap)
     traffic_period: timedelta = timedelta(seconds=5)
     linger: timedelta = timedelta()
     log_format: str = "text"
@@ -90,6 +93,7 @@ _STALL_SECONDS = "--stall-seconds"
 _CANARY_SECONDS = "--canary-seconds"
 _LINGER_SECONDS = "--linger-seconds"
 _LOG_FORMAT = "--log-format"
+_METRIC_MAP = "--metric-map"
 # By the field of SidecarSettings that a flag sets; ``expected_nodes`` and seconds of stalls and canaries are rules.
 _FLAGS: Mapping[str, _Flag] = {
     "host": _Flag(name="--host", default=_PLAIN.host, help="address to listen on (default: %(default)s)"),
@@ -110,7 +114,10 @@ _FLAGS: Mapping[str, _Flag] = {
         name="--health-path", default=_PLAIN.health_path, help="its health check (default: %(default)s)"
     ),
     "metrics_path": _Flag(
-        name="--metrics-path", default=_PLAIN.metrics_path, help="its metrics (default: %(default)s)"
+        name="--metrics-path",
+        default=_PLAIN.metrics_path,
+        help="its metrics (default: %(default)s)",
+        variable="METRIC_SCRAPE_PATH",
     ),
     "model": _Flag(
         name="--model", default="", help="served model to ask for a token (default: the first of /v1/models)"
@@ -131,6 +138,11 @@ _FLAGS: Mapping[str, _Flag] = {
     "wake_path": _Flag(name="--wake-path", default="", help="where it is woken, by POST"),
     "evidence_folder": _Flag(name="--evidence-folder", default="", help="keep what is known of each loss there"),
     "evidence_logs": _Flag(name="--log-folder", default="", help="with the last lines of the newest logs in there"),
+    "metric_map": _Flag(
+        name=_METRIC_MAP,
+        default="",
+        help="where the engine's metrics tell what every engine tells, JSON (default: its plugin's map)",
+    ),
     "linger_seconds": _Flag(
         name=_LINGER_SECONDS, default=0, help="serve on after SIGTERM while the engine does, so long at most"
     ),
@@ -144,6 +156,11 @@ _TRAFFIC_FLAGS: Mapping[str, str] = {
     "served": "counters of generations that ended well",
     "failed": "counters of generations that failed by the engine's fault",
 }
+_AIBRIX_ARGUMENTS = ("--host=0.0.0.0",)
+_AIBRIX_ENVIRONMENT: Mapping[str, str] = {
+    "INFERENCE_ENGINE": "vllm",
+    "INFERENCE_ENGINE_ENDPOINT": "http://localhost:8000",
+}
 _DESCRIPTION = (
     "Judge the engine beside this process: /healthz (itself), /ready (the engine, by Ray's nodes, its health and a "
     "one-token generation), /status (each check, the stages of its start), /inflight (the engine's requests), /metrics "
@@ -154,9 +171,9 @@ _DESCRIPTION = (
 def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ) -> SidecarSettings:
     """Return the settings.
 
-    Flags win over ``INFERENCE_ENGINE`` and ``INFERENCE_ENGINE_ENDPOINT`` (aibrix_runtime's names). The engine's key
-    comes by ``INFERENCE_ENGINE_API_KEY`` alone, the sidecar's own token by ``RAYFLEET_SIDECAR_TOKEN``: command lines
-    are for everybody to read.
+    Flags win over aibrix_runtime's ``INFERENCE_ENGINE``, ``INFERENCE_ENGINE_ENDPOINT`` and ``METRIC_SCRAPE_PATH``. The
+    engine's key comes by ``INFERENCE_ENGINE_API_KEY`` alone, the sidecar's own token by ``RAYFLEET_SIDECAR_TOKEN``:
+    command lines are for everybody to read.
 
     Raises SettingsError for values that do not go together; argparse itself ends the process for the rest.
     """
@@ -180,6 +197,16 @@ def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str
     return settings
 
 
+def read_aibrix_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> SidecarSettings:
+    """Return the settings as ``aibrix_runtime`` is told them: its defaults where they differ from ours.
+
+    It has three flags, ``--host``, ``--port`` and ``--enable-fastapi-docs``, which is taken and does nothing: there are
+    no such docs. Ours are taken too. Raises as ``read_settings``.
+    """
+    own = [word for word in arguments if word != "--enable-fastapi-docs"]
+    return read_settings([*_AIBRIX_ARGUMENTS, *own], {**_AIBRIX_ENVIRONMENT, **environment})
+
+
 def _settings(values: dict[str, Any]) -> SidecarSettings:
     rules = replace(
         _PLAIN.rules,
@@ -193,9 +220,20 @@ def _settings(values: dict[str, Any]) -> SidecarSettings:
         engine_url=values.pop("engine_url").rstrip("/"),
         rules=rules,
         traffic=TrafficMetrics(**{name: tuple(values.pop(name).split()) for name in _TRAFFIC_FLAGS}),
+        metric_map=_metric_map(values.pop("metric_map"), values["engine"]),
         linger=timedelta(seconds=values.pop("linger_seconds")),
         **values,
     )
+
+
+def _metric_map(text: str, engine: str) -> MetricMap:
+    """Return the map that is written; when none is, that of the engine's plugin beside the sidecar."""
+    if not text:
+        return known_map(engine)
+    try:
+        return decode_metric_map(text)
+    except ValueError as error:
+        raise SettingsError(f"{_METRIC_MAP}: {error}") from error
 
 
 def _check(settings: SidecarSettings) -> None:

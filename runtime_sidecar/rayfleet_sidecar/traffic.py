@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.plugin.metric_page import Sample, read_metric_page
+from rayfleet.plugin.metric_page import Sample, lines_about, read_metric_page, series_of
 from rayfleet_sidecar.observation import LONG_AGO
 
 
@@ -69,7 +69,8 @@ class Watched:
 
 def read_traffic(page: str, metrics: TrafficMetrics) -> Traffic | None:
     """Return what the page says; None when it lacks every gauge of requests that it should have."""
-    samples = read_metric_page(page).samples
+    series = (*metrics.running, *metrics.waiting, *metrics.steps, *metrics.served, *metrics.failed)
+    samples = read_metric_page(lines_about(page, {series_of(each).name for each in series})).samples
     running = _by_labels(samples, metrics.running)
     if not running:
         return None
@@ -116,14 +117,9 @@ def _standstill(before: Standstill | None, steps: float, now: timedelta) -> Stan
 
 def _by_labels(samples: Iterable[Sample], series: Iterable[str]) -> Counter[str]:
     """Return the sums of the samples of these series, by the samples' labels."""
-    patterns = [_name_and_labels(each) for each in series]
+    patterns = [series_of(each) for each in series]
     sums: Counter[str] = Counter()
     for sample in samples:
-        if any(sample.name == name and labels <= set(sample.labels.split(",")) for name, labels in patterns):
+        if any(pattern.holds(sample) for pattern in patterns):
             sums[sample.labels] += sample.value  # type: ignore[assignment]  # a Counter of floats is typed for ints
     return sums
-
-
-def _name_and_labels(series: str) -> tuple[str, frozenset[str]]:
-    name, _, labels = series.rstrip("}").partition("{")
-    return name, frozenset(labels.split(",") if labels else ())

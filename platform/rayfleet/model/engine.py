@@ -78,17 +78,42 @@ class ImageFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricMap:
+    """Where the engine's metrics page tells what every engine tells: by the common name, ``rayfleet_engine_FIELD``.
+
+    Each names sources in the order of preference, and the first that a page has counts: so one map holds for several
+    versions of an engine. A source is a series as in ``TrafficMetrics``, or the sum of several (``a + b``); of a
+    histogram it is the name without ``_bucket``. All samples of a series are added up, or averaged for a ratio; of
+    those that differ by the labels in ``copies`` alone (ranks that all tell of the same requests) only the greatest
+    counts. ``kv_cache_usage_ratio`` is from 0 to 1. Tokens of prompts are all of them, found in a prefix cache or not;
+    queries and hits of that are tokens too.
+    """
+
+    requests_running: tuple[str, ...] = ()
+    requests_waiting: tuple[str, ...] = ()
+    kv_cache_usage_ratio: tuple[str, ...] = ()
+    prefix_cache_queries_total: tuple[str, ...] = ()
+    prefix_cache_hits_total: tuple[str, ...] = ()
+    prompt_tokens_total: tuple[str, ...] = ()
+    generation_tokens_total: tuple[str, ...] = ()
+    preemptions_total: tuple[str, ...] = ()
+    time_to_first_token_seconds: tuple[str, ...] = ()
+    inter_token_latency_seconds: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchPlan:
     """Everything that differs between engines when a RayCluster is rendered from ``spec.serving``.
 
-    ``image``, ``ray_version`` and the environments are the engine's own: what the manifest names wins over them, and
-    that is the core's business, not the engine's. ``backend`` is how the engine spans its nodes, never ``AUTO``, and
-    ``backend_reason`` a clause that says why it is that one. On Ray every worker is started as ``worker`` says. Without
-    Ray each has a rank of its own: ``ranks`` are the nodes after the head, in order, and ``worker`` is the first of
-    them, or the head where there is none. ``facts`` are what the engine knows of the image that it is started in, None
-    when nothing is known. ``bring`` is a shell command, one process, that brings the model to a
-    node in that image before anything is started there, safe to repeat and to run beside a replica; empty: nothing is
-    brought.
+    ``image``, ``ray_version`` and the environments are the engine's own: what the manifest names wins over them,
+    and that is the core's business, not the engine's. ``backend`` is how the engine spans its nodes, never
+    ``AUTO``, and ``backend_reason`` a clause that says why it is that one. On Ray every worker is started as
+    ``worker`` says. Without Ray each has a rank of its own: ``ranks`` are the nodes after the head, in order, and
+    ``worker`` is the first of them, or the head where there is none. ``facts`` are what the engine knows of the
+    image that it is started in, None when nothing is known. ``metrics`` is where its page tells what every engine
+    tells. ``bring`` is a shell command, one process, that brings the model to a node in that image before anything
+    is started there, safe to repeat and to run beside a replica; empty: nothing is brought.
     """
 
     image: str
@@ -101,6 +126,7 @@ class LaunchPlan:
     backend_reason: str = ""
     ranks: tuple[NodeLaunch, ...] = ()
     facts: ImageFacts | None = None
+    metrics: MetricMap = field(default_factory=MetricMap)
 
     def expected_ray_nodes(self, nodes: int) -> int:
         """Return how many Ray nodes the sidecar has to see alive in a replica of that many nodes."""

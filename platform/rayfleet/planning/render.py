@@ -14,7 +14,7 @@ from dataclasses import fields
 
 from rayfleet import __version__
 from rayfleet.manifest.fleet import serving_labels
-from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch, TrafficMetrics
+from rayfleet.model.engine import EngineProbe, LaunchPlan, MetricMap, NodeLaunch, TrafficMetrics
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
@@ -30,6 +30,7 @@ from rayfleet.objects.labels import (
 from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.metric_map import encode_metric_map
 
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380
@@ -174,6 +175,7 @@ def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
             f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
             f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
             *_traffic_flags(probe.traffic),
+            *_metric_flags(plan.metrics),
         ],
         "env": [*_environment({}), _SIDECAR_TOKEN],
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
@@ -206,6 +208,12 @@ def _traffic_flags(traffic: TrafficMetrics) -> list[str]:
     """Return which of the engine's metrics tell of its requests, as the sidecar's flags."""
     series = {each.name: getattr(traffic, each.name) for each in fields(traffic)}
     return [f"--{name}-metrics={' '.join(values)}" for name, values in series.items() if values]
+
+
+def _metric_flags(metrics: MetricMap) -> list[str]:
+    """Return where the engine's page tells what every engine tells, as the sidecar's flag."""
+    text = encode_metric_map(metrics)
+    return [f"--metric-map={text}"] if text else []
 
 
 def _probes(plan: LaunchPlan, port: int) -> Json:

@@ -2,9 +2,9 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from rayfleet.model.engine import EngineProbe, ImageFacts, LaunchPlan
+from rayfleet.model.engine import EngineProbe, ImageFacts, LaunchPlan, MetricMap
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import RANKS_PORT
 from rayfleet.model.serving import Backend, Serving
@@ -27,12 +27,13 @@ class Splitter:
     """An engine that splits a model, as far as the plan differs.
 
     ``image`` is its own, ``image_facts`` what it knows of one. ``frame`` gives its part of the scripts for a backend
-    and a rank; on Ray that of rank 0 is the head's, and the only one asked for.
+    and a rank; on Ray that of rank 0 is the head's, and the only one asked for. ``metrics`` is the plan's.
     """
 
     image: str
     image_facts: Callable[[str], ImageFacts | None]
     frame: Callable[[Serving, Backend, int], Frame]
+    metrics: MetricMap = field(default_factory=MetricMap)
 
 
 def split_plan(engine: Splitter, serving: Serving, probe: EngineProbe, bring: str) -> LaunchPlan:
@@ -58,6 +59,7 @@ def split_plan(engine: Splitter, serving: Serving, probe: EngineProbe, bring: st
         backend=choice.backend,
         backend_reason=choice.reason,
         facts=facts,
+        metrics=engine.metrics,
     )
 
 

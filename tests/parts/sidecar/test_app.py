@@ -209,4 +209,5 @@ async def test_an_answer_without_end_is_not_read_to_its_end(engine: FakeEngine, 
     client = await sidecar(most_page_bytes=1000)
     text = await (await client.get("/metrics")).text()
     assert 'rayfleet_sidecar_engine_page_up{engine="fake"} 0\n' in text
+    assert 'rayfleet_sidecar_engine_page_state{engine="fake",state="too_large"} 1\n' in text
     assert "fake:a" not in text

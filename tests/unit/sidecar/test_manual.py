@@ -5,7 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rayfleet_sidecar.duty import Leave
-from rayfleet_sidecar.pages import own_page
+from rayfleet_sidecar.metrics.common import common_names
+from rayfleet_sidecar.metrics.engine_page import PageState
+from rayfleet_sidecar.pages import PageReport, judge_families, page_families
 from rayfleet_sidecar.readiness import Reason, first_judgement
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.stages import PATIENCE, StageName
@@ -25,10 +27,15 @@ def test_every_reason_is_told() -> None:
 def test_every_metric_is_told() -> None:
     now = HandClock()()
     judge = SimpleNamespace(judgement=first_judgement(now), transitions=0, errors=0, generations={"ok": 0, "failed": 0})
-    page = own_page(judge, "vllm", now, has_engine_page=True, in_flight=0)
-    names = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
+    report = PageReport(state=PageState.OK, common=(("requests_running", True),))
+    families = (*judge_families(judge, "vllm", now), *page_families(report, "vllm", 0))
+    names = {family.name for family in families} | set(common_names())
     assert {cell for cell in first_cells() if cell.startswith("rayfleet_")} == names
-    assert set(re.findall(r"^(rayfleet_\w+)\{", page, re.MULTILINE)) == names
+    assert all(sample.labels.startswith('engine="vllm"') for family in families for sample in family.samples)
+
+
+def test_every_state_of_the_engines_page_is_told() -> None:
+    assert {cell for cell in first_cells() if cell in set(PageState)} == set(PageState)
 
 
 def test_the_times_told_are_the_settings() -> None:

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from rayfleet.model.engine import TrafficMetrics
+from rayfleet.model.engine import MetricMap, TrafficMetrics
 from rayfleet.model.errors import SettingsError
 from rayfleet_sidecar.settings import SidecarSettings, read_settings
+from rayfleet_vllm.metrics import METRICS as VLLM
 
 
 def test_nothing_said_is_the_defaults() -> None:
@@ -30,6 +31,7 @@ def test_every_flag_arrives_in_its_field() -> None:
         "--wake-path": "/w",
         "--evidence-folder": "/e",
         "--running-metrics": 'a:running{x="1"} b',
+        "--metric-map": '{"requests_running":["a:running","a:busy"]}',
     }
     settings = read_settings([word for pair in arguments.items() for word in pair], {})
     changed = {
@@ -41,7 +43,13 @@ def test_every_flag_arrives_in_its_field() -> None:
     assert settings.linger == timedelta(seconds=70)
     assert (settings.sleep_path, settings.wake_path, settings.evidence.folder) == ("/s", "/w", "/e")
     assert settings.traffic == TrafficMetrics(running=('a:running{x="1"}', "b"))
+    assert settings.metric_map == MetricMap(requests_running=("a:running", "a:busy"))
     assert (settings.rules.expected_nodes, settings.nodes_url) == (2, "http://a:2/nodes")
+
+
+def test_the_map_of_an_engines_plugin_is_taken_unless_one_is_told() -> None:
+    assert read_settings(["--engine", "vllm"], {}).metric_map == VLLM
+    assert read_settings(["--engine", "vllm", '--metric-map={"copies":["x"]}'], {}).metric_map.copies == ("x",)
 
 
 def test_each_traffic_flag_arrives_in_its_field() -> None:
@@ -85,6 +93,7 @@ def test_the_sidecars_own_token_comes_by_the_environment_and_is_never_printed() 
         (["--stall-seconds", "-1"], "--stall-seconds: -1 is negative"),
         (["--canary-seconds", "-1"], "--canary-seconds: -1 is negative"),
         (["--linger-seconds", "-1"], "--linger-seconds: -1 is negative"),
+        (["--metric-map", "[]"], r"--metric-map: '\[\]' is no JSON object"),
         (["--port", "0"], "--port: 0 is not a port"),
         (["--engine-url", "127.0.0.1:8000"], "--engine-url: '127.0.0.1:8000' is no URL"),
         (["--engine-url", "http://a:99999"], "--engine-url: 'http://a:99999' is no URL"),
