@@ -1,10 +1,10 @@
-"""``python -m tests.bench [gateway|activation|fleets]``: each a module here; without a word, the gateway in short."""
+"""``python -m tests.bench [gateway|activation|fleets|sidecar]``: each a module here; no word: the gateway in short."""
 
 import argparse
 import asyncio
 import sys
 
-from tests.bench import activation, fleets, gateway
+from tests.bench import activation, fleets, gateway, sidecar
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -12,9 +12,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.bench",
         description="gateway: with peers, written into docs/benchmarks.md; quick: without, on the screen.",
     )
-    parser.add_argument("what", nargs="?", choices=("quick", "gateway", "activation", "fleets"), default="quick")
+    parser.add_argument(
+        "what", nargs="?", choices=("quick", "gateway", "activation", "fleets", "sidecar"), default="quick"
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="gateway: length of one turn")
-    parser.add_argument("--turns", type=int, default=3, help="gateway: turns of each load (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=3, help="gateway, sidecar: turns of each (default: %(default)s)")
     parser.add_argument("--requests", type=int, default=200_000, help="gateway: for memory (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=50, help="activation: of each change (default: %(default)s)")
     parser.add_argument("--no-write", action="store_true", help="gateway: leave docs/benchmarks.md as it is")
@@ -43,6 +45,8 @@ if __name__ == "__main__":
                 niceness=chosen.nice,
             )
             asyncio.run(gateway.main(extent))
+        case "sidecar":
+            asyncio.run(sidecar.main(chosen.turns))
         case "activation":
             sys.stdout.write(asyncio.run(activation.measured(chosen.rounds)).rendered() + "\n")
         case _:
