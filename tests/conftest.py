@@ -37,6 +37,7 @@ MAY_BLOCK: tuple[tuple[str, set[str]], ...] = (
     ("rayfleet/local/apiserver/server.py", {"running_server"}),
     ("rayfleet/local/apiserver/kinds/schemas.py", {"load_schemas"}),
     ("rayfleet/plugin/registry.py", {"load"}),
+    ("rayfleet_gateway/state/plugins.py", {"load_profiles"}),
     # The official package's loader reads the file for itself, for users with an exec plugin or an auth provider.
     ("rayfleet/kube/config.py", {"_borrowed_address"}),
     # A file of the package itself, kept from then on.

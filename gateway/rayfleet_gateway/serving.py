@@ -143,7 +143,7 @@ async def serve_until_signal(settings: GatewaySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, heard)
     telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
     on_fault = telemetry.tallies.plugin_failures.add
-    profiles = await asyncio.to_thread(load_profiles, settings.profiles, settings.default_profile, on_fault)
+    profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet
     async with open_tables(settings, profiles.fault_of) as tables:
         gateway = Gateway(settings, tables, profiles, telemetry)
         await gateway.start()

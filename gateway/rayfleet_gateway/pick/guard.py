@@ -2,19 +2,25 @@
 
 A contribution that raised is left out of that request. After ``MOST_FAULTS`` in a row, an error or a call of more than
 ``SLOW_SECONDS`` each, it is switched off for a minute, and then at its next fault for twice as long. A call of more
-than ``STALL_SECONDS`` counts for three, since every stream waits for it; one alone may be the machine's fault. The
-clock comes in.
+than ``STALL_SECONDS`` counts for three, since every stream waits for it; one alone may be the machine's fault. One that
+does not end within ``HANG_SECONDS`` is interrupted and switched off at once. The clock comes in, and so does what
+interrupts.
 """
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from rayfleet.model.errors import Overdue
 
 T = TypeVar("T")
+# Calls a function and returns what it returns; raises Overdue when it does not end within the seconds, see Watch.
+Bounded = Callable[[Callable[[], Any], float], Any]
 
 SLOW_SECONDS = 0.005
 STALL_SECONDS = 0.02
 STALL_FAULTS = 3
 MOST_FAULTS = 5
+HANG_SECONDS = 0.25
 OFF_SECONDS = 60.0
 MOST_OFF_SECONDS = 3600.0
 
@@ -22,15 +28,24 @@ MOST_OFF_SECONDS = 3600.0
 class Guard:
     """Watches one contribution. ``clock`` gives seconds and never goes back; ``report`` hears when it is switched off.
 
+    ``bounded`` ends a call that has no end; without it such a call is waited for.
     ``faults`` and ``slow_calls`` count from the start of the process.
     """
 
-    def __init__(self, title: str, *, clock: Callable[[], float], report: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        title: str,
+        *,
+        clock: Callable[[], float],
+        report: Callable[[str, str], None],
+        bounded: Bounded = lambda function, _: function(),
+    ) -> None:
         self.title: Final = title
         self.faults = 0
         self.slow_calls = 0
         self._clock = clock
         self._report = report
+        self._bounded = bounded
         self._in_a_row = 0
         self._times_off = 0
         self._off_until = 0.0
@@ -46,7 +61,11 @@ class Guard:
             return otherwise
         began = self._clock()
         try:
-            result = function()
+            result: T = self._bounded(function, HANG_SECONDS)
+        except Overdue:
+            self.faults += 1
+            self._strike(f"it did not end within {HANG_SECONDS * 1000:.0f} ms", faults=MOST_FAULTS)
+            return otherwise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault, whatever it is; it is counted
             self.faults += 1
             self._strike(f"it raised {type(error).__name__}: {error}", faults=1)

@@ -6,6 +6,7 @@ profile of its own name too, so that one scorer needs no file: filter and scorer
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from rayfleet.manifest.checking import did_you_mean, schema_errors
@@ -14,7 +15,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.plugin.contracts import Filter, Picker, Scorer
 from rayfleet_gateway.model.values import Endpoint, InferenceRequest, RequestHead
 from rayfleet_gateway.pick.endpoint_state import EndpointState
-from rayfleet_gateway.pick.guard import MOST_FAULTS, Guard
+from rayfleet_gateway.pick.guard import MOST_FAULTS, Bounded, Guard
 from rayfleet_gateway.pick.pickers import own_pickers, own_scorers
 from rayfleet_gateway.pick.pipeline import Guarded, Pipeline
 from rayfleet_gateway.route.table import Rule
@@ -83,7 +84,8 @@ class Contributed:
 class Profiles:
     """``of`` gives a rule's pipeline. ``problems`` say what of the plugins and the profiles cannot be used.
 
-    ``clock`` gives seconds and never goes back; ``report`` hears the name of a contribution and why it is switched off.
+    ``clock`` gives seconds and never goes back; ``report`` hears the name of a contribution and why it is switched off;
+    ``bounded`` ends a call that has no end.
     """
 
     def __init__(
@@ -94,10 +96,11 @@ class Profiles:
         default: str = DEFAULT,
         clock: Callable[[], float],
         report: Callable[[str, str], None],
+        bounded: Bounded = lambda function, _: function(),
     ) -> None:
         self.problems: list[FieldError] = []
         self.guards: dict[str, Guard] = {}
-        self._clock, self._report = clock, report
+        self._make_guard = partial(Guard, clock=clock, report=report, bounded=bounded)
         self._filters = self._guarded("filter", contributed.filters, ())
         self._scorers = self._guarded("scorer", contributed.scorers, own_scorers())
         self._pickers = self._guarded("picker", contributed.pickers, own_pickers())
@@ -145,7 +148,7 @@ class Profiles:
                 message = f"the {noun} {name!r} is the gateway's own, and a plugin's of that name is left out"
                 self.problems.append(FieldError(path=f"{noun}s", message=message))
                 continue
-            guard = self.guards[f"{noun} {name}"] = Guard(f"{noun} {name}", clock=self._clock, report=self._report)
+            guard = self.guards[f"{noun} {name}"] = self._make_guard(f"{noun} {name}")
             known[name] = Guarded(item, guard)
         return known
 

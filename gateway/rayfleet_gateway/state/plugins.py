@@ -15,6 +15,7 @@ import yaml
 from rayfleet.model.errors import PluginError, SettingsError
 from rayfleet.plugin.registry import load
 from rayfleet.plugin.settings import read_plugin_settings
+from rayfleet.plugin.watch import Watch
 from rayfleet_gateway.pick.profiles import DEFAULT, Contributed, Profile, Profiles, decoded_profiles
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ def load_profiles(
 
     ``file``: YAML with ``profiles`` by name. ``on_fault`` hears the name of a contribution that is switched off. Raises
     SettingsError.
+
+    Called in the main thread, where requests will call the contributions too: only there one that hangs is ended.
     """
 
     def report(title: str, why: str) -> None:
@@ -43,7 +46,14 @@ def load_profiles(
     registry = load(disabled=read_plugin_settings().disabled, refuse=refuse)
     contributed = Contributed(filters=registry.filters, scorers=registry.scorers, pickers=registry.pickers)
     written = () if file is None else read_profiles(file)
-    profiles = Profiles(contributed, written, default=default, clock=perf_counter, report=report)
+    profiles = Profiles(
+        contributed,
+        written,
+        default=default,
+        clock=perf_counter,
+        report=report,
+        bounded=Watch().call,
+    )
     if not left_out and default not in {*profiles.names, *(profile.name for profile in written)}:
         raise SettingsError(f"--default-profile {default}: {profiles.fault_of(default)}")
     for problem in profiles.problems:

@@ -4,7 +4,8 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.lease import LeaderElector, LeaseSettings
 from rayfleet.kube.reflector import ReflectorSettings, Selection
 from rayfleet.kube.watches import Reflectors
+from rayfleet.model.errors import PluginError
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.policies import RouteDefaults
 from rayfleet.model.resources import (
@@ -35,11 +37,15 @@ from rayfleet.model.resources import (
 from rayfleet.objects.labels import RAY_CLUSTER_LABEL
 from rayfleet.objects.pods import trimmed_pod
 from rayfleet.plugin import registry
+from rayfleet.plugin.bounded import BoundedEngine
 from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.watch import Watch
 from rayfleet.process import until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
 from rayfleet.reconciling.confirming import Server
 from rayfleet.reconciling.runtime import RuntimeSettings
+
+log = logging.getLogger(__name__)
 
 WATCHED = (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS, SERVICES, HTTP_ROUTES, ENDPOINT_SLICES, DISRUPTION_BUDGETS)
 SELECTIONS: Mapping[ResourceType, Selection] = {PODS: Selection(label_selector=RAY_CLUSTER_LABEL, trim=trimmed_pod)}
@@ -76,12 +82,26 @@ def lease_settings(namespace: str, identity: str) -> LeaseSettings:
     return LeaseSettings(key=ObjectKey(namespace=namespace, name=COMPONENT), identity=identity)
 
 
+def usable_engines(disabled_plugins: Sequence[str]) -> Mapping[str, Engine]:
+    """Return the engines of the plugins that can be used; each other plugin is told in the log.
+
+    A plugin that is broken costs the fleets that name its engine a condition, and all others nothing.
+    """
+
+    def refuse(error: PluginError) -> None:
+        log.error("a plugin is left out", extra={"reason": str(error)})
+
+    engines = registry.load(disabled=disabled_plugins, refuse=refuse).engines
+    watch = Watch()
+    return {name: BoundedEngine(engine, watch) for name, engine in engines.items()}
+
+
 async def run(settings: ControllerSettings) -> None:
     """Run the controllers with the installed engines until SIGTERM or SIGINT.
 
-    Raises PluginError, SettingsError, LeadershipLost, ApiError.
+    Raises SettingsError, LeadershipLost, ApiError.
     """
-    engines = registry.load(disabled=settings.disabled_plugins).engines
+    engines = usable_engines(settings.disabled_plugins)
     async with await connect(settings.kubeconfig, settings.context, settings=settings.limits) as client:
         await until_stopped(run_controllers(client, settings, engines))
 

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from rayfleet.controllers.run import ControllerSettings, check_server, run_controllers
+from rayfleet.controllers.run import ControllerSettings, check_server, run_controllers, usable_engines
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
@@ -23,7 +23,6 @@ from rayfleet.local.garbage.nodes import COLLECTED
 from rayfleet.local.kuberay.controller import ray_cluster_steps, ray_cluster_watches
 from rayfleet.logs import configure_logging
 from rayfleet.model.resources import NAMESPACES
-from rayfleet.plugin import registry
 from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.process import exit_code, until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
@@ -69,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _work(kubeconfig: Path) -> None:
-    engines = registry.load(disabled=read_plugin_settings().disabled).engines
+    engines = usable_engines(read_plugin_settings().disabled)
     settings = ControllerSettings(kubeconfig=kubeconfig)
     # On one machine nobody else needs the API server's patience.
     limits = ClientSettings(queries_per_second=1000, burst=2000)

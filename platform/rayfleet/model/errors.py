@@ -71,6 +71,10 @@ class EnvironmentProblem(RayfleetError):
     """This machine lacks something: a free port, space, a package, an environment."""
 
 
+class Overdue(BaseException):
+    """Interrupts a plugin's call that did not end in time; no RayfleetError: ``except Exception`` lets it by."""
+
+
 def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     """Return the single errors of a group of groups, in order."""
     errors: list[BaseException] = []

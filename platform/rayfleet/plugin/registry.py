@@ -2,7 +2,8 @@
 
 After :func:`load` the plugin manager is gone: contributions are plain objects, called directly. A plugin that cannot be
 imported, raises in a hook or returns something else than its contract is a PluginError that names it and says how to go
-on without it; whoever must go on by itself gives ``refuse`` and hears of each. Plugins are found by the entry point
+on without it; whoever must go on by itself gives ``refuse`` and hears of each. So is one whose import or hook does not
+end within LIMIT_SECONDS (in the main thread: see watch.py). Plugins are found by the entry point
 group ``rayfleet.plugins`` (one module or object each).
 """
 
@@ -17,7 +18,7 @@ import pluggy
 
 from rayfleet.manifest.checking import did_you_mean
 from rayfleet.model.engine import LocalEnvironment
-from rayfleet.model.errors import PluginError
+from rayfleet.model.errors import Overdue, PluginError
 from rayfleet.plugin import hookspecs
 from rayfleet.plugin.contracts import (
     ABSENT_PLUGIN,
@@ -31,6 +32,9 @@ from rayfleet.plugin.contracts import (
 )
 from rayfleet.plugin.contributions import CONTRIBUTIONS, Contribution, contribution_problem, type_words
 from rayfleet.plugin.reference import split_reference
+from rayfleet.plugin.watch import Watch
+
+LIMIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +79,28 @@ def load(
     ``refuse`` hears what cannot be used, and then it is left out; without one it is raised.
     """
     refuse = refuse or _raised
+    watch = Watch()
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     skipped = frozenset(disabled)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
         if point.name not in skipped:
             with _at(refuse):
-                _register(manager, point.name, _imported(point))
+                _register(manager, point.name, _imported(point, watch))
     for name, plugin in (extra or {}).items():
         if name not in skipped:
             with _at(refuse):
                 _register(manager, name, plugin)
     with _at(refuse):
         _check_hooks(manager)
-    return Registry(**{row.field: MappingProxyType(_by_name(row, manager, refuse)) for row in CONTRIBUTIONS})
+    asking = _Asking(refuse=refuse, watch=watch)
+    return Registry(**{row.field: MappingProxyType(_by_name(row, manager, asking)) for row in CONTRIBUTIONS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    refuse: Callable[[PluginError], None]
+    watch: Watch
 
 
 @contextlib.contextmanager
@@ -111,10 +123,10 @@ def _check_hooks(manager: pluggy.PluginManager) -> None:
         raise _broken(name, f"implements a hook that does not exist: {error}") from error
 
 
-def _imported(point: EntryPoint) -> object:
+def _imported(point: EntryPoint, watch: Watch) -> object:
     try:
-        return point.load()
-    except Exception as error:
+        return watch.call(point.load, LIMIT_SECONDS)
+    except (Exception, SystemExit, Overdue) as error:
         owner = f" of package {point.dist.name} {point.dist.version}" if point.dist else ""
         raise _broken(point.name, f"({point.value}{owner}) cannot be imported: {_error_words(error)}") from error
 
@@ -131,11 +143,11 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
         raise _broken(name, f"cannot be registered: {error}") from error
 
 
-def _by_name(row: Contribution, manager: pluggy.PluginManager, refuse: Callable[[PluginError], None]) -> dict[str, Any]:
+def _by_name(row: Contribution, manager: pluggy.PluginManager, asking: _Asking) -> dict[str, Any]:
     by_name: dict[str, Any] = {}
     owners: dict[str, str] = {}
-    for plugin, item in _contributed(getattr(manager.hook, row.hook), refuse):
-        with _at(refuse):
+    for plugin, item in _contributed(getattr(manager.hook, row.hook), asking):
+        with _at(asking.refuse):
             problem = contribution_problem(row, item)
             if problem:
                 raise _broken(plugin, problem)
@@ -149,23 +161,25 @@ def _by_name(row: Contribution, manager: pluggy.PluginManager, refuse: Callable[
     return by_name
 
 
-def _contributed(hook: pluggy.HookCaller, refuse: Callable[[PluginError], None]) -> Iterator[tuple[str, object]]:
+def _contributed(hook: pluggy.HookCaller, asking: _Asking) -> Iterator[tuple[str, object]]:
     """Yield (plugin name, contribution), in order of the plugins' names.
 
     Implementations are called one by one and not through the hook caller, so that an error can be laid at one door.
     """
     for implementation in sorted(hook.get_hookimpls(), key=lambda implementation: implementation.plugin_name):
-        with _at(refuse):
-            yield from ((implementation.plugin_name, item) for item in _items_of(hook.name, implementation))
+        items: Sequence[object] = ()
+        with _at(asking.refuse):
+            items = _items_of(hook.name, implementation, asking.watch)
+        yield from ((implementation.plugin_name, item) for item in items)
 
 
-def _items_of(hook: str, implementation: pluggy.HookImpl) -> Sequence[object]:
+def _items_of(hook: str, implementation: pluggy.HookImpl, watch: Watch) -> Sequence[object]:
     name = implementation.plugin_name
     if implementation.wrapper or implementation.hookwrapper:
         raise _broken(name, f"wraps {hook}; these hooks take contributions only")
     try:
-        result = implementation.function()
-    except Exception as error:
+        result = watch.call(implementation.function, LIMIT_SECONDS)
+    except (Exception, SystemExit, Overdue) as error:
         raise _broken(name, f"failed in {hook}: {_error_words(error)}") from error
     if not isinstance(result, Sequence) or isinstance(result, str | bytes):
         raise _broken(name, f"returned {type_words(result)} from {hook}; a list or tuple is wanted")
@@ -180,4 +194,6 @@ def _broken(plugin: str, what: str) -> PluginError:
 
 
 def _error_words(error: BaseException) -> str:
+    if isinstance(error, Overdue):
+        return f"it did not end within {LIMIT_SECONDS:g} s"
     return f"{type(error).__name__}: {error}"
