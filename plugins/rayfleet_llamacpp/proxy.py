@@ -22,7 +22,15 @@ from rayfleet_llamacpp.page import (
     traffic_page,
 )
 from rayfleet_llamacpp.pick import least_busy
-from rayfleet_llamacpp.wire import error_body, error_event, openai_error, requested_model, split_events
+from rayfleet_llamacpp.wire import (
+    demands_a_tool,
+    error_body,
+    error_event,
+    openai_error,
+    requested_model,
+    split_events,
+    without_end,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +44,12 @@ FORWARDED = (
     "/detokenize",
     "/apply-template",
 )
+_CHAT = "/v1/chat/completions"
+# llama.cpp answers in plain words when a template knows no tools, and says nothing of it (ggml-org/llama.cpp#27129).
+_NO_TOOL = (
+    "The model called no tool, though tool_choice demands it: its chat template has none, or it did not keep to it."
+)
+_NO_TOOL_CODE = "no_tool_called"
 NODE_HEADER = "X-Rayfleet-Node"  # the address of the node that worked on the answer
 
 _KEPT_HEADERS = ("Content-Type", "Cache-Control")
@@ -203,8 +217,10 @@ class Proxy:
                     content = await upstream.read()
                     self._count(upstream.status)
                     shown = openai_error(content) if upstream.status >= 400 else content
+                    if upstream.status < 400 and b'"tool_calls"' not in content and _wants_tool(request, body):
+                        return _error(400, _NO_TOOL, "invalid_request_error", _NO_TOOL_CODE, parameter="tool_choice")
                     return web.Response(status=upstream.status, body=shown, headers=sent)
-                return await self._stream(request, upstream, sent, slot)
+                return await self._stream(request, upstream, sent, slot, owes_tool=_wants_tool(request, body))
         except (aiohttp.ClientError, TimeoutError) as error:
             self._answers["failed"] += 1
             log.warning("server %d broke off before its answer: %s", slot.index, error)
@@ -224,7 +240,13 @@ class Proxy:
             self._read_slowly[slot.index] -= 1
 
     async def _stream(
-        self, request: web.Request, upstream: aiohttp.ClientResponse, headers: dict[str, str], slot: Slot
+        self,
+        request: web.Request,
+        upstream: aiohttp.ClientResponse,
+        headers: dict[str, str],
+        slot: Slot,
+        *,
+        owes_tool: bool,
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=upstream.status, headers=headers)
         rest = b""
@@ -234,11 +256,16 @@ class Proxy:
         try:
             while chunk:
                 whole, rest = split_events(rest + chunk)
+                owes_tool = owes_tool and b'"tool_calls"' not in whole
+                if whole and owes_tool:
+                    whole = without_end(whole)
                 if whole:
                     with self._handing_over(slot):
                         await response.write(whole)
                 chunk = await upstream.content.readany()
             await response.write(rest)
+            if owes_tool:
+                await response.write(error_event(_NO_TOOL, "invalid_request_error", _NO_TOOL_CODE))
             self._count(upstream.status)
         except aiohttp.ClientPayloadError as error:
             self._answers["failed"] += 1
@@ -247,6 +274,10 @@ class Proxy:
             await response.write(error_event(message, "server_error", "engine_lost"))
         await response.write_eof()
         return response
+
+
+def _wants_tool(request: web.Request, body: bytes) -> bool:
+    return request.path == _CHAT and demands_a_tool(body)
 
 
 def _error(status: int, message: str, kind: str, code: str, parameter: str | None = None) -> web.Response:

@@ -34,6 +34,22 @@ def split_events(buffered: bytes) -> tuple[bytes, bytes]:
     return (b"", buffered) if end < 0 else (buffered[: end + 2], buffered[end + 2 :])
 
 
+def demands_a_tool(body: bytes) -> bool:
+    """Return whether a chat request says that the answer has to call a tool: ``tool_choice`` required, or one named.
+
+    The body was read as a JSON object before.
+    """
+    if b'"tool_choice"' not in body:
+        return False
+    choice = json.loads(body).get("tool_choice")
+    return choice == "required" or isinstance(choice, dict)
+
+
+def without_end(events: bytes) -> bytes:
+    """Return whole events without ``[DONE]``, which says that the stream is whole."""
+    return END_OF_EVENT.join(each for each in events.split(END_OF_EVENT) if each.strip() != b"data: [DONE]")
+
+
 def requested_model(body: bytes) -> str | None:
     """Return the top-level ``model`` of a JSON object, ``None`` when it has none.
 

@@ -311,3 +311,50 @@ async def test_an_error_of_a_server_comes_in_openais_shape(site: Site) -> None:
     answer = await site.client.post(CHAT, json={})
     expected = {"message": "bad", "type": "invalid_request_error", "param": None, "code": "400"}
     assert (answer.status, await answer.json()) == (400, {"error": expected})
+
+
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+CALL = b'data: {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}\n\n'
+
+
+def with_tools(choice: object, **more: object) -> dict[str, object]:
+    return {"model": "smollm2", "messages": [], "tools": [WEATHER], "tool_choice": choice, **more}
+
+
+@pytest.mark.parametrize("choice", ["required", NAMED])
+async def test_an_answer_that_owes_a_tool_and_calls_none_is_an_error_with_its_field(site: Site, choice: object) -> None:
+    await site.add(answers)
+    answer = await site.client.post(CHAT, json=with_tools(choice))
+    error = (await answer.json())["error"]
+    assert (answer.status, error["param"], error["code"]) == (400, "tool_choice", "no_tool_called")
+    assert "called no tool" in error["message"]
+
+
+@pytest.mark.parametrize("choice", ["auto", "none"])
+async def test_an_answer_that_owes_no_tool_passes_as_it_is(site: Site, choice: str) -> None:
+    await site.add(answers)
+    answer = await site.client.post(CHAT, json=with_tools(choice))
+    assert (answer.status, await answer.json()) == (200, {"ok": True})
+
+
+async def test_an_answer_that_calls_its_tool_passes_as_it_is(site: Site) -> None:
+    async def calls(_: web.Request) -> web.Response:
+        return web.json_response({"choices": [{"message": {"tool_calls": []}}]})
+
+    await site.add(calls)
+    assert (await site.client.post(CHAT, json=with_tools("required"))).status == 200
+
+
+async def test_a_stream_that_owes_a_tool_and_calls_none_ends_with_an_error_and_without_done(site: Site) -> None:
+    await site.add(streams(*EVENTS))
+    content = await (await site.client.post(CHAT, json=with_tools("required", stream=True))).read()
+    assert content.startswith(EVENTS[0] + EVENTS[1])
+    assert b"[DONE]" not in content
+    assert json.loads(content.split(b"data: ")[-1])["error"]["code"] == "no_tool_called"
+
+
+async def test_a_stream_that_calls_its_tool_passes_byte_for_byte(site: Site) -> None:
+    await site.add(streams(EVENTS[0], CALL, EVENTS[2]))
+    content = await (await site.client.post(CHAT, json=with_tools("required", stream=True))).read()
+    assert content == EVENTS[0] + CALL + EVENTS[2]
