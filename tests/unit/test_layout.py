@@ -32,6 +32,7 @@ ENVIRONMENT_READERS = {
     "rayfleet/testing/machine.py": "hands its own to commands under test",
     "rayfleet/testing/vllm_cpu/shim/vllm_ray_cpu/__init__.py": "runs inside vLLM, which asks it what it is",
     "rayfleet_llamacpp/driver.py": "hands its own to decode_options",
+    "rayfleet/testing/suites/engine/asked.py": "sees whether a plugin changed it",
     "rayfleet/plugin/ray_watch.py": "runs as one file in an image without rayfleet",
 }
 # Who takes times, quantities or owners apart beside rayfleet.objects.
@@ -58,6 +59,8 @@ ROOMS_OF_OBJECTS = frozenset(
         "rayfleet_sglang",
         "rayfleet_trtllm",
         "rayfleet_vllm",
+        "rayfleet_example",
+        "rayfleet_openai",
     }
 )
 KEY_READS = {

@@ -184,6 +184,8 @@ SELECTOR_NEEDED_MESSAGE = "must be given with template"
 DEADLINE_MESSAGE = "progressDeadlineSeconds must be greater than minReadySeconds"
 SELECTOR_MISMATCH_MESSAGE = "selector does not match template.metadata.labels"
 
+SERVING_FIELDS = tuple(_SERVING["properties"])
+
 FLEET_SPEC = object_of(
     "What the fleet should be.",
     {

@@ -145,6 +145,12 @@ class Image:
         return folder
 
 
+def bash_problem(script: str) -> str:
+    """Return what bash says of a script that it cannot read, empty when it can."""
+    done = subprocess.run(["/bin/bash", "-n", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    return done.stderr or ("" if done.returncode == 0 else f"bash -n ended with {done.returncode}")
+
+
 def real(program: str) -> str:
     """Return the path of a program of this machine, as a word of a shell, for images that have another of its name."""
     return shlex.quote(shutil.which(program) or program)

@@ -1,155 +1,58 @@
 """Each check of the suite for engines can fail: an engine that is wrong in one way is caught by the check for it."""
 
 import importlib
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch, TrafficMetrics
+from rayfleet.model.engine import EngineCommand, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError, RayfleetError
 from rayfleet.model.serving import Serving
-from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems
-from rayfleet.plugin.contracts import ModelFormat
-from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
 from rayfleet.plugin.hookspecs import hookimpl
+from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, BadSuite, good_source, imported_plugin
 from rayfleet.testing.suites.engine import EngineSuite
+from rayfleet.testing.suites.engine.promises import checks_of
+from rayfleet.testing.toy_engine import (
+    Fault,
+    Toy,
+    ToySuite,
+    having,
+    launching,
+    planning,
+    probing,
+    saying,
+    scripting,
+)
 
-CHECKS = {name.removeprefix("test_") for name in dir(EngineSuite) if name.startswith("test_")}
-# Long enough for what a good script does, and no longer than a test may wait for a bad one.
-LIMIT_SECONDS = 1.0
-
-Fault = Callable[["Toy"], "Toy"]
-PlanFault = Callable[[LaunchPlan, Serving], LaunchPlan]
-
-
-class Toy:
-    """Keeps every promise, until a fault is put in."""
-
-    name = "toy"
-    model_format: ModelFormat | None = None
-
-    def __init__(self) -> None:
-        self.faults: list[PlanFault] = []
-        self.path = "spec.serving.args"
-        self.refused: Mapping[str, str] = dict.fromkeys(("--model", "--name", "--host", "--port"), OF_THE_PLAN)
-        self.most_nodes = 8
-        self.checks_drain = True
-        self.command = 'toy {names} --host "$POD_IP" --port 8000 {arguments}'
-        self.quote: Callable[[str], str] = shlex.quote
-
-    def problems(self, serving: Serving) -> tuple[FieldError, ...]:
-        problems = [
-            *flag_problems(serving.arguments, self.refused),
-            *(drain_problems("--drain", _drain(serving)) if self.checks_drain else ()),
-        ]
-        if serving.nodes > self.most_nodes:
-            problems.append(FieldError(path="spec.serving.nodes", message="too many"))
-        return tuple(replace(each, path=each.path.replace("spec.serving.args", self.path)) for each in problems)
-
-    def launch_plan(self, serving: Serving) -> LaunchPlan:
-        names = f"--model {self.quote(serving.model)} --name {self.quote(serving.served_model_name)}"
-        frame = Frame(
-            command=self.command.format(names=names, arguments=" ".join(map(self.quote, serving.arguments))),
-            programs=("toy", "helper"),
-            way_out="Name another in spec.serving.image.",
-            drain_seconds=_drain(serving),
-        )
-        plan = LaunchPlan(
-            image="example/toy:1",
-            ray_version=RAY_VERSION,
-            head=head_launch(frame, {}),
-            worker=worker_launch(frame, {}),
-            probe=EngineProbe(nodes_port=8081),
-        )
-        for fault in self.faults:
-            plan = fault(plan, serving)
-        return plan
+ROOT = Path(__file__).parents[3]
+# Whose engine is a Python process: it takes more than a moment to start.
+SERVED = {"a_served_engine_answers_to_its_name", "a_stream_that_runs_at_sigterm_ends_well"}
+CHECKS = {check.name for check in checks_of(EngineSuite)}
+COUNT = itertools.count()
+COMMAND = 'toy {names} --host "$POD_IP" --port 8000 {arguments}'
+ONCE = "[ -e life ] && exit 9; touch life\n"
+TWICE = """trap '[ "$stop" = 0 ] || kill -KILL $(trees "$engine"); stop=1' TERM INT"""
 
 
-def _drain(serving: Serving) -> float:
-    arguments = serving.arguments
-    return float(arguments[arguments.index("--drain") + 1]) if "--drain" in arguments else 0
+async def asked_later(serving: Serving) -> None:
+    """Return nothing yet."""
 
 
-class ToySuite(EngineSuite):
-    name = "toy"
-    program = "toy"
-    arguments = ("--loud", "it's $HOME")
-    drain_flag = "--drain"
-    programs: Mapping[str, str] = {"helper": "exit 0"}
-
-    def __init__(self, plugin: ModuleType, limit_seconds: float = LIMIT_SECONDS) -> None:
-        self.plugin = plugin
-        self.limit_seconds = limit_seconds
-
-    def serving(self, nodes: int) -> Serving:
-        return Serving(engine="toy", model="org/name", served_model_name="name", nodes=nodes)
+def error(message: str) -> FieldError:
+    return FieldError(path="spec.serving.model", message=message)
 
 
-def plugin_of(engine: Any) -> ModuleType:
-    module = ModuleType("toy_plugin")
-    module.rayfleet_engines = hookimpl(lambda: (engine,))  # type: ignore[attr-defined] # a hook, as any module has it
-    return module
+def problem(path: str, message: str) -> Fault:
+    return having(problems=lambda _: (FieldError(path=path, message=message),))
 
 
-def having(**values: Any) -> Fault:
-    """Return a fault in the engine itself."""
-
-    def spoilt(toy: Toy) -> Toy:
-        assert all(hasattr(toy, name) for name in values)
-        vars(toy).update(values)
-        return toy
-
-    return spoilt
-
-
-def planning(fault: PlanFault) -> Fault:
-    """Return a fault in the launch plan."""
-
-    def spoilt(toy: Toy) -> Toy:
-        toy.faults.append(fault)
-        return toy
-
-    return spoilt
-
-
-def probing(**values: Any) -> Fault:
-    return planning(lambda plan, _: replace(plan, probe=replace(plan.probe, **values)))
-
-
-def launching(**values: Any) -> Fault:
-    """Return a fault in how both kinds of nodes are started."""
-    return planning(
-        lambda plan, _: replace(plan, head=replace(plan.head, **values), worker=replace(plan.worker, **values))
-    )
-
-
-def scripting(spoil: Callable[[str, Serving], str]) -> Fault:
-    def spoilt(node: NodeLaunch, serving: Serving) -> NodeLaunch:
-        return replace(node, script=spoil(node.script, serving))
-
-    return planning(
-        lambda plan, serving: replace(plan, head=spoilt(plan.head, serving), worker=spoilt(plan.worker, serving))
-    )
-
-
-def saying(*pairs: tuple[str, str]) -> Fault:
-    """Return a fault in the scripts: each of the texts stands in one of them, and something else in its place."""
-
-    def spoilt(plan: LaunchPlan, _: Serving) -> LaunchPlan:
-        head, worker = plan.head.script, plan.worker.script
-        for text, other in pairs:
-            assert text in head + worker, text
-            head, worker = head.replace(text, other), worker.replace(text, other)
-        return replace(plan, head=replace(plan.head, script=head), worker=replace(plan.worker, script=worker))
-
-    return planning(spoilt)
+def writing(plan: LaunchPlan, serving: Serving) -> LaunchPlan:
+    assert isinstance(serving.environment, dict)
+    serving.environment["WRITTEN"] = "1"
+    return plan
 
 
 NO_TRAP = saying(("trap 'stop=1' TERM INT\n", ""))
@@ -217,49 +120,82 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("a_worker_stays_with_a_head_that_lives", "never asked", saying(("if timeout 2", "if false timeout 2"))),
     ("an_image_that_lacks_a_program_is_told_which", "started", saying(("  exit 1\ndone", "done"))),
     ("an_image_that_lacks_a_program_is_told_which", "not looked for", saying(("ray toy helper", "ray toy"))),
+    ("its_hooks_are_hooks", "no hook", having(members={"rayfleet_engine": print})),
+    ("its_hooks_are_hooks", "no mark", having(members={"rayfleet_filters": print})),
+    ("its_hook_takes_no_arguments", "one", having(members={"rayfleet_engines": hookimpl(lambda config: [config])})),
+    ("its_hook_returns_a_list_or_a_tuple", "a generator", having(hook=lambda toy: iter((toy,)))),
+    ("its_hook_returns_a_list_or_a_tuple", "a set", having(hook=lambda toy: {toy})),
+    ("its_hook_returns_a_list_or_a_tuple", "a class", having(hook=lambda toy: (toy, Toy))),
+    ("it_lists_no_name_twice", "twice", having(hook=lambda toy: (toy, Toy()))),
+    ("no_installed_plugin_has_its_name", "vllm's", having(hook=lambda toy: (toy, having(name="vllm")(Toy())))),
+    ("its_name_stays_its_name", "another", having(hook=lambda toy: (toy, having(name=f"x{next(COUNT)}")(Toy())))),
+    ("its_methods_take_what_the_contract_gives", "nothing", having(launch_plan=lambda: None)),
+    ("its_methods_take_what_the_contract_gives", "async", having(problems=asked_later)),
+    ("its_model_format_is_one_that_sources_bring", "a text", having(model_format="gguf")),
+    ("its_attributes_are_of_their_types", "a number", having(model_format=7)),
+    ("its_plan_is_of_the_types_of_the_contract", "a number", launching(environment={"A": 1})),
+    ("its_plan_is_of_the_types_of_the_contract", "nothing", planning(lambda plan, _: replace(plan, image=None))),
+    ("its_plan_is_data", "an object", launching(environment={"A": object()})),
+    ("who_holds_a_plan_cannot_change_the_next", "kept", launching(environment={"A": "b"})),
+    ("it_leaves_the_serving_as_it_is", "written into", planning(writing)),
+    ("it_never_raises_whatever_is_asked", "raises", having(problems=lambda each: () if each.nodes < 9 else 1 / 0)),
+    ("its_problems_are_a_tuple_of_field_errors", "a list", having(problems=lambda _: [])),
+    ("its_problems_are_a_tuple_of_field_errors", "texts", having(problems=lambda _: ("no",))),
+    ("its_problems_name_a_field_of_the_manifest", "no start", problem("serving.model", "x")),
+    ("its_problems_name_a_field_of_the_manifest", "no field", problem("spec.serving.modell", "x")),
+    ("its_problems_are_a_line_to_read", "two", problem("spec.serving.model", "a\nb")),
+    ("its_problems_are_a_line_to_read", "none", problem("spec.serving.model", "")),
+    ("its_problems_are_a_line_to_read", "a page", problem("spec.serving.model", "x" * 5000)),
+    ("its_problems_are_the_same_each_time", "counted", having(problems=lambda _: (error(f"number {next(COUNT)}"),))),
+    ("what_it_has_no_problem_with_it_can_launch", "raises", planning(lambda plan, serving: (plan,)[serving.nodes > 2])),
+    ("it_repeats_no_secret_of_the_environment", "told", having(problems=lambda each: (error(str(each.environment)),))),
+    ("its_answers_are_the_same_each_time", "counted", scripting(lambda text, _: f"{text}# {next(COUNT)}\n")),
+    ("one_fleet_does_not_colour_another", "the same", having(command='toy --host "$POD_IP" --port 8000')),
+    ("one_fleet_does_not_colour_another", "counted", scripting(lambda text, _: f"{text}# {next(COUNT)}\n")),
+    ("threads_may_ask_it_at_once", "counted", scripting(lambda text, _: f"{text}# {next(COUNT)}\n")),
+    ("its_ports_need_no_root_and_are_not_rays_to_give", "root's", probing(port=80)),
+    ("its_ports_need_no_root_and_are_not_rays_to_give", "Ray's", probing(nodes_port=10500)),
+    ("its_variables_and_flags_can_be_set", "a name", launching(environment={"A-B": "x"})),
+    ("its_variables_and_flags_can_be_set", "a line's end", launching(environment={"A": "x\ny"})),
+    ("its_variables_and_flags_can_be_set", "a flag", launching(ray_start_params={"Num_GPUs": "1"})),
+    ("no_variable_of_one_node_travels", "an interface", launching(environment={"NCCL_SOCKET_IFNAME": "eth0"})),
+    ("no_variable_of_one_node_travels", "devices", launching(environment={"CUDA_VISIBLE_DEVICES": "0"})),
+    ("linux_and_etcd_take_its_scripts", "a long one", scripting(lambda text, _: text + "#" * 140_000)),
+    ("what_brings_the_model_is_one_line_of_bash", "two", planning(lambda plan, _: replace(plan, bring="a\nb"))),
+    ("what_brings_the_model_is_one_line_of_bash", "none", planning(lambda plan, _: replace(plan, bring="if"))),
+    ("no_secret_comes_among_its_words", "a key", having(command=f"{COMMAND} --api-key ${{{{VLLM_API_KEY:-}}}}")),
+    ("its_series_each_have_one_meaning", "two", probing(traffic=TrafficMetrics(running=("a",), waiting=("a",)))),
+    ("what_grows_is_a_counter", "a gauge", probing(traffic=TrafficMetrics(running=("a",), steps=("b",)))),
+    ("its_page_can_be_read", "cut", having(page="toy_running one\n")),
+    ("its_page_has_what_runs_and_what_steps", "renamed", having(page="requests_running 1\n")),
+    ("its_page_says_what_its_series_are", "a counter", having(page="# TYPE toy_running counter\ntoy_running 1\n")),
+    ("its_reader_knows_its_command", "nothing", having(read=lambda _: None)),
+    ("its_reader_knows_its_command", "another's", having(read=lambda _: EngineCommand(engine="vllm"))),
+    ("its_reader_reads_what_its_own_plan_starts", "a port", having(read=lambda _: EngineCommand(engine="toy", port=1))),
+    ("its_reader_leaves_others_alone", "all", having(read=lambda _: EngineCommand(engine="toy"))),
+    ("its_reader_never_raises", "a number", having(read=lambda words: int(words[-1]))),
+    ("its_reader_knows_images_by_words", "nothing", having(image_lack=lambda _: None)),
+    ("its_reader_knows_images_by_words", "all", having(image_lack=lambda _: "lacks all")),
+    ("a_head_starts_ray_and_the_engine_once", "twice", saying(("serve &\n", "serve &\nserve &\n"))),
+    ("a_container_that_is_started_anew_works_again", "once", scripting(lambda text, _: f"{ONCE}{text}")),
+    ("what_the_engine_writes_is_in_the_containers_log", "lost", having(command=f"{COMMAND} 2>/dev/null")),
+    ("a_killed_engine_is_told_by_the_status", "1", saying(('exit "$status"', "exit 1"))),
+    ("a_second_sigterm_does_not_cut_the_drain", "cut", saying(("trap 'stop=1' TERM INT", TWICE))),
+    ("a_served_engine_is_healthy_where_the_sidecar_looks", "elsewhere", probing(port=8001)),
+    ("a_served_engine_answers_to_its_name", "not told", having(command='toy --host "$POD_IP" --port 8000')),
+    ("a_stream_that_runs_at_sigterm_ends_well", "cut", saying(('kill -TERM "$engine"', 'kill -KILL "$engine"'))),
 )  # fmt: skip
-# What a process of its own is asked for is imported there: these are files.
-FILE_FAULTS = (
-    ("it_is_imported_without_its_engine", "import click\n", ""),
-    ("it_is_imported_without_its_engine", "import asyncio\n", ""),
-    ("its_answers_follow_from_the_serving_alone", "", "'ORDER': ','.join({'a', 'b', 'c', 'd', 'e', 'f', 'g'})"),
-)
-PLUGIN = """\
-{imports}
-from rayfleet.model.engine import EngineProbe, LaunchPlan, NodeLaunch
-from rayfleet.plugin.hookspecs import hookimpl
-
-
-class Toy:
-    name = "toy"
-    model_format = None
-
-    def problems(self, serving):
-        return ()
-
-    def launch_plan(self, serving):
-        node = NodeLaunch(script="true", environment={{{environment}}})
-        return LaunchPlan(image="toy", ray_version="2.60.0", head=node, worker=node, probe=EngineProbe())
-
-
-@hookimpl
-def rayfleet_engines():
-    return (Toy(),)
-"""
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], ModuleType]]:
-    """Yield what makes a plugin of a file."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def made(imports: str, environment: str) -> ModuleType:
-        (tmp_path / "toy_file.py").write_text(PLUGIN.format(imports=imports, environment=environment))
-        importlib.invalidate_caches()
-        return importlib.import_module("toy_file")
-
-    yield made
-    sys.modules.pop("toy_file", None)
+FILE_CHECKS = {
+    "its_answers_follow_from_the_serving_alone",
+    "its_answers_do_not_follow_the_machine",
+    "it_is_imported_without_its_engine",
+    "its_import_changes_nothing",
+    "it_prints_nothing",
+    "it_asks_nobody",
+    "it_answers_at_once",
+    "it_keeps_nothing_of_what_it_was_asked",
+}
+"""What a process of its own is asked for is imported there: plugins that are files."""
 
 
 def run(suite: EngineSuite, check: str, folder: Path) -> None:
@@ -267,32 +203,53 @@ def run(suite: EngineSuite, check: str, folder: Path) -> None:
     method(folder) if "tmp_path" in method.__annotations__ else method()
 
 
+def test_the_kit_has_sixty_checks_and_more() -> None:
+    assert len(CHECKS) >= 60
+
+
 def test_every_check_has_an_engine_that_fails_it() -> None:
-    assert {check for check, *_ in (*FAULTS, *FILE_FAULTS)} == CHECKS
+    assert {check for check, *_ in FAULTS} | FILE_CHECKS == CHECKS
+    assert {plugin.check for plugin in BAD_PLUGINS} >= FILE_CHECKS
+
+
+def test_every_check_says_where_its_promise_is_written_down() -> None:
+    for check in checks_of(EngineSuite):
+        assert check.words, check.name
+        file, _, heading = check.place.partition(": ")
+        if heading:
+            assert re.search(rf"^#+ {re.escape(heading)}$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        else:
+            module, _, name = file.rpartition(".")
+            assert getattr(importlib.import_module(module), name).__doc__, check.place
 
 
 @pytest.mark.parametrize(
     ("check", "fault"), [(check, fault) for check, _, fault in FAULTS], ids=[f"{c}: {n}" for c, n, _ in FAULTS]
 )
 def test_a_faulty_engine_is_caught(check: str, fault: Fault, tmp_path: Path) -> None:
-    suite = ToySuite(plugin_of(fault(Toy())))
+    suite = ToySuite(fault(Toy()), limit_seconds=20 if check in SERVED else 1)
     with pytest.raises((AssertionError, RayfleetError)):
         run(suite, check, tmp_path)
 
 
-@pytest.mark.parametrize(("check", "imports", "environment"), FILE_FAULTS)
-def test_a_faulty_module_is_caught(
-    module: Callable[[str, str], ModuleType], check: str, imports: str, environment: str, tmp_path: Path
-) -> None:
-    with pytest.raises(AssertionError):
-        run(ToySuite(module(imports, environment)), check, tmp_path)
-
-
-@pytest.mark.parametrize("check", sorted(CHECKS - {check for check, *_ in FILE_FAULTS}))
+@pytest.mark.parametrize("check", sorted(CHECKS - FILE_CHECKS))
 def test_an_engine_without_fault_passes(check: str, tmp_path: Path) -> None:
-    run(ToySuite(plugin_of(Toy()), limit_seconds=20), check, tmp_path)
+    run(ToySuite(Toy(), limit_seconds=20), check, tmp_path)
 
 
-@pytest.mark.parametrize("check", sorted({check for check, *_ in FILE_FAULTS}))
-def test_a_module_without_fault_passes(module: Callable[[str, str], ModuleType], check: str, tmp_path: Path) -> None:
-    run(ToySuite(module("", ""), limit_seconds=20), check, tmp_path)
+@pytest.mark.parametrize("plugin", [each for each in BAD_PLUGINS if each.check], ids=lambda plugin: plugin.title)
+def test_a_bad_plugin_is_caught(plugin: BadPlugin, tmp_path: Path) -> None:
+    with imported_plugin(plugin.source, tmp_path) as module, pytest.raises((AssertionError, RayfleetError)):
+        run(BadSuite(module), plugin.check, tmp_path)
+
+
+@pytest.mark.parametrize("check", sorted({each.check for each in BAD_PLUGINS if each.check}))
+def test_a_plugin_without_fault_passes(check: str, tmp_path: Path) -> None:
+    with imported_plugin(good_source(), tmp_path) as module:
+        suite = BadSuite(module)
+        suite.limit_seconds = 20
+        run(suite, check, tmp_path)
+
+
+def test_there_are_fifteen_bad_plugins_and_more() -> None:
+    assert len({plugin.source for plugin in BAD_PLUGINS}) >= 15

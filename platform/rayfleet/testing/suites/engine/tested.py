@@ -24,26 +24,29 @@ STAYS = f"exec {real('sleep')} 60"
 # Hears no SIGTERM, and has a child that hears none: an engine that hangs, or Ray's daemons while they drain.
 DEAF = f"trap '' TERM; {real('sleep')} 60 & touch deaf; {real('sleep')} 60"
 _NOTES_ITS_WORDS = r"""printf '%s\0' "$@" >engine.words; touch engine.noted"""
-_ASKS_ANEW = """\
-import json, sys
-before = set(sys.modules)
-from importlib import import_module
-plugin = import_module(sys.argv[1])
-engine = {engine.name: engine for engine in plugin.rayfleet_engines()}[sys.argv[2]]
-imported = sorted(set(sys.modules) - before)
-from rayfleet.manifest.serving import decode_serving
-serving = decode_serving(json.load(sys.stdin), default_name="")
-answers = [repr(engine.problems(serving)), repr(engine.launch_plan(serving))]
-print(json.dumps({"imported": imported, "answers": answers}))
-"""
+_ASKS_ANEW = Path(__file__).with_name("asked.py").read_text(encoding="utf-8")
+ASKED_TIMES = 300
+ASKING_SECONDS = 60  # of a process that asks; an engine that sleeps or waits is found by that alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedAnew:
-    """What a new process was told: the engine's ``answers`` as text, and the modules ``imported`` for the plugin."""
+    """What a new process was told: the engine's ``answers`` as text, problems and plan of each serving in turn.
 
-    answers: list[str]
+    ``imported`` are the modules that came with the plugin, ``printed`` is what it wrote. ``effects`` are what it asked
+    of the machine when it was asked once more, ``lines`` the most lines of Python for one pair of answers;
+    ``is_endless``: it was stopped at ``asked.MOST_LINES``. ``grown_blocks`` of memory are left of ``ASKED_TIMES``
+    questions, ``changed`` is what of the process is not as before.
+    """
+
+    answers: list[list[str]]
     imported: list[str]
+    effects: list[str]
+    lines: int
+    is_endless: bool
+    grown_blocks: int
+    changed: list[str]
+    printed: str
 
 
 class TestedEngine:
@@ -54,6 +57,12 @@ class TestedEngine:
     in a folder of the test. ``arguments`` are some of ``spec.serving.args`` that it takes. ``drain_flag`` is the flag
     by which it is told for how many seconds it may finish requests, None when it has none. ``node_counts`` are numbers
     of nodes that it can use, and ``limit_seconds`` bounds each wait.
+
+    What an engine does not have is declared, and the checks of it are off. ``sets_flags``: the plan gives flags of its
+    own to the engine, so the manifest may not; False for an engine whose arguments are the whole command.
+    ``metrics_page`` is a page of the engine's metrics, recorded while it served; empty: none is at hand.
+    ``command_line`` is what a person writes to start the engine on one node, for the plugin's command reader; empty:
+    the plugin has none.
     """
 
     plugin: ModuleType
@@ -64,16 +73,25 @@ class TestedEngine:
     programs: Mapping[str, str] = {}
     node_counts: tuple[int, ...] = (1, 2)
     limit_seconds: float = LIMIT_SECONDS
+    sets_flags: bool = True
+    metrics_page: str = ""
+    command_line: tuple[str, ...] = ()
 
     def serving(self, nodes: int) -> Serving:
         """Return what the engine can do on that many nodes, with neither arguments nor environment."""
         raise NotImplementedError
 
+    def reaching(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the engine's words that come of ``spec.serving.args``: the same, unless a subclass knows better."""
+        return arguments
+
     @property
     def engine(self) -> Engine:
-        """The engine, as the plugin's hook gives it."""
+        """The engine, as the plugin's hook gives it. Raises AssertionError when it gives none of the name."""
         engines: Sequence[Engine] = self.plugin.rayfleet_engines()
-        return next(engine for engine in engines if engine.name == self.name)
+        engine = next((engine for engine in engines if engine.name == self.name), None)
+        assert engine is not None, f"rayfleet_engines gives {[each.name for each in engines]}, and no {self.name!r}"
+        return engine
 
     @property
     def most(self) -> Serving:
@@ -94,21 +112,28 @@ class TestedEngine:
         """Return the template of a replica."""
         return render_template(serving, self.engine.launch_plan(serving), ObjectMeta(name="tested"), Drain())
 
-    def asked_anew(self, serving: Serving, seed: str) -> AskedAnew:
-        """Return what the engine says in a process of its own.
+    def asked_anew(self, *servings: Serving, seed: str = "1", times: int = 0, **variables: str) -> AskedAnew:
+        """Return what the engine says in a process of its own, of each of ``servings``, then ``times`` of the first.
 
-        ``seed`` is that of Python's hashes, on which the order of sets depends.
+        ``seed`` is that of Python's hashes, on which the order of sets depends. Raises AssertionError when the plugin
+        does not come to an end there.
         """
-        done = subprocess.run(
-            [sys.executable, "-c", _ASKS_ANEW, self.plugin.__name__, self.name],
-            env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
-            input=json.dumps(encode_serving(serving)),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _ASKS_ANEW, self.plugin.__name__, self.name],
+                env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed, **variables},
+                input=json.dumps([[encode_serving(each) for each in servings], times]),
+                capture_output=True,
+                text=True,
+                timeout=min(ASKING_SECONDS, self.limit_seconds * 10),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(
+                f"{self.plugin.__name__} hangs: import, hook, problems() and launch_plan() of {len(servings)} fleets "
+                f"did not end within {error.timeout:g} s, and every process that loads plugins would wait for it"
+            ) from None
+        assert done.returncode == 0, f"{self.plugin.__name__} fails in a process of its own: {done.stderr[-2000:]}"
         return AskedAnew(**json.loads(done.stdout))
 
     def image(self, folder: Path, engine: str = STAYS, ray: str = STAYS) -> Image:

@@ -1,0 +1,191 @@
+"""A toy engine that keeps every promise of the suite, and ways to spoil it: each makes it wrong in one way.
+
+The suite's own tests hold each check to an engine that fails it. The toy is an object of the test's own process;
+what is asked in a process of its own is tried with the plugins of bad_plugins.py, which are files.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from rayfleet.model.engine import EngineCommand, EngineProbe, LaunchPlan, NodeLaunch, TrafficMetrics
+from rayfleet.model.errors import FieldError
+from rayfleet.model.serving import Serving
+from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems, flag_value
+from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
+from rayfleet.plugin.hookspecs import hookimpl
+from rayfleet.testing.suites.engine import EngineSuite
+
+# Long enough for what a good script does, and no longer than a test may wait for a bad one.
+LIMIT_SECONDS = 1.0
+PAGE = """\
+# TYPE toy_running gauge
+toy_running 1
+# TYPE toy_waiting gauge
+toy_waiting 0
+# TYPE toy_tokens_total counter
+toy_tokens_total 7
+"""
+
+TRAFFIC = TrafficMetrics(running=("toy_running",), waiting=("toy_waiting",), steps=("toy_tokens_total",))
+
+Fault = Callable[["Toy"], "Toy"]
+PlanFault = Callable[[LaunchPlan, Serving], LaunchPlan]
+
+
+class Toy:
+    """Keeps every promise, until a fault is put in; its own command reader too."""
+
+    name = "toy"
+    model_format: ModelFormat | None = None
+
+    def __init__(self) -> None:
+        self.faults: list[PlanFault] = []
+        self.path = "spec.serving.args"
+        self.refused: Mapping[str, str] = dict.fromkeys(("--model", "--name", "--host", "--port"), OF_THE_PLAN)
+        self.most_nodes = 8
+        self.checks_drain = True
+        self.command = 'toy {names} --host "$POD_IP" --port 8000 {arguments}'
+        self.quote: Callable[[str], str] = shlex.quote
+        self.page = PAGE
+        self.hook: Callable[[Toy], object] = lambda toy: (toy,)
+        self.members: Mapping[str, object] = {}
+
+    def problems(self, serving: Serving) -> tuple[FieldError, ...]:
+        """Return what the toy cannot do; see Engine."""
+        problems = [
+            *flag_problems(serving.arguments, self.refused),
+            *(drain_problems("--drain", _drain(serving)) if self.checks_drain else ()),
+        ]
+        if serving.nodes > self.most_nodes:
+            problems.append(FieldError(path="spec.serving.nodes", message="too many"))
+        return tuple(replace(each, path=each.path.replace("spec.serving.args", self.path)) for each in problems)
+
+    def launch_plan(self, serving: Serving) -> LaunchPlan:
+        """Return a plan with the faults; see Engine."""
+        names = f"--model {self.quote(serving.model)} --name {self.quote(serving.served_model_name)}"
+        frame = Frame(
+            command=self.command.format(names=names, arguments=" ".join(map(self.quote, serving.arguments))),
+            programs=("toy", "helper"),
+            way_out="Name another in spec.serving.image.",
+            drain_seconds=_drain(serving),
+        )
+        plan = LaunchPlan(
+            image="example/toy:1",
+            ray_version=RAY_VERSION,
+            head=head_launch(frame, {}),
+            worker=worker_launch(frame, {}),
+            probe=EngineProbe(nodes_port=8081, traffic=TRAFFIC),
+        )
+        for fault in self.faults:
+            plan = fault(plan, serving)
+        return plan
+
+    def read(self, words: Sequence[str]) -> EngineCommand | None:
+        """Return what a command starts; see CommandReader."""
+        if words[:1] != ["toy"]:
+            return None
+        port = flag_value(words, "--port") or ""
+        return EngineCommand(engine=self.name, port=int(port) if port.isdecimal() else 8000)
+
+    def image_lack(self, image: str) -> str:
+        """Return what an image lacks; see CommandReader."""
+        return "ships no toy; use example/toy:1" if image == "example/toy:0" else ""
+
+
+class ToySuite(EngineSuite):
+    """The suite of the toy, for one that was spoilt or not."""
+
+    name = "toy"
+    program = "toy"
+    arguments = ("--loud", "it's $HOME")
+    drain_flag = "--drain"
+    programs: Mapping[str, str] = {"helper": "exit 0"}
+    metrics_page = PAGE
+    command_line = ("toy", "--port", "9000")
+
+    def __init__(self, toy: Toy, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self.plugin = plugin_of(toy)
+        self.metrics_page = toy.page
+        self.limit_seconds = limit_seconds
+
+    def serving(self, nodes: int) -> Serving:
+        """Return what the toy can do."""
+        return Serving(engine="toy", model="org/name", served_model_name="name", nodes=nodes)
+
+
+def plugin_of(toy: Toy) -> ModuleType:
+    """Return a module that contributes the toy, and whatever a fault put beside it."""
+    members = {
+        "rayfleet_engines": hookimpl(lambda: toy.hook(toy)),
+        "rayfleet_command_readers": hookimpl(lambda: (toy,)),
+        **toy.members,
+    }
+    module = ModuleType("toy_plugin")
+    vars(module).update(members)
+    return module
+
+
+def _drain(serving: Serving) -> float:
+    arguments = serving.arguments
+    return float(arguments[arguments.index("--drain") + 1]) if "--drain" in arguments[:-1] else 0
+
+
+def having(**values: Any) -> Fault:
+    """Return a fault in the engine itself."""
+
+    def spoilt(toy: Toy) -> Toy:
+        assert all(hasattr(toy, name) for name in values)
+        vars(toy).update(values)
+        return toy
+
+    return spoilt
+
+
+def planning(fault: PlanFault) -> Fault:
+    """Return a fault in the launch plan."""
+
+    def spoilt(toy: Toy) -> Toy:
+        toy.faults.append(fault)
+        return toy
+
+    return spoilt
+
+
+def probing(**values: Any) -> Fault:
+    """Return a fault in how the sidecar asks."""
+    return planning(lambda plan, _: replace(plan, probe=replace(plan.probe, **values)))
+
+
+def launching(**values: Any) -> Fault:
+    """Return a fault in how both kinds of nodes are started."""
+    return planning(
+        lambda plan, _: replace(plan, head=replace(plan.head, **values), worker=replace(plan.worker, **values))
+    )
+
+
+def scripting(spoil: Callable[[str, Serving], str]) -> Fault:
+    """Return a fault in both scripts."""
+
+    def spoilt(node: NodeLaunch, serving: Serving) -> NodeLaunch:
+        return replace(node, script=spoil(node.script, serving))
+
+    return planning(
+        lambda plan, serving: replace(plan, head=spoilt(plan.head, serving), worker=spoilt(plan.worker, serving))
+    )
+
+
+def saying(*pairs: tuple[str, str]) -> Fault:
+    """Return a fault in the scripts: each of the texts stands in one of them, and something else in its place."""
+
+    def spoilt(plan: LaunchPlan, _: Serving) -> LaunchPlan:
+        head, worker = plan.head.script, plan.worker.script
+        for text, other in pairs:
+            assert text in head + worker, text
+            head, worker = head.replace(text, other), worker.replace(text, other)
+        return replace(plan, head=replace(plan.head, script=head), worker=replace(plan.worker, script=worker))
+
+    return planning(spoilt)
