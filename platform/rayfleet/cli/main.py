@@ -38,6 +38,7 @@ _COMMANDS = {
     "endpoint": _Entry(module="endpoint", help="Print the URL that OpenAI clients use, with examples."),
     "explain": _Entry(module="explain", help="Say why a request would go where, as the gateway sees it now."),
     "model": _Entry(module="model", help="Bring a model to this machine."),
+    "plugins": _Entry(module="plugins", help="List, describe, make and check plugins."),
     "install": _Entry(module="install", help="Print what belongs on a Kubernetes cluster, for kubectl apply."),
     "controller": _Entry(module="controller", help="Run the fleet controllers against any Kubernetes API server."),
     "gateway": _Entry(module="gateway", help="Run the gateway, on an API server or on files (--config)."),

@@ -1,0 +1,123 @@
+"""``rayfleet plugins``: what it lists, what a new plugin is, and what a check says of a good and of a bad one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rayfleet.cli.main import rayfleet_group
+from rayfleet.testing.bad_plugins import BAD_PLUGINS, good_source
+
+SUITE = """
+from rayfleet.testing.bad_plugins import BadSuite
+import rayfleet_bad_plugin
+
+class TestBad(BadSuite):
+    plugin = rayfleet_bad_plugin
+    limit_seconds = 60
+
+    def __init__(self):
+        super().__init__(rayfleet_bad_plugin)
+"""
+
+
+def rayfleet(*arguments: str) -> Result:
+    return CliRunner().invoke(rayfleet_group, ["plugins", *arguments])
+
+
+def test_the_list_says_what_each_plugin_brings() -> None:
+    result = rayfleet("list")
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert {"NAME", "llamacpp", "models", "openai", "vllm"} <= set(lines)
+    assert lines["vllm"].split(maxsplit=4)[3:] == ["ok", "engine vllm, local environment vllm-cpu, command reader vllm"]
+
+
+def test_a_disabled_plugin_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYFLEET_DISABLE_PLUGINS", "vllm")
+    assert [line.split()[3] for line in rayfleet("list").stdout.splitlines() if line.startswith("vllm")] == ["disabled"]
+
+
+def test_info_says_where_a_plugin_comes_from() -> None:
+    result = rayfleet("info", "vllm")
+    assert result.exit_code == 0
+    for words in ("Module:    rayfleet_vllm.plugin", "rayfleet_vllm/plugin.py", "SHA-256:", "engine"):
+        assert words in result.stdout
+
+
+def test_info_of_a_name_that_is_near_says_so() -> None:
+    result = rayfleet("info", "vlm")
+    assert result.exit_code == 1
+    assert 'did you mean "vllm"?' in result.stderr
+
+
+@pytest.mark.parametrize("name", ["Demo", "1st", "a b", "../x", "-x", "x" * 31, ""])
+def test_what_is_no_name_is_refused_and_nothing_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rayfleet("new", "--", name).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    result = rayfleet("new", "demo", "--directory", str(tmp_path))
+    assert result.exit_code == 1
+    assert "exists already" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_new_plugin_passes_its_tests_as_it_stands(tmp_path: Path) -> None:
+    """As its author would do it: with pytest, in its folder, with nothing installed."""
+    folder = tmp_path / "demo"
+    assert rayfleet("new", "my-demo", "--directory", str(folder)).exit_code == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "my-demo" in (folder / "rayfleet_my_demo" / "plugin.py").read_text()
+
+
+def test_a_check_says_what_is_broken_and_where_the_promise_stands(tmp_path: Path) -> None:
+    bad = next(plugin for plugin in BAD_PLUGINS if plugin.title == "never ends")
+    result = checked(tmp_path, bad.source)
+    assert result.exit_code == 1
+    assert "it answers at once" in result.stdout
+    assert "It stands in rayfleet.plugin.contracts.Engine." in result.stdout
+    assert "0 held, 1 broken, 0 off" in result.stdout
+
+
+def test_a_check_of_a_plugin_that_cannot_be_imported_says_so(tmp_path: Path) -> None:
+    result = checked(tmp_path, next(plugin for plugin in BAD_PLUGINS if not plugin.check).source)
+    assert result.exit_code == 2
+    assert "libcuda.so.1 is not here" in result.stderr
+
+
+def test_a_check_of_nothing_says_so(tmp_path: Path) -> None:
+    result = rayfleet("check", str(tmp_path))
+    assert result.exit_code == 2
+    assert "no subclass of EngineSuite" in result.stderr
+
+
+def test_a_check_of_a_good_plugin_holds(tmp_path: Path) -> None:
+    result = checked(tmp_path, good_source(), "-o", "json")
+    results = {check["check"]: check["result"] for check in json.loads(result.stdout)}
+    assert {name for name, each in results.items() if each == "broken"} == set()
+    assert len(results) >= 60
+    assert results["its_page_can_be_read"] == "off"
+
+
+def checked(folder: Path, source: str, *options: str) -> Result:
+    (folder / "rayfleet_bad_plugin.py").write_text(source, encoding="utf-8")
+    (folder / "pyproject.toml").touch()
+    (folder / "test_bad.py").write_text(SUITE, encoding="utf-8")
+    return rayfleet("check", str(folder / "test_bad.py"), *options)
