@@ -22,7 +22,7 @@ settings = ControllerSettings(
     kubeconfig=Path(kubeconfig),
     namespace=namespace,
     lease=lease_settings(namespace, identity),
-    disabled_plugins=("llamacpp", "models", "openai", "vllm"),
+    disabled_plugins=("llamacpp", "models", "openai", "sglang", "trtllm", "vllm"),
 )
 asyncio.run(run(settings))
 """

@@ -95,6 +95,10 @@ class Toy:
         """Return what an image lacks; see CommandReader."""
         return "ships no toy; use example/toy:1" if image == "example/toy:0" else ""
 
+    def image_risks(self, image: str) -> Sequence[str]:
+        """Return the holes of an image; see CommandReader."""
+        return ("has a hole, closed in example/toy:1",) if image == "example/toy:0" else ()
+
 
 class ToySuite(EngineSuite):
     """The suite of the toy, for one that was spoilt or not."""

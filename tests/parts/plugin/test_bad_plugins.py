@@ -25,7 +25,7 @@ from rayfleet.plugin.watch import Watch
 from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, good_source
 from rayfleet.testing.toy_engine import Toy, having
 
-OURS = ("llamacpp", "models", "openai")
+OURS = ("llamacpp", "models", "openai", "sglang", "trtllm")
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ from rayfleet_gateway.route.table import Rule
 
 MANUAL = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("rayfleet_")}
-PLUGINS = ("llamacpp", "vllm", "models", "openai")
+PLUGINS = ("llamacpp", "vllm", "models", "openai", "sglang", "trtllm")
 # The example declares neither a metrics page nor a command line.
 CHECKS = [check.name for check in checks_of(EngineSuite) if check.needs in {"", "sets_flags"}]
 

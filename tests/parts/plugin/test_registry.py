@@ -18,7 +18,7 @@ from rayfleet.plugin.contributions import CONTRIBUTIONS
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.plugin.registry import Registry, load
 
-OURS = ("llamacpp", "vllm", "models", "openai")
+OURS = ("llamacpp", "vllm", "models", "openai", "sglang", "trtllm")
 
 
 class Engine:
@@ -98,7 +98,7 @@ def test_the_registry_cannot_be_changed() -> None:
 
 def test_our_own_plugins_come_through_the_entry_points() -> None:
     registry = load(disabled=("vllm",))
-    assert set(registry.engines) == {"llamacpp", "openai"}
+    assert set(registry.engines) == {"llamacpp", "openai", "sglang", "trtllm"}
     assert set(registry.model_sources) == {"pypi", "path"}
     assert list(registry.local_environments) == ["llamacpp"]
 
@@ -121,7 +121,7 @@ def test_of_two_engines_of_a_name_the_first_stays_for_whoever_must_go_on() -> No
 
 def test_two_plugins_of_one_name_are_refused() -> None:
     with pytest.raises(PluginError, match="two plugins are called 'models'"):
-        load(disabled=("llamacpp", "vllm", "openai"), extra={"models": _engine_plugin(Engine())})
+        load(disabled=set(OURS) - {"models"}, extra={"models": _engine_plugin(Engine())})
 
 
 BROKEN = [

@@ -10,7 +10,7 @@ import pytest
 
 from rayfleet.model.engine import EngineCommand, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError, RayfleetError
-from rayfleet.model.serving import Serving
+from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, BadSuite, good_source, imported_plugin
 from rayfleet.testing.suites.engine import EngineSuite
@@ -165,7 +165,7 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("what_brings_the_model_is_one_line_of_bash", "none", planning(lambda plan, _: replace(plan, bring="if"))),
     ("no_secret_comes_among_its_words", "a key", having(command=f"{COMMAND} --api-key ${{{{VLLM_API_KEY:-}}}}")),
     ("its_series_each_have_one_meaning", "two", probing(traffic=TrafficMetrics(running=("a",), waiting=("a",)))),
-    ("what_grows_is_a_counter", "a gauge", probing(traffic=TrafficMetrics(running=("a",), steps=("b",)))),
+    ("what_grows_is_a_counter", "a gauge", probing(traffic=TrafficMetrics(served=("b",)))),
     ("its_page_can_be_read", "cut", having(page="toy_running one\n")),
     ("its_page_has_what_runs_and_what_steps", "renamed", having(page="requests_running 1\n")),
     ("its_page_says_what_its_series_are", "a counter", having(page="# TYPE toy_running counter\ntoy_running 1\n")),
@@ -175,6 +175,13 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("its_reader_leaves_others_alone", "all", having(read=lambda _: EngineCommand(engine="toy"))),
     ("its_reader_never_raises", "a number", having(read=lambda words: int(words[-1]))),
     ("its_reader_knows_images_by_words", "nothing", having(image_lack=lambda _: None)),
+    ("its_reader_knows_images_by_words", "holes of all", having(image_risks=lambda _: ("has a hole",))),
+    ("its_reader_knows_images_by_words", "one text", having(image_risks=lambda _: "has a hole")),
+    ("what_sleeps_can_be_woken", "never", probing(sleep_path="/sleep")),
+    ("what_sleeps_can_be_woken", "no root", probing(sleep_path="sleep", wake_path="wake")),
+    ("its_plan_says_how_it_spans_its_nodes", "auto", planning(lambda plan, _: replace(plan, backend=Backend.AUTO))),
+    ("without_ray_each_node_has_its_rank", "none", planning(lambda plan, _: replace(plan, backend=Backend.MP))),
+    ("without_ray_each_node_has_its_rank", "on Ray", planning(lambda plan, _: replace(plan, ranks=(plan.head,)))),
     ("its_reader_knows_images_by_words", "all", having(image_lack=lambda _: "lacks all")),
     ("a_head_starts_ray_and_the_engine_once", "twice", saying(("serve &\n", "serve &\nserve &\n"))),
     ("a_container_that_is_started_anew_works_again", "once", scripting(lambda text, _: f"{ONCE}{text}")),

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 
 from rayfleet.manifest.ray_template import ray_template_errors
 from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.model.serving import Backend
 from rayfleet.planning.render import NODE_MANAGER_PORT, RAY_PORTS
 from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
 from rayfleet.plugin.registry import load
@@ -81,6 +82,32 @@ class AnswerChecks(TestedEngine):
             for port in (plan.probe.port, plan.probe.nodes_port or plan.probe.port):
                 assert port >= 1024, f"port {port} wants root, and pods may run without"
                 assert port not in _RAY_WORKER_PORTS, f"Ray gives port {port} to its workers"
+
+    @promise(PROBE)
+    def test_what_sleeps_can_be_woken(self) -> None:
+        """Both paths or neither, each from the root, perhaps with a query."""
+        for plan in self.plans():
+            paths = [path for path in (plan.probe.sleep_path, plan.probe.wake_path) if path]
+            assert len(paths) != 1, f"{paths[0]} is one of two: name sleep_path and wake_path, or neither"
+            odd = [path for path in paths if not re.fullmatch(r"/[\w./-]*(\?[\w=&.-]*)?", path)]
+            assert odd == [], f"{odd} are no paths"
+
+    @promise(PLAN)
+    def test_its_plan_says_how_it_spans_its_nodes(self) -> None:
+        """On Ray or without; ``auto`` was decided by whoever made the plan."""
+        for plan in self.plans():
+            assert plan.backend is not Backend.AUTO, "a plan's backend is ray or mp; decide it in launch_plan()"
+            assert "\n" not in plan.backend_reason
+
+    @promise(PLAN)
+    def test_without_ray_each_node_has_its_rank(self) -> None:
+        """One launch for each node after the head, in order; on Ray there are none, for all workers are alike."""
+        for nodes in self.node_counts:
+            plan = self.engine.launch_plan(self.serving(nodes))
+            expected = nodes - 1 if plan.backend is Backend.MP else 0
+            assert len(plan.ranks) == expected, f"{nodes} nodes by {plan.backend} have {len(plan.ranks)} ranks"
+            if plan.backend is Backend.MP:
+                assert plan.worker == (plan.ranks or (plan.head,))[0], "worker is the first of ranks, or the head"
 
     @promise(NODE)
     def test_its_ray_cluster_is_accepted(self) -> None:

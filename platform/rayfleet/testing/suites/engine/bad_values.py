@@ -6,7 +6,7 @@ from dataclasses import replace
 from rayfleet.manifest.schema import SERVING_FIELDS
 from rayfleet.model.engine import LaunchPlan
 from rayfleet.model.errors import FieldError
-from rayfleet.model.serving import NodeResources, Parallelism, Serving
+from rayfleet.model.serving import Backend, NodeResources, Parallelism, Serving
 from rayfleet.plugin.shapes import type_problems
 from rayfleet.testing.launching import bash_problem
 from rayfleet.testing.suites.engine.promises import ENGINE, PROBLEM, promise
@@ -45,6 +45,9 @@ def odd_servings(serving: Serving) -> Iterator[tuple[str, Serving]]:
         yield f"the argument {word!r}", replace(serving, arguments=(*serving.arguments, word))
     yield "a thousand arguments", replace(serving, arguments=(*serving.arguments, *("--flag",) * 1000))
     yield "an odd environment", replace(serving, environment={"A": "", "B": "a\nb", "C": "$(A) $B"})
+    for backend in Backend:
+        yield f"the backend {backend}", replace(serving, backend=backend)
+        yield f"the backend {backend} on 4 nodes", replace(serving, backend=backend, nodes=4)
     yield "an odd image", replace(serving, image="x", ray_version="1")
 
 

@@ -67,4 +67,8 @@ class ReaderChecks(TestedEngine):
             lack = self.reader.image_lack(each)
             assert isinstance(lack, str), f"image_lack({each!r}) returned {lack!r}"
             assert "\n" not in lack
+            risks = self.reader.image_risks(each)
+            assert all(isinstance(risk, str) and risk for risk in risks), f"image_risks({each!r}) returned {risks!r}"
+            assert not isinstance(risks, str), f"image_risks({each!r}) returned a text, not a tuple of sentences"
         assert self.reader.image_lack("busybox:1") == "", "an image of others is not this engine's to judge"
+        assert not self.reader.image_risks("busybox:1"), "an image of others is not this engine's to judge"

@@ -106,7 +106,7 @@ class TestedEngine:
     def launches(self) -> Iterator[NodeLaunch]:
         """Yield how head and worker are started, for each number of nodes."""
         for plan in self.plans():
-            yield from (plan.head, plan.worker)
+            yield from (plan.head, plan.worker, *plan.ranks)
 
     def rendered(self, serving: Serving) -> RayClusterTemplate:
         """Return the template of a replica."""
