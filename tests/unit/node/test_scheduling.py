@@ -26,24 +26,32 @@ def pod(name: str, gpus: int | str = 0, *, node: str = "", made: str = "1", **mo
     return {"metadata": {"name": name, "namespace": "n", "creationTimestamp": made}, "spec": spec, "status": {}}
 
 
+NODE: dict[str, Any] = {"metadata": {"name": "local", "labels": {"disk": "fast"}}}
+CORDONED = {**NODE, "spec": {"unschedulable": True}}
+
+
+def tainted(*effects: str) -> dict[str, Any]:
+    return {**NODE, "spec": {"taints": [{"key": "gpu", "value": "a100", "effect": each} for each in effects]}}
+
+
 def names(pods: Any) -> list[str]:
     return [each["metadata"]["name"] for each in pods]
 
 
 def test_pods_without_accelerators_always_fit() -> None:
-    assert names(planned_schedule([pod("a"), pod("b")], {}).bound) == ["a", "b"]
+    assert names(planned_schedule([pod("a"), pod("b")], {}, NODE).bound) == ["a", "b"]
 
 
 def test_the_oldest_goes_first_and_a_large_one_does_not_stop_small_ones() -> None:
     schedule = planned_schedule(
-        [pod("new", 1, made="3"), pod("large", 4, made="1"), pod("old", 1, made="2")], {"nvidia.com/gpu": 2}
+        [pod("new", 1, made="3"), pod("large", 4, made="1"), pod("old", 1, made="2")], {"nvidia.com/gpu": 2}, NODE
     )
     assert names(schedule.bound) == ["old", "new"]
     assert [each.pod["metadata"]["name"] for each in schedule.waiting] == ["large"]
 
 
 def test_the_message_names_what_is_asked_what_is_free_and_the_way_out() -> None:
-    schedule = planned_schedule([pod("held", 3, node="local"), pod("a", 2)], {"nvidia.com/gpu": 4})
+    schedule = planned_schedule([pod("held", 3, node="local"), pod("a", 2)], {"nvidia.com/gpu": 4}, NODE)
     message = schedule.waiting[0].message
     assert "asks for 2 nvidia.com/gpu" in message
     assert "has 4 and 1 of them are free" in message
@@ -53,17 +61,45 @@ def test_the_message_names_what_is_asked_what_is_free_and_the_way_out() -> None:
 def test_finished_pods_hold_nothing_and_terminating_ones_do() -> None:
     over = pod("over", 2, node="local")
     over["status"] = {"phase": "Succeeded"}
-    assert names(planned_schedule([over, pod("a", 2)], {"nvidia.com/gpu": 2}).bound) == ["a"]
+    assert names(planned_schedule([over, pod("a", 2)], {"nvidia.com/gpu": 2}, NODE).bound) == ["a"]
     leaving = pod("leaving", 2, node="local")
     leaving["metadata"]["deletionTimestamp"] = "now"
-    assert planned_schedule([leaving, pod("a", 2)], {"nvidia.com/gpu": 2}).bound == ()
+    assert planned_schedule([leaving, pod("a", 2)], {"nvidia.com/gpu": 2}, NODE).bound == ()
+
+
+@pytest.mark.parametrize(
+    ("node", "spec", "problem"),
+    [
+        (CORDONED, {}, "unschedulable"),
+        (CORDONED, {"tolerations": [{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}]}, ""),
+        (tainted("NoSchedule"), {}, "untolerated taint {gpu: a100}"),
+        (tainted("NoExecute"), {}, "untolerated taint {gpu: a100}"),
+        (tainted("PreferNoSchedule"), {}, ""),
+        (tainted("NoSchedule"), {"tolerations": [{"key": "gpu", "value": "a100"}]}, ""),
+        (tainted("NoSchedule"), {"tolerations": [{"key": "gpu", "value": "h100"}]}, "untolerated"),
+        (tainted("NoSchedule"), {"tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]}, ""),
+        (
+            tainted("NoSchedule", "NoExecute"),
+            {"tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]},
+            "untolerated",
+        ),
+        (tainted("NoExecute"), {"tolerations": [{"operator": "Exists"}]}, ""),
+        (tainted("NoSchedule"), {"tolerations": [{"key": "other", "operator": "Exists"}]}, "untolerated"),
+        (NODE, {"nodeSelector": {"disk": "fast"}}, ""),
+        (NODE, {"nodeSelector": {"disk": "slow"}}, "didn't match Pod's node affinity/selector: disk=slow"),
+    ],
+)
+def test_a_node_lets_in_what_it_is_open_for(node: dict[str, Any], spec: dict[str, Any], problem: str) -> None:
+    schedule = planned_schedule([pod("a", **spec)], {}, node)
+    assert names(schedule.bound) == ([] if problem else ["a"])
+    assert all(problem in each.message for each in schedule.waiting)
 
 
 def test_gated_and_deleted_pods_are_not_bound() -> None:
     gated = pod("gated", schedulingGates=[{"name": "kueue.x-k8s.io/admission"}])
     deleted = pod("deleted")
     deleted["metadata"]["deletionTimestamp"] = "now"
-    schedule = planned_schedule([gated, deleted], {})
+    schedule = planned_schedule([gated, deleted], {}, NODE)
     assert (schedule.bound, schedule.waiting) == ((), ())
 
 

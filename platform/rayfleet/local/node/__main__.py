@@ -20,7 +20,7 @@ from rayfleet.local.node.settings import NodeSettings, accelerator_counts, node_
 from rayfleet.local.node.slots import Slots
 from rayfleet.logs import configure_logging
 from rayfleet.model.errors import SettingsError
-from rayfleet.model.resources import PODS
+from rayfleet.model.resources import NODES, PODS
 from rayfleet.plugin.registry import load
 from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.process import exit_code, stop_event
@@ -42,7 +42,7 @@ async def _run(settings: NodeSettings) -> None:
         await connect(settings.kubeconfig) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0)) as session,
     ):
-        reflectors = Reflectors(client, (PODS, *DIRECTORY_KINDS))
+        reflectors = Reflectors(client, (PODS, NODES, *DIRECTORY_KINDS))
         agent = Agent(client, settings, reflectors)
         directory = Directory(reflectors, agent.workers)
         services = NodeServices(

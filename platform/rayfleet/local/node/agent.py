@@ -22,7 +22,8 @@ from rayfleet.local.node.settings import NodeSettings
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.events import EventType
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.resources import PODS
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import NODES, PODS
 from rayfleet.objects.meta import key_of, name_of, uid_of
 from rayfleet.objects.pods import node_name
 from rayfleet.objects.times import encode_time
@@ -62,7 +63,7 @@ class Agent:
         self._client = client
         self._settings = settings
         self._reflectors = reflectors
-        self._changes = Changes(reflectors, (PODS,))
+        self._changes = Changes(reflectors, (PODS, NODES))
         self._pods: dict[str, _Unfit | _Served | _Finished] = {}
         self._is_ending = False
 
@@ -157,7 +158,10 @@ class Agent:
         asyncio.get_running_loop().call_later(seconds, self._changes.poke)
 
     async def _schedule(self, services: NodeServices) -> None:
-        schedule = planned_schedule(self._reflectors.store(PODS).list(), self._settings.accelerators)
+        node = self._reflectors.store(NODES).get(ObjectKey(namespace="", name=self._settings.name))
+        if node is None:
+            return  # not registered yet: nobody knows yet whom it lets in
+        schedule = planned_schedule(self._reflectors.store(PODS).list(), self._settings.accelerators, node)
         for pod in schedule.bound:
             await self._bind(pod)
         for unfit in schedule.waiting:

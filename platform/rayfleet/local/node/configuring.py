@@ -1,5 +1,6 @@
 """From a container's spec to a command that runs here: environment, image, addresses, volumes."""
 
+import os
 from pathlib import Path
 
 from rayfleet.local.node.container import Configured
@@ -9,6 +10,7 @@ from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, beside_ray, lo
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
 from rayfleet.local.node.services import NodeServices
+from rayfleet.local.node.users import User, container_user
 from rayfleet.local.node.views import container_mark
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.meta import namespace_of, uid_of
@@ -32,6 +34,7 @@ class Configurator:
         """Return a run's command and the container's probe target. Raises CannotConfigure, NotResolved."""
         _check_support(self._pod, raw)
         _check_mounts(self._pod, raw)
+        user = container_user(self._pod, raw, own_user())
         lookup = self._services.lookup_in(namespace_of(self._pod))
         declared = container_environment(self._pod, raw, lookup, self._network.address)
         words = command_line(raw, declared)
@@ -45,6 +48,8 @@ class Configurator:
         folder = self._services.folders.container(self._folder_name, raw["name"])
         work = Path(raw["workingDir"]) if raw.get("workingDir") else folder
         folder.mkdir(parents=True, exist_ok=True)
+        if user is not None:
+            os.chown(folder, user.uid, user.gid)
         if not work.is_dir():
             raise CannotConfigure(f"container {raw['name']}: workingDir {str(work)!r} does not exist on this machine")
         command = ContainerCommand(
@@ -52,6 +57,7 @@ class Configurator:
             environment=environment,
             folder=work,
             log_path=folder / f"{run}.log",
+            user=user,
         )
         target = ProbeTarget(
             address=self._network.address,
@@ -61,12 +67,18 @@ class Configurator:
             environment=environment,
             folder=work,
             session=self._services.session,
+            user=user,
         )
         return Configured(command=command, target=target)
 
     def _base(self, raw: ReadOnlyJson) -> dict[str, str]:
         environment = environment_of(raw.get("image", ""), self._services.environments)
         return base_environment(environment, self._services.own_bin, self._services.cache, self._services.variables)
+
+
+def own_user() -> User:
+    """Return whom this node runs as."""
+    return User(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
 
 
 def _real_port(raw: ReadOnlyJson, network: PodNetwork, port: int | str) -> int:

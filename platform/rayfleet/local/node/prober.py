@@ -17,6 +17,7 @@ import aiohttp
 from rayfleet.local.node.loopback import NotResolved
 from rayfleet.local.node.probes import ProbeKind, ProbeSpec, ProbeState, after_result
 from rayfleet.local.node.processes import Children, ContainerCommand
+from rayfleet.local.node.users import User
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class ProbeTarget:
     environment: Mapping[str, str]
     folder: Path
     session: aiohttp.ClientSession
+    user: User | None = None
 
 
 async def run_probe(spec: ProbeSpec, target: ProbeTarget, on_change: Callable[[ProbeKind, bool], None]) -> None:
@@ -86,7 +88,11 @@ async def run_command(command: Sequence[str], target: ProbeTarget) -> bool:
     try:
         words = target.words_of(command)
         run = ContainerCommand(
-            words=words, environment=target.environment, folder=target.folder, log_path=Path(os.devnull)
+            words=words,
+            environment=target.environment,
+            folder=target.folder,
+            log_path=Path(os.devnull),
+            user=target.user,
         )
         process = target.children.start(run)
     except (OSError, NotResolved) as error:

@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rayfleet.local.node.users import User
 from rayfleet.local.proc import ProcessIdentity, identity_of, parents, process_ids, start_ticks
 
 MARK = "RAYFLEET_CONTAINER_ID"
@@ -32,12 +33,16 @@ _LIBC = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerCommand:
-    """What to start, and where its output goes (appended; /dev/null for one that nobody reads)."""
+    """What to start, and where its output goes (appended; /dev/null for one that nobody reads).
+
+    ``user`` is whom it runs as; None: as this process.
+    """
 
     words: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
     log_path: Path
+    user: User | None = None
 
 
 class Children:
@@ -64,6 +69,9 @@ class Children:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                user=command.user.uid if command.user else None,
+                group=command.user.gid if command.user else None,
+                extra_groups=command.user.groups if command.user else None,
                 preexec_fn=become_subreaper,  # noqa: PLW1509 - one system call, bound at import: no lock is taken
             )
         self._known.add(child.pid)

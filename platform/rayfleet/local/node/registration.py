@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
+from rayfleet.local.node.placement import NOT_READY
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import LEASES, NAMESPACES, NODES
+from rayfleet.objects.meta import version_of
+from rayfleet.objects.nodes import taints_of
 from rayfleet.objects.times import encode_micro_time, encode_time
 
 log = logging.getLogger(__name__)
@@ -89,7 +92,14 @@ async def _register(client: KubeClient, settings: NodeSettings, started_at: date
     with contextlib.suppress(AlreadyExists):
         await client.create(NODES, node)
     status = node_status(settings, datetime.now(UTC), started_at)
-    await client.patch(NODES, ObjectKey(namespace="", name=settings.name), {"status": status}, subresource="status")
+    key = ObjectKey(namespace="", name=settings.name)
+    known = await client.patch(NODES, key, {"status": status}, subresource="status")
+    # A new node is tainted until it is ready; who takes that off elsewhere is the controller manager.
+    taints = taints_of(known)
+    rest = [each.raw for each in taints if each.key != NOT_READY]
+    if len(rest) < len(taints):
+        version = {"resourceVersion": version_of(known)}
+        await client.patch(NODES, key, {"metadata": version, "spec": {"taints": rest or None}})
 
 
 async def _renew(client: KubeClient, name: str) -> None:

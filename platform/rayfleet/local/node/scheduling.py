@@ -1,4 +1,4 @@
-"""Which pods get onto this node: only extended resources (accelerators) are counted, as integers. Pure.
+"""Which pods get onto this node: those that it lets in, while its extended resources (accelerators) last. Pure.
 
 CPU and memory are not limits here: on one machine a person sees when it is too small, and quota arithmetic would only
 be in the way.
@@ -7,6 +7,7 @@ be in the way.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rayfleet.local.node.placement import placement_problem
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.meta import is_terminating, name_of
 from rayfleet.objects.parts import part
@@ -43,8 +44,8 @@ def extended_resources(pod: ReadOnlyJson) -> dict[str, int]:
     return {name: count for name, count in total.items() if count}
 
 
-def planned_schedule(pods: Iterable[ReadOnlyJson], capacity: Mapping[str, int]) -> Schedule:
-    """Return which unbound pods fit beside those that hold resources (bound and not finished).
+def planned_schedule(pods: Iterable[ReadOnlyJson], capacity: Mapping[str, int], node: ReadOnlyJson) -> Schedule:
+    """Return which unbound pods ``node`` lets in, and fit beside those that hold resources (bound and not finished).
 
     A pod that does not fit does not stop younger ones that do.
     """
@@ -57,7 +58,9 @@ def planned_schedule(pods: Iterable[ReadOnlyJson], capacity: Mapping[str, int]) 
     waiting: list[Unschedulable] = []
     for pod in sorted((pod for pod in unfinished if _is_pending(pod)), key=_age):
         asked = extended_resources(pod)
-        if all(free.get(name, 0) >= count for name, count in asked.items()):
+        if problem := placement_problem(pod, node):
+            waiting.append(Unschedulable(pod=pod, message=problem))
+        elif all(free.get(name, 0) >= count for name, count in asked.items()):
             _take(free, asked)
             bound.append(pod)
         else:
