@@ -55,7 +55,7 @@ def load_documents(text: str, source: str) -> list[Document]:
         if _FAST is not None:
             with contextlib.suppress(yaml.YAMLError):
                 return _loaded(text, source, _FAST)
-        return _loaded(text, source, _PlainLoader)
+        return _loaded(text, source, KubernetesLoader)
     except yaml.MarkedYAMLError as error:
         raise ManifestError(source, [_syntax_error(error)]) from error
     except (yaml.YAMLError, ValueError) as error:
@@ -154,8 +154,8 @@ _Kubernetes.add_implicit_resolver(
 )
 
 
-class _PlainLoader(_Kubernetes, yaml.SafeLoader):
-    """PyYAML's own parser."""
+class KubernetesLoader(_Kubernetes, yaml.SafeLoader):
+    """PyYAML's own parser, reading as Kubernetes' tools read."""
 
 
 if yaml.__with_libyaml__:
@@ -164,5 +164,5 @@ if yaml.__with_libyaml__:
         """libyaml's parser."""
 
 
-_Loader = type[_PlainLoader] | type["_FastLoader"]
+_Loader = type[KubernetesLoader] | type["_FastLoader"]
 _FAST = _FastLoader if yaml.__with_libyaml__ else None

@@ -226,3 +226,43 @@ async def test_without_a_status_subresource_status_is_a_field(api: RawApi, ns: s
     assert (changed["status"], changed["metadata"]["generation"]) == ({"a": 2}, 2)
     assert (await api.get(f"{path}/t/status")).status == 404
     await api.delete(f"{DEFINITIONS}/{name}")
+
+
+async def test_a_condition_without_a_type_does_no_harm(api: RawApi, ns: str) -> None:
+    name = f"things.{ns}.io"
+    await api.post(DEFINITIONS, definition(f"{ns}.io"))
+    await established(api, name)
+    conditions = [{"reason": "Test", "message": "without a type"}]
+    answer = await api.patch(f"{DEFINITIONS}/{name}/status", {"status": {"conditions": conditions}})
+    assert answer.status == 200
+    (shown,) = [each for each in answer.json["status"]["conditions"] if each.get("reason") == "Test"]
+    assert (shown["type"], shown["status"], shown["lastTransitionTime"]) == ("", "", None)
+    assert (await api.delete(f"{DEFINITIONS}/{name}")).status == 200
+    await answers(api, f"{DEFINITIONS}/{name}", 404)
+
+
+async def test_a_new_default_and_a_dropped_field_show_on_what_is_stored(api: RawApi, ns: str) -> None:
+    name, things = f"things.{ns}.io", f"/apis/{ns}.io/v1/namespaces/{ns}/things"
+    spec = {"a": {"type": "string"}, "gone": {"type": "string"}}
+    await api.post(DEFINITIONS, definition(f"{ns}.io", versions=[version_of(spec)]))
+    await established(api, name)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"gone": "x"}}
+    made = (await created(api, things, thing)).json
+    changed = {"a": {"type": "string", "default": "filled"}}
+    versions = {"spec": {"versions": [version_of(changed)]}}
+    assert (await api.patch(f"{DEFINITIONS}/{name}", versions)).status == 200
+
+    async def look() -> Json:
+        read: Json = (await api.get(f"{things}/a")).json
+        return read
+
+    read = await until(look, "the default is there", LIMIT_SECONDS, holds=lambda each: each["spec"] == {"a": "filled"})
+    assert read["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    (listed,) = (await api.get(things)).json["items"]
+    assert listed["spec"] == {"a": "filled"}
+    await api.delete(f"{DEFINITIONS}/{name}")
+
+
+def version_of(spec: Json) -> Json:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}
+    return {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}

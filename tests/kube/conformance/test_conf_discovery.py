@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.testing.raw_api import RawApi
+from rayfleet.testing.waiting import until
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 ALL_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
@@ -30,6 +32,22 @@ BUILT_IN: list[tuple[str, str, str, bool, list[str]]] = [
 ]
 
 
+HASHES = {
+    "configmaps": "qFsyl6wFWjQ=",
+    "events": "r2yiGXH7wu8=",
+    "namespaces": "Q3oi5N2YM8M=",
+    "nodes": "XwShjMxG9Fs=",
+    "pods": "xPOwRZ+Yhw8=",
+    "secrets": "S6u1pOWzb84=",
+    "serviceaccounts": "pbx9ZvyFpBE=",
+    "services": "0/CO1lhkEBI=",
+    "leases": "gqkMMb/YqFM=",
+    "endpointslices": "qgS0xkrxYAI=",
+    "poddisruptionbudgets": "EVWiDmWqyJw=",
+    "customresourcedefinitions": "jfWCUB31mvA=",
+}
+
+
 async def resources(api: RawApi, path: str) -> dict[str, Any]:
     found = (await api.get(f"/{path}")).json
     assert found["kind"] == "APIResourceList"
@@ -43,6 +61,7 @@ async def test_a_built_in_kind_is_listed(
     api: RawApi, path: str, plural: str, kind: str, namespaced: bool, short: list[str]
 ) -> None:
     found = (await resources(api, path))[plural]
+    assert found["storageVersionHash"] == HASHES[plural]
     assert (found["kind"], found["namespaced"], found["singularName"]) == (kind, namespaced, kind.lower())
     assert found.get("shortNames", []) == short
     assert sorted(found["verbs"]) == [
@@ -78,6 +97,7 @@ async def test_a_custom_kind_is_listed(api: RawApi, widgets: str) -> None:
     assert (widget["kind"], widget["singularName"], widget["shortNames"]) == ("Widget", "widget", ["wdg"])
     assert widget["categories"] == ["conformance"]
     assert sorted(widget["verbs"]) == ALL_VERBS
+    assert widget["storageVersionHash"] == "zdoW3vjJOBg="
     assert found["widgets/scale"]["kind"] == "Scale"
     assert (found["widgets/scale"]["group"], found["widgets/scale"]["version"]) == ("autoscaling", "v1")
     assert found["widgets/status"]["kind"] == "Widget"
@@ -224,3 +244,35 @@ async def test_openapi_has_the_schema_and_the_paths(
     ]
     names = {parameter["name"] for each in patches for parameter in each.get("parameters", ())}
     assert {"dryRun", "fieldValidation"} <= names
+
+
+async def test_the_server_is_a_service_of_the_cluster(api: RawApi) -> None:
+    service = (await api.get("/api/v1/namespaces/default/services/kubernetes")).json
+    assert service["metadata"]["labels"] == {"component": "apiserver", "provider": "kubernetes"}
+    assert service["spec"]["clusterIP"].endswith(".0.1")
+    (port,) = service["spec"]["ports"]
+    assert (port["name"], port["port"], port["targetPort"]) == ("https", 443, api_port(api))
+    endpoints = (await api.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")).json
+    assert endpoints["metadata"]["labels"] == {"kubernetes.io/service-name": "kubernetes"}
+    assert endpoints["ports"][0]["port"] == api_port(api)
+
+
+def api_port(api: RawApi) -> int:
+    return int(api.address.url.rpartition(":")[2])
+
+
+async def test_the_old_openapi_document_has_custom_schemas_too(api: RawApi, widgets: str) -> None:
+    def widget_of(document: ReadOnlyJson) -> Json | None:
+        return next((each for each in document["definitions"].values() if _is_widget(each)), None)
+
+    async def look() -> Json | None:
+        return widget_of((await api.get("/openapi/v2")).json)
+
+    widget = await until(look, "the schema of widgets", 30, holds=lambda each: each is not None)
+    assert widget is not None
+    assert widget["properties"]["spec"]["properties"]["replicas"]["type"] == "integer"
+    assert widget["properties"]["metadata"]["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+
+def _is_widget(schema: ReadOnlyJson) -> bool:
+    return any(each["kind"] == "Widget" for each in schema.get("x-kubernetes-group-version-kind", ()))

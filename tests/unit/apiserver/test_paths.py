@@ -3,7 +3,7 @@
 import pytest
 
 from rayfleet.local.apiserver.grammar.refusal import Refusal
-from rayfleet.local.apiserver.wire.negotiation import View, aggregated_discovery_version, media_types, view_of
+from rayfleet.local.apiserver.wire.negotiation import View, aggregated_discovery_version, media_types, shown_for
 from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -58,20 +58,20 @@ def test_other_paths_name_none(raw: str) -> None:
     ],
 )
 def test_the_first_view_that_is_spoken_is_taken(accept: str, view: View) -> None:
-    assert view_of(accept) is view
+    assert shown_for(accept).view is view
 
 
 def test_a_list_has_a_view_of_its_own() -> None:
     wanted = PARTIAL.replace("Metadata;", "MetadataList;")
-    assert view_of(wanted, is_list=True) is View.METADATA
+    assert shown_for(wanted, is_list=True).view is View.METADATA
     with pytest.raises(Refusal):
-        view_of(wanted)
+        shown_for(wanted)
 
 
 @pytest.mark.parametrize("accept", ["application/vnd.kubernetes.protobuf", "text/html", TABLE.replace("v=v1", "v=v7")])
 def test_what_is_not_spoken_is_not_acceptable(accept: str) -> None:
     with pytest.raises(Refusal) as refused:
-        view_of(accept)
+        shown_for(accept)
     assert refused.value.code == 406
 
 

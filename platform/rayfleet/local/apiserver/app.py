@@ -14,14 +14,16 @@ from aiohttp.typedefs import Handler, Middleware
 from rayfleet.local.apiserver.cluster import Cluster
 from rayfleet.local.apiserver.grammar.refusal import Refusal, method_not_allowed, unknown_path
 from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.reads.watches import is_watch
 from rayfleet.local.apiserver.serving import discovery
-from rayfleet.local.apiserver.serving.openapi import EMPTY_V2, EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
+from rayfleet.local.apiserver.serving.openapi import EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
 from rayfleet.local.apiserver.verbs.objects import Objects
 from rayfleet.local.apiserver.verbs.podlogs import PodLogs
 from rayfleet.local.apiserver.verbs.subresources import Bindings, Scales
-from rayfleet.local.apiserver.wire.answers import answer, json_answer, refused
+from rayfleet.local.apiserver.wire.answers import answer, as_yaml, json_answer, refused
 from rayfleet.local.apiserver.wire.calls import MOST_BODY_BYTES, Call
-from rayfleet.local.apiserver.wire.negotiation import aggregated_discovery_version
+from rayfleet.local.apiserver.wire.durations import check_timeout
+from rayfleet.local.apiserver.wire.negotiation import aggregated_discovery_version, wants_yaml
 from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ _NOT_OFFERED = frozenset(
     {"attach", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize", "token"}
 )
 _SLASH = "{_:/?}"  # the official Python client asks for /version/
+_OBJECT_PATHS = ("/api/", "/apis/")
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 _VERSION = {
     "major": "1",
@@ -56,7 +59,8 @@ class AppSettings:
 def build_app(cluster: Cluster, settings: AppSettings, stopping: asyncio.Event) -> web.Application:
     """Return the application; set ``stopping`` before its clean-up, so that watches end."""
     pages = _Pages(cluster, settings, stopping)
-    app = web.Application(middlewares=[_refusals, _authentication(settings.token)], client_max_size=MOST_BODY_BYTES)
+    middlewares = [_formats, _refusals, _authentication(settings.token), _timeouts]
+    app = web.Application(middlewares=middlewares, client_max_size=MOST_BODY_BYTES)
     for path in ("/healthz", "/livez", "/readyz"):
         app.router.add_get(path + _SLASH, _healthy)
     app.router.add_get("/version" + _SLASH, _version)
@@ -98,10 +102,20 @@ class _Pages:
 
     def _openapi(self, request: web.Request, path: str) -> web.Response:
         if path == "/openapi/v2":
-            return _openapi_v2(request)
+            return self._openapi_v2(request)
         if path == "/openapi/v3":
             return answer(self._cluster.openapi.index())
         return answer(_present(self._cluster.openapi.document(path.removeprefix("/openapi/v3/"))))
+
+    def _openapi_v2(self, request: web.Request) -> web.Response:
+        """Return the old document, in protobuf without definitions.
+
+        Kubectl asks for it, in protobuf only, about kinds that the new ones do not have (List).
+        """
+        accept = request.headers.get("Accept", "")
+        if OPENAPI_V2_PROTOBUF in accept:
+            return web.Response(body=EMPTY_V2_PROTOBUF, headers={"Content-Type": OPENAPI_V2_PROTOBUF.replace("@", ".")})
+        return answer(self._cluster.openapi.old_document())
 
     async def _resource(self, request: web.Request, path: ApiPath) -> web.StreamResponse:
         kind = self._cluster.registry.find(path.group, path.version, path.plural)
@@ -143,21 +157,27 @@ def _not_offered(kind: Kind, path: ApiPath) -> Refusal:
     return Refusal(404, "NotFound", message, details={"kind": kind.plural, "name": path.name})
 
 
-def _openapi_v2(request: web.Request) -> web.Response:
-    """Return the old document, without definitions.
-
-    Kubectl asks for it about kinds that the new ones do not have (List).
-    """
-    accept = request.headers.get("Accept", "")
-    if OPENAPI_V2_PROTOBUF in accept:
-        return web.Response(body=EMPTY_V2_PROTOBUF, headers={"Content-Type": OPENAPI_V2_PROTOBUF.replace("@", ".")})
-    return json_answer(EMPTY_V2)
-
-
 def _present(value: T | None) -> T:
     if value is None:
         raise Refusal(404, "NotFound", "404 page not found", details={})
     return value
+
+
+@web.middleware
+async def _formats(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Write answers as YAML for those who like that best; what is streamed stays as it is."""
+    response = await handler(request)
+    if request.path.startswith(_OBJECT_PATHS) and wants_yaml(request.headers.get("Accept", "")):
+        return as_yaml(response)
+    return response
+
+
+@web.middleware
+async def _timeouts(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a timeout that is none; a watch may last for ever, and its timeout is another."""
+    if not is_watch(request.query):
+        check_timeout(request.query)
+    return await handler(request)
 
 
 @web.middleware

@@ -16,7 +16,9 @@ from rayfleet.local.apiserver.serving.registry import Registry
 from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW, Storage
 from rayfleet.local.apiserver.writes.deletion import Deleter
 from rayfleet.local.apiserver.writes.writing import NAMESPACES, WriteOptions, Writer
+from rayfleet.model.json import Json
 
+_OWN_ADDRESS = "10.96.0.1"  # the first of the range that Services have
 _INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system", "rayfleet-system")
 
 
@@ -75,6 +77,30 @@ def open_cluster(path: Path, *, window: int = DEFAULT_WINDOW, now: Callable[[], 
     )
     _make_namespaces(cluster)
     return cluster
+
+
+def announce(cluster: Cluster, address: str, port: int) -> None:
+    """Make or renew the Service ``default/kubernetes`` and its endpoints: where pods find this server."""
+    ports = [{"name": "https", "protocol": "TCP", "port": port}]
+    own = {"component": "apiserver", "provider": "kubernetes"}
+    spec = {"clusterIP": _OWN_ADDRESS, "ports": [{**ports[0], "port": 443, "targetPort": port}]}
+    _put(cluster, ("", "v1", "services"), {"metadata": {"name": "kubernetes", "labels": own}, "spec": spec})
+    slice_ = {
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
+    _put(cluster, ("discovery.k8s.io", "v1", "endpointslices"), slice_)
+
+
+def _put(cluster: Cluster, resource: tuple[str, str, str], manifest: Json) -> None:
+    kind = cluster.registry.find(*resource)
+    key = ("default", "kubernetes")
+    if cluster.storage.get(kind.storage_name, key) is None:
+        cluster.writer.create(kind, key[0], manifest, WriteOptions())
+    else:
+        cluster.writer.replace(kind, key, manifest, WriteOptions())
 
 
 def _make_namespaces(cluster: Cluster) -> None:

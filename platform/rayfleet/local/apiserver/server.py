@@ -17,7 +17,7 @@ from aiohttp import web
 
 from rayfleet.local.apiserver.app import AppSettings, build_app
 from rayfleet.local.apiserver.certificates import ensure_credentials, server_tls, write_kubeconfig
-from rayfleet.local.apiserver.cluster import open_cluster
+from rayfleet.local.apiserver.cluster import announce, open_cluster
 from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW
 from rayfleet.local.apiserver.verbs.expiry import keep_expiring
 from rayfleet.model.errors import EnvironmentProblem
@@ -70,6 +70,7 @@ async def running_server(settings: ServerSettings) -> AsyncIterator[RunningApiSe
         expiry = asyncio.ensure_future(keep_expiring(cluster))
         try:
             port = await _listen(runner, settings.port, server_tls(state))
+            announce(cluster, HOST, port)
             url = f"https://{HOST}:{port}"
             kubeconfig = write_kubeconfig(state, url, token)
             yield RunningApiServer(url=url, token=token, ca_file=state / "ca.crt", kubeconfig=kubeconfig)

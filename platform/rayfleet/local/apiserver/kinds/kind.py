@@ -1,5 +1,7 @@
 """What the server knows about one kind in one version: its names, fields, rules, table and subresources. Pure."""
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,6 +79,13 @@ class Fields(Protocol):
         """Return the published schema."""
 
 
+Review = Callable[[ReadOnlyJson, datetime], Json]
+"""What the server makes of an object that asks something: the object with its answer, at a time.
+
+Raises Refusal (400, 422).
+"""
+
+
 def prepare_nothing(_new: Json, _old: ReadOnlyJson | None) -> None:
     """Leave the object as it is."""
 
@@ -147,6 +156,21 @@ class Kind:
     """What field selectors may compare; None when the kind has nothing of its own: name and namespace only."""
     scale: ScalePaths | None = None
     is_custom: bool = False
+    review: Review | None = None
+    """How objects of a kind that is asked, and not stored, are answered."""
+    storage_version: str = ""
+    """The version that objects are stored in; empty when it is this one."""
+
+    @property
+    def storage_version_hash(self) -> str:
+        """Return what tells clients when objects should be written anew; empty for a kind that is not stored.
+
+        As apiserver ``pkg/endpoints/discovery/storageversionhash.go`` (v1.36).
+        """
+        if self.review is not None:
+            return ""
+        text = f"{self.group}/{self.storage_version or self.version}/{self.kind}"
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
     @property
     def api_version(self) -> str:

@@ -31,6 +31,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # the document's path -> the kinds tak
         "ServiceAccount",
     ),
     "apis/apiextensions.k8s.io/v1": ("CustomResourceDefinition",),
+    "apis/authentication.k8s.io/v1": ("SelfSubjectReview",),
+    "apis/authorization.k8s.io/v1": ("SelfSubjectAccessReview", "SelfSubjectRulesReview"),
     "apis/autoscaling/v1": ("Scale",),
     "apis/coordination.k8s.io/v1": ("Lease",),
     "apis/discovery.k8s.io/v1": ("EndpointSlice",),

@@ -90,6 +90,8 @@ def _resources(kind: Kind) -> list[Json]:
         main["shortNames"] = list(kind.short_names)
     if kind.categories:
         main["categories"] = list(kind.categories)
+    if kind.storage_version_hash:
+        main["storageVersionHash"] = kind.storage_version_hash
     return [main, *(_subresource(kind, name, verbs) for name, verbs in kind.subresources.items())]
 
 

@@ -7,6 +7,7 @@ that made it, and its objects go right after the write that marked it as being d
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from rayfleet.local.apiserver.kinds.custom.definition import (
     CLEANUP_FINALIZER,
@@ -20,7 +21,7 @@ from rayfleet.local.apiserver.serving.registry import Registry
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.storage.storage import Key, Storage
 from rayfleet.local.apiserver.writes.writing import Aftermath
-from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.meta import is_terminating
 from rayfleet.objects.times import encode_time
 
@@ -90,7 +91,12 @@ class Definitions:
         return self.storage.get(DEFINITIONS, ("", f"{kind.plural}.{kind.group}"))
 
     def _serve(self, definition: ReadOnlyJson) -> None:
-        self.registry.serve(definition["metadata"]["name"], kinds_of(definition, self.metadata))
+        """Serve the kinds of a definition; what is stored is read by its schema: pruned, with defaults."""
+        name = definition["metadata"]["name"]
+        self.registry.serve(name, kinds_of(definition, self.metadata))
+        for kind in self.registry.of_definition(name):
+            if kind.version == kind.storage_version:
+                self.storage.read_again(kind.storage_name, partial(_as_read, kind))
 
     def _clashes(self, definition: ReadOnlyJson) -> dict[str, str]:
         """Return which names another definition of the group has taken."""
@@ -125,6 +131,12 @@ class Definitions:
             self.storage.write(DEFINITIONS, stored.key, new)
             return
         self.removed(kind, self.storage.remove(DEFINITIONS, stored.key))
+
+
+def _as_read(kind: Kind, manifest: Json) -> Json:
+    cleaned, _ = kind.fields.clean(manifest)
+    kind.fields.fill(cleaned)
+    return cleaned
 
 
 _: type[Aftermath] = Definitions

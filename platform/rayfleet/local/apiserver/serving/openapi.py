@@ -6,6 +6,7 @@ kubectl reads from the paths which kind lies where (``explain``) and which param
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import orjson
 
@@ -19,6 +20,7 @@ _WRITES = ("dryRun", "fieldManager", "fieldValidation")
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 _QUERY = {name: {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in _WRITES}
 
+_NEW_REFERENCE, _OLD_REFERENCE = PREFIX.encode(), b"#/definitions/"
 OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 EMPTY_V2: Json = {
     "swagger": "2.0",
@@ -60,6 +62,14 @@ class OpenApi:
             self._documents[path] = orjson.dumps(document(kinds, self._schemas))
         return self._documents[path]
 
+    def old_document(self) -> bytes:
+        """Return the answer to ``/openapi/v2``: all schemas, of the paths nothing."""
+        definitions: Json = {}
+        for path in self._paths():
+            whole = (self.document(path) or b"{}").replace(_NEW_REFERENCE, _OLD_REFERENCE)
+            definitions |= _as_before(orjson.loads(whole)["components"]["schemas"])
+        return orjson.dumps({**EMPTY_V2, "definitions": definitions})
+
     def _paths(self) -> list[str]:
         return list(dict.fromkeys(_base(kind) for kind in self._registry.kinds()))
 
@@ -75,7 +85,7 @@ def document(kinds: Iterable[Kind], schemas: Schemas) -> Json:
             own[name] = kind.fields.openapi()
             own[f"{name}List"] = _list_schema(kind, name)
         else:
-            roots += [name, f"{name}List"]
+            roots += [name, f"{name}List"] if "list" in kind.verbs else [name]
         paths |= _paths(kind, name)
     components = closure(schemas.by_name, roots) | own
     return {
@@ -84,6 +94,19 @@ def document(kinds: Iterable[Kind], schemas: Schemas) -> Json:
         "paths": paths,
         "components": {"schemas": components},
     }
+
+
+def _as_before(schema: Any) -> Any:
+    """Return a schema as the old document writes it: a reference stands beside its description, not in a list."""
+    if isinstance(schema, list):
+        return [_as_before(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = schema.get("allOf")
+    if isinstance(parts, list) and len(parts) == 1:
+        kept = {name: value for name, value in schema.items() if name not in ("allOf", "default")}
+        return {**kept, **parts[0]}
+    return {name: _as_before(value) for name, value in schema.items()}
 
 
 def schema_name(kind: Kind, schemas: Schemas) -> str:
@@ -115,6 +138,8 @@ def _list_schema(kind: Kind, name: str) -> Json:
 def _paths(kind: Kind, name: str) -> Json:
     scope = "/namespaces/{namespace}" if kind.is_namespaced else ""
     collection = f"/{_base(kind)}{scope}/{kind.plural}"
+    if kind.review is not None:
+        return {collection: {"post": _operation(kind, "post", name)}}
     paths = {
         collection: {"get": _operation(kind, "list", f"{name}List"), "post": _operation(kind, "post", name)},
         f"{collection}/{{name}}": _object_operations(kind, name),

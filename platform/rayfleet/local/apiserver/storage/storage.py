@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from rayfleet.local.apiserver.storage.history import Change, CompactedError, Stored
-from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.json import Json, ReadOnlyJson
 
 Key = tuple[str, str]
 """Namespace (empty for a cluster's object) and name."""
@@ -92,6 +92,17 @@ class Storage:
             if name == kind:
                 changes.append(change)
         return changes[::-1]
+
+    def read_again(self, kind: str, as_read: Callable[[Json], Json]) -> None:
+        """Let every object of a kind be what ``as_read`` makes of it, from now on; its version stays, nobody is told.
+
+        On disk it stays as it was written, so this is done again after a restart.
+        """
+        table = self._table(kind)
+        for key, stored in table.objects.items():
+            body = orjson.dumps(as_read(stored.copy()))
+            if body != stored.body:
+                table.objects[key] = Stored(object=orjson.loads(body), body=body, version=stored.version)
 
     def write(self, kind: str, key: Key, manifest: ReadOnlyJson) -> Stored:
         """Store an object under the next resourceVersion and return it.

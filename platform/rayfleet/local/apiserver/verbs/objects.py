@@ -9,17 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from aiohttp import web
 
 from rayfleet.local.apiserver.cluster import Cluster
-from rayfleet.local.apiserver.grammar.refusal import bad_request, method_not_allowed, not_found, too_large_version
-from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.grammar.refusal import (
+    bad_request,
+    method_not_allowed,
+    not_found,
+    too_large_version,
+    unknown_path,
+)
+from rayfleet.local.apiserver.kinds.kind import Kind, Review
 from rayfleet.local.apiserver.reads.lists import list_page, resource_version, selection_of
 from rayfleet.local.apiserver.reads.watches import Watch, decode_watch, is_watch
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.wire.answers import answer, json_answer
-from rayfleet.local.apiserver.wire.bodies import decode_object, duplicate_fields
+from rayfleet.local.apiserver.wire.bodies import duplicate_fields
 from rayfleet.local.apiserver.wire.calls import Call, write_options
-from rayfleet.local.apiserver.wire.negotiation import view_of
+from rayfleet.local.apiserver.wire.negotiation import shown_for
 from rayfleet.local.apiserver.wire.views import Viewer
-from rayfleet.local.apiserver.writes.delete_options import DeleteOptions, decode_delete_options
+from rayfleet.local.apiserver.writes.delete_options import DeleteOptions, decode_delete_options, typed_delete_options
 from rayfleet.local.apiserver.writes.patch_forms import patcher
 from rayfleet.local.apiserver.writes.writing import Written
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -49,10 +55,12 @@ class Objects:
         """Answer a request for a kind. Raises Refusal."""
         has_place = bool(call.path.namespace) or not call.kind.is_namespaced
         match call.request.method:
-            case "GET" if is_watch(call.query):
+            case "GET" if is_watch(call.query) and "watch" in call.kind.verbs:
                 return await self._watch(call)
-            case "GET":
+            case "GET" if "list" in call.kind.verbs:
                 return self._list(call)
+            case "POST" if has_place and call.kind.review is not None:
+                return await self._review(call, call.kind.review)
             case "POST" if has_place:
                 return await self._create(call)
             case "DELETE" if has_place and "deletecollection" in call.kind.verbs:
@@ -62,6 +70,8 @@ class Objects:
 
     async def single(self, call: Call) -> web.StreamResponse:
         """Answer a request for an object. Raises Refusal."""
+        if "get" not in call.kind.verbs:
+            raise unknown_path()
         match call.request.method:
             case "GET" if is_watch(call.query):
                 return await self._watch(call)
@@ -118,8 +128,8 @@ class Objects:
         return stored
 
     def _viewer(self, call: Call, *, is_list: bool = False) -> Viewer:
-        view = view_of(call.accept, is_list=is_list)
-        return Viewer(call.kind, view, now=self._cluster.now, include=call.query.get("includeObject", ""))
+        shown = shown_for(call.accept, is_list=is_list, is_watch=is_watch(call.query))
+        return Viewer(call.kind, shown, now=self._cluster.now, include=call.query.get("includeObject", ""))
 
     def _list(self, call: Call) -> web.Response:
         viewer = self._viewer(call, is_list=True)
@@ -139,21 +149,31 @@ class Objects:
         written = self._cluster.writer.create(call.kind, call.path.namespace, manifest, options)
         return _written(viewer, written)
 
+    async def _review(self, call: Call, review: Review) -> web.Response:
+        """Answer an object that asks something and is not stored."""
+        viewer = self._viewer(call)
+        manifest, options = await call.manifest()
+        return _written(viewer, self._cluster.writer.reviewed(call.kind, manifest, options, review))
+
     async def _delete(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
-        options = await _delete_options(call)
+        options = await self._delete_options(call)
         result = self._cluster.deleter.delete(call.kind, call.key, options)
         return json_answer(result) if result["kind"] == "Status" else answer(viewer.one(result))
 
     async def _delete_all(self, call: Call) -> web.Response:
         viewer = self._viewer(call, is_list=True)
         selection = selection_of(call.kind, call.path.namespace, call.query)
-        options = await _delete_options(call)
+        options = await self._delete_options(call)
         page = list_page(self._cluster.storage, call.kind, selection, call.query)
         for each in page.items:
             if self._cluster.storage.get(call.kind.storage_name, each.key) is not None:
                 self._cluster.deleter.delete(call.kind, each.key, options)
         return answer(viewer.many(page.items, {"resourceVersion": str(self._cluster.storage.version)}))
+
+    async def _delete_options(self, call: Call) -> DeleteOptions:
+        wishes = typed_delete_options(self._cluster.schemas, await call.beside("DeleteOptions"))
+        return decode_delete_options(wishes, dict(call.query))
 
     async def _watch(self, call: Call) -> web.StreamResponse:
         query = dict(call.query)
@@ -195,9 +215,3 @@ def _check_named(manifest: ReadOnlyJson, call: Call) -> None:
 
 def _written(viewer: Viewer, written: Written) -> web.Response:
     return answer(viewer.one(written.object), status=201 if written.is_new else 200, warnings=written.warnings)
-
-
-async def _delete_options(call: Call) -> DeleteOptions:
-    body = await call.body()
-    wishes = decode_object(body, "DeleteOptions") if body else {}
-    return decode_delete_options(wishes, dict(call.query))

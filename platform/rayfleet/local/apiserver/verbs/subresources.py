@@ -20,7 +20,7 @@ from rayfleet.local.apiserver.grammar.refusal import (
 from rayfleet.local.apiserver.kinds.builtin.pods import node_name_problem
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.wire.answers import json_answer
-from rayfleet.local.apiserver.wire.bodies import check_json, decode_object
+from rayfleet.local.apiserver.wire.bodies import decode_body
 from rayfleet.local.apiserver.wire.calls import Call, write_options
 from rayfleet.local.apiserver.writes.patch_forms import patcher
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -46,8 +46,7 @@ class Scales:
             case "GET":
                 return json_answer(scale_of(call.kind, stored.object))
             case "PUT":
-                check_json(call.content_type)
-                scale = decode_object(body, "Scale")
+                scale = decode_body(call.content_type, body, "Scale").object
             case "PATCH":
                 patched = patcher(call.kind, call.content_type, body)
                 scale = patched(scale_of(call.kind, stored.object))
@@ -77,8 +76,7 @@ class Bindings:
         """Bind the pod. Raises Refusal: 404, 409, 422."""
         if call.request.method != "POST":
             raise method_not_allowed()
-        check_json(call.content_type)
-        binding = decode_object(await call.body(), "Binding")
+        binding = decode_body(call.content_type, await call.body(), "Binding").object
         options = write_options(call.query, [])
         stored = self._cluster.storage.get(call.kind.storage_name, call.key)
         if stored is None:

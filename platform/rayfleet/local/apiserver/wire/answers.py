@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 
 from rayfleet.local.apiserver.grammar.refusal import Refusal
 from rayfleet.local.apiserver.wire.negotiation import JSON
+from rayfleet.local.apiserver.wire.yaml_text import YAML, encode_yaml
 
 
 def answer(body: bytes, *, status: int = 200, warnings: Sequence[str] = ()) -> web.Response:
@@ -29,6 +30,16 @@ def refused(refusal: Refusal) -> web.Response:
     if refusal.retry_after:
         response.headers["Retry-After"] = str(refusal.retry_after)
     return response
+
+
+def as_yaml(response: web.StreamResponse) -> web.StreamResponse:
+    """Return a JSON answer as YAML, with its other headers; any other answer as it is."""
+    if not isinstance(response, web.Response) or response.content_type != JSON or not isinstance(response.body, bytes):
+        return response
+    headers = CIMultiDict(response.headers)
+    headers["Content-Type"] = YAML
+    headers.pop("Content-Length", None)
+    return web.Response(body=encode_yaml(orjson.loads(response.body)), status=response.status, headers=headers)
 
 
 def _quoted(text: str) -> str:

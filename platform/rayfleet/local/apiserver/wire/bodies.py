@@ -1,22 +1,43 @@
-"""Request bodies: JSON with what a strict decoder complains about. Pure."""
+"""Request bodies: JSON or YAML with what a strict decoder complains about. Pure."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from rayfleet.local.apiserver.grammar.refusal import bad_request, unsupported_media
+from rayfleet.local.apiserver.wire.yaml_text import YAML, decode_yaml
 from rayfleet.model.json import Json
 
+_ACCEPTED = ["application/json", YAML, "application/vnd.kubernetes.protobuf"]
 
-def check_json(content_type: str) -> None:
-    """Raise Refusal (415) unless the body is JSON; no Content-Type means JSON, as for the API server."""
-    if content_type and content_type.split(";", maxsplit=1)[0].strip().lower() not in ("application/json", "*/*"):
-        raise unsupported_media(["application/json"])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The object of a body; ``duplicates`` are the paths of fields that it gives twice, in their order."""
+
+    object: Json
+    duplicates: list[str]
+
+
+def decode_body(content_type: str, body: bytes, kind: str) -> Body:
+    """Return the object of a body by its media type; none means JSON, as for the API server.
+
+    Raises Refusal: 415 for another type, 400 for what is no object; ``kind`` is named in the message.
+    """
+    match content_type:
+        case "" | "application/json" | "*/*":
+            return Body(object=decode_object(body, kind), duplicates=duplicate_fields(body))
+        case "application/yaml":
+            decoded, duplicates = decode_yaml(body, kind)
+            return Body(object=_checked(decoded, kind), duplicates=duplicates)
+        case _:
+            raise unsupported_media(_ACCEPTED)
 
 
 def decode_object(body: bytes, kind: str) -> Json:
-    """Return the object of a body.
+    """Return the object of a JSON body.
 
     Raises Refusal (400) for what is no JSON object; ``kind`` is named in the message.
     """
@@ -27,6 +48,10 @@ def decode_object(body: bytes, kind: str) -> Json:
             f"the object provided is unrecognized (must be of type {kind}): "
             f"couldn't get version/kind; json parse error: {error}"
         ) from error
+    return _checked(decoded, kind)
+
+
+def _checked(decoded: Any, kind: str) -> Json:
     if not isinstance(decoded, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): it is no JSON object")
     return decoded

@@ -8,7 +8,7 @@ from aiohttp import web
 from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request, invalid_object, unsupported
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.storage.storage import Key
-from rayfleet.local.apiserver.wire.bodies import check_json, decode_object, duplicate_fields
+from rayfleet.local.apiserver.wire.bodies import decode_body
 from rayfleet.local.apiserver.wire.paths import ApiPath
 from rayfleet.local.apiserver.wire.protobuf import PROTOBUF, decode_protobuf
 from rayfleet.local.apiserver.writes.writing import FieldValidation, WriteOptions
@@ -57,11 +57,9 @@ class Call:
         """Return the object of the body and the options of its write. Raises Refusal: 400, 413, 415, 422."""
         if self.content_type == PROTOBUF:
             return decode_protobuf(await self.body()), write_options(self.query, [])
-        check_json(self.content_type)
-        body = await self.body()
-        manifest = decode_object(body, self.kind.kind)
-        check_metadata(manifest, self.kind.kind)
-        return manifest, write_options(self.query, duplicate_fields(body))
+        body = decode_body(self.content_type, await self.body(), self.kind.kind)
+        check_metadata(body.object, self.kind.kind)
+        return body.object, write_options(self.query, body.duplicates)
 
 
 def write_options(query: Mapping[str, str], duplicates: list[str]) -> WriteOptions:

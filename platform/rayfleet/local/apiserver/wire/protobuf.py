@@ -1,9 +1,10 @@
-"""Bodies in Kubernetes' protobuf form, for the kinds that ``kubectl create KIND`` sends so. Pure.
+"""Bodies in Kubernetes' protobuf form, for the kinds that clients of client-go send so. Pure.
 
-kubectl's own commands for namespaces, secrets, config maps, service accounts and services speak nothing else and do not
-fall back. Fields by number, from ``k8s.io/api/core/v1/generated.proto`` (v1.36), those that these commands can set; a
-body with any other field or kind is refused (415), never read in part. Answers are JSON always: every client takes that
-too.
+kubectl's own commands for namespaces, secrets, config maps, service accounts, services and reviews speak nothing else
+and do not fall back, nor does the deletion of core objects by helm and ``kubectl drain``. Fields by number, from
+``k8s.io/api/core/v1/generated.proto``, ``authorization/v1`` and apimachinery's ``meta/v1`` (v1.36), those that these
+commands can set; a body with any other field or kind is refused (415), never read in part. Answers are never protobuf:
+every client takes JSON too.
 """
 
 import base64
@@ -57,13 +58,18 @@ def decode_protobuf(body: bytes) -> Json:
     try:
         envelope = dict(_fields(body[len(_MAGIC) :]))
         kind = _TYPE_META(envelope.get(1, b""))
-        message = _KINDS.get((kind.get("apiVersion", ""), kind.get("kind", "")))
+        message = _message_of(kind.get("apiVersion", ""), kind.get("kind", ""))
         if message is None:
             raise _not_taken(f"kind {kind.get('kind', '')!r}")
         manifest: Json = {**kind, **message(envelope.get(2, b""))}
     except (IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise bad_request(f"the body is no Kubernetes protobuf: {error}") from error
     return manifest
+
+
+def _message_of(api_version: str, kind: str) -> _Message | None:
+    """Return how a kind is read; DeleteOptions are the same in the version of each group."""
+    return _DELETE_OPTIONS if kind == "DeleteOptions" else _KINDS.get((api_version, kind))
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -180,6 +186,33 @@ _SERVICE_SPEC = _Message(
         18: ("clusterIPs[]", _text),
     }
 )
+_DELETE_OPTIONS = _Message(
+    {
+        1: ("gracePeriodSeconds", int),
+        2: ("preconditions", _Message({1: ("uid", _text), 2: ("resourceVersion", _text)})),
+        3: ("orphanDependents", bool),
+        4: ("propagationPolicy", _text),
+        5: ("dryRun[]", _text),
+        6: ("ignoreStoreReadErrorWithClusterBreakingPotential", bool),
+    }
+)
+_RESOURCE = _Message(
+    {
+        1: ("namespace", _text),
+        2: ("verb", _text),
+        3: ("group", _text),
+        4: ("version", _text),
+        5: ("resource", _text),
+        6: ("subresource", _text),
+        7: ("name", _text),
+    }
+)
+_ACCESS_SPEC = _Message(
+    {
+        1: ("resourceAttributes", _RESOURCE),
+        2: ("nonResourceAttributes", _Message({1: ("path", _text), 2: ("verb", _text)})),
+    }
+)
 _STATUS = _nothing  # a new object's status is the server's
 _KINDS: Mapping[tuple[str, str], _Message] = {
     ("v1", "Namespace"): _Message(
@@ -206,4 +239,11 @@ _KINDS: Mapping[tuple[str, str], _Message] = {
         }
     ),
     ("v1", "Service"): _Message({1: ("metadata", _META), 2: ("spec", _SERVICE_SPEC), 3: ("status", _STATUS)}),
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): _Message({1: ("metadata", _META), 2: ("status", _STATUS)}),
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _Message(
+        {1: ("metadata", _META), 2: ("spec", _ACCESS_SPEC), 3: ("status", _STATUS)}
+    ),
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): _Message(
+        {1: ("metadata", _META), 2: ("spec", _Message({1: ("namespace", _text)})), 3: ("status", _STATUS)}
+    ),
 }

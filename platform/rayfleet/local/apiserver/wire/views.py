@@ -11,11 +11,10 @@ import orjson
 from rayfleet.local.apiserver.grammar.refusal import bad_request
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.storage.history import Stored
-from rayfleet.local.apiserver.wire.negotiation import View
+from rayfleet.local.apiserver.wire.negotiation import Shown, View
 from rayfleet.local.apiserver.writes.writing import shown_as
 from rayfleet.model.json import Json, ReadOnlyJson
 
-_META_VERSION = "meta.k8s.io/v1"
 _INCLUDES = ("", "Metadata", "None", "Object")
 
 
@@ -25,11 +24,12 @@ class Viewer:
     ``include`` says what a table's rows carry beside the cells.
     """
 
-    def __init__(self, kind: Kind, view: View, *, now: Callable[[], datetime], include: str = "") -> None:
+    def __init__(self, kind: Kind, shown: Shown, *, now: Callable[[], datetime], include: str = "") -> None:
         if include not in _INCLUDES:
             raise bad_request(f"unrecognized includeObject value: {include!r}")
         self._kind = kind
-        self._view = view
+        self._view = shown.view
+        self._meta_version = f"meta.k8s.io/{shown.version}"
         self._now = now
         self._include = include or "Metadata"
         self._has_columns_sent = False
@@ -63,7 +63,7 @@ class Viewer:
         if self._view is View.TABLE:
             return orjson.dumps(self._table([each.object for each in items], metadata))
         if self._view is View.METADATA:
-            kind, version = "PartialObjectMetadataList", _META_VERSION
+            kind, version = "PartialObjectMetadataList", self._meta_version
         else:
             kind, version = self._kind.list_kind, self._kind.api_version
         head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
@@ -80,14 +80,14 @@ class Viewer:
 
     def _shown(self, manifest: ReadOnlyJson) -> ReadOnlyJson:
         if self._view is View.METADATA:
-            return partial_metadata(manifest)
+            return partial_metadata(manifest, self._meta_version)
         return shown_as(self._kind, manifest)
 
     def _table(self, manifests: Sequence[ReadOnlyJson], metadata: ReadOnlyJson) -> Json:
         printer = self._kind.printer
         return {
             "kind": "Table",
-            "apiVersion": _META_VERSION,
+            "apiVersion": self._meta_version,
             "metadata": metadata,
             "columnDefinitions": [each.definition() for each in printer.columns],
             "rows": [self._row(each) for each in manifests],
@@ -96,7 +96,7 @@ class Viewer:
     def _row(self, manifest: ReadOnlyJson) -> Json:
         row: Json = {"cells": self._kind.printer.cells(manifest, self._now())}
         if self._include == "Metadata":
-            row["object"] = partial_metadata(manifest)
+            row["object"] = partial_metadata(manifest, self._meta_version)
         elif self._include == "Object":
             row["object"] = shown_as(self._kind, manifest)
         else:
@@ -104,6 +104,6 @@ class Viewer:
         return row
 
 
-def partial_metadata(manifest: ReadOnlyJson) -> Json:
-    """Return the metadata alone."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": _META_VERSION, "metadata": manifest["metadata"]}
+def partial_metadata(manifest: ReadOnlyJson, version: str) -> Json:
+    """Return the metadata alone, as an object of ``version``."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": manifest["metadata"]}

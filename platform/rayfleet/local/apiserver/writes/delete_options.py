@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rayfleet.local.apiserver.grammar.refusal import Cause, bad_request, invalid, invalid_object, unsupported
+from rayfleet.local.apiserver.kinds.decoding import Decoder, WrongTypeError
+from rayfleet.local.apiserver.kinds.schemas import Schemas
 from rayfleet.model.json import Json, ReadOnlyJson
 
+_SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _POLICIES = ("Foreground", "Background", "Orphan", "nil")
 _QUERY = ("gracePeriodSeconds", "propagationPolicy", "orphanDependents", "dryRun")
 
@@ -20,6 +23,19 @@ class DeleteOptions:
     uid: str = ""
     version: str = ""
     is_dry_run: bool = False
+
+
+def typed_delete_options(schemas: Schemas, body: ReadOnlyJson) -> Json:
+    """Return the body of a deletion as typed data; unknown fields are dropped. Raises Refusal (400)."""
+    kind = body.get("kind") or "DeleteOptions"
+    if kind != "DeleteOptions":
+        version = body.get("apiVersion") or "meta.k8s.io/v1"
+        raise bad_request(f'no kind "{kind}" is registered for version "{version}" of DeleteOptions')
+    try:
+        fields: Json = Decoder(schemas).decode(body, schemas.by_name[_SCHEMA], _SCHEMA, "")
+    except WrongTypeError as error:
+        raise bad_request(f"json: {error}") from error
+    return fields
 
 
 def decode_delete_options(body: ReadOnlyJson, query: Mapping[str, str]) -> DeleteOptions:

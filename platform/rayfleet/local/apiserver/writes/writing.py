@@ -24,7 +24,7 @@ from rayfleet.local.apiserver.grammar.refusal import (
     not_found,
     required,
 )
-from rayfleet.local.apiserver.kinds.kind import Kind
+from rayfleet.local.apiserver.kinds.kind import Kind, Review
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.storage.storage import Key, Storage
 from rayfleet.local.apiserver.writes.metadata import (
@@ -118,6 +118,14 @@ class Writer:
         stored = self.storage.write(kind.storage_name, key, new)
         self.aftermath.written(kind, stored)
         return Written(object=stored.object, is_new=True, warnings=warnings)
+
+    def reviewed(self, kind: Kind, manifest: ReadOnlyJson, options: WriteOptions, review: Review) -> Written:
+        """Answer an object that asks something; nothing is stored. Raises Refusal: 400, 422."""
+        check_identity(kind, manifest)
+        cleaned, warnings = self._cleaned(kind, manifest, options)
+        asked = {"apiVersion": kind.api_version, "kind": kind.kind, **cleaned}
+        asked.setdefault("metadata", {})
+        return Written(object=review(asked, self.now()), is_new=True, warnings=warnings)
 
     def replace(self, kind: Kind, key: Key, manifest: ReadOnlyJson, options: WriteOptions, part: str = "") -> Written:
         """Store a changed object; ``part`` is a subresource (``status``, ``finalize``).

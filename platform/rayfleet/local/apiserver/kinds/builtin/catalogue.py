@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rayfleet.local.apiserver.grammar.names import label_name_problem, subdomain_problem
-from rayfleet.local.apiserver.kinds.builtin import budgets, others, pods
+from rayfleet.local.apiserver.kinds.builtin import budgets, others, pods, reviews
 from rayfleet.local.apiserver.kinds.builtin.fields import BuiltinFields
 from rayfleet.local.apiserver.kinds.builtin.printers import printers
 from rayfleet.local.apiserver.kinds.builtin.services import ClusterAddresses, default_service
@@ -17,7 +17,7 @@ from rayfleet.local.apiserver.kinds.field_labels import (
     fields_at,
     flag_reader,
 )
-from rayfleet.local.apiserver.kinds.kind import ALL_VERBS, Kind, Printer, Rules
+from rayfleet.local.apiserver.kinds.kind import ALL_VERBS, Kind, Printer, Review, Rules
 from rayfleet.local.apiserver.kinds.schemas import Schemas
 from rayfleet.model.json import Json
 
@@ -29,7 +29,7 @@ def builtin_kinds(schemas: Schemas, service_addresses: Callable[[], Iterable[str
     """Return all built-in kinds; ``service_addresses`` gives the cluster addresses in use."""
     addresses = ClusterAddresses(used=service_addresses)
     known_printers = printers()
-    rows = (*_CORE, _services(addresses), *_GROUPS)
+    rows = (*_CORE, _services(addresses), *_GROUPS, *_REVIEWS)
     return tuple(_kind(row, schemas, known_printers[row.kind]) for row in rows)
 
 
@@ -48,6 +48,8 @@ class _Row:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     field_labels: Mapping[str, FieldReader] | None = None
+    review: Review | None = None
+    storage_version: str = ""
 
 
 def _kind(row: _Row, schemas: Schemas, printer: Printer) -> Kind:
@@ -67,6 +69,8 @@ def _kind(row: _Row, schemas: Schemas, printer: Printer) -> Kind:
         subresources=row.subresources,
         field_labels=row.field_labels,
         verbs=row.verbs,
+        review=row.review,
+        storage_version=row.storage_version,
     )
 
 
@@ -218,7 +222,27 @@ _GROUPS = (
         defaults=default_definition,
         short_names=("crd", "crds"),
         categories=("api-extensions",),
+        storage_version="v1beta1",  # what a real server still says
         is_namespaced=False,
         subresources={"status": _STATUS},
     ),
+)
+
+
+def _review(group: str, kind: str, review: Review) -> _Row:
+    return _Row(
+        group=group,
+        plural=f"{kind.lower()}s",
+        kind=kind,
+        rules=Rules(),
+        is_namespaced=False,
+        verbs=("create",),
+        review=review,
+    )
+
+
+_REVIEWS = (
+    _review("authentication.k8s.io", "SelfSubjectReview", reviews.answer_self),
+    _review("authorization.k8s.io", "SelfSubjectAccessReview", reviews.answer_access),
+    _review("authorization.k8s.io", "SelfSubjectRulesReview", reviews.answer_rules),
 )

@@ -11,6 +11,7 @@ from typing import Any
 from rayfleet.local.apiserver.grammar.label_grammar import label_key_problem
 from rayfleet.local.apiserver.grammar.names import label_name_problem, subdomain_problem
 from rayfleet.local.apiserver.grammar.refusal import Cause, duplicate, forbidden_field, invalid, required
+from rayfleet.local.apiserver.kinds.builtin.resource_amounts import resource_problems
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.pods import is_finished, node_name
 
@@ -229,6 +230,7 @@ def _container_problems(field: str, container: ReadOnlyJson, volumes: set[str]) 
     elif image != image.strip():
         causes.append(invalid(f"{field}.image", image, "must not have leading or trailing whitespace"))
     causes += _container_port_problems(field, container)
+    causes += resource_problems(container["resources"], f"{field}.resources")
     for index, variable in enumerate(container.get("env") or ()):
         causes += _variable_problems(f"{field}.env[{index}]", variable)
     for index, mount in enumerate(container.get("volumeMounts") or ()):

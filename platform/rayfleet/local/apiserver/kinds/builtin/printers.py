@@ -18,6 +18,7 @@ NAME = Column(name="Name", type="string", format="name", description="Name must 
 AGE = Column(name="Age", type="string", description="Time since the object was created.")
 _NONE = "<none>"
 _OLD_ROLE = "kubernetes.io/role"
+_PLAIN = Printer(columns=(NAME,), cells=lambda manifest, _now: [manifest["metadata"].get("name", "")])
 Cells = Callable[[ReadOnlyJson, datetime], list[object]]
 
 
@@ -49,6 +50,9 @@ def printers() -> Mapping[str, Printer]:
         ),
         "Secret": _printer(["Type", "Data"], _secret),
         "Service": _printer(["Type", "Cluster-IP", "External-IP", "Port(s)"], _service, wide=["Selector"]),
+        "SelfSubjectAccessReview": _PLAIN,
+        "SelfSubjectReview": _PLAIN,
+        "SelfSubjectRulesReview": _PLAIN,
         "ServiceAccount": _printer([], _service_account),
     }
 

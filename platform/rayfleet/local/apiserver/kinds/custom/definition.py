@@ -5,6 +5,7 @@ in their name only (``strategy: None``).
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from rayfleet.local.apiserver.grammar.jsonpath import PathError
@@ -35,6 +36,9 @@ def default_definition(definition: Json) -> None:
         names.setdefault("singular", kind.lower())
         names.setdefault("listKind", f"{kind}List")
     spec.setdefault("conversion", {"strategy": "None"})
+    for condition in (definition.get("status") or {}).get("conditions") or ():
+        for name, value in (("type", ""), ("status", ""), ("lastTransitionTime", None)):  # Go writes what it requires
+            condition.setdefault(name, value)
 
 
 def prepare_definition(new: Json, old: ReadOnlyJson | None) -> None:
@@ -111,7 +115,11 @@ def kinds_of(definition: ReadOnlyJson, metadata: MetadataFields) -> Iterator[Kin
     names = spec["names"]
     for version in spec["versions"]:
         if version.get("served"):
-            yield _kind(spec, names, version, metadata)
+            yield replace(_kind(spec, names, version, metadata), storage_version=_storage_version(spec))
+
+
+def _storage_version(spec: ReadOnlyJson) -> str:
+    return next((str(each["name"]) for each in spec["versions"] if each.get("storage")), "")
 
 
 def accepted_status(definition: ReadOnlyJson, clashes: Mapping[str, str], now: str) -> Json:
