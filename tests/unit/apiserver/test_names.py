@@ -92,7 +92,7 @@ def test_an_object_that_goes_takes_no_new_finalizer() -> None:
 
 
 def test_a_new_object_gets_what_only_the_server_gives(kinds: Mapping[str, Kind]) -> None:
-    said = {"generateName": "a-", "uid": "mine", "resourceVersion": "7", "managedFields": [{}]}
+    said = {"generateName": "a-", "uid": "mine", "resourceVersion": "7", "selfLink": "/a"}
     manifest = placed(kinds["Pod"], {"spec": {}, "metadata": said}, "n")
     stamp_new(kinds["Pod"], manifest, uid="u", now=NOW, suffix="xyz12")
     meta = {"generateName": "a-", "namespace": "n", "name": "a-xyz12", "uid": "u"}

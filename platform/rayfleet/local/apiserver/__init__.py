@@ -7,16 +7,16 @@ scale.
 
 What it does not do, and how it says so:
 
-- server-side apply: 415; protobuf, CBOR and YAML: 406 for answers, 415 for bodies (but ``kubectl create
-  namespace|secret|configmap|
-  serviceaccount|service``, which speaks protobuf only, is understood); ``/openapi/v2`` is there without definitions
+- protobuf and CBOR: 406 for answers, 415 for bodies (but what kubectl and helm say in protobuf only is understood:
+  ``kubectl create namespace|secret|configmap|serviceaccount|service``, reviews, options of deletions);
+  ``/openapi/v2`` is there without paths, and in protobuf without definitions
 - exec, attach, port-forward, proxy, eviction, resize, ephemeral containers, tokens: 404 that says so, and
   discovery does not list them
 - webhooks, aggregation, RBAC, quotas, priority classes and other groups: their paths are 404; the one token may do
   everything
 - conversion webhooks and rules with functions that the CEL library lacks: the definition is refused (422)
 - log times (``--since``, ``--timestamps``): 400
-- ``managedFields`` are not kept
+- ``managedFields``: sets are not rewritten when a schema changes from merged to atomic, managers are not bounded
 
 Deliberate differences: EndpointSlices may hold loopback addresses, because those are the pods' addresses on one
 machine; a definition is accepted in the same moment in which it is created; CEL costs are not estimated; validation of

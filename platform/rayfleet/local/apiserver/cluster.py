@@ -14,11 +14,13 @@ from rayfleet.local.apiserver.serving.establishing import Definitions
 from rayfleet.local.apiserver.serving.openapi import OpenApi
 from rayfleet.local.apiserver.serving.registry import Registry
 from rayfleet.local.apiserver.storage.storage import DEFAULT_WINDOW, Storage
+from rayfleet.local.apiserver.writes.configurations import Shapes
 from rayfleet.local.apiserver.writes.deletion import Deleter
 from rayfleet.local.apiserver.writes.writing import NAMESPACES, WriteOptions, Writer
 from rayfleet.model.json import Json
 
 _OWN_ADDRESS = "10.96.0.1"  # the first of the range that Services have
+_OWN = WriteOptions(manager="kube-apiserver")
 _INITIAL_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system", "rayfleet-system")
 
 
@@ -62,7 +64,7 @@ def open_cluster(path: Path, *, window: int = DEFAULT_WINDOW, now: Callable[[], 
 
     registry = Registry(builtin_kinds(schemas, service_addresses))
     definitions = Definitions(storage=storage, registry=registry, metadata=MetadataFields(schemas), now=now)
-    writer = Writer(storage=storage, now=now, aftermath=definitions)
+    writer = Writer(storage=storage, now=now, aftermath=definitions, shapes=Shapes(schemas))
     deleter = Deleter(storage=storage, writer=writer, now=now)
     definitions.load()
     cluster = Cluster(
@@ -98,13 +100,13 @@ def _put(cluster: Cluster, resource: tuple[str, str, str], manifest: Json) -> No
     kind = cluster.registry.find(*resource)
     key = ("default", "kubernetes")
     if cluster.storage.get(kind.storage_name, key) is None:
-        cluster.writer.create(kind, key[0], manifest, WriteOptions())
+        cluster.writer.create(kind, key[0], manifest, _OWN)
     else:
-        cluster.writer.replace(kind, key, manifest, WriteOptions())
+        cluster.writer.replace(kind, key, manifest, _OWN)
 
 
 def _make_namespaces(cluster: Cluster) -> None:
     kind = cluster.registry.find("", "v1", "namespaces")
     for name in _INITIAL_NAMESPACES:
         if cluster.storage.get(NAMESPACES, ("", name)) is None:
-            cluster.writer.create(kind, "", {"metadata": {"name": name}}, WriteOptions())
+            cluster.writer.create(kind, "", {"metadata": {"name": name}}, _OWN)

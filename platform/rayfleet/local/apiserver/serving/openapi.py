@@ -17,6 +17,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _WRITES = ("dryRun", "fieldManager", "fieldValidation")
+_APPLY = "application/apply-patch+yaml"
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 _QUERY = {name: {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in _WRITES}
 
@@ -167,6 +168,6 @@ def _operation(kind: Kind, verb: str, answer: str) -> Json:
     if verb in ("post", "put", "patch", "delete"):
         operation["parameters"] = [_QUERY[each] for each in _WRITES if verb != "delete" or each == "dryRun"]
     if verb == "patch":
-        types = _PATCHES[:2] if kind.is_custom else _PATCHES
+        types = (*(_PATCHES[:2] if kind.is_custom else _PATCHES), _APPLY)
         operation["requestBody"] = {"content": {each: {"schema": {"type": "object"}} for each in types}}
     return operation

@@ -21,12 +21,12 @@ from rayfleet.local.apiserver.reads.lists import list_page, resource_version, se
 from rayfleet.local.apiserver.reads.watches import Watch, decode_watch, is_watch
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.wire.answers import answer, json_answer
-from rayfleet.local.apiserver.wire.bodies import duplicate_fields
-from rayfleet.local.apiserver.wire.calls import Call, write_options
+from rayfleet.local.apiserver.wire.bodies import decode_configuration, duplicate_fields
+from rayfleet.local.apiserver.wire.calls import Call
 from rayfleet.local.apiserver.wire.negotiation import shown_for
 from rayfleet.local.apiserver.wire.views import Viewer
 from rayfleet.local.apiserver.writes.delete_options import DeleteOptions, decode_delete_options, typed_delete_options
-from rayfleet.local.apiserver.writes.patch_forms import patcher
+from rayfleet.local.apiserver.writes.patch_forms import APPLY, patcher
 from rayfleet.local.apiserver.writes.writing import Written
 from rayfleet.model.json import Json, ReadOnlyJson
 
@@ -116,8 +116,14 @@ class Objects:
     async def _patch(self, call: Call) -> web.Response:
         viewer = self._viewer(call)
         body = await call.body()
+        if call.content_type == APPLY:
+            config, duplicates = decode_configuration(body)
+            options = call.write_options(duplicates, is_apply=True)
+            return _written(
+                viewer, self._cluster.writer.apply(call.kind, call.key, config, options, call.path.subresource)
+            )
         patched = patcher(call.kind, call.content_type, body)
-        options = write_options(call.query, duplicate_fields(body))
+        options = call.write_options(duplicate_fields(body))
         written = self._cluster.writer.patch(call.kind, call.key, patched, options, call.path.subresource)
         return _written(viewer, written)
 

@@ -21,7 +21,7 @@ from rayfleet.local.apiserver.kinds.builtin.pods import node_name_problem
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.wire.answers import json_answer
 from rayfleet.local.apiserver.wire.bodies import decode_body
-from rayfleet.local.apiserver.wire.calls import Call, write_options
+from rayfleet.local.apiserver.wire.calls import Call
 from rayfleet.local.apiserver.writes.patch_forms import patcher
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.conditions import conditions_of
@@ -52,7 +52,7 @@ class Scales:
                 scale = patched(scale_of(call.kind, stored.object))
             case _:
                 raise method_not_allowed()
-        options = write_options(call.query, [])
+        options = call.write_options([])
         try:
             checked = _checked_scale(call, scale)
         except Refusal as refusal:
@@ -77,7 +77,7 @@ class Bindings:
         if call.request.method != "POST":
             raise method_not_allowed()
         binding = decode_body(call.content_type, await call.body(), "Binding").object
-        options = write_options(call.query, [])
+        options = call.write_options([])
         stored = self._cluster.storage.get(call.kind.storage_name, call.key)
         if stored is None:
             raise not_found("", "pods", call.path.name)

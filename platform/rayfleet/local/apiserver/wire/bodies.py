@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from rayfleet.local.apiserver.grammar.refusal import bad_request, unsupported_media
+from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request, unsupported_media
 from rayfleet.local.apiserver.wire.yaml_text import YAML, decode_yaml
 from rayfleet.model.json import Json
 
@@ -49,6 +49,17 @@ def decode_object(body: bytes, kind: str) -> Json:
             f"couldn't get version/kind; json parse error: {error}"
         ) from error
     return _checked(decoded, kind)
+
+
+def decode_configuration(body: bytes) -> tuple[Json, list[str]]:
+    """Return the object of a body that is applied, YAML or JSON, and its repeated keys. Raises Refusal (400)."""
+    try:
+        decoded, duplicates = decode_yaml(body, "")
+    except Refusal as refusal:
+        raise bad_request(f"error decoding YAML: {refusal.message}") from refusal
+    if not isinstance(decoded, dict):
+        raise bad_request("error decoding YAML: it is no object")
+    return decoded, duplicates
 
 
 def _checked(decoded: Any, kind: str) -> Json:

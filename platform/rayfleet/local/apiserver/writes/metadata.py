@@ -38,7 +38,6 @@ def placed(kind: Kind, manifest: ReadOnlyJson, namespace: str) -> Json:
     stated = meta.get("namespace", "")
     if stated and stated != namespace and kind.is_namespaced:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    meta.pop("managedFields", None)
     meta.pop("selfLink", None)
     if kind.is_namespaced:
         meta["namespace"] = namespace

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import orjson
 
-from rayfleet.local.apiserver.grammar.refusal import Refusal, bad_request, unsupported_media
+from rayfleet.local.apiserver.grammar.refusal import bad_request, unsupported_media
 from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.writes.json_patch import json_patched, merge_patched
 from rayfleet.local.apiserver.writes.strategic_patch import strategic_patched
@@ -13,11 +13,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 _JSON = "application/json-patch+json"
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
-_APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
-_NO_APPLY = (
-    "server-side apply is not offered by rayfleet's embedded API server; "
-    "use client-side apply (kubectl apply without --server-side) or one of: "
-)
+APPLY = "application/apply-patch+yaml"
 
 
 def patcher(kind: Kind, content_type: str, body: bytes) -> Callable[[ReadOnlyJson], Json]:
@@ -26,10 +22,8 @@ def patcher(kind: Kind, content_type: str, body: bytes) -> Callable[[ReadOnlyJso
     Raises Refusal: 400 for a wrong patch, 415 for a form that is not taken.
     """
     forms = [_JSON, _MERGE] if kind.is_custom else [_JSON, _MERGE, _STRATEGIC]
-    if content_type in _APPLY:
-        raise Refusal(415, "UnsupportedMediaType", _NO_APPLY + ", ".join(forms))
     if content_type not in forms:
-        raise unsupported_media(forms)
+        raise unsupported_media([*forms, APPLY])
     try:
         patch = orjson.loads(body)
     except orjson.JSONDecodeError as error:

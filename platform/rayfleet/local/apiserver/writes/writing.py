@@ -6,7 +6,7 @@ by raising ``Refusal``; nothing is stored then, and a dry run stops before the s
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -27,6 +27,14 @@ from rayfleet.local.apiserver.grammar.refusal import (
 from rayfleet.local.apiserver.kinds.kind import Kind, Review
 from rayfleet.local.apiserver.storage.history import Stored
 from rayfleet.local.apiserver.storage.storage import Key, Storage
+from rayfleet.local.apiserver.writes.applying import Configuration, applied, applier_named, left_out_fields
+from rayfleet.local.apiserver.writes.comparing import first_type_problem
+from rayfleet.local.apiserver.writes.configurations import (
+    Shapes,
+    check_configuration,
+    check_expected,
+    shape_of_nothing,
+)
 from rayfleet.local.apiserver.writes.metadata import (
     check_identity,
     check_update,
@@ -35,6 +43,15 @@ from rayfleet.local.apiserver.writes.metadata import (
     raise_generation,
     should_go,
     stamp_new,
+)
+from rayfleet.local.apiserver.writes.owners import (
+    UPDATE,
+    Manager,
+    Owners,
+    inherited_owners,
+    is_same_but_for_times,
+    keep_owners,
+    owners_after_update,
 )
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.meta import is_terminating
@@ -58,6 +75,13 @@ class WriteOptions:
     is_dry_run: bool = False
     validation: FieldValidation = FieldValidation.WARN
     duplicates: Sequence[str] = ()
+    manager: str = "unknown"
+    """Who writes, for ``managedFields``."""
+    subresource: str = ""
+    is_forced: bool = False
+    """An apply takes the fields of others too."""
+    owners: Owners | None = None
+    """Who owns what after this write, where an apply has found that out; None: whoever writes has what it changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +113,7 @@ class Writer:
     storage: Storage
     now: Callable[[], datetime]
     aftermath: Aftermath
+    shapes: Shapes
     _random: random.Random = field(default_factory=random.SystemRandom)
 
     def create(self, kind: Kind, namespace: str, manifest: ReadOnlyJson, options: WriteOptions) -> Written:
@@ -102,6 +127,7 @@ class Writer:
         if kind.rules.own_status_on_create:
             new.pop("status", None)
         kind.fields.fill(new)
+        keep_owners(new, self._owners(kind, None, new, options))
         suffix = "".join(self._random.choices(_SUFFIX_LETTERS, k=5))
         stamp_new(kind, new, uid=str(uuid4()), now=self.now(), suffix=suffix)
         if not new["metadata"].get("name"):
@@ -171,6 +197,29 @@ class Writer:
             new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
         return self._change(kind, stored, new, options, part=part, warnings=warnings)
 
+    def apply(self, kind: Kind, key: Key, config: ReadOnlyJson, options: WriteOptions, part: str = "") -> Written:
+        """Store what an applied configuration makes of the object, or of nothing.
+
+        Raises Refusal: 400, 404, 409, 422; 500 for what the schema does not know, as a real server does.
+        """
+        shape = self.shapes.of(kind)
+        check_configuration(kind, key, config, first_type_problem(shape, config))
+        stored = self.storage.get(kind.storage_name, key)
+        if stored is None and part:
+            raise not_found(kind.group, kind.plural, key[1])
+        check_expected(kind, key, config, is_there=stored is not None)
+        live = shape_of_nothing(kind, shape) if stored is None else shown_as(kind, stored.object)
+        typed, _ = kind.fields.clean(config)
+        configuration = Configuration(sent=config, typed=typed, left_out=left_out_fields(kind, part))
+        applier = applier_named(options.manager, part)
+        result = applied(shape, live, configuration, applier, force=options.is_forced, now=self.now())
+        options = replace(options, owners=result.owners)
+        if stored is None:
+            result.object["metadata"].pop("resourceVersion", None)
+            result.object["metadata"].setdefault("name", key[1])
+            return self.create(kind, key[0], result.object, options)
+        return self._change(kind, stored, placed(kind, result.object, key[0]), options, part=part, warnings=())
+
     def mutate(self, kind: Kind, stored: Stored, new: ReadOnlyJson) -> Stored:
         """Store a change that the server itself makes; nothing is checked."""
         changed = self.storage.write(kind.storage_name, stored.key, new)
@@ -218,11 +267,12 @@ class Writer:
         new = _merged(kind, new, old, part)
         keep_servers_own(new, old)
         kind.fields.fill(new)
+        keep_owners(new, self._owners(kind, old, new, options))
         if part != "finalize":
             kind.rules.prepare(new, old)
         raise_generation(kind, new, old)
         self._check(kind, new, old)
-        if new == old:
+        if is_same_but_for_times(new, old):
             return Written(object=old, warnings=warnings)
         if options.is_dry_run:
             return Written(object=new, warnings=warnings)
@@ -230,6 +280,20 @@ class Writer:
             self.remove(kind, stored)
             return Written(object=new, warnings=warnings)
         return Written(object=self.mutate(kind, stored, new).object, warnings=warnings)
+
+    def _owners(self, kind: Kind, old: ReadOnlyJson | None, new: ReadOnlyJson, options: WriteOptions) -> Owners:
+        """Return who owns what of ``new``; an object that is there and has no owners has none from now on either."""
+        if options.owners is not None:
+            return options.owners
+        shape = self.shapes.of(kind)
+        before = shape_of_nothing(kind, shape) if old is None else old
+        owners = inherited_owners(new, before)
+        if not owners and old is not None:
+            return owners
+        manager = Manager(
+            name=options.manager, operation=UPDATE, api_version=kind.api_version, subresource=options.subresource
+        )
+        return owners_after_update(shape, before, new, owners, manager, self.now())
 
     def _decoded_patch(self, kind: Kind, changed: ReadOnlyJson, options: WriteOptions) -> tuple[Json, tuple[str, ...]]:
         """Return the patched object as ``_cleaned`` does; what cannot be decoded is the patch's fault, and 422."""
