@@ -18,5 +18,7 @@ def rayfleet_engines() -> Sequence[Engine]:
 def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
     """Let the environment that runs the node stand for the engine's image: both come with ``rayfleet[local]``."""
     return (
-        LocalEnvironment(name="llamacpp", images=(IMAGE_NAME,), way_out="Install the extra: pip install rayfleet[local]"),
+        LocalEnvironment(
+            name="llamacpp", images=(IMAGE_NAME,), way_out="Install the extra: pip install rayfleet[local]"
+        ),
     )
