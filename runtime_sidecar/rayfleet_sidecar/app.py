@@ -89,6 +89,7 @@ async def _inflight(request: web.Request) -> web.Response:
     503 with a reason when they cannot be told, or are stuck: then there is nothing that is worth waiting for.
     """
     judge = request.app[JUDGE]
+    judge.leave_alone()
     if not request.app[SETTINGS].traffic.running:
         return _unknown("MetricsUnknown", "nobody has told which of the engine's metrics count its requests")
     page = await request.app[ENGINE].metrics_page()

@@ -10,7 +10,7 @@ from typing import Protocol
 from rayfleet_sidecar.checks import Check, checks_after
 from rayfleet_sidecar.clock import Clock
 from rayfleet_sidecar.duty import Duty, Leave
-from rayfleet_sidecar.observation import Observation
+from rayfleet_sidecar.observation import LONG_AGO, Observation
 from rayfleet_sidecar.readiness import (
     Judgement,
     Reason,
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 # longer is late, and the page is read at each look, to see why.
 _SETTLED_AFTER = timedelta(seconds=0.5)
 _LATE_AFTER = timedelta(seconds=0.4)
+_LEFT_ALONE = timedelta(seconds=5)  # longer than whoever drains a replica pauses between two questions
 
 
 class Engine(Protocol):
@@ -56,7 +57,6 @@ class Judge:
     """``on_loss`` is called after a look when a ready engine was lost, or one has failed to generate.
 
     ``judgement`` is the newest; ``transitions``, ``generations`` and ``errors`` count for the metrics.
-
     ``traffic`` knows the engine's requests, for whoever asks; ``observation``, ``checks`` and ``stages`` are of the
     newest look, and ``duty`` is what operators have asked for.
     """
@@ -73,6 +73,7 @@ class Judge:
         self._clock = clock
         self._on_loss = on_loss
         self._is_lost = False
+        self._left_alone_until = LONG_AGO
         self._token: asyncio.Task[None] | None = None
         self.traffic = TrafficMonitor(engine, settings, clock)
         self.judgement: Judgement = first_judgement(clock())
@@ -92,6 +93,10 @@ class Judge:
             return Verdict(is_ready=False, reason=self.duty.leave.value, message=self.duty.words, since=self.duty.since)
         overdue = overdue_words(self.stages, now)
         return replace(verdict, message=f"{verdict.message} ({overdue})") if overdue else verdict
+
+    def leave_alone(self) -> None:
+        """Send no canary for a while, and drop the one that is under way: somebody waits for the last request's end."""
+        self._left_alone_until = self._clock().steady + _LEFT_ALONE
 
     def set_duty(self, leave: Leave | None) -> None:
         """Let the engine serve (None), or tell that it does not."""
@@ -137,8 +142,8 @@ class Judge:
             self._is_lost = False
             self._on_loss(now.date)
         action = next_token_action(self.judgement, rules, now)
-        if self.duty.leave is not None and self.judgement.is_ready and action is TokenAction.ASK:
-            action = TokenAction.WAIT  # a canary would only delay the end that somebody waits for, or wake the engine
+        if self.judgement.is_ready and (self.duty.leave is not None or now.steady < self._left_alone_until):
+            action = TokenAction.DROP if self.judgement.is_asked else TokenAction.WAIT
         self._take(with_token_action(self.judgement, action, now))
         self.traffic.own = int(self.judgement.is_asked)
         if action is TokenAction.ASK:

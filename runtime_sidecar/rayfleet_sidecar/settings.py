@@ -191,8 +191,11 @@ def read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str
         parser.add_argument(
             f"--{name}-metrics", dest=name, metavar="SERIES", default="", help=f"{meaning}; apart by spaces"
         )
-    secrets = {"api_key": environment.get("INFERENCE_ENGINE_API_KEY", ""), "token": environment.get(TOKEN_VARIABLE, "")}
-    settings = replace(_settings(vars(parser.parse_args(arguments))), **secrets)
+    settings = replace(
+        _settings(vars(parser.parse_args(arguments))),
+        api_key=environment.get("INFERENCE_ENGINE_API_KEY", ""),
+        token=environment.get(TOKEN_VARIABLE, ""),
+    )
     _check(settings)
     return settings
 

@@ -71,11 +71,14 @@ WELL: dict[str, Reply] = {
 
 @dataclass(slots=True)
 class ScriptedEngine:
-    """``replies`` by path; ``once`` are for the next request of a path alone. ``heads`` are the heads of requests."""
+    """``replies`` by path; ``once`` are for the next request of a path alone. ``heads`` are the heads of
+    requests, ``left`` counts clients that left without an answer.
+    """
 
     replies: dict[str, Reply] = field(default_factory=lambda: dict(WELL))
     once: dict[str, list[Reply]] = field(default_factory=dict)
     heads: list[str] = field(default_factory=list)
+    left: int = 0
     url: str = ""
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -119,6 +122,7 @@ class ScriptedEngine:
         """Do what the reply says; return whether the connection goes on."""
         if reply.deed is Deed.HANG:
             await reader.read()  # until the client leaves
+            self.left += 1
             return False
         if reply.deed is Deed.CLOSE:
             return False
@@ -128,7 +132,7 @@ class ScriptedEngine:
             return False
         length = len(reply.body) + (10 if reply.deed is Deed.CUT else 0)
         framing = "Transfer-Encoding: chunked" if reply.deed is Deed.ENDLESS else f"Content-Length: {length}"
-        writer.write(f"HTTP/1.1 {reply.status} Said\r\n{framing}\r\n\r\n".encode() + b"")
+        writer.write(f"HTTP/1.1 {reply.status} Said\r\n{framing}\r\n\r\n".encode())
         if reply.deed is Deed.ENDLESS:
             while True:
                 writer.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")

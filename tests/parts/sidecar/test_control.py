@@ -57,6 +57,11 @@ async def until_reason(client: Client, reason: str) -> None:
     await until(look, reason, LIMIT_SECONDS, holds=lambda got: got == reason)
 
 
+async def looked(engine: ScriptedEngine) -> None:
+    looks = engine.count("/health") + 3
+    await until(lambda: engine.count("/health") >= looks, "three looks", LIMIT_SECONDS)
+
+
 @pytest.mark.parametrize(("method", "path"), PATHS)
 async def test_nobody_may_without_a_token_and_is_told_the_way_out(
     method: str, path: str, engine: ScriptedEngine, aiohttp_client: AiohttpClient
@@ -107,9 +112,20 @@ async def test_a_drained_engine_is_sent_no_canary(engine: ScriptedEngine, aiohtt
     await client.post("/drain", headers=SHOWN)
     for _ in range(5):
         clock.advance(3)
-        looks = engine.count("/health") + 3
-        await until(lambda looks=looks: engine.count("/health") >= looks, "three looks", LIMIT_SECONDS)  # type: ignore[misc]  # mypy cannot infer a lambda's default
+        await looked(engine)
     assert engine.count("/v1/completions") == 1
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/inflight"), ("POST", "/drain")])
+async def test_a_canary_that_is_under_way_is_dropped_when_somebody_waits_for_the_last_request(
+    method: str, path: str, engine: ScriptedEngine, aiohttp_client: AiohttpClient
+) -> None:
+    client, clock = await opened(engine, aiohttp_client)
+    engine.replies["/v1/completions"] = HANGS
+    clock.advance(3)
+    await until(lambda: engine.count("/v1/completions") == 2, "a canary", LIMIT_SECONDS)
+    await client.request(method, path, headers=SHOWN)
+    await until(lambda: engine.left == 1, "the canary is dropped", LIMIT_SECONDS)
 
 
 async def test_trouble_of_the_engine_goes_before_a_drain(engine: ScriptedEngine, aiohttp_client: AiohttpClient) -> None:

@@ -50,6 +50,7 @@ class Site:
             "answer_limit": timedelta(milliseconds=300),
             "traffic": TRAFFIC,
             "traffic_period": timedelta(0),
+            "rules": ReadinessRules(canary_every=timedelta()),
         }
         return SidecarSettings(**(plain | changes))
 
