@@ -8,13 +8,14 @@ Read in SGLang 0.5.23, whose wheels do not run without a GPU: its plans are held
 """
 
 import shlex
+from dataclasses import replace
 from types import MappingProxyType
 
 from rayfleet.model.engine import EngineProbe, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Backend, Serving
-from rayfleet.plugin.arguments import OF_THE_PLAN, flag_problems, flag_value
+from rayfleet.plugin.arguments import OF_THE_PLAN, flag_problems, flag_value, has_flag
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.images import backend_problems
@@ -94,9 +95,17 @@ class Sglang:
         return split_plan(
             Splitter(image=IMAGE, image_facts=image_facts, metrics=METRICS, frame=_frame),
             serving,
-            probe=EngineProbe(port=ENGINE_PORT, health_path=HEALTH_PATH, traffic=TRAFFIC),
+            probe=_probe(serving),
             bring=bring_command(serving.model, revision, folder),
         )
+
+
+def _probe(serving: Serving) -> EngineProbe:
+    """Return how it is asked; it sleeps where it was told that it may give its memory back."""
+    probe = EngineProbe(port=ENGINE_PORT, health_path=HEALTH_PATH, traffic=TRAFFIC)
+    if not has_flag(serving.arguments, "--enable-memory-saver"):
+        return probe
+    return replace(probe, sleep_path="/release_memory_occupation", wake_path="/resume_memory_occupation")
 
 
 def _frame(serving: Serving, backend: Backend, rank: int) -> Frame:

@@ -13,7 +13,7 @@ from rayfleet.model.engine import EngineProbe, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
-from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems, flag_value
+from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems, flag_value, has_flag
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.images import backend_problems
 from rayfleet.plugin.splitting import Splitter, bring_command, path_problems, place_problems, split_plan
@@ -91,9 +91,17 @@ class Vllm:
                 frame=lambda serving, backend, rank: vllm_frame(serving, backend, rank, drain),
             ),
             serving,
-            probe=EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC),
+            probe=_probe(serving),
             bring=bring_command(serving.model, revision, folder),
         )
+
+
+def _probe(serving: Serving) -> EngineProbe:
+    """Return how it is asked; it sleeps where it was told that it may, and serves what developers need."""
+    may_sleep = has_flag(serving.arguments, "--enable-sleep-mode")
+    if not may_sleep or serving.environment.get("VLLM_SERVER_DEV_MODE") != "1":
+        return EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC)
+    return EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC, sleep_path="/sleep?level=1", wake_path="/wake_up")
 
 
 def _drain_seconds(arguments: tuple[str, ...]) -> int:

@@ -43,6 +43,11 @@ def flag_value(words: Sequence[str], *flags: str) -> str | None:
     return value
 
 
+def has_flag(words: Sequence[str], flag: str) -> bool:
+    """Return whether a flag is there; ``_`` counts as ``-`` in long ones."""
+    return any(word.partition("=")[0].replace("_", "-") == flag for word in words)
+
+
 def count_value(words: Sequence[str], otherwise: int, *flags: str) -> int:
     """Return the last value of a flag that is a whole number above 0; ``otherwise`` where there is none."""
     value = flag_value(words, *flags)

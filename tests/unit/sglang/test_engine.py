@@ -1,6 +1,7 @@
 """SGLang as data: its images, its commands on Ray and without, what it refuses."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,12 @@ def test_one_node_is_told_of_no_other_and_no_accelerator_is_a_cpu() -> None:
     (command,) = commands(serving(nodes=1, accelerators=0))
     assert "--nnodes" not in command
     assert "--device cpu" in command
+
+
+def test_it_sleeps_only_where_it_was_told_that_it_may() -> None:
+    probe = Sglang().launch_plan(replace(serving(), arguments=("--enable-memory-saver",))).probe
+    assert (probe.sleep_path, probe.wake_path) == ("/release_memory_occupation", "/resume_memory_occupation")
+    assert Sglang().launch_plan(serving()).probe.sleep_path == ""
 
 
 def test_ray_is_refused_in_an_image_that_lacks_it() -> None:

@@ -1,6 +1,7 @@
 """The engine as data: problems, launch plan, and the environment that stands for its image."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,14 @@ def test_ray_has_a_slot_for_each_rank(resources: NodeResources, expected: dict[s
 def test_the_sidecar_finds_rays_nodes_beside_the_engine() -> None:
     probe = Vllm().launch_plan(serving()).probe
     assert (probe.port, probe.nodes_port, probe.nodes_path) == (8000, 8081, "/nodes")
+
+
+def test_it_sleeps_only_where_it_was_told_that_it_may() -> None:
+    sleepy = serving(arguments=("--enable_sleep_mode",))
+    probe = Vllm().launch_plan(replace(sleepy, environment={"VLLM_SERVER_DEV_MODE": "1"})).probe
+    assert (probe.sleep_path, probe.wake_path) == ("/sleep?level=1", "/wake_up")
+    for given in (sleepy, replace(serving(), environment={"VLLM_SERVER_DEV_MODE": "1"})):
+        assert Vllm().launch_plan(given).probe.sleep_path == ""
 
 
 @pytest.mark.parametrize(("arguments", "seconds"), [((), 10), (("--shutdown-timeout", "5"), 15)])
