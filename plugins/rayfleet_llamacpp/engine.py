@@ -45,7 +45,7 @@ class LlamaCpp:
         frame = Frame(
             command=_driver_command(serving),
             programs=("python",),
-            way_out=f"Name one in spec.serving.image that has it and the plugin llamacpp of rayfleet, as {IMAGE_NAME} does.",
+            way_out=f"Name one in spec.serving.image that has it and the plugin llamacpp, as {IMAGE_NAME} has.",
             drain_seconds=drain_seconds(serving.arguments),
         )
         # One logical accelerator per node is the place of its server; no device stands behind it unless the pod asks

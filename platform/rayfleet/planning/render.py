@@ -74,7 +74,7 @@ def render_template(serving: Serving, plan: LaunchPlan, fleet: ObjectMeta, drain
     """Return the RayCluster template of one replica: a head with the sidecar, and ``nodes - 1`` workers."""
     version = serving.ray_version or plan.ray_version
     spec: Json = {"rayVersion": version}
-    if _numbers(version) >= _TOKEN_RAY_VERSION and plan.backend is Backend.RAY:
+    if _wants_token(serving, plan):
         spec["authOptions"] = {"mode": "token"}
     spec["headGroupSpec"] = {
         "rayStartParams": _start_params(plan.head),
@@ -113,14 +113,18 @@ def _start_params(launch: NodeLaunch) -> Json:
 
 
 def _pod_template(serving: Serving, containers: list[ReadOnlyJson], drain: Drain) -> Json:
-    spec: Json = {"terminationGracePeriodSeconds": grace_seconds(drain.timeout_seconds), "containers": containers}
+    spec: Json = {
+        "automountServiceAccountToken": False,  # no engine asks the API server, and whoever breaks into one must not
+        "terminationGracePeriodSeconds": grace_seconds(drain.timeout_seconds),
+        "containers": containers,
+    }
     return {"metadata": {"labels": {MODEL_LABEL: serving.served_model_name}}, "spec": spec}
 
 
 def _head_container(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
     is_on_ray = plan.backend is Backend.RAY
     ports = {**(RAY_PORTS if is_on_ray else RANK_PORTS), "serve": plan.probe.port}
-    frame = {**_RAY_ENVIRONMENT, **_HEAD_ENVIRONMENT} if is_on_ray else {}
+    frame = {**_ray_environment(serving, plan), **_HEAD_ENVIRONMENT} if is_on_ray else {}
     return {
         **_ray_container("ray-head", serving, plan, plan.head.script),
         "env": _environment({**frame, **plan.head.environment, **serving.environment}),
@@ -132,7 +136,7 @@ def _head_container(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
 
 def _worker_container(serving: Serving, plan: LaunchPlan, launch: NodeLaunch, drain: Drain) -> Json:
     is_on_ray = plan.backend is Backend.RAY
-    frame = _RAY_ENVIRONMENT if is_on_ray else {}
+    frame = _ray_environment(serving, plan) if is_on_ray else {}
     return {
         **_ray_container("ray-worker", serving, plan, launch.script),
         "env": _environment({**frame, **launch.environment, **serving.environment}),
@@ -140,6 +144,16 @@ def _worker_container(serving: Serving, plan: LaunchPlan, launch: NodeLaunch, dr
         **_probes(plan, NODE_MANAGER_PORT),
         "lifecycle": worker_hook(drain.timeout_seconds),
     }
+
+
+def _ray_environment(serving: Serving, plan: LaunchPlan) -> Mapping[str, str]:
+    """Return what every Ray node has; its mode of authentication is said, or a token file that lies about decides."""
+    return {**_RAY_ENVIRONMENT, "RAY_AUTH_MODE": "token" if _wants_token(serving, plan) else "disabled"}
+
+
+def _wants_token(serving: Serving, plan: LaunchPlan) -> bool:
+    version = serving.ray_version or plan.ray_version
+    return plan.backend is Backend.RAY and _numbers(version) >= _TOKEN_RAY_VERSION
 
 
 def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -> Json:
