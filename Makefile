@@ -12,7 +12,12 @@ SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscop
 RAY_TESTS := $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/without_ray
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
-.PHONY: help up test check types unit mutants engines kubernetes attack bench golden format clean environment
+IMAGES := controller sidecar llamacpp
+DEPLOY := platform/rayfleet/deploy/images
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+
+.PHONY: help up test check types unit mutants engines kubernetes images attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -78,6 +83,13 @@ attack: $(VENV)/dev-ok ## Strangers, sick engines and restarts against a gateway
 
 bench: $(VENV)/dev-ok ## Figures beside the physical limit of the same run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+images: ## Build the container images with buildah; BASE=... another base, a Debian with Python
+	@command -v buildah >/dev/null || { echo "images need buildah: apt-get install buildah"; exit 1; }
+	@for name in $(IMAGES); do \
+	  buildah build --quiet --build-arg BASE=$(BASE) --file $(DEPLOY)/$$name.Containerfile --tag rayfleet/$$name:$(VERSION) . || exit 1; \
+	done
+	@buildah images --filter reference=rayfleet/*
 
 golden: $(VENV)/dev-ok ## Rewrite golden files; read the diff like code
 	@RAYFLEET_GOLDEN=rewrite $(BIN)/python -m pytest -q tests/golden $(ARGS)

@@ -18,8 +18,8 @@ from rayfleet.plugin.metric_page import MetricPage, reading
 from rayfleet_sidecar.clock import Clock
 from rayfleet_sidecar.metrics.common import PREFIX, common_families, mapped
 from rayfleet_sidecar.metrics.engine_page import EnginePage, PageState
+from rayfleet_sidecar.metrics.own_families import OWN_NAMES, Judged, PageReport, judge_families, page_families
 from rayfleet_sidecar.metrics.slices import in_slices
-from rayfleet_sidecar.pages import OWN_NAMES, Judged, PageReport, judge_families, page_families
 from rayfleet_sidecar.traffic import Traffic
 
 _FOREIGN = (*OWN_NAMES, PREFIX)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from rayfleet_sidecar.duty import Leave
 from rayfleet_sidecar.metrics.common import common_names
 from rayfleet_sidecar.metrics.engine_page import PageState
-from rayfleet_sidecar.pages import PageReport, judge_families, page_families
+from rayfleet_sidecar.metrics.own_families import PageReport, judge_families, page_families
 from rayfleet_sidecar.readiness import Reason, first_judgement
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.stages import PATIENCE, StageName

@@ -1,4 +1,4 @@
-"""What the sidecar says itself on its metrics page (rayfleet_sidecar.pages)."""
+"""What the sidecar says itself on its metrics page (rayfleet_sidecar.metrics.own_families)."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rayfleet.plugin.metric_families import PageForm, rendering
 from rayfleet.plugin.metric_page import finished
 from rayfleet_sidecar.metrics.engine_page import PageState
-from rayfleet_sidecar.pages import PageReport, judge_families, page_families
+from rayfleet_sidecar.metrics.own_families import PageReport, judge_families, page_families
 from rayfleet_sidecar.readiness import Moment, first_judgement
 from rayfleet_sidecar.testing import HandClock
 
