@@ -3,7 +3,6 @@
 A machine that cannot run one ends the tests with an exit code of its own and the list of what it lacks.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.kubernetes.installation import CONTROLLERS, GATEWAY, NAMESPACE, objects
+from tests.kubernetes.installation import CONTROLLERS, GATEWAY, NAMESPACE, printed_objects
 
 from rayfleet.testing.kubectl import Kubectl
 from rayfleet.testing.realkube import default_cache, ensure_kubectl
@@ -50,9 +49,8 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
 @pytest.fixture(scope="session")
 def installed(kubectl: Kubectl) -> Kubectl:
     """Controllers and gateway are available."""
-    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects()})
-    kubectl("apply", "--server-side", "-f", "-", stdin=listed)
     system = Kubectl(program=kubectl.program, environment=kubectl.environment, namespace=NAMESPACE)
+    system("apply", "--server-side", "-f", "-", stdin=printed_objects())
     for name in (CONTROLLERS, GATEWAY):
         _wait(system, f"deployment/{name}")
     return kubectl
