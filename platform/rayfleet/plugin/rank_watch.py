@@ -76,46 +76,60 @@ class Ranks:
 def make_server(host: str, port: int, ranks: Ranks, silence_seconds: float = SILENCE_SECONDS) -> ThreadingHTTPServer:
     """Return a bound server; port 0 takes a free one."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(RankHandler):
         timeout = silence_seconds
 
-        def do_GET(self) -> None:
-            what, _, rank = self.path.removeprefix("/").partition("/")
-            if what == "nodes":
-                self._answer(HTTPStatus.OK, ranks.membership())
-            elif what == "wait" and rank.isdecimal():
-                self._answer(HTTPStatus.OK, ranks.wait(int(rank)))
-            elif what == "join" and rank.isdecimal() and ranks.join(int(rank), self.client_address[0]):
-                self._hold(int(rank))
-            else:
-                self._answer(HTTPStatus.CONFLICT, {"error": "/nodes, /wait/RANK, or /join/RANK of a rank not joined"})
-
-        def _hold(self, rank: int) -> None:
-            try:
-                self.send_response(HTTPStatus.OK)
-                self.end_headers()
-                while beat := self.rfile.read(1):
-                    self.wfile.write(beat)
-            except OSError:  # reset, or silent for too long
-                pass
-            finally:
-                ranks.leave(rank)
-
-        def _answer(self, status: HTTPStatus, value: object) -> None:
-            body = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
-            """Stay silent: ranks ask twice a second while they wait."""
+        @property
+        def ranks(self) -> Ranks:
+            return ranks
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
     return Server((host, port), Handler)
+
+
+class RankHandler(BaseHTTPRequestHandler):
+    """Answers ``/nodes`` and ``/wait/RANK``, and holds the connection of ``/join/RANK``."""
+
+    @property
+    def ranks(self) -> Ranks:
+        """What the head knows of the other ranks."""
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        """Answer a question; the name is the base class's."""
+        what, _, rank = self.path.removeprefix("/").partition("/")
+        if what == "nodes":
+            self._answer(HTTPStatus.OK, self.ranks.membership())
+        elif what == "wait" and rank.isdecimal():
+            self._answer(HTTPStatus.OK, self.ranks.wait(int(rank)))
+        elif what == "join" and rank.isdecimal() and self.ranks.join(int(rank), self.client_address[0]):
+            self._hold(int(rank))
+        else:
+            self._answer(HTTPStatus.CONFLICT, {"error": "/nodes, /wait/RANK, or /join/RANK of a rank not joined"})
+
+    def _hold(self, rank: int) -> None:
+        try:
+            self.send_response(HTTPStatus.OK)
+            self.end_headers()
+            while beat := self.rfile.read(1):
+                self.wfile.write(beat)
+        except OSError:  # reset, or silent for too long
+            pass
+        finally:
+            self.ranks.leave(rank)
+
+    def _answer(self, status: HTTPStatus, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
+        """Stay silent: ranks ask twice a second while they wait."""
 
 
 def serve(host: str, port: int, nodes: int) -> int:

@@ -51,12 +51,12 @@ def images_without_ray(subject: Subject) -> Iterator[Finding]:
 
 def known_holes(subject: Subject) -> Iterator[Finding]:
     """Yield a warning for each image of a Ray container that has known holes which a newer version closes."""
-    told: set[str] = set()
+    named: set[str] = set()
     for group in subject.groups:
         image = container_image(group.ray_container)
         holes = [hole for reader in subject.readers for hole in reader.image_risks(image)]
-        if holes and image not in told:
-            told.add(image)
+        if holes and image not in named:
+            named.add(image)
             message = f"{shown(image)} has known holes that a newer version closes: {'; '.join(holes)}"
             yield Finding(rule="known-holes", path=f"{group.container_path(0)}.image", message=message)
 
