@@ -4,8 +4,8 @@ Each is called once in every process that loads plugins, while that process is c
 ``model fetch`` and ``controller``, the controllers and the node of a single machine, and llama.cpp's driver with its
 actors. What comes back is checked, frozen and then used directly; a hook is never called again, so what it returned is
 never read anew. Plugins are asked in the order of their names. The first exception of a hook, and the first result that
-is not as described, ends the process with a PluginError that names the plugin. The gateway alone goes on: it logs the
-error, and leaves out what cannot be used.
+is not as described, ends the process with a PluginError that names the plugin. The gateway and the controllers go on:
+they log the error, and leave out what cannot be used.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,9 @@ def rayfleet_engines() -> Sequence[Engine]:
 
     Called: once in each process that loads plugins. The engines are asked by ``apply`` and ``up`` before a fleet is
     sent, and by the controllers in every pass over a fleet with ``spec.serving``.
-    Raises: nothing; an exception ends the process. Names are unique among all plugins: a second engine of a name ends
-    it with an error that names both.
+    Raises: nothing; an exception ends the process, and the controllers go on without the plugin. Names are unique among
+    all plugins: a second engine of a name is an error that names both. What an engine raises when controllers ask it,
+    and an answer that does not come within a second, is a problem of the fleets that name it.
     Owner: the registry owns the engines for the life of the process; the plugin does not change them any more.
 
     :return: New engine objects; may be empty.
