@@ -8,13 +8,12 @@ interrupts.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from rayfleet.model.errors import Overdue
+from rayfleet.plugin.contracts import Bounded, unbounded
 
 T = TypeVar("T")
-# Calls a function and returns what it returns; raises Overdue when it does not end within the seconds, see Watch.
-Bounded = Callable[[Callable[[], Any], float], Any]
 
 SLOW_SECONDS = 0.005
 STALL_SECONDS = 0.02
@@ -38,7 +37,7 @@ class Guard:
         *,
         clock: Callable[[], float],
         report: Callable[[str, str], None],
-        bounded: Bounded = lambda function, _: function(),
+        bounded: Bounded = unbounded,
     ) -> None:
         self.title: Final = title
         self.faults = 0

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from rayfleet.manifest.checking import did_you_mean, schema_errors
 from rayfleet.model.errors import FieldError
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.plugin.contracts import Filter, Picker, Scorer
+from rayfleet.plugin.contracts import Bounded, Filter, Picker, Scorer, unbounded
 from rayfleet_gateway.model.values import Endpoint, InferenceRequest, RequestHead
 from rayfleet_gateway.pick.endpoint_state import EndpointState
-from rayfleet_gateway.pick.guard import MOST_FAULTS, Bounded, Guard
+from rayfleet_gateway.pick.guard import MOST_FAULTS, Guard
 from rayfleet_gateway.pick.pickers import own_pickers, own_scorers
 from rayfleet_gateway.pick.pipeline import Guarded, Pipeline
 from rayfleet_gateway.route.table import Rule
@@ -96,7 +96,7 @@ class Profiles:
         default: str = DEFAULT,
         clock: Callable[[], float],
         report: Callable[[str, str], None],
-        bounded: Bounded = lambda function, _: function(),
+        bounded: Bounded = unbounded,
     ) -> None:
         self.problems: list[FieldError] = []
         self.guards: dict[str, Guard] = {}

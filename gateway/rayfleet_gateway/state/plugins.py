@@ -43,7 +43,8 @@ def load_profiles(
         log.error("a plugin is left out", extra={"reason": str(error)})
         on_fault("plugin")
 
-    registry = load(disabled=read_plugin_settings().disabled, refuse=refuse)
+    watch = Watch()
+    registry = load(disabled=read_plugin_settings().disabled, refuse=refuse, bounded=watch.call)
     contributed = Contributed(filters=registry.filters, scorers=registry.scorers, pickers=registry.pickers)
     written = () if file is None else read_profiles(file)
     profiles = Profiles(
@@ -52,7 +53,7 @@ def load_profiles(
         default=default,
         clock=perf_counter,
         report=report,
-        bounded=Watch().call,
+        bounded=watch.call,
     )
     if not left_out and default not in {*profiles.names, *(profile.name for profile in written)}:
         raise SettingsError(f"--default-profile {default}: {profiles.fault_of(default)}")

@@ -91,8 +91,8 @@ def usable_engines(disabled_plugins: Sequence[str]) -> Mapping[str, Engine]:
     def refuse(error: PluginError) -> None:
         log.error("a plugin is left out", extra={"reason": str(error)})
 
-    engines = registry.load(disabled=disabled_plugins, refuse=refuse).engines
     watch = Watch()
+    engines = registry.load(disabled=disabled_plugins, refuse=refuse, bounded=watch.call).engines
     return {name: BoundedEngine(engine, watch) for name, engine in engines.items()}
 
 

@@ -3,7 +3,7 @@
 After :func:`load` the plugin manager is gone: contributions are plain objects, called directly. A plugin that cannot be
 imported, raises in a hook or returns something else than its contract is a PluginError that names it and says how to go
 on without it; whoever must go on by itself gives ``refuse`` and hears of each. So is one whose import or hook does not
-end within LIMIT_SECONDS (in the main thread: see watch.py). Plugins are found by the entry point
+end within LIMIT_SECONDS, where who loads gives ``bounded`` (a Watch's ``call``). Plugins are found by the entry point
 group ``rayfleet.plugins`` (one module or object each).
 """
 
@@ -23,16 +23,17 @@ from rayfleet.plugin import hookspecs
 from rayfleet.plugin.contracts import (
     ABSENT_PLUGIN,
     ENTRY_POINT_GROUP,
+    Bounded,
     CommandReader,
     Engine,
     Filter,
     ModelSource,
     Picker,
     Scorer,
+    unbounded,
 )
 from rayfleet.plugin.contributions import CONTRIBUTIONS, Contribution, contribution_problem, type_words
 from rayfleet.plugin.reference import split_reference
-from rayfleet.plugin.watch import Watch
 
 LIMIT_SECONDS = 20.0
 
@@ -72,35 +73,36 @@ def load(
     disabled: Iterable[str] = (),
     extra: Mapping[str, object] | None = None,
     refuse: Callable[[PluginError], None] | None = None,
+    bounded: Bounded = unbounded,
 ) -> Registry:
     """Return what the installed plugins contribute, without those named in ``disabled`` (entry point names).
 
     ``extra`` adds plugin objects by name, for tests and for programs that embed rayfleet.
-    ``refuse`` hears what cannot be used, and then it is left out; without one it is raised.
+    ``refuse`` hears what cannot be used, and then it is left out; without one it is raised. ``bounded`` ends an import
+    or a hook that has no end; without one they are waited for.
     """
     refuse = refuse or _raised
-    watch = Watch()
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     skipped = frozenset(disabled)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
         if point.name not in skipped:
             with _at(refuse):
-                _register(manager, point.name, _imported(point, watch))
+                _register(manager, point.name, _imported(point, bounded))
     for name, plugin in (extra or {}).items():
         if name not in skipped:
             with _at(refuse):
                 _register(manager, name, plugin)
     with _at(refuse):
         _check_hooks(manager)
-    asking = _Asking(refuse=refuse, watch=watch)
+    asking = _Asking(refuse=refuse, bounded=bounded)
     return Registry(**{row.field: MappingProxyType(_by_name(row, manager, asking)) for row in CONTRIBUTIONS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asking:
     refuse: Callable[[PluginError], None]
-    watch: Watch
+    bounded: Bounded
 
 
 @contextlib.contextmanager
@@ -123,9 +125,9 @@ def _check_hooks(manager: pluggy.PluginManager) -> None:
         raise _broken(name, f"implements a hook that does not exist: {error}") from error
 
 
-def _imported(point: EntryPoint, watch: Watch) -> object:
+def _imported(point: EntryPoint, bounded: Bounded) -> Any:
     try:
-        return watch.call(point.load, LIMIT_SECONDS)
+        return bounded(point.load, LIMIT_SECONDS)
     except (Exception, SystemExit, Overdue) as error:
         owner = f" of package {point.dist.name} {point.dist.version}" if point.dist else ""
         raise _broken(point.name, f"({point.value}{owner}) cannot be imported: {_error_words(error)}") from error
@@ -169,16 +171,16 @@ def _contributed(hook: pluggy.HookCaller, asking: _Asking) -> Iterator[tuple[str
     for implementation in sorted(hook.get_hookimpls(), key=lambda implementation: implementation.plugin_name):
         items: Sequence[object] = ()
         with _at(asking.refuse):
-            items = _items_of(hook.name, implementation, asking.watch)
+            items = _items_of(hook.name, implementation, asking.bounded)
         yield from ((implementation.plugin_name, item) for item in items)
 
 
-def _items_of(hook: str, implementation: pluggy.HookImpl, watch: Watch) -> Sequence[object]:
+def _items_of(hook: str, implementation: pluggy.HookImpl, bounded: Bounded) -> Sequence[object]:
     name = implementation.plugin_name
     if implementation.wrapper or implementation.hookwrapper:
         raise _broken(name, f"wraps {hook}; these hooks take contributions only")
     try:
-        result = watch.call(implementation.function, LIMIT_SECONDS)
+        result: object = bounded(implementation.function, LIMIT_SECONDS)
     except (Exception, SystemExit, Overdue) as error:
         raise _broken(name, f"failed in {hook}: {_error_words(error)}") from error
     if not isinstance(result, Sequence) or isinstance(result, str | bytes):

@@ -23,7 +23,7 @@ from rayfleet.testing.launching import Image, Running, real
 from rayfleet.testing.waiting import wait_until
 from rayfleet_openai.engine import OpenAi
 from rayfleet_sidecar.engine_client import EngineClient
-from rayfleet_sidecar.readiness import Answer
+from rayfleet_sidecar.observation import Answer
 from rayfleet_sidecar.settings import SidecarSettings
 
 STAYS = f"exec {real('sleep')} 60"

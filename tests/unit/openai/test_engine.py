@@ -25,8 +25,8 @@ BROKEN = (
 )
 
 
-def script(*arguments: str, **changes: str) -> str:
-    serving = replace(SERVING, arguments=arguments, **changes)
+def script(*arguments: str, model: str = "m") -> str:
+    serving = replace(SERVING, arguments=arguments, model=model)
     return OpenAi().launch_plan(serving).head.script.partition("serve() {\n")[2].partition("\n}")[0]
 
 
