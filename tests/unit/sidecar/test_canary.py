@@ -1,6 +1,6 @@
 """When an idle engine is asked for a token again, and what its silence means (rayfleet_sidecar.readiness)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -194,6 +194,18 @@ def test_a_missed_canary_is_dropped_and_asked_for_again_when_the_refusal_has_bee
     assert course.judgement.reason is Reason.CANARY_MISSED
     course.token()
     assert course.judgement.is_ready
+
+
+def test_a_token_that_comes_between_a_miss_and_the_drop_is_not_heard() -> None:
+    course = Course()
+    course.until_asked()
+    course.running = 1
+    while course.judgement.is_ready:
+        course.look()
+    missed = replace(course.judgement, is_asked=True)
+    assert next_token_action(missed, course.rules, course.moment()) is TokenAction.DROP
+    ended = with_generation(missed, "", course.moment())
+    assert (ended.reason, ended.is_asked) == (Reason.CANARY_MISSED, False)
 
 
 def test_one_canary_that_fails_moves_no_traffic_and_a_second_in_a_row_does() -> None:
