@@ -92,13 +92,13 @@ class MetricsPage:
         page = await in_slices(reading(came.text))
         families = await in_slices(grouping(page, foreign=_FOREIGN))
         common = common_families(page.samples, self._metrics, self._engine)
-        told = {each.name for each in common}
+        names = {each.name for each in common}
         report = PageReport(
             state=_state(came.state, page),
             size_bytes=came.size_bytes,
             seconds=came.seconds,
             broken_lines=len(page.broken_lines),
-            common=tuple((name, PREFIX + name in told) for name in mapped(self._metrics)),
+            common=tuple((name, PREFIX + name in names) for name in mapped(self._metrics)),
         )
         return _Reading(
             report=report,
