@@ -70,7 +70,7 @@ def argument_problems(arguments: Sequence[str]) -> tuple[FieldError, ...]:
     try:
         return tuple(drain_problems("--drain-seconds", drain_seconds(arguments)))
     except SettingsError as error:
-        return (FieldError(path=PATH, message=error.message),)
+        return (FieldError(path=PATH, message=error.message.rstrip(": ")),)
 
 
 def drain_seconds(arguments: Sequence[str]) -> float:

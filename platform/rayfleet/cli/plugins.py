@@ -44,7 +44,7 @@ async def list_command() -> int:
     from rayfleet.cli.tables import print_columns
 
     plugins = await asyncio.to_thread(lambda: [loaded_alone(point) for point in points_here()])
-    print_columns(list_rows(plugins))
+    print_columns(await asyncio.to_thread(list_rows, plugins))
     for plugin in plugins:
         for problem in plugin.problems:
             click.echo(f"\n{problem}", err=True)
