@@ -64,8 +64,9 @@ ROOMS_OF_OBJECTS = frozenset(
     }
 )
 KEY_READS = {
-    "rayfleet.cli": 32,
+    "rayfleet.cli": 36,
     "rayfleet.controllers": 2,
+    "rayfleet.deploy": 7,
     "rayfleet.kube": 67,
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,
@@ -73,11 +74,11 @@ KEY_READS = {
     "rayfleet.local.supervisor": 10,
     "rayfleet.local.up": 22,
     "rayfleet.planning": 9,
-    "rayfleet.plugin": 3,
-    "rayfleet.reconciling": 5,
-    "rayfleet.testing": 101,
+    "rayfleet.plugin": 15,
+    "rayfleet.reconciling": 14,
+    "rayfleet.testing": 106,
     "rayfleet_gateway": 22,
-    "rayfleet_sidecar": 8,
+    "rayfleet_sidecar": 21,
 }
 
 

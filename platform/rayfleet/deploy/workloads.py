@@ -4,7 +4,7 @@ Their pods keep to the pod security standard ``restricted`` and have a root file
 names a user: the images do (a number, so that ``runAsNonRoot`` can be checked), and a cluster may choose another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rayfleet.deploy.template import ForEach, Item, Joined, Namespace, Value, When
@@ -15,6 +15,7 @@ CONTROLLER_PORT, GATEWAY_PORT, GATEWAY_ADMIN_PORT = 8002, 8000, 8001
 ADMIN = "admin"
 """The name of the port with probes and metrics, of both."""
 _GATEWAY_SECONDS = 5 + 60 + 15  # its --lag and --drain, and time to end
+_TEMPORARY = "/tmp"  # noqa: S108 - where an emptyDir is mounted
 
 
 def labels_of(component: str) -> Json:
@@ -70,7 +71,7 @@ def gateway_objects() -> list[Any]:
     }
     spec = {
         "replicas": When("gateway.autoscaling.enabled", Value("gateway.replicas"), not_=True),
-        **_pods("gateway", container, grace_seconds=_GATEWAY_SECONDS, folders=("/tmp", "/state")),  # noqa: S108 - a mount
+        **_pods("gateway", container, grace_seconds=_GATEWAY_SECONDS, folders=(_TEMPORARY, "/state")),
     }
     objects = [_deployment("gateway", spec), _service(), _budget("gateway"), _autoscaler()]
     return [When("gateway.enabled", each) for each in objects]
@@ -85,7 +86,37 @@ def _deployment(component: str, spec: Json) -> Json:
     }
 
 
-def _pods(component: str, container: Json, *, grace_seconds: int, folders: Sequence[str] = ("/tmp",)) -> Json:  # noqa: S108 - a mount
+def _spread(component: str) -> list[Json]:
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": labels_of(component)},
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+
+
+def _container(component: str, container: Json, volumes: Mapping[str, str]) -> Json:
+    """Return a container with what all of ours have; ``volumes`` are names by folder."""
+    return {
+        **container,
+        "image": Value(f"{component}.image"),
+        "imagePullPolicy": Value("imagePullPolicy"),
+        "resources": Value(f"{component}.resources"),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "readinessProbe": _probe("/readyz", period_seconds=2, failures=2),
+        "livenessProbe": _probe("/healthz", period_seconds=10, failures=3),
+        "volumeMounts": [{"name": name, "mountPath": folder} for folder, name in volumes.items()],
+    }
+
+
+def _pods(component: str, container: Json, *, grace_seconds: int, folders: Sequence[str] = (_TEMPORARY,)) -> Json:
     """Return a Deployment's selector, way of rolling, and template."""
     volumes = {folder: folder.strip("/") for folder in folders}
     pod = {
@@ -96,31 +127,8 @@ def _pods(component: str, container: Json, *, grace_seconds: int, folders: Seque
         "priorityClassName": When(f"{component}.priorityClassName", Value(f"{component}.priorityClassName")),
         "nodeSelector": When(f"{component}.nodeSelector", Value(f"{component}.nodeSelector")),
         "tolerations": When(f"{component}.tolerations", Value(f"{component}.tolerations")),
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": key,
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": labels_of(component)},
-            }
-            for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-        ],
-        "containers": [
-            {
-                **container,
-                "image": Value(f"{component}.image"),
-                "imagePullPolicy": Value("imagePullPolicy"),
-                "resources": Value(f"{component}.resources"),
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "readinessProbe": _probe("/readyz", period_seconds=2, failures=2),
-                "livenessProbe": _probe("/healthz", period_seconds=10, failures=3),
-                "volumeMounts": [{"name": name, "mountPath": folder} for folder, name in volumes.items()],
-            }
-        ],
+        "topologySpreadConstraints": _spread(component),
+        "containers": [_container(component, container, volumes)],
         "volumes": [{"name": name, "emptyDir": {"sizeLimit": "64Mi"}} for name in volumes.values()],
     }
     return {

@@ -170,27 +170,11 @@ def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -
 
 
 def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
-    probe = plan.probe
     return {
         "name": "rayfleet-sidecar",
         "image": SIDECAR_IMAGE,
         "command": ["rayfleet-sidecar"],
-        "args": [
-            "--host=$(POD_IP)",
-            f"--port={SIDECAR_PORT}",
-            f"--engine={serving.engine}",
-            f"--engine-url=http://$(POD_IP):{probe.port}",
-            "--evidence-folder=/tmp/rayfleet-evidence/$(POD_IP)",
-            *_operation_flags(probe),
-            f"--health-path={probe.health_path}",
-            f"--metrics-path={probe.metrics_path}",
-            f"--model={serving.served_model_name}",
-            f"--expected-ray-nodes={plan.expected_ray_nodes(serving.nodes)}",
-            f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
-            f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
-            *_traffic_flags(probe.traffic),
-            *_metric_flags(plan.metrics),
-        ],
+        "args": _sidecar_flags(serving, plan, drain),
         "env": [*_environment({}), _SIDECAR_TOKEN],
         "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
@@ -210,6 +194,26 @@ def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
             "failureThreshold": 3,
         },
     }
+
+
+def _sidecar_flags(serving: Serving, plan: LaunchPlan, drain: Drain) -> list[str]:
+    probe = plan.probe
+    return [
+        "--host=$(POD_IP)",
+        f"--port={SIDECAR_PORT}",
+        f"--engine={serving.engine}",
+        f"--engine-url=http://$(POD_IP):{probe.port}",
+        "--evidence-folder=/tmp/rayfleet-evidence/$(POD_IP)",
+        *_operation_flags(probe),
+        f"--health-path={probe.health_path}",
+        f"--metrics-path={probe.metrics_path}",
+        f"--model={serving.served_model_name}",
+        f"--expected-ray-nodes={plan.expected_ray_nodes(serving.nodes)}",
+        f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
+        f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
+        *_traffic_flags(probe.traffic),
+        *_metric_flags(plan.metrics),
+    ]
 
 
 def _operation_flags(probe: EngineProbe) -> list[str]:

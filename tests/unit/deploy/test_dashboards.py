@@ -21,8 +21,11 @@ from rayfleet.kube.store import Store
 from rayfleet.model.absence import no_such_kind
 from rayfleet.model.resources import RAY_CLUSTERS
 from rayfleet.planning.writes import Create
+from rayfleet.plugin.metric_families import PageForm, rendering
+from rayfleet.plugin.metric_page import finished
 from rayfleet.reconciling.telemetry import Telemetry, absence_families, fleet_families, queue_families
-from rayfleet_sidecar.pages import own_page
+from rayfleet_sidecar.metrics.engine_page import PageState
+from rayfleet_sidecar.metrics.own_families import PageReport, judge_families, page_families
 from rayfleet_sidecar.readiness import first_judgement
 from rayfleet_sidecar.testing import HandClock
 
@@ -62,7 +65,9 @@ def sidecar_series() -> Mapping[str, set[str]]:
     generations = {"ok": 1, "failed": 1}
     clock = HandClock()
     judge = SimpleNamespace(judgement=first_judgement(clock()), transitions=1, errors=1, generations=generations)
-    page = own_page(judge, "vllm", clock(), has_engine_page=True, in_flight=1)
+    report = PageReport(state=PageState.OK, common=(("running", True),))
+    families = (*judge_families(judge, "vllm", clock()), *page_families(report, "vllm", 1))
+    page = finished(rendering(families, PageForm.CLASSIC))
     samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     return {sample.name: set(sample.labels) for sample in samples}
 

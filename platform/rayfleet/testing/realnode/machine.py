@@ -144,9 +144,9 @@ def _only_child(daemon: Daemon) -> int:
     children = Path(f"/proc/{daemon.process_id}/task/{daemon.process_id}/children")
     deadline = time.monotonic() + _LIMIT_SECONDS
     while daemon.exit_code() is None and time.monotonic() < deadline:
-        found = children.read_text(encoding="ascii").split()
-        if found and Path(f"/proc/{found[0]}/comm").read_text(encoding="ascii").strip() == "pause":
-            return int(found[0])
+        numbers = children.read_text(encoding="ascii").split()
+        if numbers and Path(f"/proc/{numbers[0]}/comm").read_text(encoding="ascii").strip() == "pause":
+            return int(numbers[0])
         time.sleep(_POLL_SECONDS)
     raise ServerStartError(f"no namespaces of our own:\n{daemon.describe()}")
 
