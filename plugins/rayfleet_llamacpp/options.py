@@ -70,7 +70,7 @@ def argument_problems(arguments: Sequence[str]) -> tuple[FieldError, ...]:
     try:
         return tuple(drain_problems("--drain-seconds", drain_seconds(arguments)))
     except SettingsError as error:
-        return (FieldError(path=PATH, message=error.message.rstrip(": ")),)
+        return (FieldError(path=PATH, message=" ".join(error.message.split()).rstrip(": ")),)
 
 
 def drain_seconds(arguments: Sequence[str]) -> float:
