@@ -115,4 +115,5 @@ def test_auto_takes_what_the_image_ships_as_written_down() -> None:
 
 
 def test_every_engine_that_splits_or_spreads_a_model_is_here() -> None:
-    assert {engine.name for engine in ENGINES} == load().engines.keys()
+    by_command = {"openai"}  # starts somebody's server on one node: nothing to split or spread
+    assert {engine.name for engine in ENGINES} == load().engines.keys() - by_command

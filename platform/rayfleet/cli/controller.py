@@ -2,6 +2,7 @@
 
 import os
 import platform
+from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
@@ -94,8 +95,6 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     KUBECONFIG=~/.kube/config rayfleet controller
     rayfleet controller --leader-election          in a Deployment with two replicas
     """
-    from pathlib import Path
-
     from rayfleet.controllers.operators import AdminSettings
     from rayfleet.controllers.run import ControllerSettings, lease_settings
     from rayfleet.controllers.run import run as run_controllers

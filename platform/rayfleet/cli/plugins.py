@@ -40,6 +40,9 @@ async def list_command() -> int:
     """List the installed plugins: their package, what they bring, and what is wrong with one that cannot be used.
 
     Exit code 1: one of them cannot be used.
+
+    \b
+    rayfleet plugins list
     """
     from rayfleet.cli.tables import print_columns
 

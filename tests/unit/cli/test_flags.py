@@ -84,7 +84,11 @@ def test_every_example_of_a_help_would_be_taken(words: tuple[str, ...]) -> None:
     ]
     assert examples, f"rayfleet {' '.join(words)} --help has no example"
     for example in examples:
-        asked = {flag for flag in shlex.split(example.partition("   ")[0]) if flag.startswith("-") and flag != "-"}
+        asked = {
+            flag
+            for flag in shlex.split(example.partition("   ")[0].partition(" | ")[0])
+            if flag.startswith("-") and flag != "-"
+        }
         asked = {flag.partition("=")[0] for flag in asked if not flag.startswith("-(")}
         assert asked <= flags(RUNNABLE[words]), example
 
