@@ -88,10 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
     configure_logging(settings.log_format)
     if settings.workers > 1:
         return exit_code(lambda: _run_workers(given, settings))
-    from rayfleet_gateway.allocation import give_back_large_blocks
+    from rayfleet_gateway.allocation import give_back_large_blocks, start_trimmer
     from rayfleet_gateway.serving import serve_until_signal
 
     give_back_large_blocks()
+    start_trimmer()
     return exit_code(lambda: uvloop.run(serve_until_signal(settings)))
 
 

@@ -2,14 +2,15 @@
 
 A line never holds a header, a query, a prompt or a key: only what the gateway knows of a request, and of its path at
 most ``_MOST_PATH`` characters. JSON escapes control characters, so that a line is one line. A file that was moved away
-(logrotate) is opened anew; lines are written whole in pieces that a pipe takes in one go (POSIX, PIPE_BUF), so that
-several processes may share it.
+(logrotate) is opened anew; lines are written whole, to a pipe in pieces that it takes in one go (POSIX, PIPE_BUF), so
+that several processes may share it. To a file a batch goes at once: each write waits for its turn among the threads.
 """
 
 import json
 import logging
 import os
 import select
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 STDOUT = "-"
 _MOST_PATH = 256
-_PIECE_BYTES = 4096
+_PIPE_BYTES = 4096
+_FILE_BYTES = 1 << 20
 _CLOSE_SECONDS = 3.0
 _WAIT_SECONDS = 1.0
 
@@ -101,18 +103,21 @@ class _Writer:
     def __init__(self, target: str) -> None:
         self._path = None if target == STDOUT else Path(target)
         self._number = -1
+        self._most_bytes = _PIPE_BYTES
         self._has_failed = False
 
     def open(self) -> None:
         if self._path is None:
             self._number = sys.stdout.fileno()
-            return
-        self._number = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        else:
+            self._number = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        is_file = stat.S_ISREG(os.fstat(self._number).st_mode)
+        self._most_bytes = _FILE_BYTES if is_file else _PIPE_BYTES
 
     def write(self, lines: Sequence[bytes]) -> None:
         try:
             self._reopen_moved()
-            for piece in _pieces(lines):
+            for piece in _pieces(lines, self._most_bytes):
                 self._write_all(piece)
         except OSError as error:
             if not self._has_failed:
@@ -142,11 +147,11 @@ class _Writer:
                 select.select((), (self._number,), (), _WAIT_SECONDS)
 
 
-def _pieces(lines: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the lines joined, each piece as long as a pipe takes whole, or one line."""
+def _pieces(lines: Sequence[bytes], most_bytes: int) -> Iterator[bytes]:
+    """Yield the lines joined, each piece of so many bytes at most, or one line."""
     piece = bytearray()
     for each in lines:
-        if piece and len(piece) + len(each) > _PIECE_BYTES:
+        if piece and len(piece) + len(each) > most_bytes:
             yield bytes(piece)
             piece.clear()
         piece += each

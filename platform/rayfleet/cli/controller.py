@@ -103,7 +103,6 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     from rayfleet.plugin.settings import read_plugin_settings
 
     configure_logging(flags["log_format"])
-    admin = AdminSettings(host=flags["admin_host"], port=flags["admin_port"]) if flags["admin_port"] else None
     lease = lease_settings(lease_namespace, f"{platform.node()}-{os.getpid()}") if leader_election else None
     await run_controllers(
         ControllerSettings(
@@ -113,7 +112,7 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
             lease=lease,
             disabled_plugins=read_plugin_settings().disabled,
             limits=limited(kube_api_qps, kube_api_burst),
-            admin=admin,
+            admin=AdminSettings(host=flags["admin_host"], port=flags["admin_port"]) if flags["admin_port"] else None,
             routes=_route_defaults(**flags),
         )
     )
