@@ -1,8 +1,7 @@
 """Create an object or bring the one that is there to what a manifest says, as ``kubectl apply`` does.
 
-On the client's side, with kubectl's own annotation (``three_way`` has the rule): the embedded API server and old ones
-know no server-side apply, and a user may take turns with ``kubectl apply``, which warns without it. Used by the command
-line and to install CRDs.
+On the client's side, with kubectl's own annotation (``three_way`` has the rule): a user may take turns with
+``kubectl apply``, which warns without it. Used by the command line and to install CRDs.
 """
 
 import contextlib
