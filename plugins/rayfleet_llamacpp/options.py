@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from types import MappingProxyType
 from typing import NoReturn
 
@@ -14,6 +15,7 @@ from rayfleet.plugin.settings import read_plugin_settings
 _REFUSED = MappingProxyType(
     dict.fromkeys(("--model", "--served-model-name", "--nodes", "--host", "--port"), OF_THE_PLAN)
 )
+_SHOWN_LETTERS = 300
 _REQUIRED = ("--model", "m", "--served-model-name", "m", "--nodes", "1", "--host", "127.0.0.1")
 
 
@@ -70,7 +72,7 @@ def argument_problems(arguments: Sequence[str]) -> tuple[FieldError, ...]:
     try:
         return tuple(drain_problems("--drain-seconds", drain_seconds(arguments)))
     except SettingsError as error:
-        return (FieldError(path=PATH, message=" ".join(error.message.split()).rstrip(": ")),)
+        return (FieldError(path=PATH, message=shorten(error.message, _SHOWN_LETTERS, placeholder=" ...").rstrip(": ")),)
 
 
 def drain_seconds(arguments: Sequence[str]) -> float:

@@ -14,7 +14,7 @@ import pytest
 pytest.register_assert_rewrite("rayfleet.testing.suites")
 _OPTION = "--rayfleet-engine"
 _CHECK_SECONDS = 90
-_WATCH = pytest.StashKey["Watch"]()
+_WATCH = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -41,8 +41,8 @@ class PurityChecks(TestedEngine):
     @promise(ENGINE)
     def test_its_answers_do_not_follow_the_machine(self) -> None:
         """Neither its variables nor its zone: the CLI of a person and the controllers of a cluster agree."""
-        here = self.asked_anew(self.most, HOME="/root", TZ="UTC", LANG="C")
-        there = self.asked_anew(self.most, **_ELSEWHERE)
+        here = self.asked_anew(self.most, variables={"HOME": "/root", "TZ": "UTC", "LANG": "C"})
+        there = self.asked_anew(self.most, variables=_ELSEWHERE)
         assert here.answers == there.answers, "the answers depend on the environment of the process that asks"
 
     @promise(ENGINE)

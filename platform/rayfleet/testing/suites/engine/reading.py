@@ -9,8 +9,10 @@ from rayfleet.testing.suites.engine.promises import COMMAND_READER, READER, prom
 from rayfleet.testing.suites.engine.tested import TestedEngine
 
 # Of other programs, of nothing, and of what nobody would write.
-_OTHERS = ([], [""], ["sleep", "1"], ["python3"], ["python3", "-m"], ["bash", "-c", "exit"], ["-"], ["\N{SNOWMAN}"])
-_ODD_WORDS = (
+_OTHERS: tuple[list[str], ...] = (
+    [], [""], ["sleep", "1"], ["python3"], ["python3", "-m"], ["bash", "-c", "exit"], ["-"], ["\N{SNOWMAN}"],
+)  # fmt: skip
+_ODD_WORDS: tuple[list[str], ...] = (
     [], ["--port"], ["--port", "x"], ["--port="], ["--port=0"], ["--port", "99999999999"], ["--"], [""],
     ["--tensor-parallel-size", "-1"], ["--tensor-parallel-size=\N{SNOWMAN}"], ["--a=b=c"] * 500,
 )  # fmt: skip
@@ -22,7 +24,9 @@ class ReaderChecks(TestedEngine):
     @property
     def reader(self) -> CommandReader:
         """The reader of the engine's command lines, as the plugin's hook gives it."""
-        readers = [each for each in self.plugin.rayfleet_command_readers() if each.name == self.name]
+        readers: list[CommandReader] = [
+            each for each in self.plugin.rayfleet_command_readers() if each.name == self.name
+        ]
         assert len(readers) == 1, f"the plugin contributes {len(readers)} readers of {self.name!r}, not one"
         return readers[0]
 
@@ -68,7 +72,7 @@ class ReaderChecks(TestedEngine):
             assert isinstance(lack, str), f"image_lack({each!r}) returned {lack!r}"
             assert "\n" not in lack
             risks = self.reader.image_risks(each)
-            assert all(isinstance(risk, str) and risk for risk in risks), f"image_risks({each!r}) returned {risks!r}"
+            assert all(risk for risk in risks), f"image_risks({each!r}) returned {risks!r}"
             assert not isinstance(risks, str), f"image_risks({each!r}) returned a text, not a tuple of sentences"
         assert self.reader.image_lack("busybox:1") == "", "an image of others is not this engine's to judge"
         assert not self.reader.image_risks("busybox:1"), "an image of others is not this engine's to judge"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from rayfleet.manifest.serving import encode_serving
 from rayfleet.model.engine import LaunchPlan, NodeLaunch
@@ -112,7 +112,9 @@ class TestedEngine:
         """Return the template of a replica."""
         return render_template(serving, self.engine.launch_plan(serving), ObjectMeta(name="tested"), Drain())
 
-    def asked_anew(self, *servings: Serving, seed: str = "1", times: int = 0, **variables: str) -> AskedAnew:
+    def asked_anew(
+        self, *servings: Serving, seed: str = "1", times: int = 0, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> AskedAnew:
         """Return what the engine says in a process of its own, of each of ``servings``, then ``times`` of the first.
 
         ``seed`` is that of Python's hashes, on which the order of sets depends. Raises AssertionError when the plugin
