@@ -2,14 +2,16 @@
 
 import os
 import platform
-from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from rayfleet.cli.settings import read_cli_settings
 from rayfleet.cli.target import run_long
 from rayfleet.model.policies import DEFAULT_GATEWAY, ParentGateway, RouteDefaults
+
+if TYPE_CHECKING:
+    from rayfleet.controllers.operators import AdminSettings
 
 
 class ProcessFlags(TypedDict):
@@ -95,7 +97,8 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     KUBECONFIG=~/.kube/config rayfleet controller
     rayfleet controller --leader-election          in a Deployment with two replicas
     """
-    from rayfleet.controllers.operators import AdminSettings
+    from pathlib import Path
+
     from rayfleet.controllers.run import ControllerSettings, lease_settings
     from rayfleet.controllers.run import run as run_controllers
     from rayfleet.kube.client import limited
@@ -103,19 +106,26 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     from rayfleet.plugin.settings import read_plugin_settings
 
     configure_logging(flags["log_format"])
-    lease = lease_settings(lease_namespace, f"{platform.node()}-{os.getpid()}") if leader_election else None
+    settings = read_cli_settings()
+    identity = f"{platform.node()}-{os.getpid()}"
     await run_controllers(
         ControllerSettings(
-            kubeconfig=(Path(kubeconfig),) if kubeconfig else read_cli_settings().kubeconfig or None,
+            kubeconfig=(Path(kubeconfig),) if kubeconfig else settings.kubeconfig or None,
             context=context,
             namespace=namespace,
-            lease=lease,
+            lease=lease_settings(lease_namespace, identity) if leader_election else None,
             disabled_plugins=read_plugin_settings().disabled,
             limits=limited(kube_api_qps, kube_api_burst),
-            admin=AdminSettings(host=flags["admin_host"], port=flags["admin_port"]) if flags["admin_port"] else None,
+            admin=_admin_settings(**flags),
             routes=_route_defaults(**flags),
         )
     )
+
+
+def _admin_settings(**flags: Unpack[ProcessFlags]) -> "AdminSettings | None":
+    from rayfleet.controllers.operators import AdminSettings
+
+    return AdminSettings(host=flags["admin_host"], port=flags["admin_port"]) if flags["admin_port"] else None
 
 
 def _route_defaults(**flags: Unpack[ProcessFlags]) -> RouteDefaults:

@@ -14,8 +14,8 @@ from rayfleet.model.resources import DISRUPTION_BUDGETS, SERVICES
 CONTROLLER_PORT, GATEWAY_PORT, GATEWAY_ADMIN_PORT = 8002, 8000, 8001
 ADMIN = "admin"
 """The name of the port with probes and metrics, of both."""
+_SCRATCH = "/tmp"  # noqa: S108 - where a volume is mounted
 _GATEWAY_SECONDS = 5 + 60 + 15  # its --lag and --drain, and time to end
-_TEMPORARY = "/tmp"  # noqa: S108 - where an emptyDir is mounted
 
 
 def labels_of(component: str) -> Json:
@@ -71,7 +71,7 @@ def gateway_objects() -> list[Any]:
     }
     spec = {
         "replicas": When("gateway.autoscaling.enabled", Value("gateway.replicas"), not_=True),
-        **_pods("gateway", container, grace_seconds=_GATEWAY_SECONDS, folders=(_TEMPORARY, "/state")),
+        **_pods("gateway", container, grace_seconds=_GATEWAY_SECONDS, folders=(_SCRATCH, "/state")),
     }
     objects = [_deployment("gateway", spec), _service(), _budget("gateway"), _autoscaler()]
     return [When("gateway.enabled", each) for each in objects]
@@ -86,20 +86,38 @@ def _deployment(component: str, spec: Json) -> Json:
     }
 
 
-def _spread(component: str) -> list[Json]:
-    return [
-        {
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": labels_of(component)},
-        }
-        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-    ]
+def _pods(component: str, container: Json, *, grace_seconds: int, folders: Sequence[str] = (_SCRATCH,)) -> Json:
+    """Return a Deployment's selector, way of rolling, and template."""
+    volumes = {folder: folder.strip("/") for folder in folders}
+    pod = {
+        "serviceAccountName": f"rayfleet-{component}",
+        "terminationGracePeriodSeconds": grace_seconds,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "imagePullSecrets": When("imagePullSecrets", [ForEach("imagePullSecrets", {"name": Item()})]),
+        "priorityClassName": When(f"{component}.priorityClassName", Value(f"{component}.priorityClassName")),
+        "nodeSelector": When(f"{component}.nodeSelector", Value(f"{component}.nodeSelector")),
+        "tolerations": When(f"{component}.tolerations", Value(f"{component}.tolerations")),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": key,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": labels_of(component)},
+            }
+            for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        ],
+        "containers": [_hardened(component, container, volumes)],
+        "volumes": [{"name": name, "emptyDir": {"sizeLimit": "64Mi"}} for name in volumes.values()],
+    }
+    return {
+        "selector": {"matchLabels": labels_of(component)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": labels_of(component)}, "spec": pod},
+    }
 
 
-def _container(component: str, container: Json, volumes: Mapping[str, str]) -> Json:
-    """Return a container with what all of ours have; ``volumes`` are names by folder."""
+def _hardened(component: str, container: Json, volumes: Mapping[str, str]) -> Json:
+    """Return a container with image, probes and volumes (by folder), and with no more rights than it needs."""
     return {
         **container,
         "image": Value(f"{component}.image"),
@@ -113,28 +131,6 @@ def _container(component: str, container: Json, volumes: Mapping[str, str]) -> J
         "readinessProbe": _probe("/readyz", period_seconds=2, failures=2),
         "livenessProbe": _probe("/healthz", period_seconds=10, failures=3),
         "volumeMounts": [{"name": name, "mountPath": folder} for folder, name in volumes.items()],
-    }
-
-
-def _pods(component: str, container: Json, *, grace_seconds: int, folders: Sequence[str] = (_TEMPORARY,)) -> Json:
-    """Return a Deployment's selector, way of rolling, and template."""
-    volumes = {folder: folder.strip("/") for folder in folders}
-    pod = {
-        "serviceAccountName": f"rayfleet-{component}",
-        "terminationGracePeriodSeconds": grace_seconds,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "imagePullSecrets": When("imagePullSecrets", [ForEach("imagePullSecrets", {"name": Item()})]),
-        "priorityClassName": When(f"{component}.priorityClassName", Value(f"{component}.priorityClassName")),
-        "nodeSelector": When(f"{component}.nodeSelector", Value(f"{component}.nodeSelector")),
-        "tolerations": When(f"{component}.tolerations", Value(f"{component}.tolerations")),
-        "topologySpreadConstraints": _spread(component),
-        "containers": [_container(component, container, volumes)],
-        "volumes": [{"name": name, "emptyDir": {"sizeLimit": "64Mi"}} for name in volumes.values()],
-    }
-    return {
-        "selector": {"matchLabels": labels_of(component)},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": {"labels": labels_of(component)}, "spec": pod},
     }
 
 
