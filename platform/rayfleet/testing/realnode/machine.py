@@ -32,6 +32,7 @@ _PRIVATE_FOLDERS = {
 }
 """What programs use by fixed names, and the folder of ours that stands there inside."""
 
+_MADE = FOLDER / "made-places"
 _FORWARDING = ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables")
 _LIMIT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -74,11 +75,7 @@ def running_machine(pause: Path, *, progress: Progress) -> Iterator[Machine]:
         ended.callback(clean)
         FOLDER.mkdir(parents=True)
         _make_cgroups()
-        for place, name in _PRIVATE_FOLDERS.items():
-            (FOLDER / name).mkdir()
-            if not place.exists():
-                place.mkdir()
-                ended.callback(_remove_empty, place)
+        _make_places()
         keeper = Keeper()
         ended.callback(keeper.dismiss)
         flags = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
@@ -97,6 +94,9 @@ def clean() -> None:
         for path in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
             _remove_group(path)
         _remove_group(group)
+    if _MADE.is_file():
+        for place in _MADE.read_text(encoding="utf-8").splitlines():
+            _remove_empty(Path(place))
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
@@ -166,6 +166,15 @@ def _make_cgroups() -> None:
         for name in ("cpuset.cpus", "cpuset.mems"):  # a new group of this hierarchy has none and takes no process
             if (group / name).is_file() and not (group / name).read_text(encoding="ascii").strip():
                 (group / name).write_text((parent / name).read_text(encoding="ascii"), encoding="ascii")
+
+
+def _make_places() -> None:
+    """Make our private folders, and their places where the machine has none; those are noted first, for ``clean``."""
+    missing = [place for place in _PRIVATE_FOLDERS if not place.exists()]
+    _MADE.write_text("".join(f"{place}\n" for place in missing), encoding="utf-8")
+    for place, name in _PRIVATE_FOLDERS.items():
+        (FOLDER / name).mkdir()
+        place.mkdir(exist_ok=True)
 
 
 def _remove_group(group: Path) -> None:
