@@ -106,11 +106,10 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     from rayfleet.plugin.settings import read_plugin_settings
 
     configure_logging(flags["log_format"])
-    settings = read_cli_settings()
     identity = f"{platform.node()}-{os.getpid()}"
     await run_controllers(
         ControllerSettings(
-            kubeconfig=(Path(kubeconfig),) if kubeconfig else settings.kubeconfig or None,
+            kubeconfig=(Path(kubeconfig),) if kubeconfig else read_cli_settings().kubeconfig or None,
             context=context,
             namespace=namespace,
             lease=lease_settings(lease_namespace, identity) if leader_election else None,

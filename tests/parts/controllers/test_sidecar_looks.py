@@ -209,7 +209,7 @@ async def test_no_sidecar_leads_elsewhere_talks_on_or_keeps_us_waiting() -> None
     async def talk_on(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(status=503)
         await response.prepare(request)
-        for _ in range(1000):
+        for _ in range(20_000):  # more than the buffers of two sockets take
             await response.write(b"x" * 4096)
         visits.append("read to its end")
         return response

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from rayfleet.plugin.watch import Watch
 from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, good_source
 from rayfleet.testing.toy_engine import Toy, having
 
+NUMBER: Any = 3
 OURS = ("llamacpp", "models", "openai", "sglang", "trtllm")
 
 
@@ -92,7 +94,10 @@ SERVING = Serving(engine="toy", model="org/name", served_model_name="name")
         (having(problems=lambda _: ("no",))(Toy()), "what problems() returned[0] is str 'no', not a FieldError"),
         (having(launch_plan=lambda _: 1 // 0)(Toy()), "launch_plan() raised ZeroDivisionError"),
         (having(launch_plan=lambda _: {})(Toy()), "what launch_plan() returned is dict {}, not a LaunchPlan"),
-        (having(launch_plan=lambda each: replace(Toy().launch_plan(each), image=3))(Toy()), "returned.image is int 3"),
+        (
+            having(launch_plan=lambda each: replace(Toy().launch_plan(each), image=NUMBER))(Toy()),
+            "returned.image is int 3",
+        ),
     ],
 )
 def test_what_an_engine_gets_wrong_is_a_problem_of_its_fleet(toy: Toy, words: str) -> None:

@@ -5,6 +5,7 @@ import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[3]
 SERVED = {"a_served_engine_answers_to_its_name", "a_stream_that_runs_at_sigterm_ends_well"}
 CHECKS = {check.name for check in checks_of(EngineSuite)}
 COUNT = itertools.count()
+NOTHING: Any = None
 COMMAND = 'toy {names} --host "$POD_IP" --port 8000 {arguments}'
 ONCE = "[ -e life ] && exit 9; touch life\n"
 TWICE = "trap '[ \"$stop\" = 0 ] || exit 7; stop=1' TERM INT"
@@ -134,7 +136,7 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("its_model_format_is_one_that_sources_bring", "a text", having(model_format="gguf")),
     ("its_attributes_are_of_their_types", "a number", having(model_format=7)),
     ("its_plan_is_of_the_types_of_the_contract", "a number", launching(environment={"A": 1})),
-    ("its_plan_is_of_the_types_of_the_contract", "nothing", planning(lambda plan, _: replace(plan, image=None))),
+    ("its_plan_is_of_the_types_of_the_contract", "nothing", planning(lambda plan, _: replace(plan, image=NOTHING))),
     ("its_plan_is_data", "an object", launching(environment={"A": object()})),
     ("who_holds_a_plan_cannot_change_the_next", "kept", launching(environment={"A": "b"})),
     ("it_leaves_the_serving_as_it_is", "written into", planning(writing)),
