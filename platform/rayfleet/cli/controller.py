@@ -106,13 +106,12 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     from rayfleet.plugin.settings import read_plugin_settings
 
     configure_logging(flags["log_format"])
-    identity = f"{platform.node()}-{os.getpid()}"
     await run_controllers(
         ControllerSettings(
             kubeconfig=(Path(kubeconfig),) if kubeconfig else read_cli_settings().kubeconfig or None,
             context=context,
             namespace=namespace,
-            lease=lease_settings(lease_namespace, identity) if leader_election else None,
+            lease=lease_settings(lease_namespace, f"{platform.node()}-{os.getpid()}") if leader_election else None,
             disabled_plugins=read_plugin_settings().disabled,
             limits=limited(kube_api_qps, kube_api_burst),
             admin=_admin_settings(**flags),
