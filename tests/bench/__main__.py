@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fleets", type=int, default=200, help="fleets: how many (default: %(default)s)")
     parser.add_argument("--replicas", type=int, default=5, help="fleets: replicas of each (default: %(default)s)")
     parser.add_argument("--against", default="", help="fleets: a commit to run in the same way first")
+    parser.add_argument("--create", action="store_true", help="fleets: create them, and no more")
     parser.add_argument("--profile", default="", help="fleets: write a cProfile of the controllers there")
     return parser
 
@@ -32,7 +33,9 @@ if __name__ == "__main__":
     chosen = _parser().parse_args()
     match chosen.what:
         case "fleets":
-            size = fleets.Size(fleets=chosen.fleets, replicas=chosen.replicas, profile=chosen.profile)
+            size = fleets.Size(
+                fleets=chosen.fleets, replicas=chosen.replicas, profile=chosen.profile, is_created_only=chosen.create
+            )
             asyncio.run(fleets.main(size, chosen.against))
         case "gateway":
             extent = gateway.Extent(

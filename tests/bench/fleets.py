@@ -60,11 +60,15 @@ _POLICY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is made; ``profile`` is a file for a profile of this tree's controllers (which makes them slower)."""
+    """How much is made; ``profile`` is a file for a profile of this tree's controllers (which makes them slower).
+
+    ``is_created_only``: the other phases are left out.
+    """
 
     fleets: int
     replicas: int
     profile: str = ""
+    is_created_only: bool = False
 
     @property
     def total(self) -> int:
@@ -135,8 +139,10 @@ class Bench:
     size: Size
 
     async def phases(self) -> list[Phase]:
-        """Run all phases."""
+        """Run all phases that are asked for."""
         create = await self._measured("create", self._create)
+        if self.size.is_created_only:
+            return [create]
         idle = await self._measured(f"idle {_IDLE_SECONDS} s", lambda: asyncio.sleep(_IDLE_SECONDS))
         roll = await self._measured("new template", self._roll)
         after = await self._measured(f"idle {_IDLE_SECONDS} s", lambda: asyncio.sleep(_IDLE_SECONDS))
