@@ -41,7 +41,8 @@ MAY_BLOCK: tuple[tuple[str, set[str]], ...] = (
     # The official package's loader reads the file for itself, for users with an exec plugin or an auth provider.
     ("rayfleet/kube/config.py", {"_borrowed_address"}),
     # A file of the package itself, kept from then on.
-    ("rayfleet_vllm/launch.py", {"_observer_text"}),
+    ("rayfleet/plugin/rank_frame.py", {"_watch_text"}),
+    ("rayfleet/plugin/ray_frame.py", {"_watch_text"}),
 )
 
 

@@ -109,7 +109,6 @@ async def test_what_pods_do_not_offer_is_named(api: RawApi, name: str) -> None:
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [
-        ("application/apply-patch+yaml", 415),
         ("application/apply-patch+cbor", 415),
         ("text/plain", 415),
         ("application/vnd.kubernetes.protobuf", 415),
@@ -125,16 +124,7 @@ async def test_patches_of_other_forms_are_refused_and_change_nothing(
     assert (await api.get(f"{PODS}/web")).body == before
 
 
-async def test_server_side_apply_is_refused_with_what_to_do_instead(api: RawApi) -> None:
-    headers = {"Content-Type": "application/apply-patch+yaml"}
-    answer = await api.call("PATCH", f"{PODS}/web", _pod("web"), query={"fieldManager": "me"}, headers=headers)
-    assert answer.status == 415
-    assert "server-side apply is not offered" in answer.json["message"]
-    assert "kubectl apply without --server-side" in answer.json["message"]
-    assert (await api.get(f"{PODS}/web")).status == 404
-
-
-@pytest.mark.parametrize("content_type", ["application/yaml", "application/cbor", "text/plain"])
+@pytest.mark.parametrize("content_type", ["application/cbor", "text/plain"])
 async def test_bodies_of_other_forms_are_refused(api: RawApi, content_type: str) -> None:
     answer = await api.call("POST", PODS, _pod("web"), headers={"Content-Type": content_type})
     assert (answer.status, answer.reason) == (415, "UnsupportedMediaType")
@@ -145,7 +135,6 @@ async def test_bodies_of_other_forms_are_refused(api: RawApi, content_type: str)
     [
         ("application/vnd.kubernetes.protobuf", 406),
         ("application/cbor", 406),
-        ("application/yaml", 406),
         ("application/vnd.kubernetes.protobuf,application/json", 200),
         ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", 200),
         ("*/*", 200),

@@ -172,7 +172,7 @@ async def warms_up_and_recreates(stage: Stage) -> None:
 
 
 async def takes_back_what_it_warms_up_for(stage: Stage) -> None:
-    async with stage.with_pods():
+    async with stage.with_pods(do_warm_ups_end=False):
         await stage.create(1, strategy=IN_PLACE)
         await stage.until(partial(has_pods, stage, 1), "a head")
         await stage.rest()

@@ -78,9 +78,10 @@ class Stage:
         await self.complete(replicas)
 
     @asynccontextmanager
-    async def with_pods(self) -> AsyncIterator[None]:
-        """Let Ray clusters have heads on nodes for the length of the block, and pods that end end."""
-        playing = asyncio.ensure_future(SimulatedPods(self.client, NAMESPACE, virtual_now).run())
+    async def with_pods(self, *, do_warm_ups_end: bool = True) -> AsyncIterator[None]:
+        """Let Ray clusters have heads on nodes for the length of the block, and pods that warm nodes up, which end soon."""
+        pods = SimulatedPods(self.client, NAMESPACE, virtual_now, do_warm_ups_end=do_warm_ups_end)
+        playing = asyncio.ensure_future(pods.run())
         try:
             yield
             await self.rest()

@@ -28,10 +28,16 @@ _MOMENT = timedelta(seconds=0.2)
 
 
 class SimulatedPods:
-    """Run ``run()`` as a task beside the controllers and the simulated KubeRay."""
+    """Run ``run()`` as a task beside the controllers and the simulated KubeRay.
 
-    def __init__(self, client: KubeClient, namespace: str, now: Callable[[], datetime]) -> None:
+    ``do_warm_ups_end``: else pods that warm a node up run until they are deleted.
+    """
+
+    def __init__(
+        self, client: KubeClient, namespace: str, now: Callable[[], datetime], *, do_warm_ups_end: bool = True
+    ) -> None:
         self._now = now
+        self._do_warm_ups_end = do_warm_ups_end
         self._client = client
         self._namespace = namespace
         self._reflectors = Reflectors(client, _WATCHED, namespace)
@@ -59,11 +65,15 @@ class SimulatedPods:
             if controller_uid(pod) not in owners:
                 how = Propagation.BACKGROUND
                 await self._tried(self._client.delete(PODS, key_of(pod), uid=uid_of(pod), propagation=how))
-            elif label(pod, WARM_UP_LABEL) and not is_finished(pod):
-                await asyncio.sleep(_MOMENT.total_seconds())
-                await self._show(pod, "succeeded")
+            elif label(pod, WARM_UP_LABEL):
+                await self._warm_up(pod)
             elif not label(pod, WARM_UP_LABEL) and not is_ready(pod):
                 await self._show(pod, "ready")
+
+    async def _warm_up(self, pod: ReadOnlyJson) -> None:
+        if self._do_warm_ups_end and not is_finished(pod):
+            await asyncio.sleep(_MOMENT.total_seconds())
+            await self._show(pod, "succeeded")
 
     async def _there(self, kind: ResourceType) -> Sequence[ReadOnlyJson]:
         return (await self._client.list(kind, self._namespace)).items
