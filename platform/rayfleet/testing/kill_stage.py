@@ -79,7 +79,7 @@ class Stage:
 
     @asynccontextmanager
     async def with_pods(self, *, do_warm_ups_end: bool = True) -> AsyncIterator[None]:
-        """Let Ray clusters have heads on nodes for the length of the block, and pods that warm nodes up, which end soon."""
+        """Let Ray clusters have heads on nodes for the length of the block, and pods that warm nodes up end."""
         pods = SimulatedPods(self.client, NAMESPACE, virtual_now, do_warm_ups_end=do_warm_ups_end)
         playing = asyncio.ensure_future(pods.run())
         try:
