@@ -136,8 +136,9 @@ def _roll(fleet: Machine, change: Callable[[int], object]) -> None:
 def _stream_while(fleet: Machine, change: Callable[[int], object], is_done: Callable[[], bool], leaving: int) -> None:
     """Change the fleet while streams are under way, until it is done; none breaks, twenty see each replica go.
 
-    ``leaving`` replicas are to go.
+    ``leaving`` replicas are to go; what left before is waited for, so that it is not counted.
     """
+    wait_until(lambda: not _leaving(fleet), "what left before is gone", LIMIT_SECONDS, every=LOOK_SECONDS)
     with (
         told(fleet),
         watched(fleet, "pods") as pods,
@@ -148,6 +149,10 @@ def _stream_while(fleet: Machine, change: Callable[[int], object], is_done: Call
     assert streams.broken == []
     assert [at for at in _left_at(pods) if streams.under_way(at) < STREAMS] == []
     assert len(_left_at(pods)) == leaving
+
+
+def _leaving(fleet: Machine) -> list[str]:
+    return [pod["metadata"]["name"] for pod in fleet.get("pods")["items"] if is_terminating(pod)]
 
 
 def _is_formed(events: Events) -> bool:
