@@ -68,7 +68,7 @@ async def rolling_restart(size: Size, folder: Path) -> Verdict:
         coming = asyncio.create_task(_come_and_go(folder, size.restart_models, engine_port))
         streams: list[asyncio.Task[Answer]] = []
         for _ in range(size.restarts):
-            each, long = size.restart_streams // size.restarts, request(prompt("long-stream"))
+            each, long = -(-size.restart_streams // size.restarts), request(prompt("long-stream"))
             streams += [asyncio.create_task(asked(gateway.port, long)) for _ in range(each)]
             successor = await started(folder, "--lag", _LAG, port=gateway.port)
             stack.push_async_callback(successor.stop)
