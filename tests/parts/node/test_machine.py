@@ -125,7 +125,9 @@ async def test_a_process_of_an_earlier_node_ends_with_an_unknown_code(tmp_path: 
 
 
 async def test_a_first_process_with_a_handler_gets_sigterm_alone(tmp_path: Path) -> None:
-    script = "bash -c 'trap \"echo child\" TERM; touch ready; sleep 0.5' & trap 'wait; echo first; exit 0' TERM; wait"
+    child = "bash -c 'trap \"echo child\" TERM; touch child; sleep 0.5'"
+    both_trap = "trap 'wait; echo first; exit 0' TERM; until [ -e child ]; do sleep 0.01; done; touch ready"
+    script = f"{child} & {both_trap}; wait"
     process = Children().start(command(tmp_path, script))
     await until((tmp_path / "ready").exists, "it is ready", 10)
     await process.terminate(asyncio.get_running_loop().time() + 10)
