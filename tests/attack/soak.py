@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from tests.attack.engine import running_engine
@@ -39,7 +40,18 @@ _WEIGHTS = {
     "never-ends": 0.3,
 }
 FLAGS = ("--first-byte-timeout", "5", "--idle-timeout", "5")
+_LOG_LOOKS = 50
 _TOLD = frozenset({200, 400, 429, 500, 502, 503, 504})
+
+
+async def _lines(scene: Scene, ids: Sequence[str]) -> Counter[str]:
+    """Count the log's lines by request, as soon as each of ``ids`` has one; its thread writes a moment later."""
+    for _ in range(_LOG_LOOKS):
+        lines = Counter(str(line["request_id"]) for line in scene.gateway.access_lines())
+        if lines.keys() >= set(ids):
+            break
+        await asyncio.sleep(0.1)
+    return lines
 
 
 async def soak(scene: Scene) -> None:
@@ -54,8 +66,8 @@ async def soak(scene: Scene) -> None:
             await asyncio.sleep(0.1)
         await _asked_all(scene)
         await scene.gateway.until_at_rest(30)
-    lines = Counter(str(line["request_id"]) for line in scene.gateway.access_lines())
     ids = [f"soak-{number}" for number in range(scene.size.soak)]
+    lines = await _lines(scene, ids)
     wrong = [(each, lines[each]) for each in ids if lines[each] != 1]
     scene.verdict.expect(f"{len(wrong)} requests have not one line: {wrong[:5]}", holds=not wrong)
 
