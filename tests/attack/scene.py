@@ -42,6 +42,7 @@ class Size:
 
 
 FULL = Size()
+# Memory has the promised minute here too: the allocator's trimmer looks every ten seconds.
 SMALL = Size(
     heads=20,
     bodies=6,
@@ -62,7 +63,6 @@ SMALL = Size(
     restart_models=20,
     away_seconds=3,
     step_models=100,
-    rest_seconds=5,
 )
 
 
