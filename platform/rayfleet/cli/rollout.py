@@ -5,8 +5,10 @@ kubectl's own ``rollout`` knows built-in kinds only.
 
 import asyncio
 import json
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rayfleet.cli.rollout_steps import RolloutStep
     from rayfleet.model.fleet import ReplicaSet
 
+_ATTEMPTS = 5  # as `apply`
 _WHAT = click.argument("what", nargs=-1, required=True, metavar="rcf/NAME")
 
 
@@ -111,23 +114,9 @@ async def undo_command(what: tuple[str, ...], to_revision: int, dry_run: bool, t
     rayfleet rollout undo rcf/smollm2
     rayfleet rollout undo rcf/smollm2 --to-revision 2 --dry-run
     """
-    from rayfleet.planning.fleet.rollback import RollbackOutcome, rollback_to
-
     async with target.session() as session:
         for name in fleet_names(what, "rollout undo"):
-            fleet, owned = await _fleet_with_revisions(session, name)
-            _refuse_paused(fleet, name, "rolled back")
-            rollback = rollback_to(fleet, owned, to_revision)
-            if rollback.outcome is RollbackOutcome.NOT_KEPT:
-                raise _not_kept(name, _numbers(owned), rollback.message)
-            if rollback.outcome is RollbackOutcome.UNCHANGED:
-                click.echo(f"{FLEETS.plural}/{name} skipped: {rollback.message}")
-            elif dry_run:
-                click.echo(_text(rollback.patch, "yaml"))
-                click.echo(f"{FLEETS.plural}/{name} rolled back to revision {rollback.revision} (dry run)")
-            else:
-                await _patch(session, name, fleet, rollback.patch)
-                click.echo(f"{FLEETS.plural}/{name} rolled back to revision {rollback.revision}")
+            click.echo(await _until_written(partial(_undone, session, name, to_revision, is_dry=dry_run)))
 
 
 @rollout_command.command("pause")
@@ -170,15 +159,7 @@ async def restart_command(what: tuple[str, ...], target: Target) -> None:
     """
     async with target.session() as session:
         for name in fleet_names(what, "rollout restart"):
-            key = session.key(FLEETS, name)
-            fleet = await session.client.get(FLEETS, key.name, key.namespace)
-            _refuse_paused(fleet, name, "restarted")
-            now = encode_time(datetime.now(UTC))
-            source: Json = {"template": {"metadata": {"annotations": {RESTARTED_ANNOTATION: now}}}}
-            if part(fleet, "spec", "serving"):
-                source = {"serving": {"restartedAt": now}}
-            await _patch(session, name, fleet, {"spec": source})
-            click.echo(f"{FLEETS.plural}/{name} restarted")
+            click.echo(await _until_written(partial(_restarted, session, name)))
 
 
 async def _followed(session: Session, key: ObjectKey, limit_seconds: float | None) -> "RolloutStep":
@@ -221,6 +202,50 @@ def _print_step(step: "RolloutStep", printed: list[str]) -> None:
         if line not in printed:
             click.echo(line, err=step.is_failed)
     printed[:] = lines
+
+
+async def _until_written(change: Callable[[], Awaitable[str]]) -> str:
+    """Return what ``change`` says, decided anew when somebody was quicker. Raises Conflict after some tries.
+
+    A rollout's controllers write its status all the time.
+    """
+    from rayfleet.kube.errors import Conflict
+
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(Conflict):
+            return await change()
+    return await change()
+
+
+async def _undone(session: Session, name: str, to_revision: int, *, is_dry: bool) -> str:
+    """Write a revision back, or only say how. Raises SettingsError when it is not kept, and Conflict."""
+    from rayfleet.planning.fleet.rollback import RollbackOutcome, rollback_to
+
+    fleet, owned = await _fleet_with_revisions(session, name)
+    _refuse_paused(fleet, name, "rolled back")
+    rollback = rollback_to(fleet, owned, to_revision)
+    if rollback.outcome is RollbackOutcome.NOT_KEPT:
+        raise _not_kept(name, _numbers(owned), rollback.message)
+    if rollback.outcome is RollbackOutcome.UNCHANGED:
+        return f"{FLEETS.plural}/{name} skipped: {rollback.message}"
+    done = f"{FLEETS.plural}/{name} rolled back to revision {rollback.revision}"
+    if is_dry:
+        return f"{_text(rollback.patch, 'yaml')}\n{done} (dry run)"
+    await _patch(session, name, fleet, rollback.patch)
+    return done
+
+
+async def _restarted(session: Session, name: str) -> str:
+    """Write the time of a restart. Raises SettingsError when the fleet is paused, and Conflict."""
+    key = session.key(FLEETS, name)
+    fleet = await session.client.get(FLEETS, key.name, key.namespace)
+    _refuse_paused(fleet, name, "restarted")
+    now = encode_time(datetime.now(UTC))
+    source: Json = {"template": {"metadata": {"annotations": {RESTARTED_ANNOTATION: now}}}}
+    if part(fleet, "spec", "serving"):
+        source = {"serving": {"restartedAt": now}}
+    await _patch(session, name, fleet, {"spec": source})
+    return f"{FLEETS.plural}/{name} restarted"
 
 
 async def _fleet_with_revisions(session: Session, name: str) -> "tuple[Json, list[ReplicaSet]]":
