@@ -1,4 +1,4 @@
-"""What the sidecar says itself on its metrics page. Pure."""
+"""What the sidecar says itself on its metrics page: of the engine what ``/ready`` says. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +6,14 @@ from typing import Protocol
 
 from rayfleet.plugin.metric_families import Family, family
 from rayfleet.plugin.metric_page import labels_text
+from rayfleet_sidecar.duty import Leave
 from rayfleet_sidecar.metrics.engine_page import PageState
-from rayfleet_sidecar.readiness import Judgement, Moment, Reason
+from rayfleet_sidecar.readiness import STALLED, Moment, Reason, Verdict
 
 _OURS = "rayfleet_sidecar_"
 _IN_FLIGHT = "rayfleet_requests_in_flight"
 _FOLLOWING = frozenset({PageState.OK, PageState.PARTLY})
+_REASONS = (*(reason.value for reason in Reason), *(leave.value for leave in Leave), STALLED)
 OWN_NAMES = (_OURS, _IN_FLIGHT)
 """How the names of the sidecar's own series begin; an engine may not use them."""
 
@@ -19,10 +21,13 @@ OWN_NAMES = (_OURS, _IN_FLIGHT)
 class Judged(Protocol):
     """What the page tells of the judge."""
 
-    judgement: Judgement
     transitions: int
     errors: int
     generations: dict[str, int]
+
+    def verdict(self) -> Verdict:
+        """Return what may be told of the engine now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +43,14 @@ class PageReport:
 
 def judge_families(judge: Judged, engine: str, now: Moment) -> tuple[Family, ...]:
     """Return what the judge has to tell of ``engine``."""
-    judgement, label = judge.judgement, labels_text(engine=engine)
+    verdict, label = judge.verdict(), labels_text(engine=engine)
     generations = [
         (labels_text(engine=engine, result=name), count) for name, count in sorted(judge.generations.items())
     ]
-    seconds = round((now.date - judgement.since).total_seconds(), 3)
+    seconds = round((now.date - verdict.since).total_seconds(), 3)
     return (
-        _gauge("engine_ready", "Whether the engine is ready for requests.", [(label, judgement.is_ready)]),
-        _states("engine_state", "The current reason is 1, the others 0.", engine, ("reason", Reason, judgement.reason)),
+        _gauge("engine_ready", "Whether the engine is ready, as /ready says.", [(label, verdict.is_ready)]),
+        _states("engine_state", "The current reason is 1, the others 0.", engine, ("reason", _REASONS, verdict.reason)),
         _gauge("state_seconds", "Seconds since the reason last changed.", [(label, seconds)]),
         _counter("transitions_total", "Changes of the reason.", [(label, judge.transitions)]),
         _counter("judge_errors_total", "Unexpected errors of the judge; each is in the log.", [(label, judge.errors)]),

@@ -18,7 +18,8 @@ from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import system_clock
 from rayfleet_sidecar.metrics.engine_page import EnginePage, PageState
 from rayfleet_sidecar.metrics.page import MetricsPage
-from rayfleet_sidecar.readiness import first_judgement
+from rayfleet_sidecar.observation import ReadinessRules
+from rayfleet_sidecar.readiness import first_judgement, verdict_of
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_vllm.metrics import METRICS as VLLM
 
@@ -207,9 +208,8 @@ async def test_a_page_of_megabytes_leaves_the_loop_many_turns() -> None:
         async def page(self) -> EnginePage:
             return EnginePage(state=PageState.OK, text=text, size_bytes=len(text))
 
-    judge = SimpleNamespace(
-        judgement=first_judgement(system_clock()), transitions=0, errors=0, generations={}, traffic=Untold()
-    )
+    verdict = verdict_of(first_judgement(system_clock()), ReadinessRules(), system_clock())
+    judge = SimpleNamespace(verdict=lambda: verdict, transitions=0, errors=0, generations={}, traffic=Untold())
     making = asyncio.create_task(
         MetricsPage(Engine(), judge, "vllm", MetricMap(), system_clock).text(PageForm.OPEN_METRICS)
     )

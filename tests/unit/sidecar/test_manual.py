@@ -8,7 +8,8 @@ from rayfleet_sidecar.duty import Leave
 from rayfleet_sidecar.metrics.common import common_names
 from rayfleet_sidecar.metrics.engine_page import PageState
 from rayfleet_sidecar.metrics.own_families import PageReport, judge_families, page_families
-from rayfleet_sidecar.readiness import Reason, first_judgement
+from rayfleet_sidecar.observation import ReadinessRules
+from rayfleet_sidecar.readiness import Reason, first_judgement, verdict_of
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.stages import PATIENCE, StageName
 from rayfleet_sidecar.testing import HandClock
@@ -26,7 +27,8 @@ def test_every_reason_is_told() -> None:
 
 def test_every_metric_is_told() -> None:
     now = HandClock()()
-    judge = SimpleNamespace(judgement=first_judgement(now), transitions=0, errors=0, generations={"ok": 0, "failed": 0})
+    verdict = verdict_of(first_judgement(now), ReadinessRules(), now)
+    judge = SimpleNamespace(verdict=lambda: verdict, transitions=0, errors=0, generations={"ok": 0, "failed": 0})
     report = PageReport(state=PageState.OK, common=(("requests_running", True),))
     families = (*judge_families(judge, "vllm", now), *page_families(report, "vllm", 0))
     names = {family.name for family in families} | set(common_names())

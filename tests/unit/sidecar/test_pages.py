@@ -9,7 +9,8 @@ from rayfleet.plugin.metric_families import PageForm, rendering
 from rayfleet.plugin.metric_page import finished
 from rayfleet_sidecar.metrics.engine_page import PageState
 from rayfleet_sidecar.metrics.own_families import PageReport, judge_families, page_families
-from rayfleet_sidecar.readiness import Moment, first_judgement
+from rayfleet_sidecar.observation import ReadinessRules
+from rayfleet_sidecar.readiness import Moment, first_judgement, verdict_of
 from rayfleet_sidecar.testing import HandClock
 
 REPORT = PageReport(
@@ -25,7 +26,8 @@ def _samples(
     now: Moment, engine: str = "vllm", in_flight: int | None = 5, report: PageReport = REPORT
 ) -> dict[tuple[str, ...], float]:
     generations = {"ok": 3, "failed": 1}
-    judge = SimpleNamespace(judgement=first_judgement(HandClock()()), transitions=4, errors=2, generations=generations)
+    verdict = verdict_of(first_judgement(HandClock()()), ReadinessRules(), HandClock()())
+    judge = SimpleNamespace(verdict=lambda: verdict, transitions=4, errors=2, generations=generations)
     own = (*judge_families(judge, engine, now), *page_families(report, engine, in_flight))
     families = text_string_to_metric_families(finished(rendering(own, PageForm.CLASSIC)))
     return {
