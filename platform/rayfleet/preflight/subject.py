@@ -33,9 +33,9 @@ from rayfleet.objects.ray_spec import (
     pod_template,
     worker_groups,
 )
+from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.planning.fleet.bounds import Bounds
 from rayfleet.plugin.contracts import CommandReader
-from rayfleet.preflight.commands import simple_commands
 
 _RAY_STARTS = ("KUBERAY_GEN_RAY_START_CMD", "ray start")
 _KUBERAY_LABELS = {IS_RAY_NODE_LABEL: "yes", APP_LABEL: "kuberay", CREATED_BY_LABEL: "kuberay-operator"}

@@ -7,7 +7,7 @@ from rayfleet.objects.container_specs import container_image, container_words
 from rayfleet.objects.images import image_reference
 from rayfleet.objects.parts import mappings
 from rayfleet.objects.ray_spec import pod_spec, ray_version_of, ray_version_text
-from rayfleet.preflight.commands import simple_commands
+from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.preflight.findings import Finding
 from rayfleet.preflight.subject import Group, Subject
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from rayfleet.objects.container_specs import container_name, declared_ports
 from rayfleet.objects.parts import written_count
+from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.plugin.arguments import flag_value
-from rayfleet.preflight.commands import simple_commands
 from rayfleet.preflight.findings import Finding
 from rayfleet.preflight.subject import Group, Subject
 

@@ -6,7 +6,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.container_specs import container_image, container_words
 from rayfleet.objects.images import image_reference
 from rayfleet.objects.parts import part
-from rayfleet.preflight.commands import shell_script
+from rayfleet.objects.shell_commands import shell_script
 from rayfleet.preflight.findings import Finding
 from rayfleet.preflight.subject import Subject
 

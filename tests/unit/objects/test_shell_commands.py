@@ -3,7 +3,7 @@
 import pytest
 
 from rayfleet.model.engine import EngineCommand
-from rayfleet.preflight.commands import shell_script, simple_commands
+from rayfleet.objects.shell_commands import shell_script, simple_commands
 from rayfleet_vllm.reading import VllmReader
 
 
