@@ -18,10 +18,16 @@ from rayfleet.testing.realkube import (
 )
 from rayfleet.testing.suites.endpoints import EndpointSliceSuite
 from rayfleet.testing.suites.garbage import GarbageCollectorSuite
+from rayfleet.testing.suites.upkeep import UpkeepSuite
 
 pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
 
-CONTROLLERS = "garbage-collector-controller,namespace-controller,endpointslice-controller"
+CONTROLLERS = ",".join(
+    (
+        *("garbage-collector-controller", "namespace-controller", "endpointslice-controller"),
+        *("serviceaccount-controller", "node-lifecycle-controller"),
+    )
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -59,4 +65,8 @@ class TestRealGarbageCollector(GarbageCollectorSuite):
 
 
 class TestRealEndpointSliceController(EndpointSliceSuite):
+    pass
+
+
+class TestRealChores(UpkeepSuite):
     pass

@@ -16,13 +16,12 @@ from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.watches import Reflectors
 from rayfleet.local.endpoints.controller import slice_steps, slice_watches
-from rayfleet.local.garbage.collector import SETTINGS as GARBAGE_SETTINGS
-from rayfleet.local.garbage.collector import garbage_steps, garbage_watches
+from rayfleet.local.garbage.collector import garbage_part
 from rayfleet.local.garbage.namespaces import namespace_steps, namespace_watches
 from rayfleet.local.garbage.nodes import COLLECTED
 from rayfleet.local.kuberay.controller import ray_cluster_steps, ray_cluster_watches
+from rayfleet.local.upkeep.controller import upkeep_parts
 from rayfleet.logs import configure_logging
-from rayfleet.model.resources import NAMESPACES
 from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.process import exit_code, until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
@@ -30,7 +29,7 @@ from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
 
 async def run_stand_ins(client: KubeClient) -> None:
     """Run the stand-ins until cancelled; one set of reflectors for all of them."""
-    reflectors = Reflectors(client, (*COLLECTED, NAMESPACES))
+    reflectors = Reflectors(client, COLLECTED)
     recorder = EventRecorder(client, "kuberay-stand-in")
     shared = Shared(client=client, reflectors=reflectors, recorder=recorder)
     await run_together(stand_ins(client, reflectors), shared)
@@ -43,15 +42,11 @@ def stand_ins(client: KubeClient, reflectors: Reflectors) -> tuple[ControllerPar
             name="ray-clusters", steps=ray_cluster_steps(reflectors), watches=ray_cluster_watches(reflectors)
         ),
         ControllerPart(name="endpoint-slices", steps=slice_steps(reflectors), watches=slice_watches(reflectors)),
-        ControllerPart(
-            name="garbage",
-            steps=garbage_steps(client, reflectors),
-            watches=garbage_watches(reflectors),
-            settings=GARBAGE_SETTINGS,
-        ),
+        garbage_part(client, reflectors),
         ControllerPart(
             name="namespaces", steps=namespace_steps(client, reflectors), watches=namespace_watches(reflectors)
         ),
+        *upkeep_parts(reflectors),
     )
 
 
@@ -59,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m rayfleet.local.manager",
-        description="Run the fleet controllers and the stand-ins for KubeRay, endpoint slices and garbage collection.",
+        description="Run the fleet controllers and the stand-ins for KubeRay and the controller manager.",
     )
     parser.add_argument("--kubeconfig", type=Path, required=True, help="API server to work on")
     chosen = parser.parse_args(arguments)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.parts import mappings, part
 
+NOT_READY = "node.kubernetes.io/not-ready"
+"""The taint with which a node begins."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taint:

@@ -9,6 +9,7 @@ from aiohttp import web
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.watches import Reflectors
 from rayfleet.local.garbage.collector import garbage_steps
+from rayfleet.local.garbage.kinds import GraphKinds
 from rayfleet.local.garbage.namespaces import FINALIZER, namespace_steps
 from rayfleet.local.garbage.nodes import COLLECTED
 from rayfleet.model.json import Json
@@ -48,7 +49,7 @@ async def collected(server: Server, *pods: Json) -> StatelessPlan:
         reflectors = Reflectors(client, COLLECTED)
         for each in pods:
             reflectors.store(PODS).put(each)
-        steps = garbage_steps(client, reflectors)
+        steps = garbage_steps(client, GraphKinds(client, reflectors))
         observation = steps.observe({})
         assert isinstance(observation, Awaitable)
         return steps.plan(await observation, NOW)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import ApiError, NotFound
 from rayfleet.kube.watches import Reflectors
+from rayfleet.local.garbage.kinds import GraphKinds
 from rayfleet.local.garbage.nodes import COLLECTED, changes_the_graph, node_of
 from rayfleet.local.garbage.planning import (
     RETRY,
@@ -27,7 +28,9 @@ from rayfleet.local.garbage.planning import (
 )
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import ResourceType
 from rayfleet.objects.meta import uid_of
+from rayfleet.reconciling.assembly import ControllerPart, Wake
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import RuntimeSettings, Watch
 
@@ -38,17 +41,32 @@ _EVERYTHING = ObjectKey(namespace="", name="everything")
 _NO_OBJECT: Json = {}
 
 
-def garbage_steps(client: KubeClient, reflectors: Reflectors) -> Steps[ObservedGarbage]:
-    """Return the read and the decision; ``reflectors`` have at least COLLECTED."""
+def garbage_part(client: KubeClient, reflectors: Reflectors) -> ControllerPart:
+    """Return the collector; ``reflectors`` have at least COLLECTED."""
+    kinds = GraphKinds(client, reflectors)
+
+    async def follow(wake: Wake) -> None:
+        await kinds.follow(lambda: wake(_EVERYTHING))
+
+    return ControllerPart(
+        name="garbage",
+        steps=garbage_steps(client, kinds),
+        watches=_garbage_watches(reflectors),
+        settings=SETTINGS,
+        beside=follow,
+    )
+
+
+def garbage_steps(client: KubeClient, kinds: GraphKinds) -> Steps[ObservedGarbage]:
+    """Return the read and the decision."""
 
     async def observe(_about: ReadOnlyJson) -> ObservedGarbage:
-        nodes = [node_of(kind, raw) for kind in COLLECTED for raw in reflectors.store(kind).list()]
-        return await _Look(client).observed(candidates_of(nodes))
+        return await _Look(client, kinds).observed(candidates_of(kinds.nodes()))
 
     return Steps(find=lambda _key: _NO_OBJECT, observe=observe, plan=plan_collection)
 
 
-def garbage_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
+def _garbage_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     """Return what wakes the collector: a change of the graph, whose ever."""
 
     def everything(_manifest: ReadOnlyJson) -> Iterable[ObjectKey]:
@@ -63,8 +81,9 @@ def garbage_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
 class _Look:
     """What the server says during one pass; an answer holds for the pass."""
 
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, kinds: GraphKinds) -> None:
         self._client = client
+        self._kinds = kinds
         self._owners: dict[tuple[str, str], Node | None] = {}
         self._living: dict[str, tuple[Node, ...]] = {}
 
@@ -87,7 +106,7 @@ class _Look:
     async def _facts(self, candidate: Candidate) -> Facts:
         node = candidate.node
         current = await self._client.get(node.resource, node.key.name, node.key.namespace)
-        now = node_of(node.resource, current)
+        now = self._node(node.resource, current)
         there = [await self._owner(node, owner) for owner in asks_about(candidate, now)]
         neighbours = await self._in_namespace(node.key.namespace) if isinstance(candidate, Release) else ()
         return Facts(
@@ -108,7 +127,7 @@ class _Look:
             with contextlib.suppress(NotFound):
                 owner = await self._client.get(reference.resource, reference.name, namespace or None)
                 if uid_of(owner) == reference.uid:
-                    there = node_of(reference.resource, owner)
+                    there = self._node(reference.resource, owner)
             self._owners[asked] = there  # only an answer is remembered: no answer is not "gone"
         return self._owners[asked]
 
@@ -116,9 +135,18 @@ class _Look:
         """Return all that there is in a namespace, or everywhere for a cluster-scoped owner (empty)."""
         if namespace not in self._living:
             nodes: list[Node] = []
-            for resource in COLLECTED:
+            for resource in self._kinds.all:
                 if resource.is_namespaced or not namespace:
-                    objects = (await self._client.list(resource, namespace or None)).items
-                    nodes += [node_of(resource, raw) for raw in objects]
+                    nodes += await self._listed(resource, namespace)
             self._living[namespace] = tuple(nodes)
         return self._living[namespace]
+
+    async def _listed(self, resource: ResourceType, namespace: str) -> list[Node]:
+        try:
+            listed = await self._client.list(resource, namespace or None)
+        except NotFound:
+            return []  # its definition went meanwhile, and its objects before that
+        return [self._node(resource, raw) for raw in listed.items]
+
+    def _node(self, resource: ResourceType, manifest: ReadOnlyJson) -> Node:
+        return node_of(resource, manifest, self._kinds.known)

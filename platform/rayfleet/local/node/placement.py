@@ -8,7 +8,6 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.meta import labels_of, name_of
 from rayfleet.objects.nodes import Taint, is_cordoned, node_selector_of, taints_of, tolerations_of
 
-NOT_READY = "node.kubernetes.io/not-ready"
 _CORDONED = Taint(key="node.kubernetes.io/unschedulable", value="", effect="NoSchedule", raw={})
 _REPELLING = ("NoSchedule", "NoExecute")
 _NODES = "0/1 nodes are available: 1 node(s)"

@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import AlreadyExists, ApiError, NotFound
-from rayfleet.local.node.placement import NOT_READY
 from rayfleet.local.node.settings import NodeSettings
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import LEASES, NAMESPACES, NODES
 from rayfleet.objects.meta import version_of
-from rayfleet.objects.nodes import taints_of
+from rayfleet.objects.nodes import NOT_READY, taints_of
 from rayfleet.objects.times import encode_micro_time, encode_time
 
 log = logging.getLogger(__name__)

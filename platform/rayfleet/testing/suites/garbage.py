@@ -8,13 +8,15 @@ from uuid import uuid4
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
-from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES
+from rayfleet.model.resources import CONFIG_MAPS, CRDS, EVENTS, LEASES, NAMESPACES, SECRETS, SERVICES, ResourceType
 from rayfleet.objects.meta import is_terminating, key_of, name_of, uid_of
 from rayfleet.objects.owners import owners_of
+from rayfleet.testing.definitions import install
 from rayfleet.testing.nodes import exists, until_gone
 from rayfleet.testing.waiting import until
 
 LIMIT_SECONDS = 20.0
+NEW_KIND_LIMIT_SECONDS = 90.0  # the real collector looks for new kinds every half minute
 
 
 class GarbageCollectorSuite:
@@ -22,10 +24,10 @@ class GarbageCollectorSuite:
 
     async def test_dependents_of_a_deleted_owner_go_down_to_the_last(self, client: KubeClient, namespace: str) -> None:
         """Background deletion takes dependents of dependents too, and nothing else."""
-        top = await client.create(CONFIG_MAPS, _config_map(namespace, "top"))
-        middle = await client.create(CONFIG_MAPS, _config_map(namespace, "middle", top))
-        leaf = await client.create(CONFIG_MAPS, _config_map(namespace, "leaf", middle))
-        free = await client.create(CONFIG_MAPS, _config_map(namespace, "free"))
+        top = await client.create(CONFIG_MAPS, config_map(namespace, "top"))
+        middle = await client.create(CONFIG_MAPS, config_map(namespace, "middle", top))
+        leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", middle))
+        free = await client.create(CONFIG_MAPS, config_map(namespace, "free"))
         await client.delete(CONFIG_MAPS, key_of(top))
         await _until_gone(client, top, middle, leaf)
         assert await exists(client, CONFIG_MAPS, key_of(free))
@@ -34,19 +36,19 @@ class GarbageCollectorSuite:
         self, client: KubeClient, namespace: str
     ) -> None:
         """Owners are known by UID."""
-        first = await client.create(CONFIG_MAPS, _config_map(namespace, "owner"))
-        leaf = await client.create(CONFIG_MAPS, _config_map(namespace, "leaf", first))
+        first = await client.create(CONFIG_MAPS, config_map(namespace, "owner"))
+        leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", first))
         await client.delete(CONFIG_MAPS, key_of(first))
-        second = await client.create(CONFIG_MAPS, _config_map(namespace, "owner"))
+        second = await client.create(CONFIG_MAPS, config_map(namespace, "owner"))
         await _until_gone(client, leaf)
         assert await exists(client, CONFIG_MAPS, key_of(second))
 
     async def test_foreground_waits_for_what_blocks_and_for_no_more(self, client: KubeClient, namespace: str) -> None:
         """Only dependents with blockOwnerDeletion hold their owner."""
-        top = await client.create(CONFIG_MAPS, _config_map(namespace, "top"))
-        middle = await client.create(CONFIG_MAPS, _config_map(namespace, "middle", top))
-        leaf = await client.create(CONFIG_MAPS, _config_map(namespace, "leaf", middle))
-        idle = await client.create(CONFIG_MAPS, _config_map(namespace, "idle", top, blocks=False))
+        top = await client.create(CONFIG_MAPS, config_map(namespace, "top"))
+        middle = await client.create(CONFIG_MAPS, config_map(namespace, "middle", top))
+        leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", middle))
+        idle = await client.create(CONFIG_MAPS, config_map(namespace, "idle", top, blocks=False))
         await _hold(client, leaf, is_held=True)
         await _hold(client, idle, is_held=True)
         await client.delete(CONFIG_MAPS, key_of(top), propagation=Propagation.FOREGROUND)
@@ -65,8 +67,8 @@ class GarbageCollectorSuite:
 
     async def test_orphaned_dependents_live_on_without_their_owner(self, client: KubeClient, namespace: str) -> None:
         """Orphaning takes the references away."""
-        top = await client.create(CONFIG_MAPS, _config_map(namespace, "top"))
-        leaf = await client.create(CONFIG_MAPS, _config_map(namespace, "leaf", top))
+        top = await client.create(CONFIG_MAPS, config_map(namespace, "top"))
+        leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", top))
         await client.delete(CONFIG_MAPS, key_of(top), propagation=Propagation.ORPHAN)
         await _until_gone(client, top)
         assert owners_of(await client.get(CONFIG_MAPS, "leaf", namespace)) == ()
@@ -74,9 +76,9 @@ class GarbageCollectorSuite:
 
     async def test_a_second_owner_keeps_a_dependent(self, client: KubeClient, namespace: str) -> None:
         """A dependent loses the reference to an owner that goes, and lives."""
-        one = await client.create(CONFIG_MAPS, _config_map(namespace, "one"))
-        two = await client.create(CONFIG_MAPS, _config_map(namespace, "two"))
-        leaf = await client.create(CONFIG_MAPS, _config_map(namespace, "leaf", one, two))
+        one = await client.create(CONFIG_MAPS, config_map(namespace, "one"))
+        two = await client.create(CONFIG_MAPS, config_map(namespace, "two"))
+        leaf = await client.create(CONFIG_MAPS, config_map(namespace, "leaf", one, two))
         await client.delete(CONFIG_MAPS, key_of(one), propagation=Propagation.FOREGROUND)
         await _until_gone(client, one)
 
@@ -90,11 +92,11 @@ class GarbageCollectorSuite:
     async def test_an_owner_of_an_unknown_kind_is_left_to_others(self, client: KubeClient, namespace: str) -> None:
         """What is not known is not judged; what is known to be gone is."""
         stranger = {"kind": "Stranger", "metadata": {"name": "s", "uid": str(uuid4())}}
-        manifest = _config_map(namespace, "foreign", stranger)
+        manifest = config_map(namespace, "foreign", stranger)
         manifest["metadata"]["ownerReferences"][0]["apiVersion"] = "example.com/v1"
         foreign = await client.create(CONFIG_MAPS, manifest)
         gone = {"kind": "ConfigMap", "metadata": {"name": "never", "uid": str(uuid4())}}
-        orphan = await client.create(CONFIG_MAPS, _config_map(namespace, "orphan", gone))
+        orphan = await client.create(CONFIG_MAPS, config_map(namespace, "orphan", gone))
         await _until_gone(client, orphan)
         assert await exists(client, CONFIG_MAPS, key_of(foreign))
 
@@ -103,7 +105,7 @@ class GarbageCollectorSuite:
         name = f"test-{uuid4().hex[:10]}"
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         meta = {"name": "x", "namespace": name}
-        held = await client.create(CONFIG_MAPS, _config_map(name, "held"))
+        held = await client.create(CONFIG_MAPS, config_map(name, "held"))
         await _hold(client, held, is_held=True)
         await client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": meta})
         await client.create(LEASES, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta})
@@ -121,11 +123,55 @@ class GarbageCollectorSuite:
         await _hold(client, held, is_held=False)
         await until_gone(client, NAMESPACES, key, limit=LIMIT_SECONDS)
 
+    async def test_kinds_of_definitions_are_collected_too(self, client: KubeClient, namespace: str) -> None:
+        """Foreground and orphaning end for an object of a kind that just came, whatever it owns or is owned by."""
+        kind, definition = await defined_kind(client)
+        top = await client.create(kind, gadget(kind, namespace, "top"))
+        middle = await client.create(CONFIG_MAPS, config_map(namespace, "middle", top))
+        leaf = await client.create(kind, gadget(kind, namespace, "leaf", middle))
+        free = await client.create(kind, gadget(kind, namespace, "free"))
+        kept = await client.create(CONFIG_MAPS, config_map(namespace, "kept", free))
+        await client.delete(kind, key_of(top), propagation=Propagation.FOREGROUND)
+        await until_gone(client, kind, key_of(top), key_of(leaf), limit=NEW_KIND_LIMIT_SECONDS)
+        await _until_gone(client, middle)
+        await client.delete(kind, key_of(free), propagation=Propagation.ORPHAN)
+        await until_gone(client, kind, key_of(free), limit=LIMIT_SECONDS)
+        assert owners_of(await client.get(CONFIG_MAPS, "kept", namespace)) == ()
+        await client.delete(CRDS, key_of(definition), propagation=Propagation.FOREGROUND)
+        await until_gone(client, CRDS, key_of(definition), limit=LIMIT_SECONDS)
+        assert await exists(client, CONFIG_MAPS, key_of(kept))
 
-def _config_map(namespace: str, name: str, *owners: ReadOnlyJson, blocks: bool = True) -> Json:
+
+async def defined_kind(client: KubeClient) -> tuple[ResourceType, Json]:
+    """Return a new kind of one's own, served, and its definition."""
+    group = f"g{uuid4().hex[:8]}.rayfleet.test"
+    kind = ResourceType(group=group, version="v1", plural="gadgets", kind="Gadget")
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    definition: Json = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"gadgets.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"plural": "gadgets", "kind": "Gadget"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    await install(client, [definition])
+    return kind, definition
+
+
+def gadget(kind: ResourceType, namespace: str, name: str, *owners: ReadOnlyJson) -> Json:
+    """Return an object of a kind with these owners."""
+    return {**config_map(namespace, name, *owners), "apiVersion": kind.api_version, "kind": kind.kind}
+
+
+def config_map(namespace: str, name: str, *owners: ReadOnlyJson, blocks: bool = True) -> Json:
+    """Return a ConfigMap with these owners; ``blocks``: their foreground deletion waits for it."""
     references = [
         {
-            "apiVersion": "v1",
+            "apiVersion": each.get("apiVersion", "v1"),
             "kind": each["kind"],
             "name": name_of(each),
             "uid": uid_of(each),

@@ -1,0 +1,53 @@
+"""Wakes the chores: a namespace for its account, a node for its taint."""
+
+from collections.abc import Iterable
+
+from rayfleet.kube.watches import Reflectors
+from rayfleet.local.upkeep.plan import (
+    ACCOUNT_WRITES,
+    DEFAULT_ACCOUNT,
+    NODE_WRITES,
+    ObservedAccounts,
+    plan_account,
+    plan_node,
+)
+from rayfleet.model.json import ReadOnlyJson
+from rayfleet.model.meta import ObjectKey
+from rayfleet.model.resources import NAMESPACES, NODES, SERVICE_ACCOUNTS
+from rayfleet.objects.meta import name_of, namespace_of
+from rayfleet.reconciling.assembly import ControllerPart
+from rayfleet.reconciling.passes import Steps
+from rayfleet.reconciling.runtime import Watch, primary
+
+
+def upkeep_parts(reflectors: Reflectors) -> tuple[ControllerPart, ...]:
+    """Return the chores; ``reflectors`` have namespaces, accounts and nodes."""
+    accounts = reflectors.store(SERVICE_ACCOUNTS)
+
+    def observed(namespace: ReadOnlyJson) -> ObservedAccounts:
+        account = ObjectKey(namespace=name_of(namespace), name=DEFAULT_ACCOUNT)
+        return ObservedAccounts(namespace=namespace, has_default=accounts.get(account) is not None)
+
+    def namespace_of_account(account: ReadOnlyJson) -> Iterable[ObjectKey]:
+        if name_of(account) == DEFAULT_ACCOUNT:
+            yield ObjectKey(namespace="", name=namespace_of(account))
+
+    return (
+        ControllerPart(
+            name="accounts",
+            steps=Steps(
+                find=reflectors.store(NAMESPACES).get, observe=observed, plan=plan_account, writes=ACCOUNT_WRITES
+            ),
+            watches=(
+                primary(reflectors[NAMESPACES]),
+                Watch(reflector=reflectors[SERVICE_ACCOUNTS], keys=namespace_of_account),
+            ),
+        ),
+        ControllerPart(
+            name="nodes",
+            steps=Steps(
+                find=reflectors.store(NODES).get, observe=lambda node: node, plan=plan_node, writes=NODE_WRITES
+            ),
+            watches=(primary(reflectors[NODES]),),
+        ),
+    )
