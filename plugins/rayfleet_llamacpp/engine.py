@@ -1,40 +1,42 @@
 """The engine as data: what it can do, how it is started. Pure.
 
-llama.cpp's server holds a whole model on one node, so the nodes of a replica work in data parallel: a driver on the
-head starts one server per Ray node, as Ray actors, and spreads requests over them.
+On Ray the nodes of a replica work in data parallel: a driver on the head starts one server per Ray node, as Ray actors,
+each with the whole model, and spreads requests over them. Without Ray one model is split over the nodes
+(``rayfleet_llamacpp.rpc``).
 """
 
 import shlex
 from collections.abc import Iterator
 
-from rayfleet import __version__
 from rayfleet.manifest.checking import shown
 from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
-from rayfleet.model.serving import Serving
+from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
-from rayfleet.plugin.images import ray_only_problems
+from rayfleet.plugin.images import backend_problems, chosen_backend
 from rayfleet.plugin.reference import PATH_SCHEME, split_reference
+from rayfleet_llamacpp.images import IMAGE, IMAGE_NAME, image_facts
 from rayfleet_llamacpp.metrics import METRICS
 from rayfleet_llamacpp.options import argument_problems, drain_seconds
 from rayfleet_llamacpp.page import TRAFFIC
-
-IMAGE_NAME = "rayfleet/llamacpp"
-IMAGE = f"{IMAGE_NAME}:{__version__}"
+from rayfleet_llamacpp.rpc import rpc_plan, rpc_problems
 
 
 class LlamaCpp:
-    """llama.cpp by way of the xllamacpp wheel, one server per Ray node."""
+    """llama.cpp: by the xllamacpp wheel with a server per Ray node, or by its own programs with a model over all."""
 
     name = "llamacpp"
     model_format: ModelFormat | None = ModelFormat.GGUF
 
     def problems(self, serving: Serving) -> tuple[FieldError, ...]:
         """Return what llama.cpp cannot do of ``serving``; see Engine."""
+        if _backend(serving) is Backend.MP:
+            return (*_model_problems(serving), *rpc_problems(serving))
+        image = serving.image or IMAGE
         return (
-            *ray_only_problems(serving),
+            *backend_problems(serving, image, image_facts(image)),
             *_parallelism_problems(serving),
             *_model_problems(serving),
             *argument_problems(serving.arguments),
@@ -42,6 +44,8 @@ class LlamaCpp:
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return how head and workers are started; see Engine."""
+        if _backend(serving) is Backend.MP:
+            return rpc_plan(serving)
         frame = Frame(
             command=_driver_command(serving),
             programs=("python",),
@@ -59,8 +63,14 @@ class LlamaCpp:
             probe=EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC),
             bring=_bring_command(serving.model),
             backend_reason="llamacpp starts its servers as Ray's actors",
+            facts=image_facts(serving.image or IMAGE),
             metrics=METRICS,
         )
+
+
+def _backend(serving: Serving) -> Backend:
+    image = serving.image or IMAGE
+    return chosen_backend(serving, image, image_facts(image)).backend
 
 
 def _bring_command(model: str) -> str:
@@ -80,8 +90,8 @@ def _parallelism_problems(serving: Serving) -> Iterator[FieldError]:
         if size != 1:
             yield FieldError(
                 path=f"spec.serving.parallelism.{kind}",
-                message=f"llamacpp holds the whole model on every node and spreads requests over the nodes, so {kind} "
-                f"must be 1, not {size}; raise spec.serving.nodes instead, or use the engine vllm to split a model",
+                message=f"on Ray llamacpp holds the whole model on every node and spreads requests over them, so "
+                f"{kind} must be 1, not {size}; raise spec.serving.nodes instead, or split it: spec.serving.backend mp",
             )
 
 

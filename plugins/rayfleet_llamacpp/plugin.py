@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.plugin.contracts import Engine
 from rayfleet.plugin.hookspecs import hookimpl
-from rayfleet_llamacpp.engine import IMAGE_NAME, LlamaCpp
+from rayfleet_llamacpp.engine import LlamaCpp
+from rayfleet_llamacpp.images import IMAGE_NAME, LOCAL_RPC_IMAGE, RPC_ENVIRONMENT
 
 
 @hookimpl
@@ -16,9 +17,18 @@ def rayfleet_engines() -> Sequence[Engine]:
 
 @hookimpl
 def rayfleet_local_environments() -> Sequence[LocalEnvironment]:
-    """Let the environment that runs the node stand for the engine's image: both come with ``rayfleet[local]``."""
+    """Let the environment that runs the node stand for the engine's image: both come with ``rayfleet[local]``.
+
+    llama.cpp's own programs, built once by ``rayfleet.testing.llamacpp_rpc``, stand for an image that splits a model.
+    """
     return (
         LocalEnvironment(
             name="llamacpp", images=(IMAGE_NAME,), way_out="Install the extra: pip install rayfleet[local]"
+        ),
+        LocalEnvironment(
+            name="llamacpp-rpc",
+            images=(LOCAL_RPC_IMAGE,),
+            cache_folder=f"engines/{RPC_ENVIRONMENT}",
+            way_out="run `make engines-full`",
         ),
     )

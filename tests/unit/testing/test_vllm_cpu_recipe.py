@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.testing.environments import Workshop
 from rayfleet.testing.vllm_cpu import install
 from rayfleet.testing.vllm_cpu.recipe import RECIPE, first_steps, remaining_steps, wanted_requirements
 
@@ -31,8 +32,9 @@ def test_triton_goes_last() -> None:
 
 
 def test_too_little_space_is_said_with_the_way_out(tmp_path: Path) -> None:
+    workshop = Workshop(what="vLLM's environment", needed_bytes=1 << 60, log=tmp_path / "log.txt", progress=print)
     with pytest.raises(EnvironmentProblem, match=r"no space for vLLM's environment: .* GB free") as caught:
-        install.require_space(tmp_path, 1 << 60)
+        workshop.require_space(tmp_path)
     assert "RAYFLEET_CACHE" in caught.value.way_out
 
 
