@@ -17,7 +17,7 @@ DEPLOY := platform/rayfleet/deploy/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: help up test check types unit mutants engines engines-full kubernetes images attack bench golden format clean environment
+.PHONY: help up test check types unit mutants engines engines-full kubernetes images image-archive image-store attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -89,8 +89,17 @@ attack: $(VENV)/dev-ok ## Strangers, sick engines and restarts against a gateway
 bench: $(VENV)/dev-ok ## Figures beside the physical limit of the same run
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-images: ## Build the container images with buildah; BASE=... another base, a Debian with Python
-	@command -v buildah >/dev/null || { echo "images need buildah: apt-get install buildah"; exit 1; }
+# Without buildah the archive is of a base of its own, from this machine's Debian: for tests, and for `ctr images import`.
+images: ## Build the container images: with buildah (BASE=... another base, a Debian with Python), else into an OCI archive
+	@if ! command -v buildah >/dev/null; then \
+	  echo "no buildah here (apt-get install buildah): building an OCI archive on this machine's Debian"; \
+	  $(MAKE) --no-print-directory image-archive; \
+	else $(MAKE) --no-print-directory image-store; fi
+
+image-archive: $(VENV)/dev-ok
+	@$(BIN)/python -m rayfleet.testing.realnode images
+
+image-store:
 	@for name in $(IMAGES); do \
 	  buildah build --quiet --build-arg BASE=$(BASE) --file $(DEPLOY)/$$name.Containerfile --tag rayfleet/$$name:$(VERSION) . || exit 1; \
 	done

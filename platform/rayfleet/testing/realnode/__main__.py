@@ -1,4 +1,4 @@
-"""``python -m rayfleet.testing.realnode {needs,build,run,clean}``: look at the machine, fill the cache, run it."""
+"""``python -m rayfleet.testing.realnode {needs,build,images,run,clean}``: look at the machine, fill the cache, run."""
 
 import argparse
 import asyncio
@@ -10,8 +10,9 @@ from rayfleet.model.errors import RayfleetError
 from rayfleet.process import stop_event
 from rayfleet.testing.realkube import default_cache
 from rayfleet.testing.realnode import EXIT_CODE, NeedsMissing, check_needs, ensure_everything, real_cluster
-from rayfleet.testing.realnode.images import ImageArchive
+from rayfleet.testing.realnode.images import ImageArchive, ensure_images
 from rayfleet.testing.realnode.machine import clean
+from rayfleet.testing.realnode.programs import ensure_pause
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
     for name, what in (
         ("needs", f"say what this machine lacks; exit code {EXIT_CODE} if it lacks anything"),
         ("build", "build the programs and our images, and print the images' sizes"),
+        ("images", "build our images alone, without a container tool; print the OCI archive's path and the sizes"),
         ("run", "run a cluster until Ctrl-C, and print its kubeconfig"),
         ("clean", "remove what a killed cluster left"),
     ):
@@ -41,6 +43,10 @@ def main() -> int:
 
 
 def _carry_out(command: str, cache: Path) -> None:
+    if command == "images":
+        images = ensure_images(cache, ensure_pause(cache, progress=_tell), progress=_tell)
+        sys.stdout.write(f"{images.path}\n{_sizes(images)}")
+        return
     check_needs()
     match command:
         case "needs":

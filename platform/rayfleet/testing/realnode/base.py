@@ -21,11 +21,16 @@ _LIMIT_SECONDS = 1200
 _REMOVED = ("etc/apt/apt.conf.d/99mmdebstrap", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 
 
+def images_folder(cache: Path) -> Path:
+    """Return where layers and archives are kept."""
+    return cache.absolute() / "node" / "images"
+
+
 def ensure_base(cache: Path, *, progress: Progress, packages: Sequence[str] = PACKAGES) -> Path:
     """Return the layer of the base image, a tar of a root file system. Raises ``RealKubeError``."""
     suite = debian_suite(Path("/etc/os-release").read_text(encoding="utf-8"))
     key = hashlib.sha256(" ".join((*packages, *_REMOVED)).encode()).hexdigest()[:12]
-    folder = cache.absolute() / "node" / "images"
+    folder = images_folder(cache)
     base = folder / f"base-{suite}-{key}.tar"
     if base.is_file():
         return base

@@ -90,7 +90,7 @@ def ensure_everything(cache: Path, *, progress: Progress) -> ClusterPrograms:
         node=ensure_node_programs(cache, progress=progress),
         runtime=runtime,
         operator=ensure_kuberay_operator(cache, progress=progress),
-        images=ensure_images(cache, runtime, progress=progress),
+        images=ensure_images(cache, runtime.pause, progress=progress),
     )
 
 

