@@ -18,7 +18,13 @@ PLANS: Mapping[str, Plan] = {
     "slow-after-a-request": Plan(attack=floods.idle_after_a_request, most_mib=60),
     "stalled-readers": Plan(attack=floods.stalled_readers, most_mib=300),
     "pipelining": Plan(attack=floods.pipelining, most_mib=80),
-    "file-limit": Plan(attack=floods.file_limit, most_files=256, most_mib=60, is_alone=True),
+    "file-limit": Plan(
+        attack=floods.file_limit,
+        most_files=256,
+        most_mib=60,
+        flags=("--body-start-timeout", "300"),  # one client's body waits until the attack is over
+        is_alone=True,
+    ),
     "random-models": Plan(attack=floods.random_models, most_mib=40),
     "many-chunks": Plan(attack=floods.many_chunks, most_mib=150),
     "gzip-bombs": Plan(attack=floods.gzip_bombs, most_mib=600),

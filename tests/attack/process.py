@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -16,9 +15,9 @@ import aiohttp
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.attack.wire import HOST
-from tests.bench.processes import free_port
 
 from rayfleet.model.json import Json
+from rayfleet.testing.ports import held_ports
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -45,7 +44,7 @@ class Verdict:
 class GatewayProcess:
     """``folder`` holds its routes (``routes``), ``log.txt`` and ``access.jsonl``.
 
-    ``held``: its port, which others could listen on beside it, unseen.
+    ``held``: its ports, which others could listen on beside it, unseen.
     """
 
     folder: Path
@@ -64,9 +63,10 @@ class GatewayProcess:
         return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
 
     def access_lines(self) -> list[dict[str, object]]:
-        """Return its access log."""
+        """Return the whole lines of its access log: one that is being written may be seen in part."""
         file = self.folder / "access.jsonl"
-        return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+        whole, _, _ = file.read_bytes().rpartition(b"\n") if file.exists() else (b"", b"", b"")
+        return [json.loads(line) for line in whole.splitlines()]
 
     async def metrics(self) -> Metrics:
         """Return every sample of its page, by name and labels."""
@@ -121,8 +121,11 @@ async def started(
     source: Sequence[str] = (),
 ) -> GatewayProcess:
     """Start a gateway over ``folder / "routes"``, or over what ``source`` says; ``most_files``: its RLIMIT_NOFILE."""
-    own_port = free_port()
-    port, admin_port = port or own_port, own_port + 1
+    held = ExitStack()
+    own_port, admin_port = held.enter_context(held_ports(2))
+    if port:
+        held.enter_context(held_ports(1, first=port))
+    port = port or own_port
     where = source or ("--config", str(folder / "routes"))
     command = [sys.executable, "-m", "rayfleet_gateway", *where, "--port", str(port), "--admin-port", str(admin_port)]
     command += ["--access-log", str(folder / "access.jsonl"), *flags]
@@ -130,10 +133,7 @@ async def started(
         command = ["sh", "-c", f'ulimit -n {most_files} && exec "$@"', "sh", *command]
     with (folder / "log.txt").open("ab") as log:
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log)
-    gateway = GatewayProcess(folder, process, port, admin_port)
-    sock = gateway.held.enter_context(socket.socket())
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind((HOST, port))
+    gateway = GatewayProcess(folder, process, port, admin_port, held)
     try:
         await gateway.until_ready()
     except BaseException:

@@ -12,13 +12,13 @@ from tests.attack.healthy import honest_clients
 from tests.attack.process import ROOT, GatewayProcess, Verdict, route, service, slices, started, write_routes
 from tests.attack.scene import Size
 from tests.attack.wire import HOST, Answer, asked, prompt, read_answer, request
-from tests.bench.processes import free_port
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.manifest.crds import foreign_crds
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, SERVICES
 from rayfleet.testing.definitions import install
+from rayfleet.testing.ports import held_ports
 
 _CLIENTS = 16
 _LAG = "1"
@@ -90,7 +90,7 @@ async def api_server_away(size: Size, folder: Path) -> Verdict:
     """The API server is killed and comes back: nobody notices, and a new route is live soon after."""
     verdict = Verdict()
     async with running_engine(Book()) as engine_port, AsyncExitStack() as stack:
-        port = free_port()
+        (port,) = stack.enter_context(held_ports(1))  # it comes back to it
         server = _ApiServer(folder / "state", port)
         await server.start()
         stack.push_async_callback(server.kill)

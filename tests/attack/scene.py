@@ -139,6 +139,7 @@ async def _settled(scene: Scene, before: float) -> None:
         await asyncio.sleep(_SETTLE_SECONDS)
         waited += _SETTLE_SECONDS
         await asked(scene.port, request(prompt("plain")))
+    await scene.gateway.until_at_rest(_REST_SECONDS)
     after = scene.gateway.resident_mib()
     scene.verdict.figures |= {"after": round(after)}
     scene.verdict.expect(f"{after:.0f} MiB are held after it, {before:.0f} before", holds=after <= limit)

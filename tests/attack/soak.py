@@ -40,7 +40,7 @@ _WEIGHTS = {
     "never-ends": 0.3,
 }
 FLAGS = ("--first-byte-timeout", "5", "--idle-timeout", "5")
-_LOG_LOOKS = 50
+_LOG_LOOKS = 300
 _TOLD = frozenset({200, 400, 429, 500, 502, 503, 504})
 
 

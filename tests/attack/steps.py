@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from tests.attack.floods import HEAD, opened, statuses_of
 from tests.attack.process import ROOT, GatewayProcess, Verdict, write_routes
 from tests.attack.scene import Size
 from tests.attack.wire import asked, chunked, prompt, request, zipped
-from tests.bench.processes import free_port
+
+from rayfleet.testing.ports import held_ports
 
 STEP_MS = 10
 _Thing = Callable[[GatewayProcess], Awaitable[object]]
@@ -43,11 +44,12 @@ async def longest_steps(size: Size, folder: Path) -> Verdict:
 
 @asynccontextmanager
 async def _watched(folder: Path) -> AsyncIterator[GatewayProcess]:
-    port = free_port()
-    command = (sys.executable, "-m", "tests.attack.watched", str(folder), str(port), str(port + 1))
+    held = ExitStack()
+    port, admin_port = held.enter_context(held_ports(2))
+    command = (sys.executable, "-m", "tests.attack.watched", str(folder), str(port), str(admin_port))
     with (folder / "log.txt").open("ab") as log:
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=log)
-    gateway = GatewayProcess(folder, process, port, port + 1)
+    gateway = GatewayProcess(folder, process, port, admin_port, held)
     try:
         await gateway.until_ready()
         yield gateway

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from rayfleet.model.json import ReadOnlyJson
+from rayfleet.testing.ports import held_ports
 from rayfleet.testing.suites.data_plane.plane import BODY_SECONDS, DRAIN_SECONDS, HEAD_SECONDS, IDLE_SECONDS
 from rayfleet.testing.waiting import wait_until
 
@@ -35,7 +35,7 @@ _LIMITS = (
 class GatewayProcess:
     """Serves the objects from files in ``folder``; ``with`` runs it. ``arguments`` in place of files: another source.
 
-    Its port is held here too while it runs: others could listen on it beside the gateway, unseen.
+    Its ports are held here too while it runs: others could listen on them beside the gateway, unseen.
     """
 
     def __init__(self, folder: Path, objects: Sequence[ReadOnlyJson] = (), arguments: Sequence[str] = ()) -> None:
@@ -43,9 +43,7 @@ class GatewayProcess:
         self._objects = objects
         self._arguments = arguments
         self._held = ExitStack()
-        self.port = _free_port(self._held)
-        with ExitStack() as stack:
-            self.metrics_port = _free_port(stack)
+        self.port, self.metrics_port = self._held.enter_context(held_ports(2))
 
     def __enter__(self) -> Self:
         if not self._arguments:
@@ -99,11 +97,3 @@ class GatewayProcess:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
-
-
-def _free_port(holding: ExitStack) -> int:
-    """Return a port that nobody else gets before ``holding`` ends."""
-    sock = holding.enter_context(socket.socket())
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(("127.0.0.1", 0))
-    return int(sock.getsockname()[1])

@@ -17,8 +17,9 @@ from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, LEASES
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.memory_api import MemoryAddress, MemoryClient, MemoryServer
+from rayfleet.testing.ports import held_ports
 from rayfleet.testing.scripted_server import scripted_server, status_answer
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 ANYWHERE = AdminSettings(host="127.0.0.1", port=0)
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -66,8 +67,13 @@ async def test_a_rollout_is_on_the_page() -> None:
     async with world() as running:
         await running.client.create(FLEETS, fleet_manifest("n", replicas=2))
         await running.until_complete(2)
-        samples = await metrics(running.standing)
         where = {"namespace": "n", "fleet": "model"}
+
+        def is_told(page: Series) -> bool:  # the stores hear of the last writes when the server has told them
+            phase = value(page, "rayfleet_fleet_replica_phase", phase="Ready", **where)
+            return [phase, value(page, "rayfleet_fleet_replicas", state="available", **where)] == [2, 2]
+
+        samples = await until(lambda: metrics(running.standing), "the page tells of both replicas", holds=is_told)
         assert value(samples, "rayfleet_fleet_desired_replicas", **where) == 2
         assert {
             state: value(samples, "rayfleet_fleet_replicas", state=state, **where)
@@ -106,7 +112,7 @@ async def test_a_leader_is_ready_once_it_has_read_everything() -> None:
         assert code == 503
         assert "rayclusterfleets" in words
         running = asyncio.ensure_future(reflectors.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await asyncio.gather(*(each.settled() for each in reflectors.values()))
         assert await asked(standing, "/readyz") == (200, "ok: leading\n")
         running.cancel()
@@ -122,7 +128,7 @@ async def test_a_kind_that_may_not_be_read_is_named_and_counted() -> None:
         standing = Standing()
         standing.leads(reflectors)
         running = asyncio.ensure_future(reflectors.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await asyncio.gather(*(each.settled() for each in reflectors.values()))
         code, words = await asked(standing, "/readyz")
         assert code == 200
@@ -135,27 +141,25 @@ async def test_a_kind_that_may_not_be_read_is_named_and_counted() -> None:
 
 async def test_two_processes_are_one_leader_and_one_that_stands_by() -> None:
     server = MemoryServer()
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
 
     async def work(name: str, port: int) -> None:
         async with MemoryClient(MemoryAddress(url="memory", server=server)) as client:
             admin = AdminSettings(host="127.0.0.1", port=port)
             await run_controllers(client, ControllerSettings(lease=lease_settings("n", name), admin=admin), {})
 
-    async def stages() -> list[str]:
-        async with aiohttp.ClientSession() as session:
-            return sorted([await words(session, port) for port in ports])
+    with held_ports(2) as ports:
 
-    running = [asyncio.ensure_future(work(name, port)) for name, port in zip("ab", ports, strict=True)]
-    both = ["ok: leading\n", "ok: standing by, another process leads\n"]
-    await until(stages, "one leads, one stands by", holds=lambda words: words == both)
-    assert len([key for key in server.objects if LEASES.plural in key[0]]) == 1
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+        async def stages() -> list[str]:
+            async with aiohttp.ClientSession() as session:
+                return sorted([await words(session, port) for port in ports])
+
+        running = [asyncio.ensure_future(work(name, port)) for name, port in zip("ab", ports, strict=True)]
+        both = ["ok: leading\n", "ok: standing by, another process leads\n"]
+        await until(stages, "one leads, one stands by", holds=lambda words: words == both)
+        assert len([key for key in server.objects if LEASES.plural in key[0]]) == 1
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def words(session: aiohttp.ClientSession, port: int) -> str:

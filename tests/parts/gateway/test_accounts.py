@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpServer
 
+from rayfleet.testing.ports import held_ports
+from rayfleet.testing.waiting import until
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.planes.python.account import Account
@@ -150,13 +152,13 @@ async def test_a_retry_counts_by_what_failed_and_waits_in_no_queue(
     aiohttp_server: AiohttpServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "log"
-    nobody = Endpoint(address="127.0.0.1", port=unused_port())
-    table = table_for("m", nobody, await engine(aiohttp_server, answer))
-    async with GatewayServer(table, GatewaySettings(access_log=str(path))) as gateway:
-        async with aiohttp.ClientSession(gateway.url) as session:
-            while not (await page(gateway)).get((f"{PREFIX}retries_total", "not_connected")):
-                assert await ask(session) == 200
-        seen = await page(gateway)
+    with held_ports(1) as (port,):  # nobody listens there
+        table = table_for("m", Endpoint(address="127.0.0.1", port=port), await engine(aiohttp_server, answer))
+        async with GatewayServer(table, GatewaySettings(access_log=str(path))) as gateway:
+            async with aiohttp.ClientSession(gateway.url) as session:
+                while not (await page(gateway)).get((f"{PREFIX}retries_total", "not_connected")):
+                    assert await ask(session) == 200
+            seen = await page(gateway)
     assert seen[f"{PREFIX}retries_total", "not_connected"] == 1
     assert [each["attempts"] for each in lines(path)][-1] == 2
 
@@ -170,18 +172,13 @@ def test_a_queue_ends_with_the_first_try() -> None:
 
 async def test_what_is_held_now_is_on_the_page(aiohttp_server: AiohttpServer) -> None:
     table = table_for("m", await engine(aiohttp_server, answer))
-    async with GatewayServer(table) as gateway:
+    async with GatewayServer(table, GatewaySettings(body_start_timeout=timedelta(minutes=5))) as gateway:
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
         writer.write(head + b"x" * 400)
-        async with asyncio.timeout(30):
-            while (await page(gateway))[f"{PREFIX}body_bytes",] != 400:
-                await asyncio.sleep(0)
-        assert (await page(gateway))[f"{PREFIX}connections_open",] == 1
+        seen = await until(lambda: page(gateway), "it is here", holds=lambda now: now[f"{PREFIX}body_bytes",] == 400)
+        assert seen[f"{PREFIX}connections_open",] == 1
         writer.close()
-        async with asyncio.timeout(30):
-            while (await page(gateway))[f"{PREFIX}connections_open",] != 0:
-                await asyncio.sleep(0)
-        seen = await page(gateway)
+        seen = await until(lambda: page(gateway), "it left", holds=lambda now: not now[f"{PREFIX}connections_open",])
     assert seen[f"{PREFIX}body_bytes",] == 0
     assert seen[f"{PREFIX}requests_total", "unknown", "client_gone"] == 1

@@ -3,16 +3,17 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 
-from rayfleet.testing.waiting import until
+from rayfleet.testing.ports import held_ports
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.planes.python.workers import worker_arguments
 
@@ -27,6 +28,12 @@ spec:
 """
 
 
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
 def test_a_worker_has_its_own_port_of_operators_and_its_part_of_the_budget() -> None:
     settings = GatewaySettings(workers=4, admin_port=9000, body_budget_bytes=1000, body_limit_bytes=200)
     words = worker_arguments(["--port", "80", "--workers", "4"], settings, 2)
@@ -34,10 +41,9 @@ def test_a_worker_has_its_own_port_of_operators_and_its_part_of_the_budget() -> 
     assert " ".join(words[4:]) == "--workers 1 --admin-port 9002 --body-limit 200 --body-budget 250"
 
 
-@pytest.mark.timeout(90)
-async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path: Path) -> None:
+async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path: Path, held: ExitStack) -> None:
     (tmp_path / "route.yaml").write_text(ROUTE, encoding="utf-8")
-    port, admin = unused_port(), _two_ports()
+    port, admin, _ = held.enter_context(held_ports(3))
     ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
     command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
@@ -45,14 +51,15 @@ async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path
         async with aiohttp.ClientSession() as session:
             pages = [f"http://127.0.0.1:{admin + place}/readyz" for place in range(2)]
             for page in pages:
-                await until(partial(_status, session, page), "it is ready", 40, holds=lambda got: got == 200)
+                await until(partial(_status, session, page), "it is ready", holds=lambda got: got == 200)
             models = await (await session.get(f"http://127.0.0.1:{port}/v1/models")).json()
             assert [each["id"] for each in models["data"]] == ["m"]
-            os.kill(_children(process.pid)[0], signal.SIGKILL)
-            await until(lambda: _both(session, pages), "one of them is gone", 20, holds=lambda well: not well)
-            await until(lambda: _both(session, pages), "it is there again", 40, holds=bool)
+            killed = _children(process.pid)[0]
+            os.kill(killed, signal.SIGKILL)
+            await until(lambda: killed not in _children(process.pid), "it is gone, and its port of operators with it")
+            await until(lambda: _both(session, pages), "another one is there for it")
         process.terminate()
-        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
         assert (process.returncode, b"Traceback" in errors) == (0, False)
     finally:
         if process.returncode is None:
@@ -60,17 +67,19 @@ async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path
             await process.wait()
 
 
-async def test_without_a_limit_of_its_own_no_body_is_taken_that_the_budget_could_not_hold(tmp_path: Path) -> None:
+async def test_without_a_limit_of_its_own_no_body_is_taken_that_the_budget_could_not_hold(
+    tmp_path: Path, held: ExitStack
+) -> None:
     """It would be told to come again, for ever."""
     (tmp_path / "route.yaml").write_text(ROUTE, encoding="utf-8")
-    port, admin = unused_port(), unused_port()
+    port, admin = held.enter_context(held_ports(2))
     ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--body-budget", "1000"]
     command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
     process = await asyncio.create_subprocess_exec(*command)
     try:
         async with aiohttp.ClientSession() as session:
             page = f"http://127.0.0.1:{admin}/readyz"
-            await until(lambda: _status(session, page), "it is ready", 40, holds=lambda got: got == 200)
+            await until(lambda: _status(session, page), "it is ready", holds=lambda got: got == 200)
             url = f"http://127.0.0.1:{port}/v1/completions"
             statuses = [
                 (await session.post(url, json={"model": "m", "prompt": "x" * size})).status for size in (10, 1000)
@@ -79,17 +88,6 @@ async def test_without_a_limit_of_its_own_no_body_is_taken_that_the_budget_could
     finally:
         process.kill()
         await process.wait()
-
-
-def _two_ports() -> int:
-    """Return a port such that the next one is free too."""
-    while True:
-        first = unused_port()
-        try:
-            with socket.create_server(("127.0.0.1", first + 1)):
-                return first
-        except OSError:
-            continue
 
 
 def _children(pid: int) -> list[int]:
