@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpClient
 
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import Clock, system_clock
 from rayfleet_sidecar.observation import ReadinessRules
@@ -19,8 +19,9 @@ from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
 Client = TestClient[web.Request, web.Application]
-LIMIT_SECONDS = 10
 NOBODY = "http://127.0.0.1:9"
+# Where an answer never comes; elsewhere a busy machine has all the time that it needs.
+SOON = timedelta(seconds=1)
 
 
 class OpenSidecar(Protocol):
@@ -45,7 +46,7 @@ def sidecar(engine: FakeEngine, aiohttp_client: AiohttpClient) -> OpenSidecar:
             "rules": ReadinessRules(expected_nodes=len(engine.alive_nodes), canary_every=timedelta()),
             "nodes_url": f"{engine.url}/nodes",
             "judge_period": timedelta(milliseconds=20),
-            "answer_limit": timedelta(milliseconds=300),
+            "answer_limit": timedelta(seconds=LIMIT_SECONDS),
         }
         return await aiohttp_client(make_app(SidecarSettings(**(plain | changes)), clock))
 
@@ -59,9 +60,7 @@ async def ready_state(client: Client, is_expected: Callable[[int, dict[str, Any]
         response = await client.get("/ready")
         return response.status, await response.json()
 
-    _, content = await until(
-        look, "/ready as expected", LIMIT_SECONDS, holds=lambda answer: is_expected(*answer), every=0
-    )
+    _, content = await until(look, "/ready as expected", holds=lambda answer: is_expected(*answer), every=0)
     return content
 
 
@@ -91,7 +90,8 @@ async def test_an_engine_that_cannot_generate_is_not_ready_whatever_its_health_s
     fault: Fault, reason: str, engine: FakeEngine, sidecar: OpenSidecar
 ) -> None:
     engine.fault = fault
-    await ready_state(await sidecar(), _reason(reason))
+    limits: dict[str, Any] = {"answer_limit": SOON} if fault is Fault.FROZEN else {}
+    await ready_state(await sidecar(**limits), _reason(reason))
 
 
 async def test_a_fault_turns_ready_into_503_and_its_end_wants_a_new_token(
@@ -152,11 +152,11 @@ async def test_metrics_stay_when_the_engine_is_gone(sidecar: OpenSidecar) -> Non
 async def test_a_frozen_engine_turns_ready_into_503_and_ready_itself_is_answered_at_once(
     engine: FakeEngine, sidecar: OpenSidecar
 ) -> None:
-    client = await sidecar()
+    client = await sidecar(answer_limit=SOON)
     await ready_state(client, _reason("Ready"))
     engine.fault = Fault.FROZEN
     content = await ready_state(client, _reason("EngineUnreachable"))
-    assert "no answer within 0.3 s" in content["message"]
+    assert "no answer within 1 s" in content["message"]
     engine.fault = Fault.NONE
     await ready_state(client, _reason("Ready"))
     assert engine.requests == 2
@@ -174,7 +174,7 @@ async def test_a_refusal_after_being_ready_is_held_however_often_the_engine_is_l
     await ready_state(client, _reason("Warming"))
     clock.advance(1.499)
     tenth_look = engine.health_checks + 11  # the first of eleven may have begun before time passed
-    await until(lambda: engine.health_checks >= tenth_look, "ten looks", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.health_checks >= tenth_look, "ten looks", every=0)
     assert (await client.get("/ready")).status == 503
     assert engine.requests == 1
     clock.advance(0.001)
@@ -188,10 +188,10 @@ async def test_a_token_asked_for_before_a_fault_proves_nothing_after_it(
     engine.fault = Fault.HANGS
     client = await sidecar()
     await ready_state(client, _reason("Warming"))
-    await until(lambda: engine.requests == 1, "a token is asked for", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.requests == 1, "a token is asked for", every=0)
     engine.fault = Fault.UNWELL
     await ready_state(client, _reason("EngineLoading"))
-    await until(lambda: engine.aborted == 1, "the question is dropped", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.aborted == 1, "the question is dropped", every=0)
     engine.fault = Fault.NONE
     await ready_state(client, _reason("Ready"))
     assert engine.requests == 2

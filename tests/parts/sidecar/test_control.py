@@ -12,7 +12,7 @@ from pytest_aiohttp import AiohttpClient
 from tests.parts.sidecar.scripted import HANGS, Reply, ScriptedEngine, error, page, scripted_engine
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
@@ -21,7 +21,6 @@ Client = TestClient[web.Request, web.Application]
 TOKEN = "open-sesame"
 SHOWN = {"Authorization": f"Bearer {TOKEN}"}
 PATHS = [("POST", "/drain"), ("DELETE", "/drain"), ("POST", "/sleep"), ("POST", "/wake")]
-LIMIT_SECONDS = 30
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ async def opened(engine: ScriptedEngine, aiohttp_client: AiohttpClient, **change
         "engine_url": engine.url,
         "model": "m",
         "judge_period": timedelta(milliseconds=5),
-        "answer_limit": timedelta(seconds=5),
+        "answer_limit": timedelta(seconds=LIMIT_SECONDS),
         "traffic": TrafficMetrics(running=("running",), steps=("steps_total",)),
         "sleep_path": "/sleep?level=1",
         "wake_path": "/wake",
@@ -54,12 +53,12 @@ async def until_reason(client: Client, reason: str) -> None:
         assert content["ready"] is (content["reason"] == "Ready")
         return str(content["reason"])
 
-    await until(look, reason, LIMIT_SECONDS, holds=lambda got: got == reason)
+    await until(look, reason, holds=lambda got: got == reason)
 
 
 async def looked(engine: ScriptedEngine) -> None:
     looks = engine.count("/health") + 3
-    await until(lambda: engine.count("/health") >= looks, "three looks", LIMIT_SECONDS)
+    await until(lambda: engine.count("/health") >= looks, "three looks")
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
@@ -123,9 +122,9 @@ async def test_a_canary_that_is_under_way_is_dropped_when_somebody_waits_for_the
     client, clock = await opened(engine, aiohttp_client)
     engine.replies["/v1/completions"] = HANGS
     clock.advance(3)
-    await until(lambda: engine.count("/v1/completions") == 2, "a canary", LIMIT_SECONDS)
+    await until(lambda: engine.count("/v1/completions") == 2, "a canary")
     await client.request(method, path, headers=SHOWN)
-    await until(lambda: engine.left == 1, "the canary is dropped", LIMIT_SECONDS)
+    await until(lambda: engine.left == 1, "the canary is dropped")
 
 
 async def test_trouble_of_the_engine_goes_before_a_drain(engine: ScriptedEngine, aiohttp_client: AiohttpClient) -> None:

@@ -12,14 +12,13 @@ import pytest
 from pytest_aiohttp import AiohttpClient
 from tests.parts.sidecar.scripted import Reply, ScriptedEngine, error, nodes, scripted_engine
 
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.evidence import last_lines, write_evidence
 from rayfleet_sidecar.observation import ReadinessRules
 from rayfleet_sidecar.settings import EvidenceSettings, SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
-LIMIT_SECONDS = 30
 STATUS = {
     "reason": "EngineStalled",
     "message": "no step",
@@ -52,7 +51,7 @@ async def kept(engine: ScriptedEngine, settings: EvidenceSettings, aiohttp_clien
         nodes_url=f"{engine.url}/nodes",
         rules=ReadinessRules(expected_nodes=2),
         judge_period=timedelta(milliseconds=5),
-        answer_limit=timedelta(seconds=5),
+        answer_limit=timedelta(seconds=LIMIT_SECONDS),
         evidence=settings,
     )
     client = await aiohttp_client(make_app(sidecar, HandClock()))
@@ -61,10 +60,10 @@ async def kept(engine: ScriptedEngine, settings: EvidenceSettings, aiohttp_clien
         async def is_ready() -> bool:
             return (await client.get("/ready")).status == 200
 
-        await until(is_ready, "ready", LIMIT_SECONDS)
+        await until(is_ready, "ready")
         engine.replies["/nodes"] = nodes("a", dead=("b",))
     message = Path(settings.termination_log)  # it is written last
-    await until(message.read_text, "the message", LIMIT_SECONDS, holds=lambda text: "evidence: " in text)
+    await until(message.read_text, "the message", holds=lambda text: "evidence: " in text)
     file = next(Path(settings.folder).glob(f"*-{reason}.json"))
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -118,7 +117,7 @@ async def test_what_cannot_be_kept_is_no_fault_of_the_sidecar(
     )
     engine.replies["/v1/completions"] = Reply(status=500)
     client = await aiohttp_client(make_app(settings, HandClock()))
-    await until(lambda: "evidence could not be kept" in caplog.text, "a warning", LIMIT_SECONDS)
+    await until(lambda: "evidence could not be kept" in caplog.text, "a warning")
     assert (await client.get("/healthz")).status == 200
 
 

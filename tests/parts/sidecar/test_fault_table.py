@@ -29,14 +29,13 @@ from tests.parts.sidecar.scripted import (
 )
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.keys import JUDGE
 from rayfleet_sidecar.observation import Observation, ReadinessRules
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
-LIMIT_SECONDS = 30
 TRAFFIC = TrafficMetrics(
     running=("running",), steps=("steps_total",), served=("served_total",), failed=("failed_total",)
 )
@@ -73,11 +72,11 @@ class Case:
 
     @property
     def limits(self) -> dict[str, timedelta]:
-        """How long an answer may take: only where one never comes that is waited for."""
+        """How long an answer may take: little only where one never comes that is waited for."""
         parts = (self.replies, *(step.replies for step in self.steps))
         replies = [reply for part in parts for path, reply in part.items() if path != CHAT]
-        never = any(reply.deed in {Deed.HANG, Deed.ENDLESS} or reply is HUGE for reply in replies)
-        return {"answer_limit": timedelta(seconds=0.2 if never else 5)}
+        never = any(reply.deed in {Deed.HANG, Deed.ENDLESS} for reply in replies)
+        return {"answer_limit": timedelta(seconds=0.5 if never else LIMIT_SECONDS)}
 
 
 def starts(reason: str, stage: str, failed: str, words: str = "", **replies: Reply) -> Case:
@@ -259,7 +258,7 @@ class Site:
             await self._look_after(self.client.app[JUDGE].observation)
 
     async def _look_after(self, seen: Observation | None) -> None:
-        await until(lambda: self.client.app[JUDGE].observation is not seen, "a look", LIMIT_SECONDS, every=0.002)
+        await until(lambda: self.client.app[JUDGE].observation is not seen, "a look", every=0.002)
 
     async def ready(self) -> dict[str, Any]:
         answer = await self.client.get("/ready")
@@ -268,9 +267,7 @@ class Site:
         return content
 
     async def until_reason(self, reason: str) -> dict[str, Any]:
-        return await until(
-            self.ready, f"the reason {reason}", LIMIT_SECONDS, holds=lambda content: content["reason"] == reason
-        )
+        return await until(self.ready, f"the reason {reason}", holds=lambda content: content["reason"] == reason)
 
     async def take(self, step: Step) -> None:
         self.engine.replies.update(step.replies)
@@ -289,7 +286,7 @@ async def opened(engine: ScriptedEngine, aiohttp_client: AiohttpClient, **change
         "rules": ReadinessRules(expected_nodes=2),
         "nodes_url": f"{engine.url}/nodes",
         "judge_period": timedelta(milliseconds=5),
-        "answer_limit": timedelta(milliseconds=200),
+        "answer_limit": timedelta(seconds=0.5),
         "traffic": TRAFFIC,
     }
     clock = HandClock()

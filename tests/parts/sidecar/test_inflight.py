@@ -4,6 +4,7 @@ The sidecar is the real one, beside an engine of the test kit.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from rayfleet.model.json import Json
 from rayfleet.model.ports import SIDECAR_PORT
 from rayfleet.planning.drain_hooks import head_hook, worker_hook
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.clock import Clock, system_clock
 from rayfleet_sidecar.main import serve
@@ -27,10 +28,9 @@ from rayfleet_sidecar.observation import ReadinessRules
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
 
-HOST = "127.78.52.1"
+HOST = f"127.78.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # tests run side by side, and the port is the same
 URL = f"http://{HOST}:{SIDECAR_PORT}"
 TRAFFIC = TrafficMetrics(running=("fake:requests_running",), steps=("fake:requests_total",))
-LIMIT_SECONDS = 20
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Site:
             "engine_url": self.engine.url,
             "model": self.engine.model,
             "judge_period": timedelta(milliseconds=20),
-            "answer_limit": timedelta(milliseconds=300),
+            "answer_limit": timedelta(seconds=LIMIT_SECONDS),
             "traffic": TRAFFIC,
             "traffic_period": timedelta(0),
             "rules": ReadinessRules(canary_every=timedelta()),
@@ -62,7 +62,7 @@ class Site:
         await self.until_ready()
 
     async def until_ready(self) -> None:
-        await until(lambda: self.get("/ready"), "ready", LIMIT_SECONDS, holds=lambda answer: answer[0] == 200)
+        await until(lambda: self.get("/ready"), "ready", holds=lambda answer: answer[0] == 200)
 
     async def get(self, path: str) -> tuple[int, Json]:
         try:
@@ -83,13 +83,13 @@ class Site:
 
         tasks = [asyncio.create_task(ask()) for _ in range(count)]
         try:
-            await until(lambda: self.engine.running == count, "the engine has the requests", LIMIT_SECONDS, every=0)
+            await until(lambda: self.engine.running == count, "the engine has the requests", every=0)
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await until(lambda: self.engine.running == 0, "the engine has none", LIMIT_SECONDS, every=0)
+            await until(lambda: self.engine.running == 0, "the engine has none", every=0)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_the_requests_are_those_of_this_moment(site: Site) -> None:
 
 
 async def test_an_engine_that_does_not_answer_tells_no_number(site: Site) -> None:
-    await site.open()
+    await site.open(answer_limit=timedelta(seconds=0.5))
     site.engine.fault = Fault.FROZEN
     status, content = await site.get("/inflight")
     assert (status, content["in_flight"], content["reason"]) == (503, None, "MetricsMissing")
@@ -137,11 +137,9 @@ async def test_requests_that_are_stuck_are_no_number_to_wait_for(site: Site) -> 
     clock = HandClock()
     await site.open(clock, rules=ReadinessRules(stale_after=timedelta(days=1)))
     async with site.requests(1):
-        await until(lambda: site.get("/inflight"), "it is counted", LIMIT_SECONDS, holds=lambda got: got[0] == 200)
+        await until(lambda: site.get("/inflight"), "it is counted", holds=lambda got: got[0] == 200)
         clock.advance(120)
-        status, content = await until(
-            lambda: site.get("/inflight"), "it is stuck", LIMIT_SECONDS, holds=lambda got: got[0] == 503
-        )
+        status, content = await until(lambda: site.get("/inflight"), "it is stuck", holds=lambda got: got[0] == 503)
         assert (status, content["reason"]) == (503, "EngineStalled")
         assert (await site.get("/ready"))[1]["reason"] == "EngineStalled"
 
@@ -152,7 +150,7 @@ async def test_a_sidecar_that_is_to_end_serves_while_the_engine_does(site: Site)
     await site.until_ready()
     stop.set()
     looks = site.engine.health_checks + 10
-    await until(lambda: site.engine.health_checks > looks, "it goes on looking", LIMIT_SECONDS, every=0)
+    await until(lambda: site.engine.health_checks > looks, "it goes on looking", every=0)
     assert (await site.get("/inflight"))[0] == 200
     await site.stack.aclose()  # the engine ends
     async with asyncio.timeout(LIMIT_SECONDS):
@@ -194,7 +192,7 @@ async def test_a_hook_waits_for_the_requests_and_no_longer(site: Site, hook: Hoo
     async with running(hook, 3600) as process:
         async with site.requests(1):
             looks = site.engine.page_reads + 5
-            await until(lambda: site.engine.page_reads >= looks, "five questions", LIMIT_SECONDS)
+            await until(lambda: site.engine.page_reads >= looks, "five questions")
             assert process.returncode is None
         await ends(process)
 

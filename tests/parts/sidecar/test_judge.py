@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_sidecar.judge import Judge
 from rayfleet_sidecar.observation import Answer, Observation
 from rayfleet_sidecar.readiness import STALLED, Judgement, Reason
@@ -18,7 +18,6 @@ from rayfleet_sidecar.testing import HandClock
 WELL = Observation(answer=Answer.OK)
 UNWELL = Observation(answer=Answer.UNWELL)
 Start = Callable[[], Judge]
-LIMIT_SECONDS = 10
 
 
 class OwnEngine:
@@ -85,20 +84,20 @@ async def start(engine: OwnEngine, clock: HandClock) -> AsyncIterator[Start]:
 
 
 async def until_ready(judge: Judge) -> None:
-    await until(judge.verdict, "the judge says ready", LIMIT_SECONDS, holds=lambda verdict: verdict.is_ready, every=0)
+    await until(judge.verdict, "the judge says ready", holds=lambda verdict: verdict.is_ready, every=0)
 
 
 async def until_reason(judge: Judge, reason: Reason) -> None:
     def holds(judgement: Judgement) -> bool:
         return judgement.reason is reason
 
-    await until(lambda: judge.judgement, f"the reason {reason}", LIMIT_SECONDS, holds=holds, every=0)
+    await until(lambda: judge.judgement, f"the reason {reason}", holds=holds, every=0)
 
 
 async def looked(engine: OwnEngine, times: int = 3) -> None:
     """Wait until that many looks have begun and all of them but the newest have ended."""
     last = engine.looks + times
-    await until(lambda: engine.looks >= last, "enough looks", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.looks >= last, "enough looks", every=0)
 
 
 async def test_an_engine_that_is_well_is_asked_once_and_is_ready(engine: OwnEngine, start: Start) -> None:
@@ -126,9 +125,9 @@ async def test_a_refusal_is_held_until_its_time_is_over(engine: OwnEngine, start
 async def test_a_question_to_an_engine_that_became_unwell_is_dropped(engine: OwnEngine, start: Start) -> None:
     engine.failure = None
     judge = start()
-    await until(lambda: engine.asked == 1, "a token is asked for", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.asked == 1, "a token is asked for", every=0)
     engine.observation = UNWELL
-    await until(lambda: engine.dropped == 1, "the question is dropped", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.dropped == 1, "the question is dropped", every=0)
     engine.failure, engine.observation = "", WELL
     await until_ready(judge)
     assert (engine.asked, judge.generations) == (2, {"ok": 1, "failed": 0})
@@ -154,7 +153,7 @@ async def test_a_judge_that_fails_unexpectedly_is_stale_and_recovers(
     judge = start()
     await until_ready(judge)
     engine.look_error = RuntimeError("a bug")
-    await until(lambda: judge.errors > 1, "looks fail", LIMIT_SECONDS, every=0)
+    await until(lambda: judge.errors > 1, "looks fail", every=0)
     assert judge.verdict().is_ready  # the last word counts for a while
     clock.advance(2.001)
     assert (judge.verdict().is_ready, judge.verdict().reason) == (False, STALLED)
@@ -217,12 +216,12 @@ async def test_an_idle_engine_is_asked_again_and_one_that_is_silent_then_is_not_
     await until_ready(judge)
     engine.failure = None
     clock.advance(3)
-    await until(lambda: engine.asked == 2, "a canary", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.asked == 2, "a canary", every=0)
     engine.page = "running 1\nsteps 7\n"
     await looked(engine)
     clock.advance(4)
     await until_reason(judge, Reason.CANARY_MISSED)
-    await until(lambda: engine.dropped == 1, "the question is dropped", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.dropped == 1, "the question is dropped", every=0)
     engine.failure, engine.page = "", "running 0\nsteps 7\n"
     clock.advance(1.5)
     await until_ready(judge)
@@ -241,11 +240,11 @@ async def test_the_page_is_read_again_before_anybody_is_asked(
     await looked(engine)
     assert engine.asked == 1
     clock.advance(3)
-    await until(lambda: engine.asked == 2, "a canary", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.asked == 2, "a canary", every=0)
 
 
 async def test_a_judge_that_ends_leaves_no_question_behind(engine: OwnEngine, start: Start) -> None:
     engine.failure = None
     start()
     # The fixture ends the judge, and counts.
-    await until(lambda: engine.asked == 1, "a token is asked for", LIMIT_SECONDS, every=0)
+    await until(lambda: engine.asked == 1, "a token is asked for", every=0)

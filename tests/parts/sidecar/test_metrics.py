@@ -172,7 +172,7 @@ async def test_an_engine_that_hangs_is_asked_once_for_all_and_delays_nobody(besi
         await released.wait()
         return web.Response(text="a 1\n")
 
-    client = await beside.engine(hanging, limit=timedelta(seconds=0.3))
+    client = await beside.engine(hanging, limit=timedelta(seconds=1))
     scrapes = [asyncio.create_task(text_of(client)) for _ in range(5)]
     await answered_while(client, scrapes)
     assert {state_of(text) for text in await asyncio.gather(*scrapes)} == {"late"}
