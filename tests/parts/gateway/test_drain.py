@@ -6,11 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from rayfleet.testing.waiting import LIMIT_SECONDS
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.testing import FixedTable, gateway_of
-
-pytestmark = pytest.mark.timeout(20)
 
 
 class _BrokenTable(FixedTable):
@@ -25,7 +24,7 @@ async def test_watches_that_end_by_a_fault_are_noticed_and_end_the_process_with_
     settings = GatewaySettings(port=0, admin_port=0, lag=timedelta(0))
     gateway = gateway_of(settings, _BrokenTable(RouteTable()))
     await gateway.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await gateway.ended.wait()
     with pytest.raises(KeyError):
         await gateway.drain(asyncio.Event())

@@ -17,8 +17,6 @@ from rayfleet_gateway.state.files import FileTables, read_files
 from rayfleet_gateway.state.last_table import read_last_table, write_last_table
 from rayfleet_gateway.state.sources import open_tables
 
-LIMIT_SECONDS = 30
-
 ROUTE = """\
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -49,13 +47,20 @@ def route(name: str) -> str:
     return ROUTE.replace("NAME", name)
 
 
+def put(path: Path, text: str) -> None:
+    """Write a file at once: a look at it sees all of it, or what was there before."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.rename(path)
+
+
 @asynccontextmanager
 async def running(path: Path) -> AsyncIterator[tuple[FileTables, list[RouteTable]]]:
     tables = FileTables(path)
     heard: list[RouteTable] = []
     task = asyncio.create_task(tables.run(heard.append))
     try:
-        await until(lambda: tables.is_synced or task.done(), "a table", LIMIT_SECONDS)
+        await until(lambda: tables.is_synced or task.done(), "a table")
         yield tables, heard
     finally:
         task.cancel()
@@ -63,7 +68,7 @@ async def running(path: Path) -> AsyncIterator[tuple[FileTables, list[RouteTable
 
 
 async def until_models(tables: FileTables, *models: str) -> None:
-    await until(lambda: tables.table.models == models, f"the models {models}", LIMIT_SECONDS)
+    await until(lambda: tables.table.models == models, f"the models {models}")
 
 
 async def test_files_are_a_table_that_follows_them(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ async def test_files_are_a_table_that_follows_them(tmp_path: Path) -> None:
     async with running(tmp_path) as (tables, heard):
         assert tables.table.models == ("a",)
         assert [str(each) for each in tables.table.endpoints_of("a")] == ["127.0.0.1:8000"]
-        (tmp_path / "b.yml").write_text(route("b"))
+        put(tmp_path / "b.yml", route("b"))
         await until_models(tables, "a", "b")
         (tmp_path / "a.yaml").unlink()
         await until_models(tables, "b")
@@ -88,13 +93,13 @@ async def test_a_broken_file_keeps_the_last_good_table_and_is_told_once(
     async with running(file) as (tables, heard):
         good = tables.table
         with caplog.at_level(logging.ERROR):
-            file.write_text("kind: [\n")
-            await until(lambda: len(caplog.records) == 1, "the fault is logged", LIMIT_SECONDS)
+            put(file, "kind: [\n")
+            await until(lambda: len(caplog.records) == 1, "the fault is logged")
             await asyncio.sleep(1.5)  # longer than a look: it must not be said again
         assert len(caplog.records) == 1
         assert "all.yaml" in getattr(caplog.records[0], "error")  # noqa: B009 - a fact that logging put there
         assert (tables.table, len(heard)) == (good, 1)
-        file.write_text(route("b"))
+        put(file, route("b"))
         await until_models(tables, "b")
 
 
@@ -136,7 +141,7 @@ async def test_the_settings_choose_files(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(route("a"))
     async with open_tables(GatewaySettings(config=tmp_path)) as tables:
         task = asyncio.create_task(tables.run(lambda _: None))
-        await until(lambda: tables.is_synced, "a table", LIMIT_SECONDS)
+        await until(lambda: tables.is_synced, "a table")
         assert (tables.table.models, tables.is_stale) == (("a",), False)
         task.cancel()
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from rayfleet.testing.waiting import LIMIT_SECONDS
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.table import RouteTable, table_of
 from rayfleet_gateway.testing import FixedTable, GatewayServer, table_for
 
-pytestmark = pytest.mark.timeout(30)
 PATHS = ("/v1/completions", "/other")
 
 
@@ -73,7 +73,7 @@ class Caller:
 async def connected(
     table: RouteTable, settings: GatewaySettings | None = None
 ) -> AsyncIterator[tuple[Caller, Callable[[RouteTable], None]]]:
-    async with asyncio.timeout(25), GatewayServer(table, settings) as gateway:
+    async with asyncio.timeout(LIMIT_SECONDS), GatewayServer(table, settings) as gateway:
         caller = Caller(*await asyncio.open_connection("127.0.0.1", gateway.port))
         tables = gateway.gateway.plane.shared.tables
         assert isinstance(tables, FixedTable)

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import pytest
-
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.testing import GatewayServer, table_for
 
-pytestmark = pytest.mark.timeout(60)
 BODY = b'{"model": "m", "prompt": "x"}'
 REQUEST = b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -59,18 +57,19 @@ async def asking(port: int, stop: asyncio.Event, failures: list[str]) -> int:
 
 
 async def test_a_rolling_restart_loses_no_request() -> None:
-    settings = GatewaySettings(lag=timedelta(seconds=0.3), drain=timedelta(seconds=10))
+    settings = GatewaySettings(lag=timedelta(seconds=0.3), drain=timedelta(minutes=1))
     stop, failures = asyncio.Event(), list[str]()
-    async with engine() as endpoint, asyncio.timeout(50):
+    async with engine() as endpoint, asyncio.timeout(4 * LIMIT_SECONDS):
         gateways = [GatewayServer(table_for("m", endpoint), settings)]
         await gateways[0].start()
         port = gateways[0].port
         clients = [asyncio.create_task(asking(port, stop, failures)) for _ in range(CLIENTS)]
         for _ in range(RESTARTS):
-            await asyncio.sleep(0.1)
+            await until(gateways[-1].counted, "it serves")
             gateways.append(GatewayServer(table_for("m", endpoint), settings, port=port))
             await gateways[-1].start()
             await gateways[-2].close()
+        await until(gateways[-1].counted, "the last one serves")
         stop.set()
         answered = sum(await asyncio.gather(*clients))
         await gateways[-1].close()

@@ -35,7 +35,7 @@ async def test_a_trial_that_says_nothing_leaves_half_of_the_time_to_another(
     app = web.Application()
     app.router.add_post("/v1/completions", answers)
     well = await aiohttp_server(app, shutdown_timeout=0.1)
-    table = table_for("m", silent, Endpoint(address="127.0.0.1", port=well.port or 0), timeout=timedelta(seconds=1))
+    table = table_for("m", silent, Endpoint(address="127.0.0.1", port=well.port or 0), timeout=timedelta(seconds=2))
     gateway = GatewayServer(table)
     client = await open_gateway(gateway)
     book, now = gateway.gateway.book, asyncio.get_running_loop().time()

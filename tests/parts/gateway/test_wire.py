@@ -7,14 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import aiohttp
-import pytest
 
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.testing import GatewayServer, table_for
 
-pytestmark = pytest.mark.timeout(30)
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BODY = b'{"model": "m", "prompt": "x"}'
 REQUEST = b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -68,7 +66,7 @@ async def serving(talk: Talk, settings: GatewaySettings | None = None) -> AsyncI
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     endpoint = Endpoint(address="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    async with asyncio.timeout(25), GatewayServer(table_for("m", endpoint), settings) as gateway:
+    async with asyncio.timeout(2 * LIMIT_SECONDS), GatewayServer(table_for("m", endpoint), settings) as gateway:
         yield gateway
         assert gateway.in_flight() == 0
     server.close()
@@ -97,7 +95,7 @@ def closing(request: bytes = REQUEST) -> bytes:
 
 
 async def test_an_engine_that_ends_soon_after_done_keeps_its_connection() -> None:
-    connections = 0
+    connections, ended = 0, asyncio.Event()
 
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -107,11 +105,12 @@ async def test_an_engine_that_ends_soon_after_done_keeps_its_connection() -> Non
             writer.write(EVENTS_HEAD + chunk(EVENT) + chunk(DONE))
             await asyncio.sleep(0.02)
             writer.write(b"0\r\n\r\n")
-            await asyncio.sleep(0.05)
+            ended.set()
 
     async with serving(twice) as gateway:
         await raw(gateway, closing())
-        await asyncio.sleep(0.05)
+        await ended.wait()
+        await asyncio.sleep(0.05)  # some turns of the loop: the gateway reads what is there
         await raw(gateway, closing())
         assert connections == 1
 
@@ -131,8 +130,8 @@ async def test_a_client_that_says_nothing_is_let_go() -> None:
 
 
 async def test_a_body_that_trickles_below_the_least_rate_is_refused_and_a_steady_one_is_not() -> None:
-    settings = replace(QUICK, body_least_rate=100)
-    body = BODY.replace(b"x", b"x" * 100)
+    settings = replace(QUICK, body_start_timeout=timedelta(seconds=0.6), body_least_rate=20)
+    body = BODY.replace(b"x", b"x" * 200)
     head = REQUEST.partition(b"\r\n\r\n")[0].replace(b": %d" % len(BODY), b": %d" % len(body)) + b"\r\n\r\n"
     async with serving(saying(JSON_ANSWER), settings) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -177,7 +176,7 @@ async def test_a_client_too_many_is_told_so() -> None:
         busy = [await asyncio.open_connection("127.0.0.1", gateway.port) for _ in range(2)]
         for _, writer in busy:
             writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
-        await until(lambda: not gateway.gateway.plane.shared.idle, "both are at work")
+        await until(lambda: gateway.connections == 2 and not gateway.gateway.plane.shared.idle, "both are at work")
         assert (await raw(gateway)).startswith(b"HTTP/1.1 503")
         for _, writer in busy:
             writer.close()
@@ -210,7 +209,7 @@ async def test_a_client_that_does_not_read_holds_up_its_engine_and_no_more_than_
 
 
 async def test_in_the_lag_window_requests_are_served_and_their_connections_closed() -> None:
-    settings = GatewaySettings(lag=timedelta(seconds=0.5))
+    settings = GatewaySettings(lag=timedelta(seconds=LIMIT_SECONDS))
     async with serving(saying(JSON_ANSWER), settings) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         await until(lambda: gateway.connections, "it is connected")
@@ -220,6 +219,8 @@ async def test_in_the_lag_window_requests_are_served_and_their_connections_close
         writer.write(REQUEST)
         assert b"\r\nConnection: close\r\n" in await reader.read()
         writer.close()
+        assert not stopping.done(), "it was in the window all the time"
+        gateway.hurry.set()
         await stopping
         assert gateway.counted() == {("m", "200", "ok"): 2}
 

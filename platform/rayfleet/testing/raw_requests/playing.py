@@ -12,7 +12,7 @@ from typing import Self
 
 from rayfleet.testing.raw_requests.cases import TARGET, RawCase, Seen, written
 
-_LIMIT_SECONDS = 20
+_LIMIT_SECONDS = 60
 _PROBE_TARGET = TARGET + b"?probe"
 PROBE = written(b"Connection: close", line=b"POST " + _PROBE_TARGET + b" HTTP/1.1")
 _PROBED = Seen(target=_PROBE_TARGET)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from rayfleet.testing.suites.data_plane.messages import LIMIT_BYTES, Message, read_message
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 
 
 class Client:

@@ -208,9 +208,9 @@ class FaultChecks(TestedPlane):
 
     async def test_a_routes_timeout_ends_with_the_first_byte(self, stage: Stage) -> None:
         """A stream may take longer than that."""
-        on = await stage.serve(saying(EVENTS_HEAD, *[chunk(EVENT)] * 200, chunk(DONE) + END), kind=Kind.HASTY)
+        on = await stage.serve(saying(EVENTS_HEAD, *[chunk(EVENT)] * 400, chunk(DONE) + END), kind=Kind.HASTY)
         answer = await stage.ask(on.model)
-        assert (answer.is_whole, answer.body) == (True, EVENT * 200 + DONE)
+        assert (answer.is_whole, answer.body) == (True, EVENT * 400 + DONE)
         await stage.expect(on.model, ok=1)
 
     async def test_a_stream_that_falls_silent_ends_with_an_error_event(self, stage: Stage) -> None:

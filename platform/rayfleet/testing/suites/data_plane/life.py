@@ -25,7 +25,7 @@ from rayfleet.testing.suites.data_plane.plane import Capability
 from rayfleet.testing.suites.data_plane.tested import Stage, TestedPlane
 from rayfleet.testing.waiting import until
 
-_LIMIT_SECONDS = 30
+_LIMIT_SECONDS = 60
 
 
 def _ending_at(release: asyncio.Event) -> Talk:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from rayfleet.model.json import ReadOnlyJson
 
-HEAD_SECONDS, BODY_SECONDS, IDLE_SECONDS, DRAIN_SECONDS = 2.0, 2.0, 3.0, 1.5
+HEAD_SECONDS, BODY_SECONDS, IDLE_SECONDS, DRAIN_SECONDS = 2.0, 2.0, 3.0, 4.0
 
 
 class Capability(StrEnum):

@@ -18,7 +18,7 @@ from rayfleet.testing.suites.data_plane.engines import Engine, Talk, echoing, op
 from rayfleet.testing.suites.data_plane.messages import Message
 from rayfleet.testing.suites.data_plane.plane import Capability, DataPlane
 from rayfleet.testing.suites.data_plane.world import Kind
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 _COUNTED = re.compile(r'^rayfleet_gateway_requests_total\{model="([^"]*)",result="([^"]*)"\} ([\d.e+]+)', re.MULTILINE)
 
@@ -73,11 +73,11 @@ class Stage:
 
     async def until_asked(self, on: Served) -> None:
         """Wait until an engine has got a request."""
-        await until(lambda: on.requests, "the engine is asked", 10)
+        await until(lambda: on.requests, "the engine is asked")
 
     def limit(self) -> asyncio.Timeout:
         """Return a block that may not take long."""
-        return asyncio.timeout(10)
+        return asyncio.timeout(LIMIT_SECONDS)
 
     async def send(self, *pieces: bytes, method: str = "POST") -> Message:
         """Return the answer to bytes on a connection of their own, a segment for each piece."""
@@ -107,9 +107,7 @@ class Stage:
             now = {result: number for (name, result), number in seen.items() if name == model}
             return Counter({key: number - self.counted.get((model, key), 0) for key, number in now.items()})
 
-        counted = await until(
-            looked, f"{results} of {model}", 10, holds=lambda now: now.total() >= sum(results.values())
-        )
+        counted = await until(looked, f"{results} of {model}", holds=lambda now: now.total() >= sum(results.values()))
         assert +counted == Counter(results)
 
 

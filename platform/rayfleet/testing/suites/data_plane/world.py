@@ -30,8 +30,8 @@ class Kind(Enum):
     ONE = ("one", 208, 1, _PLAIN)
     PAIR = ("pair", 8, 2, _PLAIN)
     FOUR = ("four", 16, 4, _PLAIN)
-    HASTY = ("hasty", 4, 1, MappingProxyType({"timeouts": {"request": "800ms"}}))
-    PATIENT = ("patient", 2, 2, MappingProxyType({"timeouts": {"request": "20s", "backendRequest": "800ms"}}))
+    HASTY = ("hasty", 4, 1, MappingProxyType({"timeouts": {"request": "1600ms"}}))
+    PATIENT = ("patient", 2, 2, MappingProxyType({"timeouts": {"request": "20s", "backendRequest": "1600ms"}}))
 
     def __init__(self, prefix: str, count: int, endpoints: int, more: Mapping[str, Any]) -> None:
         self.prefix = prefix
