@@ -3,17 +3,17 @@
 ``blockbuster`` wraps what blocks (sleep, files, sockets, SQLite, locks, input) and raises BlockingError when one of our
 packages makes such a call and a loop runs in the thread; tests themselves and the test kit may block. Processes that a
 test starts are not watched. What may block all the same stands below, with the reason. No example of a property has a
-time limit: a busy machine is no fault.
+time limit, nor has its making: a busy machine is no fault.
 """
 
 from collections.abc import Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("without-deadline", deadline=None)
-settings.load_profile("without-deadline")
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 pytest.register_assert_rewrite("rayfleet.testing.suites")
 
 OURS = ["rayfleet", "rayfleet_gateway", "rayfleet_sidecar", "rayfleet_llamacpp", "rayfleet_models", "rayfleet_vllm"]

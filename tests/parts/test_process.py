@@ -10,6 +10,7 @@ import pytest
 
 from rayfleet.model.errors import SettingsError
 from rayfleet.process import exit_code, stop_event, until_stopped
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,7 +26,7 @@ async def test_a_signal_cancels_the_work_and_is_no_error(number: signal.Signals)
         finally:
             cleaned_up.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await until_stopped(work())
     assert cleaned_up.is_set()
 
@@ -50,7 +51,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
 async def test_a_stop_event_hears_a_signal() -> None:
     stop = stop_event()
     signal.raise_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await stop.wait()
 
 
@@ -78,7 +79,11 @@ def test_a_process_ends_with_its_clean_up_done() -> None:
         asyncio.run(until_stopped(work()))
     """
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert ended.stdout == "clean\n"
 
@@ -94,13 +99,17 @@ def test_signals_are_heeded_again_after_a_library_took_them() -> None:
             ctypes.CDLL(None).signal(signal.SIGTERM, 0)  # behind Python's back: the default, which kills
             heed_signals(stop)
             signal.raise_signal(signal.SIGTERM)
-            await asyncio.wait_for(stop.wait(), 10)
+            await asyncio.wait_for(stop.wait(), 60)
             print("heeded")
 
         asyncio.run(work())
     """
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert ended.stdout == "heeded\n"
 
@@ -118,6 +127,6 @@ async def test_a_second_signal_does_not_cut_the_clean_up() -> None:
             await asyncio.sleep(0.01)
             steps.append("cleaned up")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await until_stopped(work())
     assert steps == ["cleaned up"]

@@ -20,9 +20,9 @@ from rayfleet.testing.waiting import wait_until
 
 POD_IP = "127.79.9.9"
 NO_HEAD = "127.0.0.1:1"
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 45.0  # less than the minute for which the programs of tests stay
 
-_GROUP_SECONDS = 5.0
+_GROUP_SECONDS = 30.0
 # Bash, coreutils and sed, as far as scripts and the programs of tests use them.
 _SYSTEM_PROGRAMS = ("bash", "cat", "mkdir", "rm", "sed", "seq", "sleep", "timeout", "touch")
 
@@ -115,6 +115,12 @@ class Image:
             if group_lines(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(self.limit_seconds)
+
+    def line_in(self, name: str) -> str:
+        """Return the text of a file in the folder as soon as it has a whole line. Raises AssertionError as above."""
+        path = self.folder / name
+        self.wait_for(name)
+        return wait_until(path.read_text, f"{name} has a line", self.limit_seconds, holds=lambda text: "\n" in text)
 
     def wait_for(self, name: str) -> str:
         """Return the text of a file in the folder as soon as it is there. Raises AssertionError after the limit."""

@@ -15,11 +15,12 @@ from rayfleet.model.events import EventType
 from rayfleet.model.json import Json
 from rayfleet.model.resources import CONFIG_MAPS
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 ABOUT: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n", "uid": "u"}}
 QUICK = EventSettings(settle=timedelta(0), first_backoff=timedelta(milliseconds=1))
-SLOW = EventSettings(settle=timedelta(hours=1), settle_warning=timedelta(hours=1))
+HOUR = timedelta(hours=1)
+SLOW = EventSettings(settle=HOUR, settle_warning=HOUR, flush_limit=timedelta(minutes=1))
 Answer = Callable[[web.Request], web.Response | None]
 
 
@@ -76,7 +77,7 @@ async def test_an_event_is_not_lost_on_conflicts_or_a_storm() -> None:
     server = Server(lambda _request: refusals.pop() if refusals else None)
     async with recording(server) as recorder:
         recorder.record(ABOUT, reason="Scaled", message="up")
-        await until(lambda: server.counts, "the event", 20)
+        await until(lambda: server.counts, "the event")
     assert server.counts == {"up": 1}
     assert refusals == []
 
@@ -87,7 +88,7 @@ async def test_one_that_is_refused_for_good_is_given_up_and_others_are_written()
     async with recording(server) as recorder:
         recorder.record(ABOUT, reason="First", message="refused")
         recorder.record(ABOUT, reason="Second", message="written")
-        await until(lambda: server.counts, "the second event", 20)
+        await until(lambda: server.counts, "the second event")
     assert server.counts == {"written": 1}
     assert server.methods == ["POST", "POST"]
 
@@ -97,7 +98,7 @@ async def test_the_same_words_cost_one_write_each_time() -> None:
     async with recording(server) as recorder:
         for total in (1, 2, 3):
             recorder.record(ABOUT, reason="Scaled", message="up")
-            await until(lambda: server.counts.get("up", 0), f"a count of {total}", 20, holds=total.__eq__)
+            await until(lambda: server.counts.get("up", 0), f"a count of {total}", holds=total.__eq__)
     assert server.methods == ["POST", "PATCH", "PATCH"]
 
 
@@ -126,9 +127,9 @@ async def test_events_take_nothing_of_the_rate_of_writes() -> None:
         task = asyncio.ensure_future(recorder.run())
         for number in range(20):
             recorder.record(ABOUT, reason=f"Reason{number}", message=f"words {number}")
-        await until(lambda: len(server.events), "all events", 20, holds=(20).__eq__)
+        await until(lambda: len(server.events), "all events", holds=(20).__eq__)
         server.events["b"] = {"metadata": {"name": "b"}}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await client.get(CONFIG_MAPS, "b", "n")  # the one token is still there
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_llamacpp.membership import RayNode, Reason, Slot, SlotState, Verdict
 from rayfleet_llamacpp.proxy import NODE_HEADER, Proxy
 
@@ -156,9 +156,9 @@ async def test_a_client_that_leaves_closes_the_stream_behind(site: Site) -> None
     await begun.wait()
     assert site.proxy.running_requests == 1
     answer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await cancelled.wait()
-    await until(lambda: not site.proxy.running_requests, "no request runs", 5, every=0)
+    await until(lambda: not site.proxy.running_requests, "no request runs", every=0)
 
 
 @pytest.mark.parametrize(
@@ -204,16 +204,30 @@ async def test_counters_of_a_lost_server_are_kept(site: Site) -> None:
     page = "# TYPE llamacpp:tokens_predicted_total counter\nllamacpp:tokens_predicted_total {}\n"
     await site.add(answers, page.format(5))
     await site.add(answers, page.format(7))
-    assert "llamacpp:tokens_predicted_total 12\n" in await (await site.client.get("/metrics")).text()
+
+    async def shown() -> str:
+        return await (await site.client.get("/metrics")).text()
+
+    total = "llamacpp:tokens_predicted_total 12\n"
+    await until(shown, "both servers have shown their page", holds=lambda text: total in text)
     lost, kept = site.members.slots
     site.members.slots = (lost.moved(SlotState.LOST, cause="test"), kept)
     site.proxy.keep_counts(lost)
-    assert "llamacpp:tokens_predicted_total 12\n" in await (await site.client.get("/metrics")).text()
+    assert total in await shown()
 
 
 def _own_lines(text: str) -> dict[str, float]:
     lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("rayfleet_llamacpp_"))
     return {name.removeprefix("rayfleet_llamacpp_"): float(value) for name, _, value in lines}
+
+
+async def _with_steps(site: Site, servers: int) -> dict[str, float]:
+    """Return the metrics once that many servers have shown theirs: the page waits half a second for each."""
+
+    def are_all_there(own: dict[str, float]) -> bool:
+        return all(f'steps_total{{server="{number}"}}' in own for number in range(servers))
+
+    return await until(lambda: _own_metrics(site), "every server has shown its steps", holds=are_all_there)
 
 
 async def _own_metrics(site: Site) -> dict[str, float]:
@@ -230,8 +244,8 @@ async def test_requests_are_counted_for_each_server_with_its_steps(site: Site) -
     await site.add(waits, "llamacpp:n_decode_total 5\nllamacpp:prompt_tokens_total 2\n")
     await site.add(answers, "llamacpp:n_decode_total 1\n")
     task = asyncio.create_task(site.client.post(CHAT, json={}))
-    await until(lambda: site.proxy.running_requests == 1, "it is taken", 5, every=0)
-    shown = await _own_metrics(site)
+    await until(lambda: site.proxy.running_requests == 1, "it is taken", every=0)
+    shown = await _with_steps(site, 2)
     assert shown['requests_running{server="0"}'] == 1
     assert shown['requests_running{server="1"}'] == 0
     assert (shown['steps_total{server="0"}'], shown['steps_total{server="1"}']) == (7, 1)
@@ -252,11 +266,11 @@ async def test_a_client_that_does_not_read_is_not_the_servers_to_wait_for(site: 
     await site.add(floods)
     answer = await site.client.post(CHAT, json={})
     shown = await until(
-        lambda: _own_metrics(site), "it waits", 5, holds=lambda own: own['requests_read_slowly{server="0"}'] == 1
+        lambda: _own_metrics(site), "it waits", holds=lambda own: own['requests_read_slowly{server="0"}'] == 1
     )
     assert shown['requests_running{server="0"}'] == 0
     answer.close()
-    await until(lambda: not site.proxy.running_requests, "it is over", 5, every=0)
+    await until(lambda: not site.proxy.running_requests, "it is over", every=0)
     assert (await _own_metrics(site))['requests_read_slowly{server="0"}'] == 0
 
 
@@ -265,7 +279,7 @@ async def test_a_server_that_hangs_is_shown_as_it_was(site: Site) -> None:
 
     async def page(_: web.Request) -> web.Response:
         if hangs.is_set():
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         return web.Response(text="llamacpp:n_decode_total 5\n")
 
     application = web.Application()
@@ -275,7 +289,7 @@ async def test_a_server_that_hangs_is_shown_as_it_was(site: Site) -> None:
     site.servers.append(server)
     slot = Slot(index=0, state=SlotState.SERVING, node="node0", url=str(server.make_url("")).rstrip("/"))
     site.members.slots = (slot,)
-    assert (await _own_metrics(site))['steps_total{server="0"}'] == 5
+    assert (await _with_steps(site, 1))['steps_total{server="0"}'] == 5
     hangs.set()
     assert (await _own_metrics(site))['steps_total{server="0"}'] == 5
 

@@ -12,13 +12,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_llamacpp.actor import Running, ServerSettings
 from rayfleet_llamacpp.membership import RayNode, Reason, Slot, SlotState
 from rayfleet_llamacpp.options import decode_options
 from rayfleet_llamacpp.replica import RayGone, Replica
 
-LIMIT_SECONDS = 10
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"
 
 
@@ -105,10 +104,10 @@ class Site:
         return self.task
 
     async def until_healthy(self) -> None:
-        await until(lambda: self.replica.verdict().is_healthy, "healthy", LIMIT_SECONDS, every=0)
+        await until(lambda: self.replica.verdict().is_healthy, "healthy", every=0)
 
     async def until_reason(self, reason: Reason) -> None:
-        await until(lambda: self.replica.verdict().reason is reason, f"{reason}", LIMIT_SECONDS, every=0)
+        await until(lambda: self.replica.verdict().reason is reason, f"{reason}", every=0)
 
 
 @pytest.fixture
@@ -146,14 +145,14 @@ async def test_a_frozen_server_beside_a_killed_one_is_never_taken_for_a_well_one
     await site.until_healthy()
     site.ray.frozen.add(WORKER)
     site.ray.servers[f"{HEAD}/0"].cause.set_result("killed")
-    await until(lambda: len(site.ray.started) == 3, "another server", LIMIT_SECONDS, every=0)
+    await until(lambda: len(site.ray.started) == 3, "another server", every=0)
     heard, healthy = site.ray.heard[HEAD], []
 
     def looked() -> int:
         healthy.append(site.replica.verdict().is_healthy)
         return site.ray.heard[HEAD] - heard
 
-    await until(looked, "the new server answers", LIMIT_SECONDS, holds=lambda more: more >= 3)
+    await until(looked, "the new server answers", holds=lambda more: more >= 3)
     assert not any(healthy)
     assert site.replica.verdict().message == "since a server was lost there is no word from: server 1"
     site.ray.frozen.clear()
@@ -166,7 +165,7 @@ async def test_a_server_that_died_is_started_again_on_its_node(site: Site) -> No
     site.keep()
     await site.until_healthy()
     site.ray.servers[f"{WORKER}/0"].cause.set_result("killed")
-    await until(lambda: len(site.ray.started) == 3, "another server", LIMIT_SECONDS, every=0)
+    await until(lambda: len(site.ray.started) == 3, "another server", every=0)
     await site.until_healthy()
     assert site.ray.started[2] == f"{WORKER}/0"
     assert [slot.node for slot in site.lost] == [WORKER]
@@ -177,9 +176,9 @@ async def test_a_node_that_dies_while_a_server_is_placed_on_it_holds_nobody_up(s
     await site.until_healthy()
     site.ray.is_stuck = True
     site.ray.servers[f"{WORKER}/0"].cause.set_result("killed")
-    await until(lambda: len(site.ray.started) == 3, "a start on the node", LIMIT_SECONDS, every=0)
+    await until(lambda: len(site.ray.started) == 3, "a start on the node", every=0)
     site.ray.dies(WORKER)
-    await until(lambda: len(site.lost) == 2, "the start is given up", LIMIT_SECONDS, every=0)
+    await until(lambda: len(site.lost) == 2, "the start is given up", every=0)
     assert site.ray.ended == [f"{WORKER}/0"], "nothing is left of it"
     assert "its node is dead" in site.replica.verdict().message
     site.ray.is_stuck = False

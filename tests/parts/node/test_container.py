@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -22,10 +21,9 @@ from rayfleet.local.node.pod_lifecycle import container_policy
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, Children, ContainerCommand, end_marked, marked_processes
 from rayfleet.local.node.views import ContainerView, Ended, Running, Waiting
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 SLEEP = "trap 'echo bye >> said; exit 0' TERM; echo begun >> said; while :; do sleep 0.05; done"
-LIMIT_SECONDS = 20
 
 
 @dataclass(slots=True)
@@ -78,10 +76,10 @@ class World:
         return path.read_text().split() if path.exists() else []
 
     async def until_said(self, word: str) -> None:
-        await until(self.said, f"{word} is said", LIMIT_SECONDS, holds=lambda words: word in words)
+        await until(self.said, f"{word} is said", holds=lambda words: word in words)
 
     async def until_noticed(self) -> None:
-        await until(lambda: self.notices, "a notice", LIMIT_SECONDS)
+        await until(lambda: self.notices, "a notice")
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ async def test_a_life_from_the_start_to_an_end_that_was_asked_for(world: World) 
         group.create_task(container.run())
         await world.until_said("begun")
         assert running_state(world.folder) is not None
-        container.take(within(10))
+        container.take(within(30))
     assert world.said() == ["begun", "bye"]
     assert isinstance(container.view.state, Ended)
     assert running_state(world.folder) is None
@@ -117,10 +115,9 @@ async def test_an_end_during_a_back_off_waits_for_nothing(world: World) -> None:
         await until(
             lambda: container.view,
             "it waits for its second run",
-            LIMIT_SECONDS,
             holds=lambda view: isinstance(view.state, Waiting) and view.restart_count == 1,
         )
-        container.take(within(30))
+        container.take(within(600))
     assert [notice.reason for notice in world.notices] == ["Started", "Started", "BackOff"]
 
 
@@ -132,29 +129,27 @@ async def test_what_is_lacking_is_looked_for_again_and_an_end_meanwhile_starts_n
         await world.until_noticed()
         world.lacks.clear()
         await world.until_said("begun")
-        container.take(within(10))
+        container.take(within(30))
     other = World(folder=world.folder / "other", session=world.session, lacks=[CannotConfigure("no secret")])
     container = other.container()
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
         await other.until_noticed()
-        container.take(within(10))
+        container.take(within(30))
         other.lacks.clear()
     assert other.said() == []
 
 
 async def test_an_end_that_comes_sooner_cuts_the_hook_and_leaves_sigterm_the_rest(world: World) -> None:
-    hook = {"preStop": {"exec": {"command": ["bash", "-c", "echo hooked >> said; sleep 60"]}}}
+    hook = {"preStop": {"exec": {"command": ["bash", "-c", "echo hooked >> said; sleep 600"]}}}
     container = world.container(lifecycle=hook)
-    began = monotonic()
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
         await world.until_said("begun")
-        container.take(within(60))
+        container.take(within(600))
         await world.until_said("hooked")
         container.take(within(5))
     assert world.said() == ["begun", "hooked", "bye"]
-    assert monotonic() - began < LIMIT_SECONDS
     assert marked_processes(world.mark) == []
 
 
@@ -163,7 +158,7 @@ async def test_an_end_that_comes_sooner_kills_what_ignores_sigterm(world: World)
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(container.run())
         await world.until_said("begun")
-        container.take(within(60))
+        container.take(within(600))
         await asyncio.sleep(0)
         container.take(within(0.2))
     assert isinstance(container.view.state, Ended)
@@ -181,7 +176,7 @@ async def test_a_container_that_is_left_running_is_taken_back(world: World) -> N
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(second.run())
         await asyncio.sleep(0)
-        second.take(within(10))
+        second.take(within(30))
     assert isinstance(second.view.state, Ended)
     assert second.view.state.reason == "ContainerStatusUnknown"
     assert world.said() == ["begun", "bye"]

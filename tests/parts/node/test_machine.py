@@ -21,7 +21,7 @@ from rayfleet.local.node.settings import node_folders
 from rayfleet.local.node.shared_memory import remove_orphaned_segments
 from rayfleet.local.node.slots import FIRST_PORT, SLOTS, Slot, Slots
 from rayfleet.model.errors import EnvironmentProblem
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import until, wait_until
 
 NOW = datetime.now(UTC)
 
@@ -38,6 +38,12 @@ def command(folder: Path, script: str, **environment: str) -> ContainerCommand:
     return ContainerCommand(
         words=["bash", "-c", script], environment=base, folder=folder, log_path=folder / "c" / "0.log"
     )
+
+
+def is_program(process: ContainerProcess, name: str) -> bool:
+    """Whether a shell has become its last command; a process that becomes another has no environment meanwhile."""
+    folder = Path(f"/proc/{process.identity.pid}")
+    return (folder / "cmdline").read_bytes().startswith(name.encode()) and bool((folder / "environ").read_bytes())
 
 
 def test_slots_never_reach_the_ports_that_linux_hands_out() -> None:
@@ -129,8 +135,8 @@ async def test_a_first_process_with_a_handler_gets_sigterm_alone(tmp_path: Path)
     both_trap = "trap 'wait; echo first; exit 0' TERM; until [ -e child ]; do sleep 0.01; done; touch ready"
     script = f"{child} & {both_trap}; wait"
     process = Children().start(command(tmp_path, script))
-    await until((tmp_path / "ready").exists, "it is ready", 10)
-    await process.terminate(asyncio.get_running_loop().time() + 10)
+    await until((tmp_path / "ready").exists, "it is ready")
+    await process.terminate(asyncio.get_running_loop().time() + 60)
     assert (tmp_path / "c" / "0.log").read_text() == "first\n"
     await process.wait()
 
@@ -138,8 +144,8 @@ async def test_a_first_process_with_a_handler_gets_sigterm_alone(tmp_path: Path)
 async def test_a_shell_without_a_handler_passes_sigterm_to_its_engine(tmp_path: Path) -> None:
     script = "bash -c 'trap \"echo drained; exit\" TERM; touch ready; while :; do sleep 0.05; done'; echo never"
     process = Children().start(command(tmp_path, script))
-    await until((tmp_path / "ready").exists, "it is ready", 10)
-    await process.terminate(asyncio.get_running_loop().time() + 10)
+    await until((tmp_path / "ready").exists, "it is ready")
+    await process.terminate(asyncio.get_running_loop().time() + 60)
     lines = (tmp_path / "c" / "0.log").read_text().splitlines()
     assert "drained" in lines
     assert "never" not in lines
@@ -150,7 +156,7 @@ async def test_a_mark_finds_daemons_in_sessions_of_their_own(tmp_path: Path) -> 
     mark = f"{tmp_path.name}/c"
     script = "setsid bash -c 'touch ready; sleep 60' & wait"
     process = Children().start(command(tmp_path, script, **{MARK: mark}))
-    await until((tmp_path / "ready").exists, "it is ready", 10)
+    await until((tmp_path / "ready").exists, "it is ready")
     assert await end_marked(mark) >= 2
     assert await process.wait() == -9
     assert await end_marked(mark) == 0
@@ -198,6 +204,7 @@ def test_processes_of_pods_that_are_gone_are_ended_and_others_are_not(folders: N
     def start(uid: str) -> ContainerProcess:
         marks = {MARK: f"{uid}/c", STATE_MARK: str(folders.state)}
         process = Children().start(command(tmp_path, "sleep 60", **marks))
+        wait_until(lambda: is_program(process, "sleep"), "it is what it is to be, with its environment")
         name = pod_folder("n", uid, uid)
         write_note(folders.pods / name, PodNote(ray_cluster="", started_at=NOW))
         write_state(

@@ -63,7 +63,7 @@ def test_engines_start_together_and_meet_at_the_head(nodes: Nodes) -> None:
 
 def test_a_head_alone_starts_no_engine(nodes: Nodes) -> None:
     script = nodes.start(0)
-    wait_until(script.output.read_text, "it waits", 20, holds=lambda text: "1 of 2 ranks are ready; waiting" in text)
+    wait_until(script.output.read_text, "it waits", holds=lambda text: "1 of 2 ranks are ready; waiting" in text)
     assert not (nodes.images[0].folder / "engine.started").exists()
     script.terminate()
     assert script.ended().status == 0

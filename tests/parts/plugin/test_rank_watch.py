@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def served(ranks: Ranks, silence_seconds: float = 5) -> Iterator[tuple[str, int]]:
+def served(ranks: Ranks, silence_seconds: float = 60) -> Iterator[tuple[str, int]]:
     server = make_server(HOST, 0, ranks, silence_seconds)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -23,7 +23,7 @@ def served(ranks: Ranks, silence_seconds: float = 5) -> Iterator[tuple[str, int]
         yield (HOST, server.server_address[1])
     finally:
         server.shutdown()
-        thread.join(5)
+        thread.join(60)
         server.server_close()
 
 
@@ -72,7 +72,7 @@ def test_the_head_tells_who_is_there() -> None:
 def test_ranks_wait_for_one_another_over_the_network() -> None:
     with served(Ranks(HOST, 2)) as head:
         assert waiting_ranks(head, 1) == 1
-        assert wait(lambda: waiting_ranks(head, 0), 2, limit_seconds=5) == 0
+        assert wait(lambda: waiting_ranks(head, 0), 2, limit_seconds=60) == 0
     assert waiting_ranks(head, 1) == -1, "the head is gone"
     assert wait(lambda: -1, 2, limit_seconds=-1) == 1
 
@@ -80,8 +80,8 @@ def test_ranks_wait_for_one_another_over_the_network() -> None:
 def test_a_silent_rank_is_lost() -> None:
     ranks = started(Ranks(HOST, 2), 2)
     with served(ranks, silence_seconds=0.05) as head:
-        threading.Thread(target=join, args=(head, 1, 5, HOST), kwargs={"beat_seconds": 60}, daemon=True).start()
-        assert ranks.lost.get(timeout=5) == f"rank 1 ({HOST})"
+        threading.Thread(target=join, args=(head, 1, 60, HOST), kwargs={"beat_seconds": 60}, daemon=True).start()
+        assert ranks.lost.get(timeout=60) == f"rank 1 ({HOST})"
 
 
 def test_a_rank_ends_with_its_head_after_beats_that_came_back() -> None:
@@ -100,8 +100,8 @@ def test_a_rank_ends_with_its_head_after_beats_that_came_back() -> None:
     with socket.create_server((HOST, 0)) as server:
         thread = threading.Thread(target=head, args=(server,))
         thread.start()
-        assert join(server.getsockname(), 1, 5, HOST, beat_seconds=0.001) == 1
-        thread.join(5)
+        assert join(server.getsockname(), 1, 60, HOST, beat_seconds=0.001) == 1
+        thread.join(60)
     assert echoed == [b"."] * 3
 
 

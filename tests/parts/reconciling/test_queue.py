@@ -7,6 +7,7 @@ import pytest
 
 from rayfleet.model.meta import ObjectKey
 from rayfleet.reconciling.queue import QueueClosed, WorkQueue
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 A = ObjectKey(namespace="n", name="a")
 B = ObjectKey(namespace="n", name="b")
@@ -29,7 +30,7 @@ async def test_a_key_added_at_work_comes_back_after_it() -> None:
     assert len(queue) == 0
     assert not queue.is_idle
     queue.done(key)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert await queue.get() == A
     queue.done(A)
     assert queue.is_idle
@@ -40,7 +41,7 @@ async def test_the_earliest_of_several_delays_counts() -> None:
     queue.add_after(A, timedelta(hours=1))
     queue.add_after(A, timedelta(milliseconds=1))
     queue.add_after(A, timedelta(hours=2))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert await queue.get() == A
 
 
@@ -106,6 +107,6 @@ async def test_two_workers_never_have_the_same_key() -> None:
             await asyncio.sleep(0)
         queue.close()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await asyncio.gather(work(), work(), work(), wish())
     assert done > 50

@@ -15,7 +15,7 @@ from rayfleet.model.resources import CONFIG_MAPS, FLEETS
 from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, WroteVersion
 from rayfleet.reconciling.runtime import Controller, RuntimeSettings, Watch, own_key, owner_key, primary
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 KEY = ObjectKey(namespace="n", name="a")
 
@@ -29,7 +29,7 @@ async def one_object(request: web.Request) -> web.StreamResponse:
     if "watch" in request.query:
         response = web.StreamResponse()
         await response.prepare(request)
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
         return response
     meta = {"resourceVersion": "7"}
     return json_answer({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": meta, "items": [config_map()]})
@@ -64,7 +64,7 @@ async def run_until_done(reconciler: Scripted) -> Controller:
         controller = Controller("test", reconciler, (primary(reflector),))
         tasks = [asyncio.ensure_future(reflector.run()), asyncio.ensure_future(controller.run())]
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LIMIT_SECONDS):
                 await reconciler.done.wait()
         finally:
             for task in tasks:
@@ -104,7 +104,7 @@ async def test_there_is_no_pass_before_all_stores_are_there() -> None:
         await asyncio.sleep(0.05)
         assert reconciler.passes == 0
         may_list.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await reconciler.done.wait()
         for task in tasks:
             task.cancel()
@@ -118,7 +118,7 @@ async def test_own_writes_are_seen_when_the_store_is_as_new_or_the_object_is_goi
         writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="7"))
         assert not writes.are_seen(KEY)
         task = asyncio.ensure_future(reflector.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await reflector.synced()
         assert writes.are_seen(KEY)
         writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="8"))
@@ -148,7 +148,7 @@ async def test_what_was_written_before_its_kind_went_away_is_waited_for_no_more(
         is_there = True
         writes.note(KEY, WroteVersion(resource=CONFIG_MAPS, version="7"))
         assert not writes.are_seen(KEY)  # it shows that the kind is back
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await reflector.synced()
         assert reflector.absence is None
         assert writes.are_seen(KEY)
@@ -183,7 +183,7 @@ async def test_changes_of_one_key_are_served_together_but_the_first_at_once() ->
         reflector = Reflector(client, CONFIG_MAPS)
         controller = Controller("test", reconciler, (primary(reflector),), RuntimeSettings(pace=timedelta(hours=1)))
         tasks = [asyncio.ensure_future(reflector.run()), asyncio.ensure_future(controller.run())]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await reconciler.done.wait()
         for _ in range(100):
             controller._wake(KEY)

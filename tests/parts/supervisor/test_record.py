@@ -49,7 +49,7 @@ def test_this_process_is_alive_and_a_later_one_with_its_pid_is_not_it() -> None:
 def test_a_process_that_ended_gets_no_signal() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     identity = identity_of(ended.pid)
-    ended.wait(timeout=30)
+    ended.wait(timeout=60)
     assert start_ticks(ended.pid) is None
     assert not signal_process(identity, 0)
 

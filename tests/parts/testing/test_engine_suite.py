@@ -14,6 +14,7 @@ from rayfleet.model.errors import FieldError, RayfleetError
 from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, BadSuite, good_source, imported_plugin
+from rayfleet.testing.launching import LIMIT_SECONDS
 from rayfleet.testing.suites.engine import EngineSuite
 from rayfleet.testing.suites.engine.promises import checks_of
 from rayfleet.testing.toy_engine import (
@@ -243,7 +244,7 @@ def test_a_faulty_engine_is_caught(check: str, fault: Fault, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("check", sorted(CHECKS - FILE_CHECKS))
 def test_an_engine_without_fault_passes(check: str, tmp_path: Path) -> None:
-    run(ToySuite(Toy(), limit_seconds=20), check, tmp_path)
+    run(ToySuite(Toy(), limit_seconds=LIMIT_SECONDS), check, tmp_path)
 
 
 @pytest.mark.parametrize("plugin", [each for each in BAD_PLUGINS if each.check], ids=lambda plugin: plugin.title)
@@ -256,7 +257,7 @@ def test_a_bad_plugin_is_caught(plugin: BadPlugin, tmp_path: Path) -> None:
 def test_a_plugin_without_fault_passes(check: str, tmp_path: Path) -> None:
     with imported_plugin(good_source(), tmp_path) as module:
         suite = BadSuite(module)
-        suite.limit_seconds = 20
+        suite.limit_seconds = LIMIT_SECONDS
         run(suite, check, tmp_path)
 
 

@@ -1,7 +1,7 @@
 """What the node refuses, in words that say the way out."""
 
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -78,6 +78,6 @@ def test_no_text_of_a_manifest_makes_the_rewriting_fail(words: list[str], comman
 
 @pytest.mark.parametrize("text", ["ray start " + "--a=b " * 20_000, "ray start " + "'" * 20_001, "a.b.svc." * 20_000])
 def test_long_texts_are_rewritten_in_linear_time(text: str) -> None:
-    began = perf_counter()
+    began = process_time()
     localized_words(["bash", "-c", text], {}, NETWORK, lambda _namespace, _name: NETWORK)
-    assert perf_counter() - began < 2
+    assert process_time() - began < 2

@@ -21,7 +21,7 @@ from rayfleet.testing.suites.engine.tested import TestedEngine
 from rayfleet.testing.waiting import wait_until
 
 _STAND_IN = Path(__file__).with_name("stand_in.py")
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 class ServingChecks(TestedEngine):
