@@ -76,7 +76,7 @@ KEY_READS = {
     "rayfleet.planning": 9,
     "rayfleet.plugin": 15,
     "rayfleet.reconciling": 14,
-    "rayfleet.testing": 105,
+    "rayfleet.testing": 116,
     "rayfleet_gateway": 22,
     "rayfleet_sidecar": 21,
 }
