@@ -48,6 +48,7 @@ def test_another_gets_nothing(observed: ObservedAccounts) -> None:
 
 def test_a_ready_node_loses_the_taint_alone_as_it_was_seen() -> None:
     [action] = plan_node(node("True", NOT_READY, EVICTING), NOW).actions
+    assert isinstance(action, Merge)
     assert action == Merge(resource=NODES, ref=action.ref, patch={"spec": {"taints": [EVICTING]}}), described(action)
     assert action.ref.resource_version == "3"
 
