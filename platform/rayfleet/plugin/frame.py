@@ -11,6 +11,8 @@ An engine gives its command, its limits and its environment (:class:`Frame`). Wh
   ``ray start --address`` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. Gone for
   the limit, the script ends, and the container's restart finds the head's new address.
 - Without Ray every node is started as a head is, less Ray (``rayfleet.plugin.rank_frame`` says who has which rank).
+- A process of the container that a signal stopped is killed after some seconds: frozen it would go unseen, its end is
+  noticed. Its stack goes to the log before, where the image has py-spy.
 - SIGTERM is heard at every step, no step waits without a limit, and a script that was asked to end ends with 0.
 
 The texts run as the first process of a container, where a signal without a trap is not heard at all, in stock images:
@@ -48,9 +50,11 @@ class Frame:
 
     ``command`` is the engine on the head, one command that becomes its process. ``before`` are lines that run first in
     that process; each that may fail says ``|| exit 1``. ``companions`` run beside Ray on the head, by what a person
-    calls them (``observer of Ray's nodes``). ``definitions`` are assignments for all of these.
+    calls them (``observer of Ray's nodes``). ``beside_worker`` runs beside Ray on a worker; each ends with the other.
+    ``definitions`` are assignments for all of these.
     ``bring`` is a command that brings the model to a node and prints where it is: every worker runs it before it joins,
     and the head before the engine, whose ``command`` and ``before`` find what it printed in ``$model``.
+    ``part`` is how the names of processes begin (as in ``comm``) of which none ends before the engine, empty for none.
     ``programs`` have to be in the image, besides ``ray`` where it is used; ``way_out`` tells what to do about an image
     that lacks one. ``drain_seconds`` is how long the engine may go on after SIGTERM, ``head_seconds`` how long a worker
     bears the closed port of its head; both whole or fractions of seconds.
@@ -61,6 +65,8 @@ class Frame:
     way_out: str
     before: str = ""
     companions: Mapping[str, str] = field(default_factory=dict)
+    beside_worker: str = ""
+    part: str = ""
     definitions: str = ""
     bring: str = ""
     drain_seconds: float = 0
@@ -95,6 +101,12 @@ def alone_launch(frame: Frame) -> NodeLaunch:
 # another was started, a signal in the moment before it waits is not heard until it has waited, and a wait after one
 # that a signal ended may never return (all three seen under load). So the scripts look ten times a second, at a cost of
 # 0.2% of a core. `rest` is a pause that needs no process.
+#
+# A process that a signal stopped (SIGSTOP) takes no step, and whoever looks for it finds it alive: Ray, vLLM's monitor,
+# its connections. `look` kills one that it sees stopped twice, two seconds apart; the engine or Ray notice that within
+# a second. A debugger stops in another way (state t). Who descends from this script is asked of few processes, and one
+# that `kubectl exec` brought here does not. An engine takes seconds to end after one of its parts (a rank of vLLM
+# 0.32.0 that has no API: three), so that is not waited for; a part may be a zombie by then.
 #
 # `trees` prints living processes and all that descend from them. Orphans of one that died are not found any more: hence
 # `family`, which is what descended from those that were told to end, as it was then.
@@ -133,6 +145,49 @@ start_timer() {
   timer=$!
   disown "$timer" 2>/dev/null
 }
+descends() {
+  local process=$1 line
+  while [ "$process" -gt 0 ]; do
+    [ "$process" != "$BASHPID" ] || return 0
+    { read -r line <"/proc/$process/stat"; } 2>/dev/null || return 1
+    line=${line##*) }
+    line=${line#? }
+    process=${line%% *}
+  done
+  return 1
+}
+looks=0
+stopped=" "
+parts=
+look() {
+  looks=$((looks + 1))
+  [ $((looks % 20)) = 0 ] || return 0
+  local file line process still=" "
+  parts=
+  for file in /proc/[0-9]*/stat; do
+    { read -r line <"$file"; } 2>/dev/null || continue
+    process=${line%% *}
+    [ -z "$part" ] || [[ $line != *" ($part"* ]] || ! descends "$process" || parts="$parts $process"
+    [[ ${line##*) } = T* ]] && descends "$process" || continue
+    still="$still$process "
+    [[ $stopped != *" $process "* ]] || end_stopped "$process" "$line"
+  done
+  stopped=$still
+}
+end_stopped() {
+  local name=${2#*\(}
+  say "process $1 (${name%)*}) stands still: a signal stopped it; killing it"
+  command -v py-spy >/dev/null && timeout 5 py-spy dump --nonblocking --pid "$1" >&2
+  kill -KILL "$1" 2>/dev/null
+}
+are_parts_alive() {
+  local process line
+  for process in $parts; do
+    { read -r line <"/proc/$process/stat"; } 2>/dev/null && [[ ${line##*) } != Z* ]] && continue
+    say "process $process, a part of the engine, ended; ending the rest"
+    return 1
+  done
+}
 family=
 finish() {
   family="$family $(trees "$@")"
@@ -155,6 +210,8 @@ _NO_RAY = "ray=\nunset -f ray\n"
 
 # - An engine may hang for ever after SIGTERM, as vLLM 0.32.0 with a stream open ("Waiting for connections to close"):
 #   hence the timer.
+# - One that lost a part of itself (Ray, a rank) has nothing to finish: vLLM would answer that it is well for seconds
+#   after SIGTERM, and requests would come. So it is killed where nobody asked it to end.
 # - A process that was forked this very moment may lose a SIGTERM. As long as the engine is this script yet, it has
 #   nothing to finish either: SIGKILL.
 _ENGINE = r"""is_this_script() {
@@ -176,8 +233,9 @@ done
 serve &
 engine=$!
 timer=
-while all_live $ray "$engine" "${beside[@]}" $timer; do
+while all_live $ray "$engine" "${beside[@]}" $timer && { [ "$stop" = 1 ] || are_parts_alive; }; do
   [ "$stop" = 0 ] || [ -n "$timer" ] || end_engine
+  look
   rest
 done
 status=1
@@ -187,6 +245,7 @@ for index in "${!companions[@]}"; do
   lives "${beside[$index]}" || { say "the ${companions[$index]} ended; ending the engine"; status=1; }
 done
 all_live $ray || { say "Ray ended; ending the engine"; status=1; }
+[ "$stop" = 1 ] || kill -KILL $(trees "$engine") 2>/dev/null
 finish $ray "$engine" "${beside[@]}" $timer
 [ "$stop" = 0 ] || exit 0
 [ "$status" != 0 ] || status=1
@@ -204,8 +263,13 @@ wait "$bringing" || { say "the model could not be brought here"; exit 1; }
 _WORKER = r"""head=${RAY_ADDRESS%:*} port=${RAY_ADDRESS##*:}
 eval "exec $KUBERAY_GEN_RAY_START_CMD" &
 ray=$!
+beside=
+if declare -F beside >/dev/null; then
+  beside &
+  beside=$!
+fi
 silent=0
-while lives "$ray" && [ "$stop" = 0 ]; do
+while all_live "$ray" $beside && [ "$stop" = 0 ]; do
   if timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$head" "$port" 2>/dev/null; then
     silent=0
   else
@@ -216,10 +280,13 @@ while lives "$ray" && [ "$stop" = 0 ]; do
     fi
   fi
   start_timer 2
-  while all_live "$ray" "$timer" && [ "$stop" = 0 ]; do rest; done
+  while all_live "$ray" "$timer" $beside && [ "$stop" = 0 ]; do
+    look
+    rest
+  done
   kill -KILL "$timer" 2>/dev/null
 done
-finish "$ray"
+finish "$ray" $beside
 [ "$stop" = 0 ] || exit 0
 exit 1
 """
@@ -255,6 +322,7 @@ def _worker_script(frame: Frame) -> str:
             _image_needs(("ray", *frame.programs), frame),
             f"head_limit={frame.head_seconds}\n",
             _bring_function(frame),
+            _beside_worker(frame),
             _START,
             _BRINGING if frame.bring else "",
             _WORKER,
@@ -262,8 +330,13 @@ def _worker_script(frame: Frame) -> str:
     )
 
 
+def _beside_worker(frame: Frame) -> str:
+    return f"{_lines(frame.definitions)}{_function('beside', frame.beside_worker)}" if frame.beside_worker else ""
+
+
 def _image_needs(programs: tuple[str, ...], frame: Frame) -> str:
-    return f"programs={shlex.quote(' '.join(programs))}\nway_out={shlex.quote(frame.way_out)}\n"
+    words = {"programs": " ".join(programs), "way_out": frame.way_out, "part": frame.part}
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in words.items())
 
 
 def _bring_function(frame: Frame) -> str:

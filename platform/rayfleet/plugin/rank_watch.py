@@ -24,7 +24,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BEAT_SECONDS = 1.0
-SILENCE_SECONDS = 10.0  # a crowded machine may be late; a frozen one is known to be after this
+SILENCE_SECONDS = 7.0  # a crowded machine may be late; a frozen one is out of service within ten seconds
 REPORT_SECONDS = 10.0
 
 

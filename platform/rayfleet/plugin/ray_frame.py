@@ -47,6 +47,7 @@ def ray_launches(frame: Frame, nodes: int, ray_start_params: Mapping[str, str]) 
         before=f"{wait}{frame.before}",
         companions={"observer of Ray's nodes": f'{watch} serve "$POD_IP" {NODES_PORT}', **frame.companions},
         definitions=f"ray_watch={shlex.quote(_watch_text())}\n{frame.definitions}",
+        beside_worker=f'{watch} link "${{RAY_ADDRESS%:*}}" {NODES_PORT} "$POD_IP"',
     )
     return head_launch(watched, ray_start_params), worker_launch(watched, ray_start_params)
 

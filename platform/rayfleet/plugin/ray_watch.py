@@ -5,6 +5,9 @@ alone.
 
 ``serve HOST PORT``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head service
 is silent. ``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
+``link HOST PORT OWN`` on every other node, from its own address: holds a connection to the head (``GET /link``) and
+sends a byte a second, which comes back. Ray takes seconds to miss a raylet that was killed; the end of this connection,
+which the node's script brings about, is known at once, and until it is held again the node is not told as alive.
 
 ``ray._raylet.GcsClient`` is private (Ray 2.60.0), but needs neither a driver nor the dashboard; Ray Serve reads nodes
 the same way. It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environment.
@@ -13,6 +16,7 @@ the same way. It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environ
 import importlib
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -26,6 +30,8 @@ ALIVE = 0  # GcsNodeInfo.ALIVE of Ray's protocol
 ASK_SECONDS = 2
 REUSE_SECONDS = 0.5
 REPORT_SECONDS = 10.0
+BEAT_SECONDS = 1.0
+SILENCE_SECONDS = 7.0  # a frozen node is out of service within ten seconds, a crowded one is not
 
 
 class NodeInfo(Protocol):
@@ -51,6 +57,31 @@ def membership(nodes: Iterable[NodeInfo]) -> dict[str, list[str]]:
     }
 
 
+class Links:
+    """The connections of other nodes, by their addresses; ``gone`` are those that had one and have none now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, int] = {}
+
+    def join(self, address: str) -> None:
+        """Note a connection."""
+        with self._lock:
+            self._held[address] = self._held.get(address, 0) + 1
+
+    def leave(self, address: str) -> None:
+        """Note the end of a connection."""
+        with self._lock:
+            self._held[address] -= 1
+
+    def without_gone(self, nodes: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Return a membership in which those that are gone are dead, whatever Ray says yet."""
+        with self._lock:
+            gone = {address for address in nodes["alive"] if self._held.get(address) == 0}
+        alive = [address for address in nodes["alive"] if address not in gone]
+        return {"alive": alive, "dead": sorted({*nodes["dead"], *gone})}
+
+
 class View:
     """Asks Ray at most twice a second, whoever asks here; the client is made anew after a failure."""
 
@@ -60,6 +91,7 @@ class View:
         self._lock = threading.Lock()
         self._known: dict[str, list[str]] = {}
         self._known_until = 0.0
+        self.links = Links()
 
     def read(self) -> dict[str, list[str]]:
         """Return the membership; raises whatever Ray's client does."""
@@ -72,39 +104,66 @@ class View:
                     self._client = None
                     raise
                 self._known_until = time.monotonic() + REUSE_SECONDS
-            return self._known
+            return self.links.without_gone(self._known)
 
 
-def make_server(host: str, port: int, view: View) -> ThreadingHTTPServer:
+def make_server(host: str, port: int, view: View, silence_seconds: float = SILENCE_SECONDS) -> ThreadingHTTPServer:
     """Return a bound server; port 0 takes a free one."""
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 5
+    class Handler(NodesHandler):
+        timeout = silence_seconds
 
-        def do_GET(self) -> None:
-            if self.path != "/nodes":
-                self._answer(HTTPStatus.NOT_FOUND, {"error": "there is only /nodes"})
-                return
-            try:
-                self._answer(HTTPStatus.OK, view.read())
-            except Exception as error:  # noqa: BLE001 - Ray's private client raises many kinds; who asks is told
-                self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": f"{type(error).__name__}: {error}"})
-
-        def _answer(self, status: HTTPStatus, value: object) -> None:
-            body = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
-            """Stay silent: the sidecar asks every second."""
+        @property
+        def view(self) -> View:
+            return view
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
     return Server((host, port), Handler)
+
+
+class NodesHandler(BaseHTTPRequestHandler):
+    """Answers ``/nodes``, and holds the connection of ``/link``."""
+
+    @property
+    def view(self) -> View:
+        """What is known of the nodes."""
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        """Answer a question; the name is the base class's."""
+        if self.path == "/link":
+            self._hold(self.client_address[0])
+            return
+        if self.path != "/nodes":
+            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are only /nodes and /link"})
+            return
+        try:
+            self._answer(HTTPStatus.OK, self.view.read())
+        except Exception as error:  # noqa: BLE001 - Ray's private client raises many kinds; who asks is told
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": f"{type(error).__name__}: {error}"})
+
+    def _hold(self, address: str) -> None:
+        self.view.links.join(address)
+        try:
+            while beat := self.rfile.read(1):
+                self.wfile.write(beat)
+        except OSError:  # reset, or silent for too long
+            pass
+        finally:
+            self.view.links.leave(address)
+
+    def _answer(self, status: HTTPStatus, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
+        """Stay silent: the sidecar asks every second."""
 
 
 def wait_for_nodes(read: Callable[[], int], expected: int, limit_seconds: float, tell: Callable[[str], None]) -> bool:
@@ -130,9 +189,24 @@ def wait_for_nodes(read: Callable[[], int], expected: int, limit_seconds: float,
         time.sleep(0.5)
 
 
+def hold_link(head: tuple[str, int], own: str, beat_seconds: float = BEAT_SECONDS) -> None:
+    """Hold a connection from ``own`` address to the head until it ends; one that cannot be had has ended."""
+    try:
+        with socket.create_connection(head, timeout=SILENCE_SECONDS, source_address=(own, 0)) as link:
+            link.sendall(b"GET /link HTTP/1.0\r\n\r\n.")
+            while link.recv(1):
+                time.sleep(beat_seconds)
+                link.sendall(b".")
+    except OSError:
+        return
+
+
 def main(words: list[str]) -> int:
-    """Serve or wait; return the exit code."""
+    """Serve, wait or hold a link; return the exit code."""
     action, host, port = words[0], words[1], int(words[2])
+    while action == "link":  # for the node's whole life: that of its head is for the node's script to watch
+        hold_link((host, port), words[3])
+        time.sleep(BEAT_SECONDS / 2)
     if action == "wait":
         url = f"http://{host}:{port}/nodes"
         return 0 if wait_for_nodes(lambda: _count(url), int(words[3]), float(words[4]), _tell) else 1

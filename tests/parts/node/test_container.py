@@ -108,6 +108,24 @@ async def test_a_life_from_the_start_to_an_end_that_was_asked_for(world: World) 
     assert [notice.reason for notice in world.notices] == ["Started", "Killing"]
 
 
+@pytest.mark.parametrize(
+    ("script", "policy", "message"),
+    [
+        ("echo first; echo last >&2; exit 3", "FallbackToLogsOnError", "first\nlast\n"),
+        ("seq 1000; exit 3", "FallbackToLogsOnError", "".join(f"{number}\n" for number in range(921, 1001))),
+        ("printf %4096s last; exit 3", "FallbackToLogsOnError", f"{'last':>2048}"),
+        ("echo well", "FallbackToLogsOnError", ""),
+        ("echo last; exit 3", "File", ""),
+    ],
+)
+async def test_a_failed_container_leaves_its_last_words(world: World, script: str, policy: str, message: str) -> None:
+    container = world.container(script, restart="Never", terminationMessagePolicy=policy)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await container.run()
+    assert isinstance(container.view.state, Ended)
+    assert container.view.state.message == message
+
+
 async def test_an_end_during_a_back_off_waits_for_nothing(world: World) -> None:
     container = world.container("exit 3")
     async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:

@@ -1,6 +1,8 @@
 """What the frame does with each thing that an engine may give it; what it does for every engine is in the suite."""
 
+import os
 import re
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rayfleet.model.engine import NodeLaunch
-from rayfleet.plugin.frame import END_SECONDS, HEAD_SECONDS, Frame, head_launch, worker_launch
+from rayfleet.plugin.frame import END_SECONDS, HEAD_SECONDS, Frame, alone_launch, head_launch, worker_launch
 from rayfleet.testing.launching import Image, real
 from rayfleet.testing.suites.engine.tested import DEAF, no_waiting, slept
 
@@ -79,6 +81,19 @@ def test_a_head_ends_with_any_of_its_companions(image: Image, program: str, name
     assert f"the {name} ended; ending the engine" in ended.output
 
 
+LINKED = replace(FRAME, beside_worker='second "$word"', definitions="word='a word'")
+
+
+@pytest.mark.parametrize("dies", ["ray", "second"])
+def test_what_runs_beside_a_worker_ends_with_it_and_it_with_that(image: Image, dies: str) -> None:
+    image.add(dies, f"{NOTES}; echo $BASHPID >dies.pid; {STAYS}")
+    with image.running(worker_launch(LINKED, {})) as script:
+        assert words(image, "second") == "a word"
+        words(image, "ray")
+        os.kill(int(image.wait_for("dies.pid")), signal.SIGKILL)
+        assert script.ended().status == 1
+
+
 def test_a_companion_that_hangs_does_not_outlive_the_head(image: Image) -> None:
     image.add("first", DEAF)
     image.add("engine", f"until [ -e deaf ]; do {SLEEP} 0.02; done; exit 4")
@@ -137,6 +152,46 @@ def test_an_engine_is_killed_when_it_outlives_its_drain(image: Image, drain: flo
     assert ended.status == 0
     assert f"the engine did not end within {limit} s; killing it" in ended.output
     assert limit in slept(image)
+
+
+@pytest.mark.parametrize(
+    ("program", "launch"),
+    [("engine", head_launch(FRAME, {})), ("engine", alone_launch(FRAME)), ("ray", worker_launch(FRAME, {}))],
+    ids=["head", "without Ray", "worker"],
+)
+def test_a_frozen_process_is_killed_and_its_stack_told(image: Image, program: str, launch: NodeLaunch) -> None:
+    image.add("py-spy", 'echo "stack of $*"')
+    image.add(program, f'{SLEEP} 60 & echo $! >rank.pid; touch rank; wait "$!"; exit 6')
+    with image.running(launch) as script:
+        image.wait_for("rank")
+        rank = int(image.wait_for("rank.pid"))
+        os.kill(rank, signal.SIGSTOP)
+        ended = script.ended()
+    assert f"process {rank} (sleep) stands still" in ended.output
+    assert f"stack of dump --nonblocking --pid {rank}" in ended.output
+    assert ended.status == (1 if program == "ray" else 6)
+
+
+@pytest.mark.parametrize("part", ["par", ""])
+def test_a_part_of_the_engine_that_ends_ends_all_of_it(image: Image, part: str) -> None:
+    """Here nobody takes note of its end, as an engine that is busy with other things: it is a zombie."""
+    image.add("part", f"{SLEEP} 4")
+    image.add("engine", f"part & exec {SLEEP} 8")
+    with image.running(alone_launch(replace(FRAME, part=part))) as script:
+        ended = script.ended()
+    assert ("a part of the engine, ended" in ended.output) == bool(part)
+    assert ("the engine ended (0)" in ended.output) != bool(part)
+    assert ended.status == 1
+
+
+def test_a_stopped_process_that_is_not_the_containers_is_let_alone(image: Image) -> None:
+    with subprocess.Popen([SLEEP, "60"]) as other:
+        os.kill(other.pid, signal.SIGSTOP)
+        image.add("engine", f"{SLEEP} 5")
+        with image.running(head_launch(FRAME, {})) as script:
+            assert "stands still" not in script.ended().output
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.parametrize("limit", [4, HEAD_SECONDS])

@@ -5,6 +5,7 @@ Ray's client is a small class here.
 
 import json
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -14,7 +15,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rayfleet.plugin.ray_watch import View, main, make_server, membership, wait_for_nodes
+from rayfleet.plugin.ray_watch import View, hold_link, main, make_server, membership, wait_for_nodes
+from rayfleet.testing.waiting import wait_until
+
+HOST, WORKER = "127.0.0.1", "127.79.0.3"
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Gcs:
 
 
 @contextmanager
-def served(gcs: Gcs) -> Iterator[int]:
-    server = make_server("127.0.0.1", 0, View(gcs.connect))
+def served(gcs: Gcs, silence_seconds: float = 10) -> Iterator[int]:
+    server = make_server(HOST, 0, View(gcs.connect), silence_seconds)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -52,6 +56,13 @@ def served(gcs: Gcs) -> Iterator[int]:
         server.shutdown()
         thread.join(timeout=60)
         server.server_close()
+
+
+def link(port: int) -> socket.socket:
+    made = socket.create_connection((HOST, port), timeout=10, source_address=(WORKER, 0))
+    made.sendall(b"GET /link HTTP/1.0\r\n\r\n.")
+    assert made.recv(1) == b"."
+    return made
 
 
 def get(port: int, path: str = "/nodes") -> tuple[int, dict[str, object]]:
@@ -66,6 +77,40 @@ def get(port: int, path: str = "/nodes") -> tuple[int, dict[str, object]]:
 def test_a_node_that_came_back_is_not_dead() -> None:
     nodes = [Info("b", 0), Info("a", 1), Info("a", 0), Info("c", 1), Info("c", 1)]
     assert membership(nodes) == {"alive": ["a", "b"], "dead": ["c"]}
+
+
+def test_a_node_whose_link_ended_is_dead_before_ray_says_so_until_it_is_back() -> None:
+    nodes = {"1": Info("127.79.0.2", 0), "2": Info(WORKER, 0)}
+    whole = {"alive": ["127.79.0.2", WORKER], "dead": []}
+    with served(Gcs(nodes=nodes)) as port:
+        assert get(port) == (200, whole), "one that never held a link is Ray's to tell"
+        with link(port):
+            assert get(port) == (200, whole)
+        wait_until(lambda: get(port)[1], "it is dead", 10, holds=lambda seen: seen["dead"] == [WORKER])
+        with link(port):
+            assert get(port) == (200, whole)
+
+
+def test_a_node_that_falls_silent_is_dead() -> None:
+    with served(Gcs(nodes={"2": Info(WORKER, 0)}), silence_seconds=0.1) as port, link(port):
+        wait_until(lambda: get(port)[1], "it is dead", 10, holds=lambda seen: seen["dead"] == [WORKER])
+
+
+def test_a_link_is_held_with_beats_and_ends_with_its_head() -> None:
+    beats: list[bytes] = []
+    with socket.create_server((HOST, 0)) as server:
+        holder = threading.Thread(target=hold_link, args=(server.getsockname(), WORKER, 0.001))
+        holder.start()
+        head, (address, _) = server.accept()
+        with head, head.makefile("rb") as request:
+            assert request.readline() == b"GET /link HTTP/1.0\r\n"
+            assert request.readline() == b"\r\n"
+            for _ in range(3):
+                beats.append(request.read(1))
+                head.sendall(beats[-1])
+        holder.join(10)
+    assert not holder.is_alive()
+    assert (beats, address) == ([b"."] * 3, WORKER)
 
 
 def test_the_nodes_are_served() -> None:

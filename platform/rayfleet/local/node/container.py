@@ -17,6 +17,7 @@ import aiohttp
 from rayfleet.local.node.container_state import ContainerState, forget_state, write_state
 from rayfleet.local.node.environments import CannotConfigure
 from rayfleet.local.node.images import ImageNotFound
+from rayfleet.local.node.last_words import last_words
 from rayfleet.local.node.lifecycle import (
     CONFIGURE_AGAIN,
     Attend,
@@ -208,7 +209,9 @@ class Container:
             log.error("a container's process cannot be ended", extra={"container": self._context.mark})
         forget_state(self._context.folder)
         self._process = self._target = None
-        self.take(Exited(code=code))
+        log_path = self._context.folder / f"{self.view.restart_count}.log"
+        message = await asyncio.to_thread(last_words, self._context.raw, code, log_path)
+        self.take(Exited(code=code, message=message))
         ended = self.view.newest_end
         facts = {"exit_code": ended.exit_code, "reason": ended.reason} if ended else {}
         log.info("a container ended", extra={"container": self._context.mark, **facts})

@@ -90,10 +90,11 @@ class HookEnded:
 class Exited:
     """Its first process has ended, and so has all that it left.
 
-    ``code`` is -N for signal N, None for a process of an earlier node.
+    ``code`` is -N for signal N, None for a process of an earlier node. ``message`` is its termination message.
     """
 
     code: int | None
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,8 +290,8 @@ def _moved(view: ContainerView, event: Event, policy: ContainerPolicy, now: date
         case HookEnded():
             assert isinstance(view.state, Running)
             moved = replace(view, state=replace(view.state, ending=_signalled(view.state.ending, now)))
-        case Exited(code=code):
-            moved = _exited(view, code, policy, now)
+        case Exited():
+            moved = _exited(view, event, policy, now)
         case _:
             assert_never(event)
     return moved
@@ -306,14 +307,15 @@ def _not_started(view: ContainerView, message: str, policy: ContainerPolicy, now
     return _rested(begun, ended, policy, now)
 
 
-def _exited(view: ContainerView, code: int | None, policy: ContainerPolicy, now: datetime) -> ContainerView:
+def _exited(view: ContainerView, event: Exited, policy: ContainerPolicy, now: datetime) -> ContainerView:
     assert isinstance(view.state, Running)
-    since = view.state.since
+    since, code = view.state.since, event.code
+    unknown = "it ended under another node process than the one that started it" if code is None else ""
     exit_code = UNKNOWN_EXIT_CODE if code is None else code if code >= 0 else 128 - code
     ended = Ended(
         exit_code=exit_code,
         reason="ContainerStatusUnknown" if code is None else "Completed" if exit_code == 0 else "Error",
-        message="it ended under another node process than the one that started it" if code is None else "",
+        message=event.message or unknown,
         started_at=since,
         finished_at=max(now, since),
     )

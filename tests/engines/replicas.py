@@ -1,0 +1,235 @@
+"""One vLLM replica over two nodes, the processes of its ranks, and what is seen from outside when one dies."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.e2e.fleets import HEADS, asked, head_pods, processes_of, ready_addresses, watched, worker_of
+
+from rayfleet.local.node.processes import marked_processes
+from rayfleet.local.proc import ProcessIdentity, identity_of
+from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
+from rayfleet.plugin.settings import read_plugin_settings
+from rayfleet.testing.machine import Machine
+from rayfleet.testing.vllm_cpu import environment_folder
+from rayfleet.testing.waiting import wait_until
+from rayfleet_sidecar.settings import EvidenceSettings
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WITH_RAY, WITHOUT_RAY = "02-vllm-two-nodes", "03-vllm-without-ray"
+UP_SECONDS = 400
+BACK_SECONDS = 240  # a start is a minute of imports on two idle cores
+OFF_AFTER_DEATH_SECONDS = 2
+OFF_AFTER_FREEZE_SECONDS = 10
+EVIDENCE = "/tmp/rayfleet-evidence"
+MOST_EVIDENCE = EvidenceSettings().most_files
+_RANK_NAMES = ("VLLM::Worker", "RayWorkerProc")
+_LOOK_SECONDS = 0.05
+Events = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """The only replica of a fleet."""
+
+    machine: Machine
+
+    def head(self) -> dict[str, Any]:
+        (head,) = head_pods(self.machine)
+        return dict(head)
+
+    def pod(self, rank: int) -> dict[str, Any]:
+        """Return the pod that holds a rank: the head's is 0."""
+        return worker_of(self.machine, self.head()) if rank else self.head()
+
+    def rank_process(self, rank: int) -> int:
+        """Return the process that holds a rank's part of the model."""
+        lines = {pid: command_line(pid) for pid in processes_of(self.pod(rank))}
+        ranks = [pid for pid, line in lines.items() if any(name in line for name in _RANK_NAMES)]
+        assert len(ranks) == 1, f"processes of rank {rank}: {lines}"
+        return ranks[0]
+
+    def node_process(self, rank: int) -> int:
+        """Return what stands for the node to the others: its raylet, without Ray the engine's first process."""
+        lines = {pid: command_line(pid) for pid in processes_of(self.pod(rank))}
+        nodes = [pid for pid, line in lines.items() if "raylet/raylet " in line]
+        nodes = nodes or [pid for pid, line in lines.items() if " serve " in line and "--headless" in line]
+        assert nodes, f"processes of rank {rank}: {lines}"
+        return nodes[-1]
+
+    def processes(self) -> set[int]:
+        """Return the processes of its Ray containers."""
+        pods = [self.pod(rank) for rank in (0, 1)]
+        names = [f"{pod['metadata']['uid']}/{container['name']}" for pod in pods for container in ray_containers(pod)]
+        return {pid for name in names for pid in marked_processes(name)}
+
+    def evidence(self) -> list[Path]:
+        """Return what the head's sidecar has kept, oldest first."""
+        return sorted(Path(EVIDENCE, str(self.head()["status"]["podIP"])).glob("*.json"))
+
+
+@contextlib.contextmanager
+def served_replica(state_home: Path, example: str) -> Iterator[Replica]:
+    """Have the fleet of an example serve on a cluster of its own; nothing is left of it, whatever happened."""
+    if not environment_folder(read_plugin_settings().cache).is_dir():
+        pytest.skip("vLLM's environment is not in the cache: run `make engines`")
+    manifest = EXAMPLES / example / "fleet.yaml"
+    machine = Machine(state_home=state_home, name="engines")
+    flags = ("--detach", "-f", str(manifest), "--gateway-port", "0")
+    done = machine.rayfleet("up", *flags, limit=UP_SECONDS)
+    assert done.returncode == 0, done.stderr
+    try:
+        with shown_logs(machine):
+            fleet = yaml.safe_load(manifest.read_text(encoding="utf-8"))["metadata"]["name"]
+            available = f"{fleet} is available"
+            wait_until(lambda: machine.get(f"rcf/{fleet}")["status"].get("availableReplicas"), available, UP_SECONDS)
+            yield Replica(machine)
+    finally:
+        machine.rayfleet("down")
+        assert machine.leftovers() == {"processes": [], "slots": [], "notes": []}
+
+
+@contextlib.contextmanager
+def shown_logs(machine: Machine) -> Iterator[None]:
+    """Add to a failure the ends of all logs."""
+    try:
+        yield
+    except AssertionError as error:
+        for log in sorted(machine.root.rglob("*.log")):
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-60:]
+            error.add_note("\n".join((f"--- {log.relative_to(machine.root)}", *(line[:240] for line in lines))))
+        raise
+
+
+@dataclass(slots=True)
+class Seen:
+    """When something was first seen by the monotonic clock; infinite while it was not."""
+
+    unready_at: float = float("inf")
+    words: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss that was brought about: when, the head's address then, what was seen, and the watches."""
+
+    at: float
+    seen: Seen
+    slices: Events
+    pods: Events
+    old_lives: frozenset[str]
+    old_processes: frozenset[ProcessIdentity]
+    old_evidence: frozenset[Path]
+
+    def off_after(self) -> float:
+        """Return after how many seconds the sidecar had said so and no endpoint was ready; infinite: not yet."""
+        outs = [event["at"] for event in self.slices if event["at"] >= self.at and not ready_addresses(event["object"])]
+        return max(self.seen.unready_at, min(outs, default=float("inf"))) - self.at
+
+    def new_heads(self) -> set[str]:
+        """Return the lives of head containers that began since."""
+        return lives(self.pods) - self.old_lives
+
+
+@contextlib.contextmanager
+def losing(replica: Replica, lose: Callable[[], object]) -> Iterator[Loss]:
+    """Bring a loss about, and watch what becomes of it: the head's ``/ready``, the endpoints, the head's lives."""
+    machine, head = replica.machine, replica.head()
+    fleet = head["metadata"]["labels"][FLEET_LABEL]
+    (service,) = machine.get("services", "-l", f"{FLEET_LABEL}={fleet}")["items"]
+    slices = ("endpointslices", "-l", f"{SERVICE_NAME_LABEL}={service['metadata']['name']}")
+    seen = Seen()
+    url = f"http://{head['status']['podIP']}:{SIDECAR_PORT}/ready"
+    poller = threading.Thread(target=_poll, args=(url, seen))
+    with watched(machine, *slices) as slice_events, watched(machine, "pods", "-l", HEADS) as pod_events:
+        old = frozenset(lives(pod_events))
+        processes = frozenset(identity_of(pid) for pid in replica.processes())
+        kept = frozenset(replica.evidence())
+        at = time.monotonic()
+        lose()
+        poller.start()
+        try:
+            yield Loss(at, seen, slice_events, pod_events, old, processes, kept)
+        finally:
+            seen.stop.set()
+            poller.join(20)
+
+
+def _poll(url: str, seen: Seen) -> None:
+    while not seen.stop.wait(_LOOK_SECONDS):
+        status, words = asked(url)
+        if status != 200:
+            seen.unready_at, seen.words = time.monotonic(), words
+            return
+
+
+def lives(pods: Events) -> set[str]:
+    """Return the lives of the Ray containers in these events: the pod and its container."""
+    found = set()
+    for event in list(pods):
+        for status in event["object"].get("status", {}).get("containerStatuses", ()):
+            if status["name"].startswith("ray-") and "running" in status["state"]:
+                found.add(f"{event['object']['metadata']['uid']} {status['containerID']}")
+    return found
+
+
+def ray_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in pod["spec"]["containers"] if each["name"].startswith("ray-")]
+
+
+def answers(replica: Replica) -> bool:
+    """Whether the gateway gives the right answer now."""
+    try:
+        return "Paris" in replica.machine.ask(limit=60)
+    except (OSError, http.client.HTTPException, KeyError, ValueError):
+        return False
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def freeze(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def check_recovery(replica: Replica, loss: Loss, limit_seconds: float) -> None:
+    """Hold what is promised of a loss: traffic off within the limit, one rebuild, the answer, nothing left of it."""
+    wait_until(lambda: loss.off_after() < float("inf"), "traffic is off", 60, every=_LOOK_SECONDS)
+    off = loss.off_after()
+    told = f"off after {off:.2f} s (/ready after {loss.seen.unready_at - loss.at:.2f} s: {loss.seen.words.strip()})"
+    wait_until(lambda: answers(replica), f"it answers again; {told}", BACK_SECONDS, every=1)
+    back = f"{told}; answers after {time.monotonic() - loss.at:.1f} s"
+    print(back)  # noqa: T201 - shown when it fails
+    assert off <= limit_seconds, back
+    assert len(loss.new_heads()) == 1, f"one rebuild; {back}"
+    assert [command_line(each.pid) for each in loss.old_processes if each.is_alive()] == []
+
+
+def check_evidence(replica: Replica, loss: Loss) -> None:
+    """Hold what a head that lives on has kept: what its sidecar knew at the loss, and what its container said last."""
+    new = [path for path in replica.evidence() if path not in loss.old_evidence]
+    assert new
+    assert json.loads(new[0].read_text(encoding="utf-8"))["status"]["ready"] is False
+    assert len(replica.evidence()) <= MOST_EVIDENCE
+    (status,) = (each for each in replica.head()["status"]["containerStatuses"] if each["name"] == "ray-head")
+    assert "rayfleet: " in status["lastState"]["terminated"]["message"]
