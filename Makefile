@@ -17,7 +17,7 @@ DEPLOY := platform/rayfleet/deploy/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: help up test check types unit mutants engines engines-full kubernetes images image-archive image-store attack bench golden format clean environment
+.PHONY: help up test check types unit mutants engines engines-full gpu kubernetes images image-archive image-store attack bench golden format clean environment
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -78,7 +78,10 @@ engines-full: $(VENV)/dev-ok ## As engines, and every rank dies or freezes, llam
 	@$(BIN)/python -m rayfleet.testing.llamacpp_rpc build
 	@$(BIN)/python -m pytest tests/engines $(ARGS)
 
-# What this machine lacks is said first, with an exit code of its own (69): never a silent skip.
+gpu: $(VENV)/dev-ok ## A torch-backed engine behind the sidecar on a GPU: readiness, a kernel that blocks, device memory (a minute)
+	@$(BIN)/python -m tests.gpu $(ARGS)
+
+# What this machine lacks is said first, with an exit code of its own (69), also by gpu: never a silent skip.
 kubernetes: $(VENV)/dev-ok ## A real Kubernetes node with our images, as root: builds once (a quarter of an hour), then serves there
 	@$(BIN)/python -m rayfleet.testing.realnode build
 	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
