@@ -71,10 +71,13 @@ async def test_a_container_runs_as_its_user_or_says_why_not(
         found = await watched.until(is_ready)
         await until(lambda: node.logs(found), "the ids are told", holds=lambda log: "ids 54321 54322" in log)
         return
-    found = await watched.until(lambda pod: first_status(pod)["state"]["waiting"])
-    waiting = first_status(found)["state"]["waiting"]
-    assert waiting["reason"] == "CreateContainerConfigError"
-    assert "cannot become user 54321" in waiting["message"]
+    found = await watched.until(is_refused)
+    assert "cannot become user 54321" in first_status(found)["state"]["waiting"]["message"]
+
+
+def is_refused(pod: ReadOnlyJson) -> bool:
+    """Whether the container cannot be started as the pod has it."""
+    return bool(first_status(pod)["state"]["waiting"]["reason"] == "CreateContainerConfigError")
 
 
 async def test_root_is_refused_to_a_container_that_wants_none(
@@ -82,5 +85,5 @@ async def test_root_is_refused_to_a_container_that_wants_none(
 ) -> None:
     context = {"runAsNonRoot": True, "runAsUser": 0}
     watched = await run_pod(client, shell_pod(namespace, "root", securityContext=context), node)
-    found = await watched.until(lambda pod: first_status(pod)["state"]["waiting"]["reason"] != "PodInitializing")
+    found = await watched.until(is_refused)
     assert "runAsNonRoot" in first_status(found)["state"]["waiting"]["message"]

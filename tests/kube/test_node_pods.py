@@ -1,13 +1,13 @@
 """Pods become processes and end to the last one, against both API servers."""
 
-import os
-import signal
+import itertools
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from rayfleet.kube.client import KubeClient
+from rayfleet.model.json import Json
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, PODS, SECRETS
 from rayfleet.objects.pods import is_ready
 from rayfleet.testing.nodes import (
@@ -16,6 +16,8 @@ from rayfleet.testing.nodes import (
     container_processes,
     exists,
     first_status,
+    is_alive,
+    kill_container,
     pod_conditions,
     run_pod,
     shell_pod,
@@ -38,24 +40,30 @@ async def test_a_pod_is_bound_and_becomes_a_ready_process(
 
 
 async def test_a_bound_pod_starts_fast(client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path) -> None:
-    """Best of several: the machine that runs the tests is shared."""
-    best = 10.0
-    for number in range(5):
-        mark = tmp_path / f"began-{number}"
+    """The best of as many as it takes: the machine that runs the tests is shared."""
+    numbers = itertools.count()
+
+    async def seconds() -> float:
+        name = f"fast-{next(numbers)}"
         began = monotonic()
-        await run_pod(client, shell_pod(namespace, f"fast-{number}", f"touch {mark}; sleep 60"), node)
-        await until(mark.exists, "the container has begun", 10, every=0.001)
-        best = min(best, monotonic() - began)
-    assert best < 0.5  # 15 ms where it was measured
+        await run_pod(client, shell_pod(namespace, name, f"touch {tmp_path / name}; sleep 60"), node)
+        await until((tmp_path / name).exists, "the container has begun", every=0.001)
+        return monotonic() - began
+
+    await until(seconds, "a start in half a second", holds=lambda best: best < 0.5)  # 15 ms where it was measured
 
 
-async def test_sigterm_then_gone_with_every_process(client: KubeClient, namespace: str, node: NodeProcess) -> None:
-    watched = await run_pod(client, shell_pod(namespace, "leaves"), node)
+async def test_sigterm_then_gone_with_every_process(
+    client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
+) -> None:
+    goes_when_it_may = f"while [ ! -e {tmp_path}/may-go ]; do sleep 0.05; done; echo bye; exit 0"
+    script = f"trap '{goes_when_it_may}' TERM; while :; do sleep 0.1; done"
+    pod = shell_pod(namespace, "leaves", script, terminationGracePeriodSeconds=300)
+    watched = await run_pod(client, pod, node)
     found = await watched.until(is_ready)
     await client.delete(PODS, watched.key)
-    await watched.until(lambda now: pod_conditions(now)["Ready"] == "False") if await exists(
-        client, PODS, watched.key
-    ) else None
+    await watched.until(lambda now: pod_conditions(now)["Ready"] == "False")
+    (tmp_path / "may-go").touch()
     await watched.gone()
     assert container_processes(found) == []
     assert "bye" in node.logs(found)
@@ -65,28 +73,31 @@ async def test_daemons_with_sessions_and_clean_environments_are_ended(
     client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
 ) -> None:
     """A process that gave up session, parent and environment is still the container's."""
-    script = (
-        f"env -i setsid bash -c 'echo $BASHPID > {tmp_path}/pid; exec sleep 300' & disown; sleep 0.3; exec sleep 300"
-    )
+    script = f"env -i setsid bash -c '{tells_its_pid(tmp_path)}' & disown; exec sleep 300"
     watched = await run_pod(client, shell_pod(namespace, "daemon", script), node)
     await watched.until(lambda now: is_ready(now) and (tmp_path / "pid").exists())
-    text = await until(lambda: (tmp_path / "pid").read_text().strip(), "the daemon's pid is written", 5)
-    assert Path(f"/proc/{text}").exists()
+    daemon = int((tmp_path / "pid").read_text())
+    assert is_alive(daemon)
     await client.delete(PODS, watched.key)
     await watched.gone()
-    assert not Path(f"/proc/{text}").exists()
+    assert not is_alive(daemon)
+
+
+def tells_its_pid(folder: Path) -> str:
+    """Return a script that sleeps, and whose pid is in the file ``pid`` as soon as that is there."""
+    return f"echo $BASHPID > {folder}/pid.new; mv {folder}/pid.new {folder}/pid; exec sleep 300"
 
 
 async def test_orphans_of_a_crashed_first_process_are_ended(
     client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
 ) -> None:
-    orphan_script = f"echo $BASHPID > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 300"
-    script = f"env -i setsid bash -c '{orphan_script}' & sleep 0.5; kill -9 $BASHPID"
+    waits = f"while [ ! -e {tmp_path}/pid ]; do sleep 0.05; done"
+    script = f"env -i setsid bash -c '{tells_its_pid(tmp_path)}' & {waits}; kill -9 $BASHPID"
     watched = await run_pod(client, shell_pod(namespace, "crash", script, restartPolicy="Never"), node)
     found = await watched.until(lambda now: now["status"]["phase"] == "Failed")
     assert first_status(found)["state"]["terminated"]["exitCode"] == 137
     orphan = int((tmp_path / "pid").read_text())
-    await until(lambda: not Path(f"/proc/{orphan}").exists(), "the orphan is ended", 5)
+    await until(lambda: not is_alive(orphan), "the orphan is ended")
 
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(
@@ -101,7 +112,7 @@ async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(
     began = monotonic()
     await client.delete(PODS, watched.key)
     await watched.gone()
-    assert 0.9 < monotonic() - began < 6
+    assert 0.9 < monotonic() - began < 30  # what a pod has that says nothing
     assert container_processes(found) == []
 
 
@@ -118,20 +129,27 @@ async def test_a_killed_container_restarts_at_once_then_backs_off(
     watched = await run_pod(client, shell_pod(namespace, "again"), node)
     found = await watched.until(is_ready)
     uid = found["metadata"]["uid"]
-    for pid in container_processes(found):
-        os.kill(pid, signal.SIGKILL)
-    found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now), 5)
+    kill_container(found)
+    backed_off = 0
+
+    def is_back(now: Json) -> bool:
+        nonlocal backed_off
+        backed_off += first_status(now)["state"].get("waiting", {}).get("reason") == "CrashLoopBackOff"
+        return first_status(now)["restartCount"] == 1 and is_ready(now)
+
+    found = await watched.until(is_back)
+    assert backed_off == 0, "the first restart waits for nothing"
     assert found["metadata"]["uid"] == uid
     assert first_status(found)["lastState"]["terminated"]["exitCode"] == 137
-    for pid in container_processes(found):
-        os.kill(pid, signal.SIGKILL)
+    kill_container(found)
     found = await watched.until(lambda now: "waiting" in first_status(now)["state"])
     assert first_status(found)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert pod_conditions(found)["Ready"] == "False"
     message = "back-off 10s restarting failed container=main"
     await until(lambda: has_event(client, namespace, "BackOff", message), "an Event tells of the back-off")
     await client.delete(PODS, watched.key)  # a back-off does not hold up the end
-    await watched.gone(5)
+    await watched.gone()
+    assert node.logs(found).count("begun") == 2, "it ended before it was started again"
 
 
 @pytest.mark.parametrize(("script", "phase", "code"), [("exit 0", "Succeeded", 0), ("exit 7", "Failed", 7)])
@@ -187,7 +205,8 @@ async def test_environment_comes_from_fields_secrets_and_config_maps(
         {"name": "URL", "value": "http://$(POD_IP):8000/$(MISSING)/$$(POD_IP)"},
     ]
     container = {"env": env, "envFrom": [{"configMapRef": {"name": "c"}, "prefix": "P_"}]}
-    watched = await run_pod(client, shell_pod(namespace, "env", "env; exec sleep 60", container=container), node)
+    script = "env; echo all told; exec sleep 60"
+    watched = await run_pod(client, shell_pod(namespace, "env", script, container=container), node)
     waiting = await watched.until(
         lambda now: first_status(now)["state"]["waiting"]["reason"] == "CreateContainerConfigError"
     )
@@ -195,7 +214,7 @@ async def test_environment_comes_from_fields_secrets_and_config_maps(
     await client.create(CONFIG_MAPS, config)
     await client.create(SECRETS, secret)
     found = await watched.until(is_ready)
-    await until(lambda: node.logs(found), "the environment is in the log", holds=lambda log: "URL=" in log)
+    await until(lambda: node.logs(found), "the environment is in the log", holds=lambda log: "all told" in log)
     lines = node.logs(found).splitlines()
     address = found["status"]["podIP"]
     assert {"TOKEN=hidden", "P_A=1", "P_B=2", f"URL=http://{address}:8000/$(MISSING)/$(POD_IP)"} <= set(lines)

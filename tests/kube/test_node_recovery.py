@@ -1,7 +1,6 @@
 """Kills and restarts of the node under running pods, against both API servers."""
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from rayfleet.testing.nodes import (
     NodeProcess,
     container_processes,
     first_status,
+    kill_container,
     node_process,
     run_pod,
     shell_pod,
@@ -40,8 +40,7 @@ async def test_a_killed_node_takes_its_pods_back(client: KubeClient, namespace: 
     assert after["status"]["startTime"] == before["status"]["startTime"]
     assert first_status(after) == first_status(before)
     assert after["status"]["conditions"] == before["status"]["conditions"]  # it never was unready
-    for pid in container_processes(after):
-        os.kill(pid, signal.SIGKILL)
+    kill_container(after)
     found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
     ended = first_status(found)["lastState"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
@@ -56,8 +55,7 @@ async def test_a_container_that_died_without_a_node_is_restarted_and_counted(
     watched = await run_pod(client, shell_pod(namespace, "lost"), node)
     before = await watched.until(is_ready)
     await node.end(signal.SIGKILL)
-    for pid in container_processes(before):
-        os.kill(pid, signal.SIGKILL)
+    kill_container(before)
     await node.start()
     found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
     assert first_status(found)["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
@@ -124,12 +122,11 @@ async def test_an_api_server_that_is_away_stops_no_container_and_hears_the_news_
             watched = await run_pod(client, shell_pod("default", "stays"), node)
             before = await watched.until(is_ready)
             await asyncio.to_thread(owner.stop)
-            for pid in container_processes(before):
-                os.kill(pid, signal.SIGKILL)
+            kill_container(before)
             await until(lambda: node.logs(before), "it runs again", holds=lambda log: log.count("begun") >= 2)
             assert container_processes(before)
             await asyncio.to_thread(owner.start)
-            found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now), 60)
+            found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
             assert found["metadata"]["uid"] == before["metadata"]["uid"]
     finally:
         await asyncio.to_thread(owner.close)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +30,6 @@ from rayfleet.testing.waiting import LIMIT_SECONDS, until
 IMAGE = "rayfleet.local/host"
 # A first process that ends at SIGTERM, with a word in the log.
 SERVE = "trap 'echo bye; exit 0' TERM; echo begun; while :; do sleep 0.1; done"
-END_LIMIT_SECONDS = 20.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class NodeProcess:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
-        async with asyncio.timeout(END_LIMIT_SECONDS):
+        async with asyncio.timeout(LIMIT_SECONDS):
             return await self.process.wait()
 
     def logs(self, pod: ReadOnlyJson, container: str = "main") -> str:
@@ -152,7 +152,7 @@ def shell_pod(namespace: str, name: str, script: str = SERVE, **spec: Any) -> Js
     """
     container = {"name": "main", "image": IMAGE, "command": ["/bin/bash", "-c", script], **spec.pop("container", {})}
     meta = {"name": name, "namespace": namespace}
-    whole = {"containers": [container], "terminationGracePeriodSeconds": 5, **spec}
+    whole = {"containers": [container], **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole}
 
 
@@ -169,3 +169,19 @@ def first_status(pod: ReadOnlyJson) -> Json:
 def container_processes(pod: ReadOnlyJson, container: str = "main") -> list[int]:
     """Return the pids of a container's living processes."""
     return marked_processes(container_mark(uid_of(pod), container))
+
+
+def kill_container(pod: ReadOnlyJson, container: str = "main") -> None:
+    """Kill a container's processes; one of them may have ended meanwhile."""
+    for pid in container_processes(pod, container):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody has reaped yet has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in {"Z", "X"}
