@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,9 +26,11 @@ from rayfleet.testing.realkube.credentials import render_kubeconfig, write_priva
 from rayfleet.testing.realkube.errors import ServerStartError
 from rayfleet.testing.realkube.processes import Daemon, Keeper
 
-_START_LIMIT = timedelta(seconds=60)
+_START_LIMIT = timedelta(seconds=150)  # with other tests on its core
 _POLL_SECONDS = 0.02
 _PORT_ATTEMPTS = 3
+# Below those that Linux gives to connections (from 32768 on): none gets one of these while a server is away.
+_PORTS = range(10_000, 32_000)
 _ADVERTISED = "192.0.2.1"  # of the range for documentation: nobody calls it, but the server refuses to name loopback
 
 
@@ -218,11 +220,17 @@ def _prepare(workdir: Path, token: str) -> None:
 
 def _free_ports() -> _Ports:
     with ExitStack() as held:  # all held at once, so that they differ
-        sockets = [held.enter_context(socket.socket()) for _ in range(3)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        etcd, etcd_peer, api = (int(one.getsockname()[1]) for one in sockets)
+        etcd, etcd_peer, api = (_free_port(held) for _ in range(3))
     return _Ports(etcd=etcd, etcd_peer=etcd_peer, api=api)
+
+
+def _free_port(held: ExitStack) -> int:
+    """Return a port that nobody has, bound until ``held`` ends."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with suppress(OSError):
+            held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return port
 
 
 def _etcd_command(program: Path, ports: _Ports) -> list[str]:
