@@ -15,8 +15,8 @@ from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, Resourc
 from rayfleet.objects.meta import finalizers_of, key_of, uid_of
 from rayfleet.objects.owners import controller_uid
 from rayfleet.objects.parts import part
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
-from rayfleet.testing.waiting import until
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 @pytest.fixture

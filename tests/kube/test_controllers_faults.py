@@ -28,7 +28,7 @@ async def live_until(world_client: KubeClient, world: FleetWorld, loss: Loss, go
         async with MortalClient(world_client.address, writes=survives, loss=loss) as mortal:
             lived = FleetWorld(world_client, world.namespace, controller_client=mortal)
             async with lived.controlled():
-                if await until(partial(_ended, mortal, goal), "the goal or death", 20) == "goal":
+                if await until(partial(_ended, mortal, goal), "the goal or death") == "goal":
                     return life
     raise AssertionError(f"not reached in {LIVES} lives")
 
@@ -82,11 +82,11 @@ async def test_storms_of_every_fault_double_and_leak_nothing(client: KubeClient,
         world = FleetWorld(client, namespace, controller_client=flaky)
         async with world.running():
             await client.create(FLEETS, fleet_manifest(namespace, replicas=3, strategy=rolling))
-            await world.until_complete(3, limit=60)
+            await world.until_complete(3)
             await world.patch(_new_image())
-            await world.until_complete(3, limit=60)
+            await world.until_complete(3)
             await world.patch({"spec": {"replicas": 1}})
-            await world.until_complete(1, limit=60)
+            await world.until_complete(1)
             await world.until_route()
     assert flaky.faults >= 10
     assert sorted((await world.sizes()).values()) == [0, 1]
@@ -100,7 +100,7 @@ async def test_a_world_whose_part_ends_says_so_at_once(client: KubeClient, names
     async def run_it() -> None:
         async with world.running():
             await client.create(FLEETS, fleet_manifest(namespace))
-            await world.until_complete(2, limit=60)
+            await world.until_complete(2)
 
     world = FleetWorld(client, namespace)
     world.simulator.is_ready = fails

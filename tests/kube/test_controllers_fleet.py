@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -21,9 +22,9 @@ from rayfleet.model.resources import (
 from rayfleet.objects.meta import decode_meta, key_of, name_of
 from rayfleet.objects.parts import part
 from rayfleet.planning.names import route_name, service_name
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.refused_templates import REFUSED_TEMPLATES, ray_cluster_spec
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 @pytest.fixture
@@ -48,24 +49,25 @@ def new_pod(limits: Json, **fields: object) -> Json:
 async def test_a_fleet_gets_its_clusters_its_service_and_its_route(world: FleetWorld) -> None:
     made = await world.client.create(FLEETS, fleet_manifest(world.namespace))
     await world.until_complete(2)
-    assert (await until(lambda: world.condition("Available"), "condition Available", LIMIT_SECONDS))["status"] == "True"
-    progressing = await world.condition("Progressing")
-    assert (progressing["status"], progressing["reason"]) == ("True", "NewReplicaSetAvailable")
-    assert await world.names(SERVICES) == [service_name(decode_meta(made))]
+    await world.until_condition("Available", "True", "MinimumReplicasAvailable")
+    await world.until_condition("Progressing", "True", "NewReplicaSetAvailable")
+    own = [service_name(decode_meta(made))]
+    for kind in (SERVICES, DISRUPTION_BUDGETS):
+        await until(partial(world.names, kind), f"{own} of {kind.plural}", holds=lambda names: names == own)
     route = await world.until_route()
     assert [name_of(route)] == [route_name("model")]
-    assert await world.names(DISRUPTION_BUDGETS) == await world.names(SERVICES)
     (replica_set,) = await world.objects(REPLICA_SETS)
     for child in (replica_set, *await world.objects(SERVICES), *await world.objects(HTTP_ROUTES)):
         assert [each["uid"] for each in child["metadata"]["ownerReferences"]] == [made["metadata"]["uid"]]
-    events = await until(lambda: _reasons(world), "an Event about the fleet", LIMIT_SECONDS)
-    assert "ScalingReplicaSet" in events
+    await until(lambda: _reasons(world), "an Event", holds=lambda reasons: "ScalingReplicaSet" in reasons)
 
 
 async def test_a_finished_fleet_is_not_written_again(world: FleetWorld) -> None:
     await world.client.create(FLEETS, fleet_manifest(world.namespace))
     await world.until_complete(2)
-    await until(lambda: _has_reason(world, "NewReplicaSetAvailable"), "Progressing says it is done", LIMIT_SECONDS)
+    await world.until_condition("Progressing", "True", "NewReplicaSetAvailable")
+    await world.until_route()
+    await until(lambda: _rests(world), "all is written", LIMIT_SECONDS)
     before = await _versions(world)
     key = ObjectKey(namespace=world.namespace, name="model")
     await world.client.patch(FLEETS, key, {"metadata": {"annotations": {"look": "again"}}})
@@ -104,7 +106,7 @@ async def test_a_new_template_rolls_within_its_bounds(world: FleetWorld) -> None
     observing = asyncio.ensure_future(observe())
     try:
         await world.patch(new_image("rayproject/ray:2.61.0"))
-        await world.until_complete(3, limit=60)
+        await world.until_complete(3)
     finally:
         observing.cancel()
     assert max(active for active, _ in seen) <= 4
@@ -251,10 +253,6 @@ def _image(cluster: ReadOnlyJson) -> str:
 
 async def _reasons(world: FleetWorld) -> set[str]:
     return {each["reason"] for each in await world.objects(EVENTS) if each["involvedObject"]["kind"] == FLEETS.kind}
-
-
-async def _has_reason(world: FleetWorld, reason: str) -> bool:
-    return bool((await world.condition("Progressing")).get("reason") == reason)
 
 
 async def _versions(world: FleetWorld) -> dict[str, str]:

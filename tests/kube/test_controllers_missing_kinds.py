@@ -9,8 +9,8 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CRDS, FLEETS, HTTP_ROUTES, RAY_CLUSTERS, ResourceType
 from rayfleet.objects.meta import name_of
 from rayfleet.testing.definitions import install
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
-from rayfleet.testing.waiting import until
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 def definition(server: BareServer, resource: ResourceType) -> Json:
@@ -46,7 +46,7 @@ async def test_a_fleet_waits_for_kuberay_says_so_and_goes_on_when_it_comes(bare_
         await until(failure, "the fleet says what is missing", LIMIT_SECONDS, holds=lambda text: "KubeRay" in text)
         await install(client, [definition(bare_server, RAY_CLUSTERS)])
         await world.until_complete(2)
-        assert await world.condition("ReplicaFailure") == {}
+        await until(failure, "nothing is said of it any more", holds=lambda text: not text)
 
 
 async def test_without_routes_a_fleet_lives_and_says_so(bare_server: BareServer) -> None:
@@ -60,7 +60,7 @@ async def test_without_routes_a_fleet_lives_and_says_so(bare_server: BareServer)
     async with world.running():
         await client.create(FLEETS, fleet_manifest(bare_server.namespace))
         await world.until_complete(2)
-        assert await routed() == "NoSuchKind"
+        await until(routed, "the fleet says that it has no route", holds="NoSuchKind".__eq__)
         await install(client, [definition(bare_server, HTTP_ROUTES)])
         await until(lambda: world.names(HTTP_ROUTES), "the route is made", LIMIT_SECONDS)
         await until(routed, "nothing is said of routes any more", LIMIT_SECONDS, holds=lambda reason: not reason)

@@ -16,11 +16,11 @@ from rayfleet.objects.labels import RAY_CLUSTER_LABEL
 from rayfleet.objects.meta import key_of, label, name_of
 from rayfleet.objects.parts import mappings, part
 from rayfleet.objects.pods import is_head
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.kubelet import PULL_ERROR, SHORTAGE
 from rayfleet.testing.ray_clusters import is_always
 from rayfleet.testing.stand_ins import running_stand_ins, stand_pod
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_a_replica_that_loses_its_head_says_how_it_died(world: FleetWorld)
 
 
 async def test_a_replica_that_waits_for_admission_is_pending_and_not_late(world: FleetWorld) -> None:
-    manifest = fleet_manifest(world.namespace, replicas=1, progressDeadlineSeconds=5)
+    manifest = fleet_manifest(world.namespace, replicas=1, progressDeadlineSeconds=60)
     manifest["spec"]["template"]["spec"]["suspend"] = True
     await world.client.create(FLEETS, manifest)
     await world.until_condition("Progressing", "Unknown", "ReplicasSuspended")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.resources import FLEETS, LEASES
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
-from rayfleet.testing.waiting import until
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 PROGRAM = """
 import asyncio, logging, sys
@@ -42,7 +42,7 @@ async def controller(kubeconfig: Path, namespace: str, identity: str) -> AsyncIt
 
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_SECONDS):
         _, said = await process.communicate()
     return process.returncode, said.decode()
 

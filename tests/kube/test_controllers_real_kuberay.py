@@ -10,11 +10,11 @@ from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS, SECRETS
 from rayfleet.objects.meta import key_of, name_of, uid_of
 from rayfleet.objects.owners import controller_uid
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.kubelet import PULL_ERROR, SHORTAGE
 from rayfleet.testing.real_kuberay import kuberay_server
 from rayfleet.testing.stand_ins import stand_pod, until_pods
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
 

@@ -11,8 +11,8 @@ from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.meta import annotations_of
 from rayfleet.objects.parts import part
 from rayfleet.objects.ray_spec import containers, head_group
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
-from rayfleet.testing.waiting import until
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 ROLLBACK = "deprecated.deployment.rollback.to"
 FIRST, SECOND = "rayproject/ray:2.60.0", "rayproject/ray:2.61.0"

@@ -26,8 +26,8 @@ from rayfleet.objects.labels import RAY_CLUSTER_LABEL, SERVICE_NAME_LABEL
 from rayfleet.objects.meta import decode_meta, key_of, name_of, uid_of
 from rayfleet.objects.owners import controller_reference, owners_of
 from rayfleet.planning.names import route_name, service_name
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
-from rayfleet.testing.waiting import until
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 TRIES = 50
 

@@ -23,8 +23,9 @@ from rayfleet.model.json import Json
 from rayfleet.model.resources import FLEETS, NAMESPACES, RAY_CLUSTERS, SERVICES
 from rayfleet.testing.definitions import install
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
+from rayfleet.testing.ray_clusters import is_always
 from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_binaries
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 AWAY_SECONDS = float(os.environ.get("RAYFLEET_AWAY_SECONDS", "60"))
 pytestmark = [pytest.mark.realkube, pytest.mark.timeout(AWAY_SECONDS + 300)]
@@ -52,7 +53,8 @@ class Server:
 
     def carried_out(self) -> Counter[str]:
         """Return how often it created and deleted Ray clusters; deletions that met a finalizer count once."""
-        entries = [json.loads(line) for line in self.audit.read_text(encoding="utf-8").splitlines()]
+        whole, _, _being_written = self.audit.read_text(encoding="utf-8").rpartition("\n")
+        entries = [json.loads(line) for line in whole.splitlines()]
         done = (each for each in entries if each["responseStatus"]["code"] < 300)
         return Counter(each["verb"] for each in done if each["objectRef"]["resource"] == RAY_CLUSTERS.plural)
 
@@ -84,11 +86,14 @@ async def test_a_minute_without_the_api_server_loses_and_doubles_no_write(
         async with world.running():
             await server.client.create(FLEETS, fleet_manifest(NAMESPACE, replicas=REPLICAS, strategy=strategy))
             await world.until_complete(REPLICAS)
+            world.simulator.is_ready = frozenset(await world.names(RAY_CLUSTERS)).__contains__
             await world.patch({"spec": {"template": {"spec": {"headGroupSpec": {"template": image}}}}})
             await until(lambda: server.carried_out()["create"] > REPLICAS, "the rollout has begun")
-            assert server.carried_out()["create"] < 2 * REPLICAS
+            assert server.carried_out()["create"] == REPLICAS + 1, "no more before the first one is ready"
+            world.simulator.is_ready = is_always
+            world.simulator.poke()
             await away(server)
-            await world.until_complete(REPLICAS, limit=60)
+            await world.until_complete(REPLICAS, limit=2 * LIMIT_SECONDS)
             await world.until_route()
         assert server.carried_out() == {"create": 2 * REPLICAS, "delete": REPLICAS}
         assert sorted((await world.sizes()).values()) == [0, REPLICAS]

@@ -22,11 +22,12 @@ from rayfleet.objects.owners import is_controlled_by
 from rayfleet.objects.pods import phase_of
 from rayfleet.planning.replica.obstacles import image_refusal
 from rayfleet.planning.warm_up.pods import warm_up_pods
-from rayfleet.testing.fleet_world import LIMIT_SECONDS, FleetWorld, fleet_manifest
+from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.nodes import IMAGE, NodeProcess, WatchedPod, run_pod
 from rayfleet.testing.stand_ins import running_stand_ins, stand_pod
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
+FIRST_IMAGE = "rayproject/ray:2.60.0"  # of ``fleet_manifest``
 IN_PLACE = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
 
 
@@ -64,7 +65,9 @@ async def until_warming(world: FleetWorld) -> Json:
 
 
 async def is_cut(world: FleetWorld) -> bool:
-    return any(map(is_terminating, await world.objects(RAY_CLUSTERS))) or not any((await world.sizes()).values())
+    """Whether the replica of the first image goes or is gone."""
+    first = [each for each in await world.objects(RAY_CLUSTERS) if FIRST_IMAGE in str(each["spec"]["headGroupSpec"])]
+    return all(map(is_terminating, first))
 
 
 async def test_a_replica_is_cut_when_its_node_is_warm_and_the_pod_goes(world: FleetWorld) -> None:

@@ -6,7 +6,6 @@ First the operator (built from its pinned module) has its turn, then the stand-i
 node in the same way. What differs on purpose stands in ``known_difference``.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ import pytest_asyncio
 import yaml
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.events import EventSettings
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.owners import controller_uid
 from rayfleet.testing.real_kuberay import kuberay_server
 from rayfleet.testing.stand_ins import condition, put_pod_status, until_pods, until_status
+from rayfleet.testing.waiting import until
 
 pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
 
@@ -139,8 +138,14 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
         "resumed",
         lambda found: found.get("head", {}).get("podName") and condition(found, "RayClusterSuspended")[0] == "False",
     )
-    await asyncio.sleep(2 * EventSettings().settle.total_seconds())  # words wait for others of their reason
-    reasons = {each["reason"] for each in await events_of(client, cluster)}
+
+    async def told_reasons() -> set[str]:
+        return {each["reason"] for each in await events_of(client, cluster)}
+
+    # Both write Events in the order of their reasons' first words, and no reason is new after the suspension's.
+    reasons = await until(
+        told_reasons, "the suspension is told", LIMIT_SECONDS, holds=lambda told: "DeletedPod" in told
+    )
     return Story(
         objects={key: lasting(without_namespace(each, namespace)) for key, each in objects.items()},
         statuses={key: lasting(without_namespace(each, namespace)) for key, each in statuses.items()},
