@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 
 from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import ClientSettings, KubeClient
@@ -165,13 +164,14 @@ async def test_the_process_serves_models_and_stops_on_a_signal(
     client: KubeClient, kubeconfig: Path, namespace: str, model: str
 ) -> None:
     await client.create(HTTP_ROUTES, route(namespace, model))
-    port, admin_port = unused_port(), unused_port()
-    ports = ["--port", str(port), "--admin-port", str(admin_port), "--lag", "0"]
+    third, fourth = uuid4().bytes[:2]
+    host = f"127.84.{third}.{fourth}"  # other runs of this test have others, so that its ports are free
+    ports = ["--host", host, "--port", "8000", "--admin-port", "8001", "--lag", "0"]
     command = [sys.executable, "-m", "rayfleet_gateway", "--kubeconfig", str(kubeconfig), *ports]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
-        async with asyncio.timeout(LIMIT_SECONDS), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            admin = f"http://127.0.0.1:{admin_port}"
+        async with asyncio.timeout(LIMIT_SECONDS), aiohttp.ClientSession(f"http://{host}:8000") as session:
+            admin = f"http://{host}:8001"
             await until(lambda: _status(session, f"{admin}/readyz"), "ready", holds=lambda status: status == 200)
             listed = json.loads(await (await session.get("/v1/models")).read())
             assert model in {each["id"] for each in listed["data"]}
@@ -215,11 +215,19 @@ async def test_a_route_and_its_gateway_are_told_what_became_of_them(
         await until_condition(client, HTTP_ROUTES, key, "Accepted", ("True", "Accepted"))
         own = ObjectKey(namespace=namespace, name="rayfleet")
         await until_condition(client, GATEWAYS, own, "Programmed", ("True", "Programmed"))
-        stored = await client.get(GATEWAYS, "rayfleet", namespace)
-        assert [each["attachedRoutes"] for each in stored["status"]["listeners"]] == [1]
-        written = version_of(await client.get(HTTP_ROUTES, key.name, namespace))
-        await asyncio.sleep(3)  # longer than a gateway waits before it writes: time is what is tested
-        assert version_of(await client.get(HTTP_ROUTES, key.name, namespace)) == written
+
+        async def attached() -> list[int]:
+            status = part(await client.get(GATEWAYS, "rayfleet", namespace), "status")
+            return [each["attachedRoutes"] for each in entries(status, "listeners")]
+
+        await until(attached, "one route of the listener", LIMIT_SECONDS, holds=[1].__eq__)
+
+        async def rests() -> bool:
+            before = version_of(await client.get(HTTP_ROUTES, key.name, namespace))
+            await asyncio.sleep(3)  # longer than a gateway waits before it writes: time is what is tested
+            return version_of(await client.get(HTTP_ROUTES, key.name, namespace)) == before
+
+        await until(rests, "both write no more", LIMIT_SECONDS)
 
 
 async def until_condition(
@@ -244,7 +252,7 @@ async def test_a_start_without_an_api_server_serves_the_last_table_until_it_is_b
     async with discovering(client, settings) as discovery:
         await until_routed(discovery, model, {"1"})
         await until(lambda: model in _kept(tmp_path), "the last table is kept", LIMIT_SECONDS)
-    nowhere = KubeAddress(url=f"http://127.0.0.1:{unused_port()}")
+    nowhere = KubeAddress(url="http://127.0.0.1:1")
     async with KubeClient(nowhere) as cut_off, discovering(cut_off, settings) as discovery:
         assert (discovery.is_stale, addresses(discovery.table, model)) == (True, {"1"})
     await client.delete(HTTP_ROUTES, ObjectKey(namespace=namespace, name="fleet-router"))

@@ -132,7 +132,6 @@ async def widgets(api: RawApi, ns: str) -> str:
     await until(
         lambda: api.post(path, _widget("probe"), dryRun="All"),
         "widgets can be created",
-        20,
         holds=lambda answer: answer.status == 201,
     )
     return path

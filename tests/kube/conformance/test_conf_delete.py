@@ -148,9 +148,9 @@ async def test_a_pod_without_node_goes_at_once(api: RawApi, ns: str) -> None:
 
 
 async def test_a_pod_with_a_node_has_its_grace(api: RawApi, ns: str) -> None:
-    path = await pod(api, ns, nodeName="n", terminationGracePeriodSeconds=20)
+    path = await pod(api, ns, nodeName="n", terminationGracePeriodSeconds=2000)
     first = (await api.delete(path)).json["metadata"]
-    assert first["deletionGracePeriodSeconds"] == 20
+    assert first["deletionGracePeriodSeconds"] == 2000
     assert (await api.get(path)).status == 200
     shorter = (await api.delete(path, {"gracePeriodSeconds": 5})).json["metadata"]
     assert shorter["deletionGracePeriodSeconds"] == 5

@@ -7,7 +7,7 @@ import pytest
 
 from rayfleet.testing.kubectl import LIMIT_SECONDS, Kubectl, config_map, fleet, pod, service
 
-_WAIT = "--timeout=20s"
+_WAIT = f"--timeout={LIMIT_SECONDS}s"
 
 
 def test_apply_creates_changes_and_leaves_alone(kubectl: Kubectl) -> None:
