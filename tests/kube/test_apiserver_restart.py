@@ -24,9 +24,7 @@ from rayfleet.manifest.crds import fleet_crds
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import CONFIG_MAPS, CRDS, FLEETS, SERVICES, ResourceType
-from rayfleet.testing.waiting import until
-
-_LIMIT_SECONDS = 30
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ class Server:
 
     async def end(self, number: int) -> int:
         self.process.send_signal(number)
-        async with asyncio.timeout(_LIMIT_SECONDS):
+        async with asyncio.timeout(LIMIT_SECONDS):
             return await self.process.wait()
 
 
@@ -53,7 +51,7 @@ async def server(state: Path, port: int = 0) -> AsyncIterator[Server]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(_LIMIT_SECONDS):
+        async with asyncio.timeout(LIMIT_SECONDS):
             line = (await process.stdout.readline()).decode()
         assert line.startswith("listening https://127.0.0.1:"), line
         yield Server(process=process, state=state, url=line.split()[1])
@@ -102,7 +100,7 @@ async def test_a_kill_between_writes_loses_none_that_was_answered(tmp_path: Path
 
     async with server(tmp_path) as first, client_of(tmp_path) as client:
         writing = asyncio.ensure_future(write(client))
-        await until(lambda: len(answered), "100 writes", _LIMIT_SECONDS, holds=lambda count: count >= 100, every=0.001)
+        await until(lambda: len(answered), "100 writes", LIMIT_SECONDS, holds=lambda count: count >= 100, every=0.001)
         await first.end(signal.SIGKILL)
         with pytest.raises(Exception, match="does not answer"):
             await writing
@@ -167,7 +165,7 @@ async def test_a_term_signal_ends_watches_and_the_process_at_once(tmp_path: Path
     async with server(tmp_path) as running, client_of(tmp_path) as client:
         version = (await client.list(CONFIG_MAPS, "default")).resource_version
         events = client.watch(CONFIG_MAPS, "default", resource_version=version)
-        async with asyncio.timeout(_LIMIT_SECONDS), contextlib.aclosing(events):
+        async with asyncio.timeout(LIMIT_SECONDS), contextlib.aclosing(events):
             await client.create(CONFIG_MAPS, config_map("a"))
             assert (await anext(events)).object["metadata"]["name"] == "a"
             assert await running.end(signal.SIGTERM) == 0
@@ -239,47 +237,47 @@ async def test_help_teaches(tmp_path: Path) -> None:
         assert word in text
 
 
-async def test_a_write_takes_less_than_three_milliseconds_and_is_seen_within_ten(
+async def test_a_write_costs_some_milliseconds_of_a_core_and_is_seen_before_the_third_after_it(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
+    """A busy machine lengthens neither the time on a core nor the line of writes; how long they take is only told."""
+    count = 200
     loop = asyncio.get_running_loop()
-    seen: dict[str, float] = {}
+    answered: list[float] = []
+    overtaken: dict[str, int] = {}
 
-    async def watch(client: KubeClient, version: str, count: int) -> None:
+    async def watch(client: KubeClient, version: str) -> None:
         async for event in client.watch(CONFIG_MAPS, "default", resource_version=version):
             if event.type == "ADDED":
-                seen[event.object["metadata"]["name"]] = loop.time()
-            if len(seen) == count:
+                name = event.object["metadata"]["name"]
+                overtaken[name] = len(answered) - int(name.removeprefix("c"))
+            if len(overtaken) == count:
                 return
 
-    async with server(tmp_path), client_of(tmp_path) as client:
+    async with server(tmp_path) as running, client_of(tmp_path) as client:
         version = (await client.list(CONFIG_MAPS, "default")).resource_version
-        watching = asyncio.ensure_future(watch(client, version, 200))
-        begun: list[float] = []
-        ended: list[float] = []
-        for number in range(200):
-            begun.append(loop.time())
+        watching = asyncio.ensure_future(watch(client, version))
+        spent, began = _seconds_of_a_core(running.process.pid), loop.time()
+        for number in range(count):
             await client.create(CONFIG_MAPS, config_map(f"c{number}", text="x" * 1000))
-            ended.append(loop.time())
-        async with asyncio.timeout(_LIMIT_SECONDS):
+            answered.append(loop.time())
+        async with asyncio.timeout(LIMIT_SECONDS):
             await watching
-    writes = sorted(after - before for before, after in zip(begun, ended, strict=True))
-    delays = sorted(seen[f"c{number}"] - begun[number] for number in range(200))
-    record_property("median_write_milliseconds", writes[100] * 1000)
-    record_property("median_delivery_milliseconds", delays[100] * 1000)
-    # Medians, and with room: this machine may be busy with other things.
-    assert writes[100] < 0.003 * _slack(), writes[100]
-    assert delays[100] < 0.010 * _slack(), delays[100]
+        spent = _seconds_of_a_core(running.process.pid) - spent
+    record_property("mean_write_milliseconds", (answered[-1] - began) / count * 1000)
+    assert spent / count < 0.006, spent  # 1.3 ms where it was measured, with others on the core
+    assert sorted(overtaken.values())[count // 2] <= 3
 
 
-def _slack() -> float:
-    """Return how much slower a machine with more work than cores may be."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) * 2
+def _seconds_of_a_core(process_id: int) -> float:
+    """Return what a process has used so far."""
+    fields = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _events(client: KubeClient, resource: ResourceType, version: str, count: int) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    async with asyncio.timeout(_LIMIT_SECONDS):
+    async with asyncio.timeout(LIMIT_SECONDS):
         async for event in client.watch(resource, "default", resource_version=version):
             if event.type != "BOOKMARK":
                 found.append((event.type, event.object["metadata"]["name"]))
@@ -292,7 +290,7 @@ async def _failure(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "rayfleet.local.apiserver", *arguments, stderr=subprocess.PIPE
     )
-    async with asyncio.timeout(_LIMIT_SECONDS):
+    async with asyncio.timeout(LIMIT_SECONDS):
         text = (await process.communicate())[1].decode()
     assert process.returncode == 1, text
     return text

