@@ -10,9 +10,9 @@ from rayfleet.kube.config import read_address
 from rayfleet.local.apiserver.testing import embedded_api_server
 from rayfleet.model.json import Json
 from rayfleet.testing.raw_api import RawApi
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 PODS = "/api/v1/namespaces/default/pods"
-_LIMIT_SECONDS = 20
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ async def test_a_followed_log_goes_on_until_its_container_ends(api: RawApi, logs
         headers={"Content-Type": "application/merge-patch+json"},
     )
     assert answer.status == 200, answer.body
-    async with asyncio.timeout(_LIMIT_SECONDS):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert (await following).body in (b"e\nf\n", b"f\n")
 
 

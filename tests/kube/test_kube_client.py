@@ -23,7 +23,7 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.propagation import Propagation
 from rayfleet.model.resources import CONFIG_MAPS, EVENTS, LEASES, PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import label
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 def config_map(namespace: str, name: str, **labels: str) -> Json:
@@ -89,7 +89,7 @@ async def test_a_watch_tells_every_change_in_order(client: KubeClient, namespace
     await client.delete(CONFIG_MAPS, key)
     seen = []
     watch = client.watch(
-        CONFIG_MAPS, namespace, resource_version=start, label_selector="mine", timeout=timedelta(seconds=20)
+        CONFIG_MAPS, namespace, resource_version=start, label_selector="mine", timeout=timedelta(seconds=LIMIT_SECONDS)
     )
     async with contextlib.aclosing(watch):
         async for event in watch:
@@ -106,7 +106,7 @@ async def test_a_watch_tells_every_change_in_order(client: KubeClient, namespace
 
 async def test_a_watch_that_the_server_ends_just_ends(client: KubeClient, namespace: str) -> None:
     start = (await client.list(CONFIG_MAPS, namespace)).resource_version
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_SECONDS):
         watch = client.watch(CONFIG_MAPS, namespace, resource_version=start, timeout=timedelta(seconds=1))
         assert {event.type async for event in watch} <= {WatchEventType.BOOKMARK}
 
@@ -114,7 +114,7 @@ async def test_a_watch_that_the_server_ends_just_ends(client: KubeClient, namesp
 async def test_a_silent_watch_is_given_up(client: KubeClient, namespace: str) -> None:
     start = (await client.list(PODS, namespace)).resource_version
     watch = client.watch(PODS, namespace, resource_version=start, stall_limit=timedelta(milliseconds=200))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_SECONDS):
         with pytest.raises(Unreachable):
             await anext(watch)
 
@@ -168,17 +168,17 @@ async def test_a_reflector_shows_what_the_server_has(client: KubeClient, namespa
     reflector.subscribe(lambda old, new: heard.append((old is not None, new is not None)))
     key = ObjectKey(namespace=namespace, name="before")
     async with running(reflector.run()):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await reflector.synced()
         assert [each["metadata"]["name"] for each in reflector.store.list()] == ["before"]
         assert "managedFields" not in reflector.store.list()[0]["metadata"]
         await client.create(CONFIG_MAPS, config_map(namespace, "after", team="b"))
-        await until(lambda: len(reflector.store), "both are there", 20, holds=lambda count: count == 2)
+        await until(lambda: len(reflector.store), "both are there", holds=lambda count: count == 2)
         stored = await client.patch(CONFIG_MAPS, key, {"metadata": {"labels": {"team": "b"}}})
-        await until(lambda: reflector.has_seen(stored["metadata"]["resourceVersion"]), "the change is seen", 20)
+        await until(lambda: reflector.has_seen(stored["metadata"]["resourceVersion"]), "the change is seen")
         assert [label(each, "team") for each in reflector.store.list()] == ["b", "b"]
         await client.delete(CONFIG_MAPS, key)
-        await until(lambda: reflector.store.get(key) is None, "the deletion is seen", 20)
+        await until(lambda: reflector.store.get(key) is None, "the deletion is seen")
     assert heard == [(False, True), (False, True), (True, True), (True, False)]
 
 
@@ -188,7 +188,9 @@ async def test_one_leader_at_a_time_and_the_next_follows_at_once(client: KubeCli
     release = {"a": asyncio.Event(), "b": asyncio.Event()}
 
     async def lead(identity: str) -> None:
-        settings = LeaseSettings(key=key, identity=identity, retry_period=timedelta(milliseconds=100))
+        # Nobody could wait until a lease ends by itself: the second one leads since the first gave it back.
+        hours = {"duration": timedelta(hours=2), "renew_deadline": timedelta(hours=1)}
+        settings = LeaseSettings(key=key, identity=identity, retry_period=timedelta(milliseconds=100), **hours)
         elector = LeaderElector(client, settings)
 
         async def work() -> None:
@@ -200,12 +202,12 @@ async def test_one_leader_at_a_time_and_the_next_follows_at_once(client: KubeCli
         await elector.lead(work)
 
     async with running(lead("a")) as (first,):
-        await until(lambda: leading, "the first leads", 20, holds=lambda names: names == ["a"])
+        await until(lambda: leading, "the first leads", holds=lambda names: names == ["a"])
         async with running(lead("b")) as (second,):
             await asyncio.wait({second}, timeout=0.5)
             assert leading == ["a"]
             release["a"].set()
-            await until(lambda: leading, "the second leads", 5, holds=lambda names: names == ["b"])
+            await until(lambda: leading, "the second leads", holds=lambda names: names == ["b"])
             await first
             release["b"].set()
             await second
@@ -227,7 +229,7 @@ async def test_a_leader_that_lost_its_lease_stops_its_work(client: KubeClient, n
             ended.set()
 
     with pytest.raises(LeadershipLost):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_SECONDS):
             await elector.lead(work)
     assert ended.is_set()
     assert not elector.may_act()
@@ -245,7 +247,7 @@ async def test_the_same_words_raise_a_count(client: KubeClient, namespace: str) 
         async with running(recorder.run()):
             for _ in range(2):
                 recorder.record(about, reason="Scaled", message="up", type=EventType.WARNING)
-            await until(counts, f"a count of {total}", 20, holds=[total].__eq__)
+            await until(counts, f"a count of {total}", holds=[total].__eq__)
     (event,) = (await client.list(EVENTS, namespace)).items
     assert (event["count"], event["reason"], event["type"]) == (4, "Scaled", "Warning")
     assert event["involvedObject"]["uid"] == about["metadata"]["uid"]

@@ -19,8 +19,6 @@ from rayfleet.testing.command_line import Command
 from rayfleet.testing.definitions import install
 from rayfleet.testing.fleet_world import fleet_manifest
 
-_START_LIMIT_SECONDS = 30
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -40,7 +38,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         embedded_api_server(tmp_path / "state", pods_folder=pods) as running,
         await connect(running.kubeconfig) as client,
     ):
-        await install(client, all_crds(), _START_LIMIT_SECONDS)
+        await install(client, all_crds())
         await _make(client, pods)
         yield World(command=Command(kubeconfig=running.kubeconfig))
 

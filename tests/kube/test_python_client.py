@@ -29,7 +29,7 @@ def _work_with_secrets(official: Any, namespace: str) -> None:
     core.delete_namespaced_secret(name, namespace)
     watch = kubernetes.watch.Watch()
     stream = watch.stream(
-        core.list_namespaced_secret, namespace, resource_version=made.metadata.resource_version, timeout_seconds=20
+        core.list_namespaced_secret, namespace, resource_version=made.metadata.resource_version, timeout_seconds=60
     )
     seen = []
     for event in stream:

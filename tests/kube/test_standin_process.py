@@ -18,9 +18,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import ENDPOINT_SLICES, PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import key_of
 from rayfleet.testing.stand_ins import put_pod_status, ray_cluster, running_stand_ins, until_pods, until_status
-from rayfleet.testing.waiting import until
-
-LIMIT_SECONDS = 30.0
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 @contextlib.asynccontextmanager
@@ -97,7 +95,7 @@ async def test_a_killed_process_goes_on_where_it_was(
 
         await until(endpoints, "one slice with one endpoint", LIMIT_SECONDS, holds=lambda counts: counts == [1])
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_SECONDS):
             assert await process.wait() == 0, log.read_text()
     end = await client.create(PODS, marker(namespace))
     assert len(await made_since(client, namespace, version, end)) == 3
@@ -117,7 +115,7 @@ async def test_a_process_that_still_waits_for_its_server_ends_at_sigterm(tmp_pat
     async with controllers(kubeconfig, log) as process:
         await until(lambda: catches_sigterm(process.pid), "a handler for SIGTERM", LIMIT_SECONDS)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             assert await process.wait() == 0, log.read_text()
 
 

@@ -22,9 +22,7 @@ from rayfleet.testing.stand_ins import (
     until_pods,
     until_status,
 )
-from rayfleet.testing.waiting import until
-
-LIMIT_SECONDS = 20.0
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 @pytest.fixture(autouse=True)

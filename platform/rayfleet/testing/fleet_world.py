@@ -25,9 +25,8 @@ from rayfleet.plugin.contracts import Engine
 from rayfleet.reconciling.assembly import Shared, run_together
 from rayfleet.reconciling.runtime import RuntimeSettings
 from rayfleet.testing.ray_clusters import RayClusterSimulator
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
-LIMIT_SECONDS = 30.0
 # A storm of faults can fail the same key or watch ten times in a row; with the back-off of a year's work, a test would
 # wait minutes.
 _LONGEST_BACKOFF = timedelta(milliseconds=500)

@@ -16,13 +16,13 @@ import orjson
 from rayfleet.kube.address import KubeAddress, tls_context
 from rayfleet.kube.sockets import Sockets
 from rayfleet.model.json import Json
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
-_LIMIT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class RawApi:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=tls_context(self.address) or True, socket_factory=self._sockets.make)
-        timeout = aiohttp.ClientTimeout(total=_LIMIT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=LIMIT_SECONDS)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self
 
@@ -126,7 +126,7 @@ class RawApi:
         async with self._opened.request(
             "GET",
             self.address.url + path,
-            params={"watch": "true", "timeoutSeconds": "20"} | query,
+            params={"watch": "true", "timeoutSeconds": f"{LIMIT_SECONDS:.0f}"} | query,
             headers=self._headers({"Accept": accept}, has_body=False),
         ) as response:
             yield Events(response)
@@ -151,7 +151,7 @@ class Events:
         self._lines = b""
         self.status = response.status
 
-    async def next(self, seconds: float = 10) -> Json | None:
+    async def next(self, seconds: float = LIMIT_SECONDS) -> Json | None:
         """Return the next event, None when the server ended the watch. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while b"\n" not in self._lines:
@@ -176,6 +176,6 @@ class Events:
     async def rest(self) -> list[Json]:
         """Return all events until the server ends the watch."""
         events: list[Json] = []
-        while (event := await self.next(25)) is not None:
+        while (event := await self.next()) is not None:
             events.append(event)
         return events

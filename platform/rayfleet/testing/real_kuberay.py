@@ -19,8 +19,7 @@ from rayfleet.testing.realkube import (
     real_kube_apiserver,
 )
 from rayfleet.testing.stand_ins import running_stand_ins
-
-_END_LIMIT_SECONDS = 15.0
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,7 @@ async def _running_operator(program: Path, kubeconfig: Path, folder: Path) -> As
     finally:
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), _END_LIMIT_SECONDS)
+            await asyncio.wait_for(process.wait(), LIMIT_SECONDS)
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -17,9 +17,8 @@ from rayfleet.objects.parts import part
 from rayfleet.objects.pods import is_head, is_worker, node_name
 from rayfleet.objects.times import encode_time
 from rayfleet.testing.kubelet import SITUATIONS, is_bound
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
-LIMIT_SECONDS = 20.0
 _MARK = "rayfleet.local/test"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rayfleet.testing.machine import Machine
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def test_a_port_in_use_is_named_with_the_way_out(machine: Machine) -> None:
@@ -70,7 +70,7 @@ def test_a_fleet_that_can_never_be_ready_ends_with_the_reason(
         "apiVersion: orchestration.aibrix.ai/v1alpha1\nkind: RayClusterFleet\nmetadata: {name: f}\n"
         f"spec:\n  serving: {serving}\n"
     )
-    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0", "--timeout", "90", limit=200)
+    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0", "--timeout", "150", limit=300)
     assert done.returncode == 1, done.stderr
     for word in expected:
         assert word in done.stderr
@@ -110,7 +110,7 @@ spec:
 @pytest.mark.parametrize(
     ("script", "limit", "expected"),
     [
-        ("echo the engine is broken; exit 7", "60", ["exit code 7", "the engine is broken", "ray-head"]),
+        ("echo the engine is broken; exit 7", "150", ["exit code 7", "the engine is broken", "ray-head"]),
         ("exec sleep 600", "8", ["not ready after 8 s", "--timeout"]),
     ],
 )
@@ -119,7 +119,7 @@ def test_an_engine_that_exits_at_once_is_told_from_one_that_never_gets_ready(
 ) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(_TEMPLATE.format(script=script))
-    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0", "--timeout", limit, limit=200)
+    done = machine.rayfleet("up", "--once", "-f", str(path), "--gateway-port", "0", "--timeout", limit, limit=300)
     assert done.returncode == 1, done.stderr
     for word in expected:
         assert word in done.stderr
@@ -131,7 +131,7 @@ def test_the_peers_manifest_is_taken_as_it_is_and_says_what_is_missing_here(mach
     seed = Path(__file__).parents[4] / "shared" / "data" / "manifests" / "seed-fleet.yaml"
     if not seed.exists():
         pytest.skip("the manifest of the document that this product implements is not here (../shared)")
-    done = machine.rayfleet("up", "--once", "-f", str(seed), "--gateway-port", "0", "--timeout", "60", limit=200)
+    done = machine.rayfleet("up", "--once", "-f", str(seed), "--gateway-port", "0", "--timeout", "150", limit=300)
     assert done.returncode == 1, done.stderr
     assert "made namespace aibrix-system" in done.stderr
     assert "head" in done.stderr

@@ -13,9 +13,8 @@ from rayfleet.objects.meta import is_terminating, key_of, name_of, uid_of
 from rayfleet.objects.owners import owners_of
 from rayfleet.testing.definitions import install
 from rayfleet.testing.nodes import exists, until_gone
-from rayfleet.testing.waiting import until
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
-LIMIT_SECONDS = 20.0
 NEW_KIND_LIMIT_SECONDS = 90.0  # the real collector looks for new kinds every half minute
 
 

@@ -12,9 +12,7 @@ from rayfleet.model.resources import NODES, SERVICE_ACCOUNTS
 from rayfleet.objects.meta import uid_of
 from rayfleet.objects.nodes import taints_of
 from rayfleet.testing.nodes import exists
-from rayfleet.testing.waiting import until
-
-LIMIT_SECONDS = 20.0
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 
 class UpkeepSuite:
