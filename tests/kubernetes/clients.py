@@ -1,4 +1,7 @@
-"""Clients inside the cluster: pods of our image that ask the gateway's Service, once or until they are told to stop."""
+"""Clients inside the cluster: pods of our image that ask the gateway's Service, once or until they are told to stop.
+
+The one that goes on asks for whole answers and for streams side by side; a stream without ``[DONE]`` is broken.
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,73 +14,93 @@ from rayfleet.model.json import Json
 from rayfleet.testing.kubectl import Kubectl
 from rayfleet.testing.waiting import wait_until
 
-LIMIT_SECONDS = 600.0
+LIMIT_SECONDS = 120.0
 
 _ASK = """
-import json, pathlib, sys, urllib.request
-def ask(url, model):
-    body = {"model": model, "temperature": 0, "max_tokens": 8,
-            "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+import json, pathlib, sys, threading, time, urllib.request
+def opened(question, tokens, **more):
+    url, model = sys.argv[1:]
+    body = {"model": model, "temperature": 0, "max_tokens": tokens,
+            "messages": [{"role": "user", "content": question}], **more}
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=120) as response:
+    return urllib.request.urlopen(request, timeout=120)
+def ask():
+    with opened("What is the capital of France?", 8) as response:
         return json.load(response)["choices"][0]["message"]["content"]
 """
-_ONCE = _ASK + "print(ask(*sys.argv[1:]))"
+_ONCE = _ASK + "print(ask())"
 _LOOP = (
     _ASK
     + """
-asked, failures, stop = 0, [], pathlib.Path("/tmp/stop")
-while not stop.exists():
-    asked += 1
-    try:
-        answer = ask(*sys.argv[1:])
-        if not answer:
-            failures.append("an empty answer")
-    except Exception as error:
-        text = error.read().decode() if hasattr(error, "read") else ""
-        failures.append(f"{asked}: {error!r} {text}"[:500])
-    if asked == 1:
-        pathlib.Path("/tmp/begun").touch()
-print(json.dumps({"asked": asked, "failures": failures}))
+def stream():
+    with opened("Tell me a long story.", 32, stream=True) as response:
+        events = [line.strip() for line in response if line.startswith(b"data: ")]
+    if events and b'"error"' in events[-1]:
+        cut.append(events[-1].decode())
+        return True
+    return events[-1:] == [b"data: [DONE]"] and len(events) > 2
+asked, failures, cut, stop = {}, [], [], pathlib.Path("/tmp/stop")
+def again(how):
+    name = how.__name__
+    asked[name] = 0
+    while not stop.exists():
+        began = time.time()
+        try:
+            if not how():
+                raise ValueError("not a whole answer")
+        except Exception as error:
+            text = error.read().decode() if hasattr(error, "read") else ""
+            when = time.strftime("%H:%M:%S", time.gmtime(began))
+            failures.append(f"{name} {asked[name]}, {when} + {time.time() - began:.1f} s: {error!r} {text}"[:500])
+        asked[name] += 1
+        if min(asked.get(each.__name__, 0) for each in HOWS):
+            pathlib.Path("/tmp/begun").touch()
+        time.sleep(0.1)
+HOWS = (ask, stream)
+threads = [threading.Thread(target=again, args=(how,)) for how in HOWS]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps({"asked": asked, "failures": failures, "cut": cut}))
 """
 )
 
 
 @dataclass(slots=True, kw_only=True)
 class Asked:
-    """What a client saw; filled when its block ends."""
+    """What a client saw; filled when its block ends. ``cut`` are the error events that streams ended with."""
 
-    count: int = 0
+    answers: int = 0
+    streams: int = 0
     failures: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
 
 
-def ask_once(kubectl: Kubectl, model: str) -> str:
-    """Return what a client pod was answered through the gateway's Service."""
-    with _client(kubectl, "once", _ONCE, model) as name:
+def ask_once(kubectl: Kubectl, model: str, *, url: str = GATEWAY_URL) -> str:
+    """Return what a client pod was answered, by default through the gateway's Service."""
+    with _client(kubectl, "once", _ONCE, (url, model)) as name:
         _wait_phase(kubectl, name, "Succeeded")
         return kubectl("logs", name)
 
 
 @contextmanager
 def asking(kubectl: Kubectl, model: str) -> Iterator[Asked]:
-    """Let a client pod ask again and again for the length of the block."""
+    """Let a client pod ask again and again for the length of the block, which begins after the first answers."""
     asked = Asked()
-    with _client(kubectl, "loop", _LOOP, model) as name:
+    with _client(kubectl, "loop", _LOOP, (GATEWAY_URL, model)) as name:
         _wait_phase(kubectl, name, "Running")
-        kubectl(
-            "exec", name, "--", "sh", "-c", "for i in $(seq 600); do [ -e /tmp/begun ] && exit; sleep 0.1; done; exit 1"
-        )
+        kubectl("exec", name, "--", "sh", "-c", "until [ -e /tmp/begun ]; do sleep 0.1; done")
         yield asked
         kubectl("exec", name, "--", "touch", "/tmp/stop")
         _wait_phase(kubectl, name, "Succeeded")
         told: Json = json.loads(kubectl("logs", name))
-        asked.count, asked.failures = told["asked"], told["failures"]
+        asked.answers, asked.streams = told["asked"]["ask"], told["asked"]["stream"]
+        asked.failures, asked.cut = told["failures"], told["cut"]
 
 
 @contextmanager
-def _client(kubectl: Kubectl, name: str, script: str, model: str) -> Iterator[str]:
-    container = {"name": "client", "command": ["python", "-c", script, GATEWAY_URL, model]}
+def _client(kubectl: Kubectl, name: str, script: str, arguments: tuple[str, str]) -> Iterator[str]:
+    container = {"name": "client", "command": ["python", "-c", script, *arguments]}
     pod: Json = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -88,7 +111,7 @@ def _client(kubectl: Kubectl, name: str, script: str, model: str) -> Iterator[st
     try:
         yield name
     finally:
-        kubectl("delete", "pod", name, "--grace-period=0", "--force")
+        kubectl("delete", "pod", name, "--grace-period=0", "--force", "--ignore-not-found")
 
 
 def _wait_phase(kubectl: Kubectl, name: str, phase: str) -> None:
@@ -97,6 +120,9 @@ def _wait_phase(kubectl: Kubectl, name: str, phase: str) -> None:
         return answer
 
     last = wait_until(
-        status, f"client {name} is {phase}", LIMIT_SECONDS, holds=lambda seen: seen["phase"] in (phase, "Failed")
+        status,
+        f"client {name} is {phase}",
+        LIMIT_SECONDS,
+        holds=lambda seen: seen["phase"] in (phase, "Failed", "Succeeded"),
     )
     assert last["phase"] == phase, kubectl("logs", name)

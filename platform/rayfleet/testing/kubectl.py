@@ -20,7 +20,9 @@ class Kubectl:
     environment: dict[str, str]
     namespace: str
 
-    def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> str:
+    def __call__(
+        self, *arguments: str, stdin: str = "", fails: bool = False, limit_seconds: float = LIMIT_SECONDS
+    ) -> str:
         """Return what it printed; ``fails`` expects an error and returns its text."""
         done = subprocess.run(
             self._command(arguments),
@@ -28,7 +30,7 @@ class Kubectl:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=LIMIT_SECONDS,
+            timeout=limit_seconds,
             check=False,
         )
         assert (done.returncode != 0) is fails, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -44,12 +46,12 @@ class Kubectl:
         return self("apply", "-f", "-", stdin=_list(manifests))
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    def running(self, *arguments: str, limit_seconds: float = LIMIT_SECONDS) -> Iterator["subprocess.Popen[str]"]:
         """Run it beside the test; it is ended afterwards."""
         process = subprocess.Popen(
             self._command(arguments), env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        timer = threading.Timer(LIMIT_SECONDS, process.kill)
+        timer = threading.Timer(limit_seconds, process.kill)
         timer.start()
         try:
             yield process
@@ -60,7 +62,8 @@ class Kubectl:
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         place = () if "-A" in arguments else ("-n", self.namespace)
-        return [self.program, *arguments, *place]
+        words = arguments.index("--") if "--" in arguments else len(arguments)  # behind it all is the pod's command
+        return [self.program, *arguments[:words], *place, *arguments[words:]]
 
 
 def _list(manifests: tuple[ReadOnlyJson, ...]) -> str:

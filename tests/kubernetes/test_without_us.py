@@ -1,0 +1,44 @@
+"""``helm uninstall``: nothing of ours is left but definitions and fleets, and the fleets go on serving.
+
+The last file of its folder: after it nothing is installed.
+"""
+
+import pytest
+from tests.kubernetes.clients import ask_once
+from tests.kubernetes.deeds import pod_uids, wait_settled
+from tests.kubernetes.installation import NAMESPACE, helm
+
+from rayfleet.model.json import Json
+from rayfleet.objects.labels import FLEET_LABEL
+from rayfleet.testing.kubectl import Kubectl
+from rayfleet.testing.waiting import wait_until
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(5400)]
+
+KINDS = (
+    "deployments,replicasets,pods,services,configmaps,serviceaccounts,secrets,poddisruptionbudgets,"
+    "horizontalpodautoscalers,roles,rolebindings,networkpolicies,leases,clusterroles,clusterrolebindings"
+)
+
+
+def test_after_helm_uninstall_fleets_serve_and_nothing_else_of_ours_is_there(installed: Kubectl, fleet: str) -> None:
+    wait_settled(installed, fleet)
+    pods = pod_uids(installed, fleet)
+    helm(installed, "uninstall", "rayfleet", "--wait", "--timeout=120s")
+    wait_until(lambda: _ours(installed), "nothing of ours is left", 120.0, holds=lambda left: not left, every=0.5)
+    service = installed.object("get", "services", "-l", f"{FLEET_LABEL}={fleet}")["items"][0]["metadata"]["name"]
+    assert "Paris" in ask_once(installed, fleet, url=f"http://{service}:8000")
+    assert pod_uids(installed, fleet) == pods
+    assert installed.object("get", f"rcf/{fleet}")["status"]["availableReplicas"] == 2
+
+
+def _ours(kubectl: Kubectl) -> list[str]:
+    """Return what bears our name, of no fleet. The Lease is not Helm's: it stays for the next controller."""
+    objects: list[Json] = kubectl.object("get", KINDS, "-A")["items"]
+    return [
+        f"{each['kind']}/{each['metadata']['name']}"
+        for each in objects
+        if each["metadata"]["name"].startswith("rayfleet")
+        and each["kind"] != "Lease"
+        and each["metadata"].get("namespace", NAMESPACE) == NAMESPACE
+    ]
