@@ -2,10 +2,12 @@
 
 One process holds it: when that ends, however, the kernel kills every process in it, undoes its mounts and takes its
 network interfaces away. What outlives it are a folder and empty control groups, both by fixed names, which the next
-start removes. So nothing of anybody else's is ever looked for or touched, and one machine runs at a time.
+start removes; it ends the holder too, whose id and age are noted in the folder, if nobody else did. So nothing of
+anybody else's is ever looked for or touched, and one machine runs at a time.
 """
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from rayfleet.local.proc import ProcessIdentity, identity_of, signal_process
 from rayfleet.testing.realkube.errors import ServerStartError
 from rayfleet.testing.realkube.files import Progress, exclusive_lock
 from rayfleet.testing.realkube.processes import Daemon, Keeper
@@ -33,6 +36,7 @@ _PRIVATE_FOLDERS = {
 """What programs use by fixed names, and the folder of ours that stands there inside."""
 
 _MADE = FOLDER / "made-places"
+_HOLDER = FOLDER / "holder"
 _FORWARDING = ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables")
 _LIMIT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -80,6 +84,8 @@ def running_machine(pause: Path, *, progress: Progress) -> Iterator[Machine]:
         ended.callback(keeper.dismiss)
         flags = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
         unshare = Daemon.start(["unshare", *flags, str(pause)], folder=FOLDER)
+        holder = identity_of(unshare.process_id)
+        _HOLDER.write_text(f"{holder.pid} {holder.start_ticks}", encoding="ascii")
         keeper.watch(unshare)
         ended.callback(unshare.end)
         machine = Machine(_only_child(unshare), keeper)
@@ -89,7 +95,15 @@ def running_machine(pause: Path, *, progress: Progress) -> Iterator[Machine]:
 
 
 def clean() -> None:
-    """Remove what a killed machine left: its folder, its control groups. Its processes went with it."""
+    """End a machine whose starter was killed, and remove what is left: its interface, its folder, its control groups.
+
+    Raises ``ServerStartError`` when the kernel does not let go of it.
+    """
+    if _HOLDER.is_file():
+        numbers = _HOLDER.read_text(encoding="ascii").split()
+        if len(numbers) == len(("id", "age")):
+            signal_process(ProcessIdentity(pid=int(numbers[0]), start_ticks=int(numbers[1])), signal.SIGKILL)
+    _wait_disconnected()
     for group in _cgroups():
         for path in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
             _remove_group(path)
@@ -131,6 +145,15 @@ def _connect(machine: Machine) -> None:
         *(f"echo 1 > /proc/sys/{name}" for name in _FORWARDING if (Path("/proc/sys") / name).exists()),
     ]
     machine.run(["sh", "-c", "\n".join(lines)])
+
+
+def _wait_disconnected() -> None:
+    """Wait until the kernel has taken the interface away, as it does when the last process inside is gone."""
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    while (Path("/sys/class/net") / NAME).exists():
+        if time.monotonic() > deadline:
+            raise ServerStartError(f"the interface {NAME} of an earlier machine is still there: see `ip link`")
+        time.sleep(_POLL_SECONDS)
 
 
 def _end(holder: Daemon, daemons: Sequence[Daemon]) -> None:
