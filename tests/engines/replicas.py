@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pytest
 import yaml
 from tests.e2e.fleets import HEADS, asked, head_pods, processes_of, ready_addresses, watched, worker_of
 
-from rayfleet.local.node.processes import marked_processes
 from rayfleet.local.proc import ProcessIdentity, identity_of
 from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.objects.containers import container_lives
 from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.testing.machine import Machine
@@ -33,7 +34,6 @@ BACK_SECONDS = 240  # a start is a minute of imports on two idle cores
 OFF_AFTER_DEATH_SECONDS = 2
 OFF_AFTER_FREEZE_SECONDS = 10
 EVIDENCE = "/tmp/rayfleet-evidence"
-MOST_EVIDENCE = EvidenceSettings().most_files
 _RANK_NAMES = ("VLLM::Worker", "RayWorkerProc")
 _LOOK_SECONDS = 0.05
 Events = Sequence[dict[str, Any]]
@@ -67,16 +67,6 @@ class Replica:
         nodes = nodes or [pid for pid, line in lines.items() if " serve " in line and "--headless" in line]
         assert nodes, f"processes of rank {rank}: {lines}"
         return nodes[-1]
-
-    def processes(self) -> set[int]:
-        """Return the processes of its Ray containers."""
-        pods = [self.pod(rank) for rank in (0, 1)]
-        names = [f"{pod['metadata']['uid']}/{container['name']}" for pod in pods for container in ray_containers(pod)]
-        return {pid for name in names for pid in marked_processes(name)}
-
-    def evidence(self) -> list[Path]:
-        """Return what the head's sidecar has kept, oldest first."""
-        return sorted(Path(EVIDENCE, str(self.head()["status"]["podIP"])).glob("*.json"))
 
 
 @contextlib.contextmanager
@@ -126,11 +116,13 @@ class Loss:
     """A loss that was brought about: when, the head's address then, what was seen, and the watches."""
 
     at: float
+    date: datetime
+    address: str
     seen: Seen
     slices: Events
     pods: Events
     old_lives: frozenset[str]
-    old_processes: frozenset[ProcessIdentity]
+    old_ranks: tuple[ProcessIdentity, ...]
     old_evidence: frozenset[Path]
 
     def off_after(self) -> float:
@@ -142,6 +134,12 @@ class Loss:
         """Return the lives of head containers that began since."""
         return lives(self.pods) - self.old_lives
 
+    def last_words(self) -> set[str]:
+        """Return the messages of head containers that ended since."""
+        pods = [event["object"] for event in list(self.pods)]
+        ends = [end for pod in pods for life in container_lives(pod) for end in (life.end, life.last_end)]
+        return {end.message for end in ends if end is not None and end.at is not None and end.at >= self.date}
+
 
 @contextlib.contextmanager
 def losing(replica: Replica, lose: Callable[[], object]) -> Iterator[Loss]:
@@ -151,17 +149,18 @@ def losing(replica: Replica, lose: Callable[[], object]) -> Iterator[Loss]:
     (service,) = machine.get("services", "-l", f"{FLEET_LABEL}={fleet}")["items"]
     slices = ("endpointslices", "-l", f"{SERVICE_NAME_LABEL}={service['metadata']['name']}")
     seen = Seen()
-    url = f"http://{head['status']['podIP']}:{SIDECAR_PORT}/ready"
+    address = str(head["status"]["podIP"])
+    url = f"http://{address}:{SIDECAR_PORT}/ready"
     poller = threading.Thread(target=_poll, args=(url, seen))
     with watched(machine, *slices) as slice_events, watched(machine, "pods", "-l", HEADS) as pod_events:
         old = frozenset(lives(pod_events))
-        processes = frozenset(identity_of(pid) for pid in replica.processes())
-        kept = frozenset(replica.evidence())
-        at = time.monotonic()
+        ranks = tuple(identity_of(replica.rank_process(rank)) for rank in (0, 1))
+        kept = frozenset(evidence_at(address))
+        at, date = time.monotonic(), datetime.now(UTC).replace(microsecond=0)  # as Kubernetes tells times
         lose()
         poller.start()
         try:
-            yield Loss(at, seen, slice_events, pod_events, old, processes, kept)
+            yield Loss(at, date, address, seen, slice_events, pod_events, old, ranks, kept)
         finally:
             seen.stop.set()
             poller.join(20)
@@ -183,10 +182,6 @@ def lives(pods: Events) -> set[str]:
             if status["name"].startswith("ray-") and "running" in status["state"]:
                 found.add(f"{event['object']['metadata']['uid']} {status['containerID']}")
     return found
-
-
-def ray_containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in pod["spec"]["containers"] if each["name"].startswith("ray-")]
 
 
 def answers(replica: Replica) -> bool:
@@ -222,14 +217,19 @@ def check_recovery(replica: Replica, loss: Loss, limit_seconds: float) -> None:
     print(back)  # noqa: T201 - shown when it fails
     assert off <= limit_seconds, back
     assert len(loss.new_heads()) == 1, f"one rebuild; {back}"
-    assert [command_line(each.pid) for each in loss.old_processes if each.is_alive()] == []
+    assert [command_line(each.pid) for each in loss.old_ranks if each.is_alive()] == []
 
 
-def check_evidence(replica: Replica, loss: Loss) -> None:
-    """Hold what a head that lives on has kept: what its sidecar knew at the loss, and what its container said last."""
-    new = [path for path in replica.evidence() if path not in loss.old_evidence]
+def check_evidence(loss: Loss) -> None:
+    """Hold what is kept of a loss: what the sidecar knew then, and what the head's container said last."""
+    kept = evidence_at(loss.address)
+    new = [path for path in kept if path not in loss.old_evidence]
     assert new
     assert json.loads(new[0].read_text(encoding="utf-8"))["status"]["ready"] is False
-    assert len(replica.evidence()) <= MOST_EVIDENCE
-    (status,) = (each for each in replica.head()["status"]["containerStatuses"] if each["name"] == "ray-head")
-    assert "rayfleet: " in status["lastState"]["terminated"]["message"]
+    assert len(kept) <= EvidenceSettings().most_files
+    assert any("rayfleet: " in message for message in loss.last_words())
+
+
+def evidence_at(address: str) -> list[Path]:
+    """Return what the sidecar of a head has kept, oldest first."""
+    return sorted(Path(EVIDENCE, address).glob("*.json"))

@@ -27,4 +27,4 @@ def test_one_model_over_two_nodes_answers_and_survives_the_death_of_an_idle_rank
         assert answers(replica)
         with losing(replica, lambda: kill(replica.rank_process(1))) as loss:
             check_recovery(replica, loss, OFF_AFTER_DEATH_SECONDS)
-            check_evidence(replica, loss)
+            check_evidence(loss)
