@@ -10,10 +10,11 @@ from rayfleet.testing.launching import POD_IP, Image, real
 from rayfleet_vllm.engine import Vllm
 
 STAYS = f"exec {real('sleep')} 60"
-# Stands for the observer's two uses and for the fetching of a model.
+# Stands for the observer's three uses and for the fetching of a model.
 PYTHON = f"""
 case "$1 ${{3:-}}" in
   "-c serve") echo "$@" >observer.words; until [ -e observer.end ]; do {real("sleep")} 0.05; done; exit 5 ;;
+  "-c link") echo "$@" >link.words; exec {real("sleep")} 60 ;;
   "-c wait") echo "$@" >wait.words; until [ -e nodes ]; do {real("sleep")} 0.05; done; exit "$(cat nodes)" ;;
   *) echo "$*" >fetch.words; [ ! -e fetch.fails ] || exit 1; [ ! -e fetch.hangs ] || {real("sleep")} 60
      echo /cache/the-model ;;
@@ -64,6 +65,12 @@ def test_a_head_gives_vllm_the_model_its_address_and_the_arguments(image: Image)
 
 def test_workers_have_an_address_of_their_own_too() -> None:
     assert PLAN.worker.environment["VLLM_HOST_IP"] == "$(POD_IP)"
+
+
+def test_a_worker_holds_a_link_to_its_head_from_its_own_address(image: Image) -> None:
+    with image.running(PLAN.worker, head="127.0.0.9:6379"):
+        words = image.line_in("link.words").strip()
+    assert words.endswith(f"link 127.0.0.9 8081 {POD_IP}")
 
 
 def test_a_head_brings_a_model_with_a_scheme(image: Image) -> None:
