@@ -1,6 +1,7 @@
 """What changes while a plane runs, and how it ends."""
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from rayfleet.testing.suites.data_plane.engines import (
 )
 from rayfleet.testing.suites.data_plane.messages import Message
 from rayfleet.testing.suites.data_plane.objects import matching, route, rule, served
-from rayfleet.testing.suites.data_plane.plane import Capability
+from rayfleet.testing.suites.data_plane.plane import IDLE_SECONDS, Capability
 from rayfleet.testing.suites.data_plane.tested import Stage, TestedPlane
 from rayfleet.testing.waiting import until
 
@@ -38,6 +39,16 @@ def _ending_at(release: asyncio.Event) -> Talk:
         await heard.write(chunk(DONE) + END)
 
     return talk
+
+
+async def _going_on(heard: Heard) -> None:
+    """Stream without an end, so that no silence ends it sooner than the drain does."""
+    await heard.request()
+    await heard.write(EVENTS_HEAD)
+    while not heard.gone.is_set():
+        await heard.write(chunk(EVENT))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(heard.gone.wait(), IDLE_SECONDS / 6)
 
 
 def _reached(name: str, sock: socket.socket) -> tuple[Json, ...]:
@@ -84,7 +95,7 @@ class LifeChecks(TestedPlane):
         release = asyncio.Event()
         talks = {
             "ends": _ending_at(release),
-            "goes-on": saying(EVENTS_HEAD, chunk(EVENT), is_kept=True),
+            "goes-on": _going_on,
             "hangs": saying(is_kept=True),
         }
         taken = {name: stage.sockets.take_one() for name in talks}
