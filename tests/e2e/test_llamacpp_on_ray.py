@@ -189,7 +189,7 @@ async def test_a_client_that_leaves_frees_its_slot(cluster: Cluster) -> None:
     async with cluster.long_stream(3000) as answer:
         await answer.content.readany()
         assert await cluster.running_requests() == 1
-    await until(cluster.running_requests, "no request runs", 3, holds=lambda count: count == 0)
+    await until(cluster.running_requests, "no request runs", holds=lambda count: count == 0)
 
 
 async def test_a_killed_server_is_noticed_within_a_second_and_comes_back(cluster: Cluster) -> None:
@@ -212,12 +212,12 @@ async def test_a_frozen_server_is_given_up(cluster: Cluster) -> None:
     os.kill(victim, signal.SIGSTOP)
     await cluster.until_unhealthy(15)
     await cluster.until_healthy(40)
-    await until(lambda: not Path(f"/proc/{victim}").exists(), "the frozen server is ended", 10)
+    await until(lambda: not Path(f"/proc/{victim}").exists(), "the frozen server is ended")
 
 
 async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: Cluster) -> None:
     cluster.kill(WORKER)
-    await cluster.until_unhealthy(10)
+    await cluster.until_unhealthy(30)
     assert (await cluster.ask())[1] == HEAD  # what is there goes on answering
     cluster.start(WORKER)
     await cluster.until_healthy(60)
@@ -232,7 +232,7 @@ async def test_a_worker_killed_just_after_its_server_is_replaced(cluster: Cluste
     os.kill(victim["pid"], signal.SIGKILL)
     await asyncio.sleep(pause_seconds)
     cluster.kill(WORKER)
-    await cluster.until_unhealthy(10)
+    await cluster.until_unhealthy(30)
     cluster.start(WORKER)
     await until(cluster.is_whole, "both servers are there", 60)
     # Its word may be from before the kill: the server that had just been replaced there.
@@ -257,9 +257,9 @@ async def test_a_silent_head_service_ends_the_engine(cluster: Cluster) -> None:
     (gcs,) = (pid for pid, line in processes_of(cluster.temp) if "/gcs_server " in line)
     os.kill(gcs, signal.SIGSTOP)
     head = cluster.groups.pop(HEAD)
-    await cluster.until_unhealthy(10)
+    await cluster.until_unhealthy(30)
     assert await asyncio.to_thread(head.wait, 30) == 3, cluster.logs()
-    await until(lambda: gcs not in dict(processes_of(cluster.temp)), "the frozen GCS is ended", 5)
+    await until(lambda: gcs not in dict(processes_of(cluster.temp)), "the frozen GCS is ended")
     cluster.start(HEAD)
     await asyncio.to_thread(cluster.groups[WORKER].wait, 40)
     cluster.start(WORKER)
@@ -267,10 +267,10 @@ async def test_a_silent_head_service_ends_the_engine(cluster: Cluster) -> None:
 
 
 async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -> None:
-    async with cluster.long_stream(60) as answer:
+    async with cluster.long_stream(150) as answer:  # long enough for a busy machine to ask, within the drain
         await answer.content.readany()
         cluster.groups[HEAD].terminate()
-        await cluster.until_unhealthy(2)
+        await cluster.until_unhealthy(30)
         body = {"model": "smollm2", "messages": QUESTION}
         async with cluster.session.post(f"{URL}/v1/chat/completions", json=body) as refused:
             assert (refused.status, (await refused.json())["error"]["code"]) == (503, "draining")
@@ -281,4 +281,4 @@ async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -
     assert await asyncio.to_thread(head.wait, 30) == 0, cluster.logs()
     cluster.groups[WORKER].terminate()
     assert await asyncio.to_thread(cluster.groups.pop(WORKER).wait, 30) == 0, cluster.logs()
-    await until(lambda: processes_of(cluster.temp), "no process is left", 10, holds=lambda left: not left)
+    await until(lambda: processes_of(cluster.temp), "no process is left", holds=lambda left: not left)
