@@ -25,11 +25,11 @@ def opened(question, tokens, **more):
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
     return urllib.request.urlopen(request, timeout=120)
-def ask():
-    with opened("What is the capital of France?", 8) as response:
+def ask(tokens=3):
+    with opened("What is the capital of France?", tokens) as response:
         return json.load(response)["choices"][0]["message"]["content"]
 """
-_ONCE = _ASK + "print(ask())"
+_ONCE = _ASK + "print(ask(8))"
 _LOOP = (
     _ASK
     + """
