@@ -143,49 +143,57 @@ class Work:
         return "".join(f"# TYPE {name} {kind}\n{name} {value}\n" for name, (kind, value) in series.items())
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers for ``work``, which whoever makes a server gives it."""
+
+    protocol_version = "HTTP/1.1"
+    work: Work
+
+    def do_GET(self) -> None:
+        """Answer the page of metrics, the one model, and that all is well."""
+        if self.path == "/metrics":
+            self._answer(self.work.page().encode(), "text/plain; version=0.0.4")
+        elif self.path == "/v1/models":
+            self._tell({"object": "list", "data": [{"id": "gpu", "object": "model"}]})
+        else:
+            self._tell({"status": "ok"})
+
+    def do_POST(self) -> None:
+        """Block, allocate, or generate."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = urlsplit(self.path)
+        query = {name: float(values[0]) for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/block":
+            self.work.device.block(query["seconds"])
+        elif parts.path == "/allocate":
+            self.work.device.allocate(int(query["bytes"]))
+        else:
+            self.work.generate(int(json.loads(body).get("max_tokens") or 1))
+        self._tell({"object": "text_completion", "choices": [{"index": 0, "text": "a", "finish_reason": "length"}]})
+
+    def _tell(self, value: object) -> None:
+        self._answer(json.dumps(value).encode(), "application/json")
+
+    def _answer(self, body: bytes, kind: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
+        """Stay silent."""
+
+
+class Server(ThreadingHTTPServer):
+    """Whose threads end with the process."""
+
+    daemon_threads = True
+
+
 def make_server(host: str, port: int, work: Work) -> ThreadingHTTPServer:
     """Return a bound server."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(work.page().encode(), "text/plain; version=0.0.4")
-            elif self.path == "/v1/models":
-                self._tell({"object": "list", "data": [{"id": "gpu", "object": "model"}]})
-            else:
-                self._tell({"status": "ok"})
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            parts = urlsplit(self.path)
-            query = {name: float(values[0]) for name, values in parse_qs(parts.query).items()}
-            if parts.path == "/block":
-                work.device.block(query["seconds"])
-            elif parts.path == "/allocate":
-                work.device.allocate(int(query["bytes"]))
-            else:
-                work.generate(int(json.loads(body).get("max_tokens") or 1))
-            self._tell({"object": "text_completion", "choices": [{"index": 0, "text": "a", "finish_reason": "length"}]})
-
-        def _tell(self, value: object) -> None:
-            self._answer(json.dumps(value).encode(), "application/json")
-
-        def _answer(self, body: bytes, kind: str) -> None:
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
-            """Stay silent."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-    return Server((host, port), Handler)
+    return Server((host, port), type("Handler", (Handler,), {"work": work}))
 
 
 def main(words: Sequence[str]) -> None:

@@ -146,6 +146,7 @@ def _get(url: str) -> tuple[int, str]:
 
 
 def _post(url: str, body: object = None) -> None:
-    request = urllib.request.Request(url, json.dumps(body or {}).encode(), {"Content-Type": "application/json"})  # noqa: S310 - as above
+    content, kind = json.dumps(body or {}).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, content, kind)  # noqa: S310 - as above
     with urllib.request.urlopen(request, timeout=BLOCKED_SECONDS + BACK_SECONDS) as response:  # noqa: S310 - as above
         response.read()

@@ -139,18 +139,23 @@ async def told(client: KubeClient, namespace: str, name: str) -> Story:
         lambda found: found.get("head", {}).get("podName") and condition(found, "RayClusterSuspended")[0] == "False",
     )
 
-    async def told_reasons() -> set[str]:
-        return {each["reason"] for each in await events_of(client, cluster)}
-
-    # Both write Events in the order of their reasons' first words, and no reason is new after the suspension's.
-    reasons = await until(
-        told_reasons, "the suspension is told", LIMIT_SECONDS, holds=lambda told: "DeletedPod" in told
-    )
     return Story(
         objects={key: lasting(without_namespace(each, namespace)) for key, each in objects.items()},
         statuses={key: lasting(without_namespace(each, namespace)) for key, each in statuses.items()},
-        reasons=frozenset(reasons),
+        reasons=await reasons_until_suspended(client, cluster),
     )
+
+
+async def reasons_until_suspended(client: KubeClient, cluster: ReadOnlyJson) -> frozenset[str]:
+    """Return the reasons of the cluster's Events when those of its suspension are there.
+
+    Both write Events in the order of their reasons' first words, and no reason is new after the suspension's.
+    """
+
+    async def reasons() -> frozenset[str]:
+        return frozenset(each["reason"] for each in await events_of(client, cluster))
+
+    return await until(reasons, "the suspension is told", LIMIT_SECONDS, holds=lambda told: "DeletedPod" in told)
 
 
 async def objects_of(client: KubeClient, cluster: ReadOnlyJson, pods: Mapping[str, Sequence[Json]]) -> dict[str, Json]:

@@ -74,7 +74,7 @@ KEY_READS = {
     "rayfleet.local.supervisor": 10,
     "rayfleet.local.up": 22,
     "rayfleet.planning": 9,
-    "rayfleet.plugin": 15,
+    "rayfleet.plugin": 18,
     "rayfleet.reconciling": 14,
     "rayfleet.testing": 116,
     "rayfleet_gateway": 22,

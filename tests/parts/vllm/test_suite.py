@@ -7,8 +7,8 @@ from rayfleet.model.serving import Parallelism, Serving
 from rayfleet.testing.suites.engine import EngineSuite
 from rayfleet.testing.suites.engine.tested import STAYS
 
-# Stands for the observer of Ray's nodes and a worker's link to it, for the wait for them, which is over at once, and for
-# bringing a model.
+# Stands for the observer of Ray's nodes, a worker's link to it, the wait for them, which is over at once, and
+# for bringing a model.
 PYTHON = f"""
 case "$1 ${{3:-}}" in
   "-c serve" | "-c link") {STAYS} ;;
