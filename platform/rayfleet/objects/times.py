@@ -36,3 +36,13 @@ def encode_time(moment: datetime) -> str:
 def encode_micro_time(moment: datetime) -> str:
     """Return ``2026-01-02T03:04:05.123456Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def encode_nano_time(moment: datetime) -> str:
+    """Return ``2026-01-02T03:04:05.123456000Z``, as the lines of logs begin."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def time_of_seconds(seconds: float) -> datetime:
+    """Return the time that is so many seconds after 1970 began, as files tell theirs."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -195,17 +195,6 @@ async def test_a_binding_needs_a_node(api: RawApi, ns: str, target: ReadOnlyJson
     assert "target" in answer.json["message"]
 
 
-async def test_a_pods_log_needs_the_pod(api: RawApi, ns: str) -> None:
-    answer = await api.get(f"/api/v1/namespaces/{ns}/pods/none/log")
-    assert (answer.status, answer.reason) == (404, "NotFound")
-
-
-async def test_a_log_of_an_unknown_container_is_refused(api: RawApi, ns: str) -> None:
-    await post_pod(api, ns)
-    answer = await api.get(f"/api/v1/namespaces/{ns}/pods/p/log", container="other")
-    assert (answer.status, answer.reason) == (400, "BadRequest")
-
-
 async def test_a_service_is_filled_in(api: RawApi, ns: str) -> None:
     body = {"metadata": {"name": "s"}, "spec": {"selector": {"a": "b"}, "ports": [{"port": 80}]}}
     service = (await api.post(f"/api/v1/namespaces/{ns}/services", body)).json

@@ -15,11 +15,11 @@ What it does not do, and how it says so:
 - webhooks, aggregation, RBAC, quotas, priority classes and other groups: their paths are 404; the one token may do
   everything
 - conversion webhooks and rules with functions that the CEL library lacks: the definition is refused (422)
-- log times (``--since``, ``--timestamps``): 400
 - ``managedFields``: sets are not rewritten when a schema changes from merged to atomic, managers are not bounded
 
 Deliberate differences: EndpointSlices may hold loopback addresses, because those are the pods' addresses on one
-machine; a definition is accepted in the same moment in which it is created; CEL costs are not estimated; validation of
-pods looks at what a serving pod can get wrong, not at security contexts, affinity and rare volume sources. Garbage
-collection, scheduling and endpoints are other processes, as they are on Kubernetes.
+machine; a definition is accepted in the same moment in which it is created; what CEL rules may cost is not estimated
+for a definition, a rule that would take too many steps for an object is refused with that; validation of pods looks at
+what a serving pod can get wrong, not at security contexts, affinity and rare volume sources. Garbage collection,
+scheduling and endpoints are other processes, as they are on Kubernetes.
 """

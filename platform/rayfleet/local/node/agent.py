@@ -12,6 +12,7 @@ from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from rayfleet.kube.events import EventRecorder
 from rayfleet.kube.watches import Changes, Reflectors
 from rayfleet.local.node.cleanup import end_strangers, prune_pod_folders
+from rayfleet.local.node.log_notes import note_log_growth
 from rayfleet.local.node.log_rotation import rotate_logs
 from rayfleet.local.node.pod import PodWorker
 from rayfleet.local.node.registration import keep_registered
@@ -73,6 +74,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(keep_registered(self._client, self._settings))
                 group.create_task(rotate_logs(self._settings.folders.pods))
+                group.create_task(note_log_growth(self._settings.folders.pods))
                 group.create_task(services.events.run())
                 group.create_task(self._reflectors.run())
                 await self._reflectors.synced()

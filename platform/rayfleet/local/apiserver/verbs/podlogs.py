@@ -1,23 +1,24 @@
 """``kubectl logs``: reads what the node wrote. Edge: files.
 
 The node writes ``<pods>/<namespace>_<name>_<uid>/<container>/<restart>.log``; a rotated part is the same name with
-``.1``. Lines are as the container wrote them; ``timestamps`` and ``sinceTime`` are not offered, because the lines carry
-no time.
+``.1``. Lines are as the container wrote them; when they came is noted beside them (``local/log_times``).
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 from aiohttp import web
 
 from rayfleet.local.apiserver.cluster import Cluster
 from rayfleet.local.apiserver.grammar.refusal import bad_request, method_not_allowed, not_found
-from rayfleet.local.apiserver.reads.lists import whole_number
 from rayfleet.local.apiserver.storage.history import Stored
+from rayfleet.local.apiserver.verbs.log_lines import Lines, shown_line
+from rayfleet.local.apiserver.verbs.log_options import LogOptions, decode_log_options
 from rayfleet.local.apiserver.wire.calls import Call
+from rayfleet.local.log_times import read_line_times
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.meta import uid_of
 from rayfleet.objects.pods import container_statuses, init_container_statuses, is_finished, terminated_of
@@ -25,17 +26,6 @@ from rayfleet.objects.pods import container_statuses, init_container_statuses, i
 _CHUNK_BYTES = 64 * 1024
 _POLL_SECONDS = 0.2
 _RESTART = re.compile(r"(\d+)\.log")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogOptions:
-    """The query of a log; None means no limit."""
-
-    container: str = ""
-    follows: bool = False
-    is_previous: bool = False
-    tail_lines: int | None = None
-    limit_bytes: int | None = None
 
 
 class PodLogs:
@@ -47,13 +37,13 @@ class PodLogs:
         self._stopping = stopping
 
     async def answer(self, call: Call) -> web.StreamResponse:
-        """Stream the log. Raises Refusal: 400, 404."""
+        """Stream the log. Raises Refusal: 400, 404, 422."""
         if call.request.method != "GET":
             raise method_not_allowed()
+        options = decode_log_options(call.query, call.path.name, self._cluster.now())
         pod = self._cluster.storage.get(call.kind.storage_name, call.key)
         if pod is None:
             raise not_found(call.kind.group, call.kind.plural, call.path.name)
-        options = decode_log_options(call.query)
         path = await asyncio.to_thread(log_file, self._folder, pod.object, options)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         ended = asyncio.Event()
@@ -80,21 +70,6 @@ class PodLogs:
         ended.set()
 
 
-def decode_log_options(query: Mapping[str, str]) -> LogOptions:
-    """Return the options of a query. Raises Refusal: 400. Pure."""
-    for name in ("sinceTime", "sinceSeconds", "timestamps"):
-        if query.get(name, "") not in ("", "false"):
-            raise bad_request(f"{name} is not offered: the log's lines carry no time")
-    tail, limit = query.get("tailLines", ""), query.get("limitBytes", "")
-    return LogOptions(
-        container=query.get("container", ""),
-        follows=query.get("follow") in ("true", "1"),
-        is_previous=query.get("previous") in ("true", "1"),
-        tail_lines=max(whole_number(tail, "tailLines"), 0) if tail else None,
-        limit_bytes=max(whole_number(limit, "limitBytes"), 1) if limit else None,
-    )
-
-
 def log_file(folder: Path | None, pod: ReadOnlyJson, options: LogOptions) -> Path:
     """Return the file to read. Raises Refusal (400) when the pod has no such container, or the container no log yet."""
     container = _container(pod, options.container)
@@ -112,35 +87,56 @@ def log_file(folder: Path | None, pod: ReadOnlyJson, options: LogOptions) -> Pat
 
 
 async def log_chunks(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield the log's bytes; with ``follows`` until ``ended`` is set.
+    """Yield what is shown of a log; with ``follows`` until ``ended`` is set."""
+    left = options.limit_bytes
+    shown = _timed(path, options, ended) if options.needs_times else _plain(path, options, ended)
+    async with aclosing(shown):
+        async for chunk in shown:
+            if chunk:
+                yield chunk if left is None else chunk[:left]
+            left = None if left is None else left - len(chunk)
+            if left is not None and left <= 0:
+                return
+
+
+async def _plain(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncGenerator[bytes]:
+    async with aclosing(_pieces(path, options, ended)) as pieces:
+        async for _, piece in pieces:
+            yield piece
+
+
+async def _timed(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncGenerator[bytes]:
+    """Yield the lines by their times, some at once; what is no whole line at the end too."""
+    lines = Lines()
+    async with aclosing(_pieces(path, options, ended)) as pieces:
+        async for start, piece in pieces:
+            times = await asyncio.to_thread(read_line_times, path)
+            yield b"".join(shown_line(line, end, times, options) for end, line in lines.take(start, piece))
+    times = await asyncio.to_thread(read_line_times, path)
+    yield b"".join(shown_line(line, end, times, options) for end, line in lines.rest())
+
+
+async def _pieces(path: Path, options: LogOptions, ended: asyncio.Event) -> AsyncGenerator[tuple[int, bytes]]:
+    """Yield a log's bytes from where its tail begins, each piece with its place.
 
     A file that is rotated is followed into its successor. Files are read in threads: a log may be long, and its disk
     slow.
     """
-    left = options.limit_bytes
     position = await asyncio.to_thread(_tail_start, path, options.tail_lines)
     inode = (await asyncio.to_thread(path.stat)).st_ino
     while True:
         is_ended = ended.is_set()  # looked at before the read, so that what was written before the end is not missed
         with await asyncio.to_thread(path.open, "rb") as file:
             file.seek(position)
-            while chunk := await asyncio.to_thread(
-                file.read, _CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)
-            ):
-                position += len(chunk)
-                left = None if left is None else left - len(chunk)
-                yield chunk
-        if not options.follows or left == 0 or is_ended or not await asyncio.to_thread(path.exists):
+            while piece := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                yield position, piece
+                position += len(piece)
+        if not options.follows or is_ended or not await asyncio.to_thread(path.exists):
             return
         await _wait(ended)
         state = await asyncio.to_thread(path.stat)
         if state.st_ino != inode or state.st_size < position:
             inode, position = state.st_ino, 0
-
-
-def _size_of_next(left: int | None) -> int:
-    """Return how many bytes to read at once, with ``left`` of a limit (None: no limit)."""
-    return _CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left)
 
 
 def _is_over(pod: Stored, options: LogOptions) -> bool:
