@@ -70,7 +70,7 @@ KEY_READS = {
     "rayfleet.kube": 67,
     "rayfleet.local.endpoints": 40,
     "rayfleet.local.garbage": 12,
-    "rayfleet.local.node": 138,
+    "rayfleet.local.node": 130,
     "rayfleet.local.supervisor": 10,
     "rayfleet.local.up": 22,
     "rayfleet.planning": 9,

@@ -111,11 +111,6 @@ def _end(terminated: ReadOnlyJson) -> ContainerEnd | None:
     )
 
 
-def leaves_log_as_message(container: ReadOnlyJson) -> bool:
-    """Return whether a container of a spec that fails leaves the end of its log as its message."""
-    return bool(container.get("terminationMessagePolicy") == "FallbackToLogsOnError")
-
-
 def port_numbers(container: ReadOnlyJson) -> list[int]:
     """Return the ports that a container of a spec names."""
     return [port["containerPort"] for port in mappings(container.get("ports")) if "containerPort" in port]

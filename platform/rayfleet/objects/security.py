@@ -35,5 +35,10 @@ def run_as(pod: ReadOnlyJson, container: ReadOnlyJson) -> RunAs:
     )
 
 
+def fs_group(pod: ReadOnlyJson) -> int | None:
+    """Return the group that a pod's volumes belong to, None where nobody says."""
+    return _number(part(pod, "spec", "securityContext").get("fsGroup"))
+
+
 def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,6 +1,5 @@
 """What the node refuses, in words that say the way out."""
 
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -8,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rayfleet.local.node.configuring import _check_mounts, _check_support, _real_port
+from rayfleet.local.node.configuring import _check_support, _real_port, check_unmounted
 from rayfleet.local.node.environments import CannotConfigure
 from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, localized_environment, localized_words
+from rayfleet.local.node.volumes import NodeVolume, VolumeMount
 
 NETWORK = PodNetwork(address="127.77.0.2", first_port=10100, temp_dir="/r", port_map={6379: 10100, 8080: 10107})
 
@@ -39,29 +39,11 @@ def test_a_sidecar_among_the_init_containers_is_refused() -> None:
         _check_support(pod({"name": "c"}, initContainers=[sidecar]), sidecar)
 
 
-def test_shared_memory_and_a_host_path_at_itself_need_no_mount(tmp_path: Path) -> None:
-    mounts = [
-        {"name": "shm", "mountPath": "/dev/shm"},
-        {"name": "log", "mountPath": "/tmp/ray"},
-        {"name": "host", "mountPath": str(tmp_path)},
-    ]
-    volumes = [
-        {"name": "shm", "emptyDir": {"medium": "Memory"}},
-        {"name": "log", "emptyDir": {}},
-        {"name": "host", "hostPath": {"path": str(tmp_path)}},
-    ]
-    container = {"name": "c", "volumeMounts": mounts}
-    _check_mounts(pod(container, volumes=volumes), container)
-
-
-@pytest.mark.parametrize(
-    "volume",
-    [{"emptyDir": {}}, {"secret": {"secretName": "s"}}, {"hostPath": {"path": "/"}}, {"hostPath": {"path": "/absent"}}],
-)
-def test_any_other_mount_names_itself_and_the_way_out(volume: dict[str, Any]) -> None:
-    container = {"name": "c", "volumeMounts": [{"name": "data", "mountPath": "/absent"}]}
-    with pytest.raises(CannotConfigure, match=r"'data' cannot be mounted at /absent.*hostPath"):
-        _check_mounts(pod(container, volumes=[{"name": "data", **volume}]), container)
+def test_a_node_that_cannot_mount_names_the_volume_and_the_way_out() -> None:
+    mount = VolumeMount(volume=NodeVolume(name="data"), target="/absent", sub_path="", is_read_only=False)
+    with pytest.raises(CannotConfigure, match=r"'data' cannot be mounted at /absent.*root.*hostPath"):
+        check_unmounted({"name": "c"}, [mount])
+    check_unmounted({"name": "c"}, [])
 
 
 @pytest.mark.parametrize(("port", "real"), [(6379, 10100), ("6379", 10100), ("gcs", 10100), (8000, 8000), ("none", 0)])

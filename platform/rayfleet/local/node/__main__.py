@@ -14,6 +14,7 @@ from rayfleet.kube.watches import Reflectors
 from rayfleet.local.node.agent import Agent
 from rayfleet.local.node.cleanup import cleanup
 from rayfleet.local.node.directory import DIRECTORY_KINDS, Directory
+from rayfleet.local.node.mounts import can_mount
 from rayfleet.local.node.processes import Children
 from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.settings import NodeSettings, accelerator_counts, node_folders, own_variables
@@ -58,6 +59,7 @@ async def _run(settings: NodeSettings) -> None:
             lookup_in=directory.lookup_in,
             children=Children(takes_orphans=True),
             events=EventRecorder(client, "rayfleet-node"),
+            can_mount=await asyncio.to_thread(can_mount),
         )
         running = asyncio.create_task(agent.run(services))
         stopping = asyncio.create_task(stop.wait())

@@ -2,9 +2,9 @@
 
 After a pod's end, after a crash of the node, and as the last step of ``rayfleet down``.
 
-A pod's traces are its processes (marks and state files), its slot, the temporary folder of its Ray cluster (shared by
-the cluster's pods), and shared memory segments. Its logs stay for a while. Everything here blocks, and is safe to
-repeat.
+A pod's traces are its processes (marks and state files), its slot, its volumes, the temporary folder of its Ray cluster
+(shared by the cluster's pods), and shared memory segments. Its logs stay for a while. Everything here blocks, and is
+safe to repeat.
 """
 
 import shutil
@@ -26,6 +26,7 @@ from rayfleet.local.node.processes import (
 from rayfleet.local.node.settings import node_folders
 from rayfleet.local.node.shared_memory import remove_orphaned_segments
 from rayfleet.local.node.slots import Slots
+from rayfleet.local.node.volume_files import remove_volumes
 
 LIMIT_SECONDS = 10.0
 # Logs of pods that are gone stay readable, this many pods of them.
@@ -62,6 +63,7 @@ def release(folders: NodeFolders, folder_name: str) -> None:
     Ray's temporary folder when it was the last there, and segments.
     """
     folder = folders.pods / folder_name
+    remove_volumes(folder)
     note = read_note(folder)
     for container in folder.glob("*/state.json"):
         forget_state(container.parent)

@@ -1,24 +1,27 @@
 """From a container's spec to a command that runs here: environment, image, addresses, volumes."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rayfleet.local.node.container import Configured
-from rayfleet.local.node.environments import CannotConfigure, command_line, container_environment
+from rayfleet.local.node.environments import CannotConfigure, ConfigLookup, command_line, container_environment
 from rayfleet.local.node.images import base_environment, environment_of
 from rayfleet.local.node.loopback import RAY_COMMAND, PodNetwork, beside_ray, localized_environment, localized_words
+from rayfleet.local.node.messages import MESSAGE_FILE
+from rayfleet.local.node.mounts import BindMount
 from rayfleet.local.node.prober import ProbeTarget
 from rayfleet.local.node.processes import MARK, STATE_MARK, ContainerCommand
 from rayfleet.local.node.services import NodeServices
 from rayfleet.local.node.users import User, container_user
 from rayfleet.local.node.views import container_mark
+from rayfleet.local.node.volume_files import bind_mounts
+from rayfleet.local.node.volumes import VolumeMount, mounted_volumes
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.meta import namespace_of, uid_of
 from rayfleet.objects.parts import part
-
-# Mounts that mean nothing on a shared machine: shared memory is the machine's, Ray's folder is --temp-dir.
-_SHARED_MOUNTS = frozenset({"/dev/shm", "/tmp/ray"})  # noqa: S108 - names of mounts, not files of ours
-_TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
+from rayfleet.objects.security import fs_group
+from rayfleet.objects.volumes import message_place
 
 
 class Configurator:
@@ -33,31 +36,26 @@ class Configurator:
     def configured(self, raw: ReadOnlyJson, run: int) -> Configured:
         """Return a run's command and the container's probe target. Raises CannotConfigure, NotResolved."""
         _check_support(self._pod, raw)
-        _check_mounts(self._pod, raw)
         user = container_user(self._pod, raw, own_user())
         lookup = self._services.lookup_in(namespace_of(self._pod))
         declared = container_environment(self._pod, raw, lookup, self._network.address)
         words = command_line(raw, declared)
         network = self._network if RAY_COMMAND in declared else beside_ray(self._network)
-        environment = {
-            **self._base(raw),
-            **localized_environment(declared, network, self._services.resolve),
-            MARK: container_mark(uid_of(self._pod), raw["name"]),
-            STATE_MARK: str(self._services.folders.state),
-        }
+        environment = self._environment(raw, declared, network)
         folder = self._services.folders.container(self._folder_name, raw["name"])
-        work = Path(raw["workingDir"]) if raw.get("workingDir") else folder
         folder.mkdir(parents=True, exist_ok=True)
         if user is not None:
             os.chown(folder, user.uid, user.gid)
-        if not work.is_dir():
-            raise CannotConfigure(f"container {raw['name']}: workingDir {str(work)!r} does not exist on this machine")
+        mounts = self._mounts(raw, lookup, folder)
+        work = _working_folder(raw, folder, mounts)
         command = ContainerCommand(
             words=localized_words(words, declared, network, self._services.resolve),
             environment=environment,
             folder=work,
             log_path=folder / f"{run}.log",
             user=user,
+            mounts=mounts,
+            message_path=folder / MESSAGE_FILE if mounts else None,
         )
         target = ProbeTarget(
             address=self._network.address,
@@ -68,8 +66,31 @@ class Configurator:
             folder=work,
             session=self._services.session,
             user=user,
+            mounts=mounts,
         )
         return Configured(command=command, target=target)
+
+    def _environment(self, raw: ReadOnlyJson, declared: Mapping[str, str], network: PodNetwork) -> dict[str, str]:
+        return {
+            **self._base(raw),
+            **localized_environment(declared, network, self._services.resolve),
+            MARK: container_mark(uid_of(self._pod), raw["name"]),
+            STATE_MARK: str(self._services.folders.state),
+        }
+
+    def _mounts(self, raw: ReadOnlyJson, lookup: ConfigLookup, folder: Path) -> tuple[BindMount, ...]:
+        """Return the container's volumes and where it explains its end, outer mounts first; none for who cannot mount.
+
+        Raises CannotConfigure.
+        """
+        volumes = mounted_volumes(self._pod, raw, lookup, self._network.address)
+        if not self._services.can_mount:
+            check_unmounted(raw, volumes)
+            return ()
+        message = BindMount(source=folder / MESSAGE_FILE, target=Path(message_place(raw).path))
+        pod_folder = self._services.folders.pods / self._folder_name
+        mounts = (*bind_mounts(volumes, pod_folder, fs_group(self._pod)), message)
+        return tuple(sorted(mounts, key=lambda each: len(each.target.parts)))
 
     def _base(self, raw: ReadOnlyJson) -> dict[str, str]:
         environment = environment_of(raw.get("image", ""), self._services.environments)
@@ -87,6 +108,14 @@ def _real_port(raw: ReadOnlyJson, network: PodNetwork, port: int | str) -> int:
     return network.port_map.get(int(port), int(port))
 
 
+def _working_folder(raw: ReadOnlyJson, own: Path, mounts: Sequence[BindMount]) -> Path:
+    """Return where a container begins. Raises CannotConfigure for a folder that is neither here nor in its mounts."""
+    work = Path(raw["workingDir"]) if raw.get("workingDir") else own
+    if not any(work.is_relative_to(each.target) for each in mounts) and not work.is_dir():
+        raise CannotConfigure(f"container {raw['name']}: workingDir {str(work)!r} does not exist on this machine")
+    return work
+
+
 def _check_support(pod: ReadOnlyJson, raw: ReadOnlyJson) -> None:
     """Refuse what would silently not happen. Raises CannotConfigure."""
     name = raw["name"]
@@ -101,15 +130,11 @@ def _check_support(pod: ReadOnlyJson, raw: ReadOnlyJson) -> None:
             )
 
 
-def _check_mounts(pod: ReadOnlyJson, raw: ReadOnlyJson) -> None:
-    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
-    for mount in raw.get("volumeMounts") or ():
-        path, volume = mount["mountPath"], volumes.get(mount["name"]) or {}
-        if path in _SHARED_MOUNTS or path == _TOKEN_MOUNT:
-            continue
-        if part(volume, "hostPath").get("path") == path and Path(path).exists():
-            continue
+def check_unmounted(raw: ReadOnlyJson, volumes: Sequence[VolumeMount]) -> None:
+    """Refuse volumes by their names on a node that cannot mount. Raises CannotConfigure."""
+    for each in volumes:
         raise CannotConfigure(
-            f"container {raw['name']}: volume {mount['name']!r} cannot be mounted at {path}: "
-            "containers share this machine's files. A hostPath volume whose path is the mountPath works"
+            f"container {raw['name']}: volume {each.volume.name!r} cannot be mounted at {each.target}: "
+            "containers share this machine's files, and only root can mount. Start the cluster as root; "
+            "a hostPath volume whose path is the mountPath works for everybody"
         )

@@ -17,7 +17,6 @@ import aiohttp
 from rayfleet.local.node.container_state import ContainerState, forget_state, write_state
 from rayfleet.local.node.environments import CannotConfigure
 from rayfleet.local.node.images import ImageNotFound
-from rayfleet.local.node.last_words import last_words
 from rayfleet.local.node.lifecycle import (
     CONFIGURE_AGAIN,
     Attend,
@@ -42,6 +41,7 @@ from rayfleet.local.node.lifecycle import (
     next_step,
 )
 from rayfleet.local.node.loopback import NotResolved
+from rayfleet.local.node.messages import MESSAGE_FILE, end_message
 from rayfleet.local.node.notices import Notice, notices
 from rayfleet.local.node.prober import ProbeTarget, http_get, run_command, run_probe
 from rayfleet.local.node.probes import ProbeKind, probe_specs
@@ -49,6 +49,7 @@ from rayfleet.local.node.processes import KILL_LIMIT_SECONDS, Children, Containe
 from rayfleet.local.node.views import ContainerView, container_id
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.parts import part
+from rayfleet.objects.volumes import message_place
 
 log = logging.getLogger(__name__)
 
@@ -209,12 +210,15 @@ class Container:
             log.error("a container's process cannot be ended", extra={"container": self._context.mark})
         forget_state(self._context.folder)
         self._process = self._target = None
-        log_path = self._context.folder / f"{self.view.restart_count}.log"
-        message = await asyncio.to_thread(last_words, self._context.raw, code, log_path)
-        self.take(Exited(code=code, message=message))
+        self.take(Exited(code=code, message=await asyncio.to_thread(self._message, code)))
         ended = self.view.newest_end
         facts = {"exit_code": ended.exit_code, "reason": ended.reason} if ended else {}
         log.info("a container ended", extra={"container": self._context.mark, **facts})
+
+    def _message(self, code: int | None) -> str:
+        folder = self._context.folder
+        log = folder / f"{self.view.restart_count}.log"
+        return end_message(message_place(self._context.raw), folder / MESSAGE_FILE, log, code)
 
     async def _end_probing(self) -> None:
         """Stop asking. Raises what the probes have failed with."""

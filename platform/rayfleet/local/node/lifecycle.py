@@ -24,6 +24,7 @@ from rayfleet.objects.durations import duration_words
 # How often a container is looked at again whose configuration is not complete yet (a Secret, a Service's address).
 CONFIGURE_AGAIN = timedelta(seconds=0.2)
 UNKNOWN_EXIT_CODE = 137  # what the kubelet reports for a container whose end it did not see
+_NOT_SEEN = "it ended under another node process than the one that started it"
 START_ERROR_EXIT_CODE = 128  # what container runtimes report for a program that cannot be started
 
 
@@ -90,7 +91,7 @@ class HookEnded:
 class Exited:
     """Its first process has ended, and so has all that it left.
 
-    ``code`` is -N for signal N, None for a process of an earlier node. ``message`` is its termination message.
+    ``code`` is -N for signal N, None for a process of an earlier node. ``message`` is its own explanation.
     """
 
     code: int | None
@@ -307,15 +308,14 @@ def _not_started(view: ContainerView, message: str, policy: ContainerPolicy, now
     return _rested(begun, ended, policy, now)
 
 
-def _exited(view: ContainerView, event: Exited, policy: ContainerPolicy, now: datetime) -> ContainerView:
+def _exited(view: ContainerView, exited: Exited, policy: ContainerPolicy, now: datetime) -> ContainerView:
     assert isinstance(view.state, Running)
-    since, code = view.state.since, event.code
-    unknown = "it ended under another node process than the one that started it" if code is None else ""
+    since, code = view.state.since, exited.code
     exit_code = UNKNOWN_EXIT_CODE if code is None else code if code >= 0 else 128 - code
     ended = Ended(
         exit_code=exit_code,
         reason="ContainerStatusUnknown" if code is None else "Completed" if exit_code == 0 else "Error",
-        message=event.message or unknown,
+        message=exited.message or (_NOT_SEEN if code is None else ""),
         started_at=since,
         finished_at=max(now, since),
     )

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from rayfleet.local.node.loopback import NotResolved
+from rayfleet.local.node.mounts import BindMount
 from rayfleet.local.node.probes import ProbeKind, ProbeSpec, ProbeState, after_result
 from rayfleet.local.node.processes import Children, ContainerCommand
 from rayfleet.local.node.users import User
@@ -38,6 +39,7 @@ class ProbeTarget:
     folder: Path
     session: aiohttp.ClientSession
     user: User | None = None
+    mounts: tuple[BindMount, ...] = ()
 
 
 async def run_probe(spec: ProbeSpec, target: ProbeTarget, on_change: Callable[[ProbeKind, bool], None]) -> None:
@@ -93,6 +95,7 @@ async def run_command(command: Sequence[str], target: ProbeTarget) -> bool:
             folder=target.folder,
             log_path=Path(os.devnull),
             user=target.user,
+            mounts=target.mounts,
         )
         process = target.children.start(run)
     except (OSError, NotResolved) as error:

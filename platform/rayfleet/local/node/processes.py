@@ -13,6 +13,7 @@ Ends are noticed through pidfds (pidfd_open(2)), which work for processes of an 
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rayfleet.local.node.mounts import BindMount, enter_mounts
 from rayfleet.local.node.users import User
 from rayfleet.local.proc import ProcessIdentity, identity_of, parents, process_ids, start_ticks
 
@@ -35,7 +37,7 @@ _LIBC = ctypes.CDLL(None)
 class ContainerCommand:
     """What to start, and where its output goes (appended; /dev/null for one that nobody reads).
 
-    ``user`` is whom it runs as; None: as this process.
+    ``user`` is whom it runs as; None: as this process. ``mounts`` are its own; ``message_path`` is emptied for it.
     """
 
     words: Sequence[str]
@@ -43,6 +45,8 @@ class ContainerCommand:
     folder: Path
     log_path: Path
     user: User | None = None
+    mounts: tuple[BindMount, ...] = ()
+    message_path: Path | None = None
 
 
 class Children:
@@ -58,22 +62,29 @@ class Children:
             become_subreaper()
 
     def start(self, command: ContainerCommand) -> "ContainerProcess":
-        """Start a process. Raises OSError: no such program, not executable, no such folder."""
+        """Start a process. Raises OSError: no such program, not executable, no such folder, a mount that fails."""
         command.log_path.parent.mkdir(parents=True, exist_ok=True)
+        if command.message_path is not None:
+            command.message_path.write_bytes(b"")
+            command.message_path.chmod(0o666)
+        user = None if command.mounts else command.user  # who mounts becomes somebody else after that
         with command.log_path.open("ab") as output:
-            child = subprocess.Popen(
-                list(command.words),
-                env=dict(command.environment),
-                cwd=command.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                user=command.user.uid if command.user else None,
-                group=command.user.gid if command.user else None,
-                extra_groups=command.user.groups if command.user else None,
-                preexec_fn=become_subreaper,  # noqa: PLW1509 - one system call, bound at import: no lock is taken
-            )
+            try:
+                child = subprocess.Popen(
+                    list(command.words),
+                    env=dict(command.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    cwd=None if command.mounts else command.folder,
+                    user=user.uid if user else None,
+                    group=user.gid if user else None,
+                    extra_groups=user.groups if user else None,
+                    preexec_fn=lambda: _begin(command),  # noqa: PLW1509 - system calls, bound at import: no lock
+                )
+            except subprocess.SubprocessError as error:
+                raise OSError(errno.EPERM, "it cannot be prepared, the end of its log says why") from error
         self._known.add(child.pid)
         return ContainerProcess(identity_of(child.pid), child, self._known)
 
@@ -160,6 +171,23 @@ class ContainerProcess:
         if self._known is not None:
             self._known.discard(self.identity.pid)
         return code
+
+
+def _begin(command: ContainerCommand) -> None:
+    """Make this new process the container's: its mounts, then folder and user. Its standard error is the log."""
+    become_subreaper()
+    if not command.mounts:
+        return
+    try:
+        enter_mounts(command.mounts)
+        os.chdir(command.folder)
+        if command.user is not None:
+            os.setgroups(command.user.groups)
+            os.setgid(command.user.gid)
+            os.setuid(command.user.uid)
+    except OSError as error:
+        os.write(2, f"rayfleet: {error}\n".encode())
+        raise
 
 
 def become_subreaper() -> None:

@@ -21,7 +21,8 @@ from rayfleet.model.engine import LocalEnvironment
 class NodeServices:
     """Shared by all pods of a node.
 
-    ``variables`` is the node's own environment, of which containers get a few names only.
+    ``variables`` is the node's own environment, of which containers get a few names only. ``can_mount``: whether it
+    may give containers mounts of their own.
     """
 
     client: KubeClient
@@ -36,6 +37,7 @@ class NodeServices:
     lookup_in: Callable[[str], ConfigLookup]
     children: Children
     events: EventRecorder
+    can_mount: bool
 
     def release(self, folder_name: str, pod_uid: str) -> None:
         """Remove what a pod whose processes have ended has on this machine. Blocking."""
