@@ -270,3 +270,24 @@ async def test_a_new_default_and_a_dropped_field_show_on_what_is_stored(api: Raw
 def version_of(spec: Json) -> Json:
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}
     return {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+
+
+async def test_a_rule_may_not_take_for_ever(api: RawApi, ns: str) -> None:
+    """The definition is taken; an object for which the rule would take too many steps is not."""
+    rule = "self.items.all(a, self.items.all(b, self.items.all(c, a + b + c >= 0)))"
+    items = {"type": "array", "maxItems": 80, "items": {"type": "integer"}}
+    spec = {"type": "object", "properties": {"items": items}, "x-kubernetes-validations": [{"rule": rule}]}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    name, things = f"things.{ns}.io", f"/apis/{ns}.io/v1/namespaces/{ns}/things"
+    made = await api.post(DEFINITIONS, definition(f"{ns}.io", versions=[version]))
+    assert made.status == 201, made.body
+    await established(api, name)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"items": [1] * 10}}
+    await created(api, things, thing)
+    refused = await api.post(things, {**thing, "metadata": {"name": "b"}, "spec": {"items": [1] * 80}})
+    assert refused.status == 422, refused.body
+    [cause] = refused.json["details"]["causes"]
+    assert (cause["field"], cause["reason"]) == ("spec", "FieldValueInvalid")
+    assert "no further validation rules will be run due to call cost exceeds limit for rule" in cause["message"]
+    await api.delete(f"{DEFINITIONS}/{name}")

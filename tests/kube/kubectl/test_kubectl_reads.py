@@ -116,6 +116,12 @@ def test_describe_shows_objects_with_their_events(kubectl: Kubectl) -> None:
     assert "Tested" in kubectl("events", "--for", "pod/web")
 
 
+def test_a_user_may_ask_who_it_is_and_what_it_may_do(kubectl: Kubectl) -> None:
+    """As k9s, Lens and Headlamp do before they show anything."""
+    assert kubectl("auth", "can-i", "get", "pods").strip() == "yes"
+    assert "Username" in kubectl("auth", "whoami")
+
+
 def test_auth_failure_is_told(kubectl: Kubectl, tmp_path: Path) -> None:
     content = yaml.safe_load(Path(kubectl.environment["KUBECONFIG"]).read_text())
     for user in content["users"]:

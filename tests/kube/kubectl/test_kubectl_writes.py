@@ -34,6 +34,24 @@ def test_apply_of_a_service_merges_its_ports_by_number(kubectl: Kubectl) -> None
     assert [port["name"] for port in kubectl.object("get", "service", "web")["spec"]["ports"]] == ["http"]
 
 
+def test_apply_on_the_servers_side_keeps_what_another_manager_owns(kubectl: Kubectl) -> None:
+    own = ("apply", "--server-side", "-f", "-")
+    assert "serverside-applied" in kubectl(*own, stdin=json.dumps(fleet()))
+    other = (*own, "--field-manager", "autoscaler")
+    refused = kubectl(*other, stdin=json.dumps(fleet(replicas=3)), fails=True)
+    assert 'conflict with "kubectl"' in refused
+    assert ".spec.replicas" in refused
+    kubectl(*other, "--force-conflicts", stdin=json.dumps(fleet(replicas=3)))
+    assert kubectl.object("get", "rcf", "chat")["spec"]["replicas"] == 3
+
+
+def test_deletion_of_any_kind_can_be_asked_in_any_way(kubectl: Kubectl) -> None:
+    """Who finishes a deletion in the foreground is a collector, which is another process."""
+    kubectl.apply(fleet())
+    kubectl("delete", "rcf", "chat", "--cascade=foreground", "--wait=false")
+    assert kubectl.object("get", "rcf", "chat")["metadata"]["finalizers"] == ["foregroundDeletion"]
+
+
 def test_apply_refuses_unknown_fields_and_warns_when_told_to(kubectl: Kubectl) -> None:
     wrong = fleet()
     wrong["spec"]["replcas"] = 2

@@ -13,6 +13,7 @@ import cel
 
 from rayfleet.local.apiserver.grammar.refusal import Cause, required
 from rayfleet.local.apiserver.schema import cel_functions
+from rayfleet.local.apiserver.schema.cel_cost import Loop, loops_of
 from rayfleet.local.apiserver.schema.cel_source import bound_names, located, name_at, undefined_field, with_optionals
 from rayfleet.local.apiserver.schema.cel_values import cel_value, has_dynamic_parts, sample
 from rayfleet.local.apiserver.schema.validation import invalid, shown
@@ -33,7 +34,8 @@ class _CompileError(Exception):
 class Rule:
     """One compiled rule.
 
-    ``shown`` is how an evaluation error names it, ``functions`` are those it calls besides CEL's own.
+    ``shown`` is how an evaluation error names it, ``functions`` are those it calls besides CEL's own; ``loops`` tell
+    how long it may take.
     """
 
     program: cel.Program
@@ -45,6 +47,7 @@ class Rule:
     field_path: str
     uses_old: bool
     is_old_optional: bool
+    loops: tuple[Loop, ...]
 
 
 class RuleCompiler:
@@ -100,6 +103,7 @@ class RuleCompiler:
             field_path=normal_path(raw["fieldPath"], schema) or "" if raw.get("fieldPath") else "",
             uses_old="oldSelf" in program.variables(),
             is_old_optional=is_old_optional,
+            loops=loops_of(stripped),
         )
 
 

@@ -1,6 +1,7 @@
 """CEL rules of a schema (``x-kubernetes-validations``): compiled once per version, then asked for each object. Pure.
 
-As ``apiextensions-apiserver/pkg/apiserver/schema/cel`` of Kubernetes 1.36, with its messages. Costs are not estimated.
+As ``apiextensions-apiserver/pkg/apiserver/schema/cel`` of Kubernetes 1.36, with its messages. What a
+definition's rules may cost is not estimated; a rule that would take too long for an object is not run (``cel_cost``).
 There is no type check: a field that the schema lacks, a name that nobody declares and a rule whose operators do not fit
 a sample of the schema's types are refused when the definition is created; other mistakes come out when an object is
 checked.
@@ -19,6 +20,7 @@ import cel
 
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.cel_compiler import VALIDATIONS, Rule, RuleCompiler
+from rayfleet.local.apiserver.schema.cel_cost import is_too_costly
 from rayfleet.local.apiserver.schema.cel_functions import context
 from rayfleet.local.apiserver.schema.cel_values import cel_value, with_type_meta
 from rayfleet.local.apiserver.schema.validation import shown
@@ -26,6 +28,10 @@ from rayfleet.manifest.structural import ABSENT, is_same, old_item
 from rayfleet.model.json import ReadOnlyJson
 
 _NOWHERE = "<nil>"
+_TOO_COSTLY = (
+    "'operation cancelled: actual cost limit exceeded': "
+    "no further validation rules will be run due to call cost exceeds limit for rule: "
+)
 _MOST_MESSAGE_BYTES = 5 * 1024
 
 
@@ -68,7 +74,12 @@ class RuleSet:
         if self._root is None:
             return []
         before = ABSENT if old is None else old
-        return list(_broken(_Place(node=self._root, value=new, old=before, path="")))
+        causes: list[Cause] = []
+        for cause in _broken(_Place(node=self._root, value=new, old=before, path="")):
+            causes.append(cause)
+            if _TOO_COSTLY in cause.message:
+                break
+        return causes
 
     def _node(self, schema: ReadOnlyJson, at: str, uncorrelated: str) -> _Node | None:
         """Return the node for ``schema``.
@@ -142,6 +153,9 @@ def _with_optional_old(rule: Rule, variables: Mapping[str, Any]) -> Mapping[str,
 
 
 def _cause(rule: Rule, place: _Place, variables: Mapping[str, Any]) -> Cause | None:
+    if is_too_costly(rule.loops, place.value, *([place.old] if rule.uses_old else [])):
+        message = f"Invalid value: {shown(place.node.schema.get('type', ''))}: {_TOO_COSTLY}{rule.shown}"
+        return Cause(field=place.path or _NOWHERE, reason="FieldValueInvalid", message=message)
     try:
         holds = rule.program.execute(context(variables, rule.functions))
     except Exception as error:  # noqa: BLE001 - the library raises many types; each means that the rule gave no answer

@@ -26,15 +26,22 @@ _MACROS = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|filter|map)\s*\(\
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A piece of a rule: space, text, name, number, optional or sign, and where it begins."""
+
     kind: str
     text: str
     offset: int
 
 
+def tokens_of(source: str) -> list[Token]:
+    """Return all pieces of a rule, spaces too."""
+    return [Token(match.lastgroup or "", match.group(), match.start()) for match in _TOKEN.finditer(source)]
+
+
 def with_optionals(source: str) -> str:
     """Return ``source`` with optional selections as function calls."""
-    tokens = _tokens(source)
+    tokens = tokens_of(source)
     if not any(token.kind == "optional" for token in tokens):
         return source
     return "".join(_Rewriter(tokens).parts())
@@ -47,7 +54,7 @@ def bound_names(source: str) -> frozenset[str]:
 
 def undefined_field(source: str, schema: ReadOnlyJson, roots: Collection[str]) -> tuple[int, str] | None:
     """Return place and name of the first field that is asked of one of ``roots`` and that ``schema`` does not have."""
-    tokens = [token for token in _tokens(source) if token.kind != "space"]
+    tokens = [token for token in tokens_of(source) if token.kind != "space"]
     for index, token in enumerate(tokens):
         is_root = token.kind == "name" and token.text in roots
         if is_root and (index == 0 or tokens[index - 1].text not in {".", ".?"}):
@@ -59,8 +66,8 @@ def undefined_field(source: str, schema: ReadOnlyJson, roots: Collection[str]) -
 
 def name_at(source: str, name: str) -> int:
     """Return where ``name`` stands first; of a function, where its arguments open, as the API server counts."""
-    tokens = [token for token in _tokens(source) if token.kind != "space"]
-    for token, following in zip(tokens, [*tokens[1:], _Token("", "", 0)], strict=True):
+    tokens = [token for token in tokens_of(source) if token.kind != "space"]
+    for token, following in zip(tokens, [*tokens[1:], Token("", "", 0)], strict=True):
         if token.text == name:
             return following.offset if following.text == "(" else token.offset
     return 0
@@ -73,7 +80,7 @@ def located(source: str, offset: int, text: str) -> str:
     return f"ERROR: <input>:{line}:{column + 1}: {text}\n | {source.splitlines()[line - 1]}\n | {'.' * column}^"
 
 
-def _missing(tokens: Sequence["_Token"], index: int, schema: ReadOnlyJson) -> tuple[int, str] | None:
+def _missing(tokens: Sequence[Token], index: int, schema: ReadOnlyJson) -> tuple[int, str] | None:
     while index + 1 < len(tokens) and tokens[index].text in {".", ".?"} and tokens[index + 1].kind == "name":
         properties: Json | None = schema.get("properties")
         is_call = index + 2 < len(tokens) and tokens[index + 2].text == "("
@@ -88,15 +95,11 @@ def _missing(tokens: Sequence["_Token"], index: int, schema: ReadOnlyJson) -> tu
     return None
 
 
-def _tokens(source: str) -> list[_Token]:
-    return [_Token(match.lastgroup or "", match.group(), match.start()) for match in _TOKEN.finditer(source)]
-
-
 @dataclass(slots=True)
 class _Rewriter:
     """Walks the tokens; ``is_optional`` is whether the value of the chain that was just read is an optional."""
 
-    tokens: Sequence[_Token]
+    tokens: Sequence[Token]
     is_optional: bool = False
     open_brackets: list[tuple[str, bool]] = field(default_factory=list)  # what closes each, and what its value then is
 
