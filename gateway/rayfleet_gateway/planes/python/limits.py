@@ -1,11 +1,16 @@
 """What the machine gives this process: memory for bodies, files for connections. Reads /proc, /sys and its own limits.
 
-Source: cgroup v2, ``memory.max``; getrlimit(2), RLIMIT_NOFILE.
+Inside a container its own cgroup is at the root of /sys/fs/cgroup; a limit that is not there, or larger than the
+machine (version 1 writes a number near 2^63 for none), is none. Source: cgroup v2, ``memory.max``; cgroup v1,
+``memory/memory.limit_in_bytes``; getrlimit(2), RLIMIT_NOFILE.
 """
 
 import resource
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+_CGROUPS = Path("/sys/fs/cgroup")
 _BODIES = 4  # one part of so many of the memory
 _OTHER_FILES = 64  # listeners, watches, logs, libraries
 _LEAST_CONNECTIONS = 8
@@ -32,12 +37,15 @@ def raised_file_limit() -> int:
     return hard if hard != resource.RLIM_INFINITY else 1 << 20
 
 
+def cgroup_limits(folder: Path) -> Iterator[int]:
+    """Yield the limits on memory, in bytes, that the cgroups below ``folder`` have, of either version; none may be."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # the other version, or no limit ("max")
+            yield int((folder / name).read_text(encoding="ascii"))
+
+
 def _memory_bytes() -> int:
-    total = resource.getpagesize() * _pages()
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):  # no cgroup v2, or no limit
-        return total
+    return min((resource.getpagesize() * _pages(), *cgroup_limits(_CGROUPS)))
 
 
 def _pages() -> int:
