@@ -1,7 +1,8 @@
 """Dashboards and alerts ask for series that our pages export, and for labels that these have: no query is dead.
 
 Controller and sidecar by their real pages with everything counted once; the gateway by the table of its manual, which a
-test of its own holds to its page.
+test of its own holds to its page. That a query is one at all, and of the right types, is said by a parser of
+Prometheus' own grammar; no Prometheus evaluates it here.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from promql_parser import parse
 
 from rayfleet.deploy.extras import DASHBOARDS, RULES_FILE, dashboard_file
 from rayfleet.deploy.install import CHART
@@ -35,6 +37,7 @@ OURS = re.compile(r"\brayfleet_\w+")
 # Prometheus adds these to what a pod or Service monitor finds.
 OF_TARGETS = {"namespace", "pod", "job", "instance"}
 OF_HISTOGRAMS = re.compile(r"_(bucket|count|sum)$")
+OF_GRAFANA = re.compile(r"\$__(rate_interval|interval|range)\b")
 WORDS = {"le"}
 
 
@@ -102,6 +105,12 @@ def test_a_query_asks_for_series_that_there_are(place: str) -> None:
     names = set(OURS.findall(QUERIES[place]))
     assert names, "it asks for nothing of ours"
     assert names - SERIES.keys() == set()
+
+
+@pytest.mark.parametrize("place", [place for place in QUERIES if ": $" not in place])
+def test_prometheus_takes_a_query_and_the_types_in_it(place: str) -> None:
+    """Grafana's functions for variables (``label_values``) are none of Prometheus'."""
+    parse(OF_GRAFANA.sub("5m", QUERIES[place]))
 
 
 @pytest.mark.parametrize("place", QUERIES)
