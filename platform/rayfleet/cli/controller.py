@@ -1,7 +1,5 @@
 """``controller``: our controllers against any Kubernetes API server that has KubeRay and the Gateway API."""
 
-import os
-import platform
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -99,7 +97,7 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
     """
     from pathlib import Path
 
-    from rayfleet.controllers.run import ControllerSettings, lease_settings
+    from rayfleet.controllers.run import ControllerSettings, lease_identity, lease_settings
     from rayfleet.controllers.run import run as run_controllers
     from rayfleet.kube.client import limited
     from rayfleet.logs import configure_logging
@@ -111,7 +109,7 @@ async def controller_command(  # noqa: PLR0913, PLR0917 - click passes options b
             kubeconfig=(Path(kubeconfig),) if kubeconfig else read_cli_settings().kubeconfig or None,
             context=context,
             namespace=namespace,
-            lease=lease_settings(lease_namespace, f"{platform.node()}-{os.getpid()}") if leader_election else None,
+            lease=lease_settings(lease_namespace, lease_identity()) if leader_election else None,
             disabled_plugins=read_plugin_settings().disabled,
             limits=limited(kube_api_qps, kube_api_burst),
             admin=_admin_settings(**flags),

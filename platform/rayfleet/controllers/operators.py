@@ -1,6 +1,7 @@
 """The controller's port for operators: whether it lives, whether it does its part, and its metrics.
 
-A process that waits for the lease is ready: it does all that it may. A leader is ready once it has read every kind that
+A process that waits for the lease is ready: it does all that it may; one that may not even ask for it is not, and says
+which right it lacks. A leader is ready once it has read every kind that
 it needs; what it may not read, or what the cluster does not have, is named on the page and holds nothing back, since no
 restart would mend it.
 """
@@ -43,10 +44,11 @@ class Standing:
         self.telemetry = Telemetry()
         self.stage = Stage.STARTING
         self._reflectors: Reflectors | None = None
+        self._refusal: Callable[[], str] = str
 
-    def stands_by(self) -> None:
-        """The server has answered; another process may lead."""
-        self.stage = Stage.STANDING_BY
+    def stands_by(self, refusal: Callable[[], str] = str) -> None:
+        """The server has answered; another process may lead. ``refusal`` tells why we may not ask for the lease."""
+        self.stage, self._refusal = Stage.STANDING_BY, refusal
 
     def leads(self, reflectors: Reflectors) -> None:
         """This process acts now, on what ``reflectors`` read."""
@@ -60,6 +62,8 @@ class Standing:
         """Return whether the process does its part, and the words for it."""
         if self.stage is Stage.STARTING:
             return False, "starting: the API server has not answered yet"
+        if refusal := self._refusal():
+            return False, f"{self.stage}: the lease may not be asked for: {refusal}"
         if self._reflectors is None:
             return True, "ok: standing by, another process leads"
         absences = self._reflectors.absences(self._reflectors)

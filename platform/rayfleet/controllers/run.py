@@ -5,9 +5,11 @@
 
 import asyncio
 import logging
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import uuid4
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
 from rayfleet.controllers.operators import AdminSettings, Standing, served
@@ -77,6 +79,15 @@ class ControllerSettings:
     start_limit: timedelta = timedelta(seconds=15)
 
 
+def lease_identity() -> str:
+    """Return a name that no other process has, nor this one's container had before: ``HOST_RANDOM``.
+
+    A process id does not tell them apart: it is 1 in every container, and pods on a node's own network share its name.
+    Two that took each other's lease for their own would both lead. As client-go's: a host name is no word with ``_``.
+    """
+    return f"{platform.node()}_{uuid4().hex[:12]}"
+
+
 def lease_settings(namespace: str, identity: str) -> LeaseSettings:
     """Return the lease that all controller processes of a cluster compete for. Pure."""
     return LeaseSettings(key=ObjectKey(namespace=namespace, name=COMPONENT), identity=identity)
@@ -120,7 +131,6 @@ async def _elected(
     client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine], standing: Standing
 ) -> None:
     await check_server(client, limit=settings.start_limit)
-    standing.stands_by()
 
     async def work(may_act: Callable[[], bool]) -> None:
         reflectors = controller_reflectors(client, settings.namespace)
@@ -136,9 +146,11 @@ async def _elected(
         await run_together(controller_parts(reflectors, engines, client, settings.routes), shared)
 
     if settings.lease is None:
+        standing.stands_by()
         await work(lambda: True)
         return
     elector = LeaderElector(client, settings.lease)
+    standing.stands_by(lambda: elector.refusal)
     await elector.lead(lambda: work(elector.may_act))
 
 

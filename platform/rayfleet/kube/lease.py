@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from rayfleet.kube.client import KubeClient
-from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from rayfleet.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound, Unauthorized
 from rayfleet.model.errors import RayfleetError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
@@ -67,6 +67,9 @@ class LeaderElector:
         self._settings = settings
         self._seen = _Seen()
         self._renewed_at = float("-inf")
+        self._failure = ""  # of the last try, empty when it was answered
+        self.refusal = ""
+        """Why we may not even ask for the lease, in the API server's words; empty when we may."""
 
     def may_act(self) -> bool:
         """Whether this process surely still leads; ask before every write."""
@@ -102,9 +105,11 @@ class LeaderElector:
             await asyncio.sleep(self._settings.retry_period.total_seconds())
             await self._try()
             if not self.may_act() or not self._is_ours():
-                raise LeadershipLost(
-                    f"the lease {self._settings.key} was not renewed within {self._settings.renew_deadline}"
-                )
+                raise LeadershipLost(self._loss())
+
+    def _loss(self) -> str:
+        words = f"the lease {self._settings.key} was not renewed within {self._settings.renew_deadline}"
+        return f"{words}: {self._failure}" if self._failure else words
 
     async def _try(self) -> bool:
         """Take or renew the lease once; whether it is ours now. Failures are logged, not raised."""
@@ -113,8 +118,11 @@ class LeaderElector:
             async with asyncio.timeout(self._settings.call_timeout_seconds):
                 is_ours = await self._take()
         except (ApiError, TimeoutError) as error:
-            log.warning("lease not renewed", extra={"lease": str(self._settings.key), "error": str(error)})
+            self._failure = str(error) or "no answer in time"
+            self.refusal = self._failure if isinstance(error, Forbidden | Unauthorized) else ""
+            log.warning("lease not renewed", extra={"lease": str(self._settings.key), "error": self._failure})
             return False
+        self._failure = self.refusal = ""
         if is_ours:
             self._renewed_at = started_at
         return is_ours

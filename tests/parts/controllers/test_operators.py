@@ -4,6 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -11,8 +13,17 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from rayfleet.controllers.operators import AdminSettings, Standing, served
-from rayfleet.controllers.run import ControllerSettings, controller_reflectors, lease_settings, run_controllers
+from rayfleet.controllers.run import (
+    ControllerSettings,
+    controller_reflectors,
+    lease_identity,
+    lease_settings,
+    run_controllers,
+)
 from rayfleet.kube.client import KubeClient
+from rayfleet.kube.errors import Forbidden
+from rayfleet.kube.lease import LeaderElector, LeadershipLost
+from rayfleet.kube.requests import Request
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.model.resources import FLEETS, HTTP_ROUTES, LEASES
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
@@ -21,6 +32,7 @@ from rayfleet.testing.ports import held_ports
 from rayfleet.testing.scripted_server import scripted_server, status_answer
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
+REFUSED = 'leases.coordination.k8s.io "x" is forbidden: User "y" cannot update resource "leases"'
 ANYWHERE = AdminSettings(host="127.0.0.1", port=0)
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -101,6 +113,63 @@ async def test_who_waits_for_the_lease_is_ready() -> None:
     standing.stands_by()
     assert await asked(standing, "/readyz") == (200, "ok: standing by, another process leads\n")
     assert value(await metrics(standing), "rayfleet_controller_leader") == 0
+
+
+class NoLeaseClient(MemoryClient):
+    """May not touch leases while ``is_bound``."""
+
+    is_bound = True
+
+    async def send(self, request: Request) -> bytes:
+        """Send a request, unless it is about leases."""
+        if self.is_bound and f"/{LEASES.plural}" in request.path:
+            raise Forbidden(REFUSED, code=403)
+        return await super().send(request)
+
+
+async def test_who_may_not_ask_for_the_lease_says_so_till_it_may() -> None:
+    standing = Standing()
+    lease = replace(lease_settings("n", "a"), retry_period=timedelta(milliseconds=20))
+    async with NoLeaseClient(MemoryAddress(url="memory", server=MemoryServer())) as client:
+        elector = LeaderElector(client, lease)
+        standing.stands_by(lambda: elector.refusal)
+        leading = asyncio.Event()
+
+        async def work() -> None:
+            leading.set()
+
+        running = asyncio.ensure_future(elector.lead(work))
+        code, words = await until(lambda: asked(standing, "/readyz"), "a word", holds=lambda it: it[0] == 503)
+        assert (code, words) == (503, f"standing by: the lease may not be asked for: {REFUSED}\n")
+        client.is_bound = False
+        async with asyncio.timeout(10):
+            await leading.wait()
+            await running
+        assert (await asked(standing, "/readyz"))[0] == 200
+
+
+async def test_a_leader_that_may_no_longer_renew_says_which_right_it_lacks() -> None:
+    settings = replace(
+        lease_settings("n", "a"),
+        retry_period=timedelta(milliseconds=20),
+        renew_deadline=timedelta(milliseconds=200),
+        duration=timedelta(milliseconds=400),
+    )
+    async with NoLeaseClient(MemoryAddress(url="memory", server=MemoryServer())) as client:
+        client.is_bound = False
+
+        async def work() -> None:
+            client.is_bound = True
+            await asyncio.Event().wait()
+
+        async with asyncio.timeout(20):
+            with pytest.raises(LeadershipLost, match="cannot update resource"):
+                await LeaderElector(client, settings).lead(work)
+
+
+async def test_no_two_processes_of_a_machine_share_an_identity() -> None:
+    """In containers each has the process id 1, and a node's own network gives pods its name."""
+    assert lease_identity() != lease_identity()
 
 
 async def test_a_leader_is_ready_once_it_has_read_everything() -> None:
