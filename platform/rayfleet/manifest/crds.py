@@ -34,6 +34,9 @@ GATEWAY_CLASSES = ResourceType(
     group=GATEWAY_API, version="v1", plural="gatewayclasses", kind="GatewayClass", is_namespaced=False
 )
 _AGE: Json = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
+# What a new fleet says until a controller has looked at it: kstatus (``helm --wait``, Flux) takes an object without a
+# status for done, one whose generation nobody has observed for in progress.
+_NOT_SEEN_YET: Json = {"default": {"observedGeneration": -1}}
 _OPEN: Json = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -74,7 +77,7 @@ def _fleet_crd() -> Json:
     schema = _root(
         "Desired number of identical Ray clusters that serve one model, with a rollout strategy.",
         FLEET_SPEC,
-        FLEET_STATUS,
+        {**FLEET_STATUS, **_NOT_SEEN_YET},
         FLEET_NAME_LETTERS,
     )
     columns = [

@@ -291,3 +291,17 @@ async def test_a_rule_may_not_take_for_ever(api: RawApi, ns: str) -> None:
     assert (cause["field"], cause["reason"]) == ("spec", "FieldValueInvalid")
     assert "no further validation rules will be run due to call cost exceeds limit for rule" in cause["message"]
     await api.delete(f"{DEFINITIONS}/{name}")
+
+
+async def test_a_default_of_the_status_shows_from_the_start(api: RawApi, ns: str) -> None:
+    """Whoever makes an object sets no status; what waits by kstatus still sees that nobody has looked at it."""
+    status = {"type": "object", "default": {"seen": -1}, "properties": {"seen": {"type": "integer"}}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"status": status}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+    name, things = f"things.{ns}.io", f"/apis/{ns}.io/v1/namespaces/{ns}/things"
+    await api.post(DEFINITIONS, definition(f"{ns}.io", versions=[version]))
+    await established(api, name)
+    thing = {"apiVersion": f"{ns}.io/v1", "kind": "Thing", "metadata": {"name": "a"}, "status": {"seen": 5}}
+    assert (await created(api, things, thing)).json["status"] == {"seen": -1}
+    assert (await api.get(f"{things}/a")).json["status"] == {"seen": -1}
+    await api.delete(f"{DEFINITIONS}/{name}")
