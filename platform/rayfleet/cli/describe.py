@@ -7,6 +7,7 @@ import click
 
 from rayfleet.cli.advice import Blocker, blockers
 from rayfleet.cli.columns import columns
+from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import age
 from rayfleet.cli.events import event_rows, read_family
 from rayfleet.cli.kinds import named_references
@@ -27,7 +28,7 @@ _MOST_EVENTS = 25
 
 
 @click.command("describe")
-@click.argument("what", nargs=-1, required=True, metavar="KIND/NAME")
+@objects_argument(required=True, metavar="KIND/NAME")
 @target_options
 @run
 async def describe_command(what: tuple[str, ...], target: Target) -> None:

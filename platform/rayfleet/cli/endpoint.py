@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from rayfleet.cli.completing import complete_models
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.local.folders import ClusterFolders
 from rayfleet.local.supervisor.record import Record, read_record
@@ -16,7 +17,7 @@ from rayfleet.objects.meta import key_of
 
 
 @click.command("endpoint")
-@click.argument("model", default="")
+@click.argument("model", default="", shell_complete=complete_models)
 @click.option("-q", "--quiet", is_flag=True, help="Only the URL.")
 @target_options
 @run

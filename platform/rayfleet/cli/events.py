@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import age
 from rayfleet.cli.family import Family, family_of
 from rayfleet.cli.kinds import Reference, fleet_names, named_references
@@ -21,7 +22,7 @@ _HEAD = ("LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
 
 
 @click.command("events")
-@click.argument("what", nargs=-1, metavar="[KIND/NAME]")
+@objects_argument(metavar="[KIND/NAME]")
 @click.option("-w", "--watch", is_flag=True, help="After the list, print every new one until Ctrl-C.")
 @click.option("--types", default="", help="Only these types: Warning, Normal.")
 @target_options

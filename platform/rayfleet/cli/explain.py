@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rayfleet.cli.columns import columns
+from rayfleet.cli.completing import complete_models
 from rayfleet.cli.endpoint import running_record
 from rayfleet.cli.target import Target, run, target_options
 from rayfleet.model.errors import EnvironmentProblem, SettingsError, WrongUse
@@ -18,7 +19,7 @@ _HTTP_BAD_REQUEST = 400
 
 
 @click.command("explain")
-@click.argument("model", default="")
+@click.argument("model", default="", shell_complete=complete_models)
 @click.option("--path", default="/v1/chat/completions", show_default=True, help="The request's path.")
 @click.option("--method", default="POST", show_default=True, help="Its method.")
 @click.option("--host", default="", help="The host name that it is sent to.")

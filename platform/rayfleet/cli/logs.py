@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import Reference, named_references
 from rayfleet.cli.target import Session, Target, run, target_options
@@ -26,7 +27,7 @@ _EXAMPLE = "rayfleet logs rcf/NAME"
 
 
 @click.command("logs")
-@click.argument("what", nargs=-1, required=True, metavar="KIND/NAME")
+@objects_argument(required=True, metavar="KIND/NAME")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until Ctrl-C.")
 @click.option("-c", "--container", default="", help="Only this container. [default: all]")
 @click.option("--head", "is_head_only", is_flag=True, help="Only head pods.")

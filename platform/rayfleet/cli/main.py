@@ -40,6 +40,7 @@ _COMMANDS = {
     "model": _Entry(module="model", help="Bring a model to this machine."),
     "plugins": _Entry(module="plugins", help="List, describe, make and check plugins."),
     "install": _Entry(module="install", help="Print what belongs on a Kubernetes cluster, for kubectl apply."),
+    "completion": _Entry(module="completion", help="Print what makes bash, zsh or fish complete our commands."),
     "controller": _Entry(module="controller", help="Run the fleet controllers against any Kubernetes API server."),
     "gateway": _Entry(module="gateway", help="Run the gateway, on an API server or on files (--config)."),
 }

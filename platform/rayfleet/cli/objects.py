@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import named_references, references
 from rayfleet.cli.manifest_files import FILES, read_documents
@@ -62,7 +63,7 @@ async def apply_command(files: tuple[str, ...], dry_run: str, quiet: bool, targe
 
 
 @click.command("get")
-@click.argument("what", nargs=-1, metavar="KIND[/NAME] [NAME...]")
+@objects_argument(metavar="KIND[/NAME] [NAME...]")
 @click.option(
     "-o",
     "--output",
@@ -99,7 +100,7 @@ async def get_command(what: tuple[str, ...], output: str, selector: str, watch: 
 
 
 @click.command("delete")
-@click.argument("what", nargs=-1, metavar="[KIND[/NAME] [NAME...]]")
+@objects_argument(metavar="[KIND[/NAME] [NAME...]]")
 @click.option("-f", "--filename", "files", multiple=True, help="Delete the objects of these manifest files.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the objects are gone.")
 @click.option("--timeout", type=Duration(), default="120s", show_default=True, help="How long to wait at most.")
@@ -144,7 +145,7 @@ async def delete_command(
 
 
 @click.command("scale")
-@click.argument("what", nargs=-1, required=True, metavar="KIND/NAME")
+@objects_argument(required=True, metavar="KIND/NAME")
 @click.option("--replicas", type=click.IntRange(min=0), required=True, help="Ray clusters wanted.")
 @target_options
 @run

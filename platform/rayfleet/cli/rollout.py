@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rayfleet.cli.completing import complete_fleets
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import fleet_names
 from rayfleet.cli.target import Session, Target, run, target_options
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rayfleet.model.fleet import ReplicaSet
 
 _ATTEMPTS = 5  # as `apply`
-_WHAT = click.argument("what", nargs=-1, required=True, metavar="rcf/NAME")
+_WHAT = click.argument("what", nargs=-1, required=True, metavar="rcf/NAME", shell_complete=complete_fleets)
 
 
 @click.group("rollout")

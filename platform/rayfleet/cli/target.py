@@ -24,6 +24,8 @@ from rayfleet.model.resources import ResourceType
 from rayfleet.process import loop_factory
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from rayfleet.kube.client import KubeClient
 
 P = ParamSpec("P")
@@ -93,7 +95,12 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "else ~/.kube/config, else the pod's service account]",
     )
     @click.option("--context", help="Context of the kubeconfig. [default: its current one]")
-    @click.option("-n", "--namespace", help="Namespace of the objects. [default: the context's]")
+    @click.option(
+        "-n",
+        "--namespace",
+        help="Namespace of the objects. [default: the context's]",
+        shell_complete=_namespaces,
+    )
     @click.option("-A", "--all-namespaces", is_flag=True, help="Objects of every namespace.")
     @functools.wraps(command)
     def with_target(
@@ -113,6 +120,12 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, target=target, **rest)
 
     return with_target
+
+
+def _namespaces(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from rayfleet.cli.completing import complete_namespaces
+
+    return complete_namespaces(context, parameter, incomplete)
 
 
 def run(command: Callable[P, Coroutine[Any, Any, int | None]]) -> Callable[P, None]:

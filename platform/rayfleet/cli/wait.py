@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import click
 
+from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import Reference, named_references, references
 from rayfleet.cli.target import Session, Target, run, target_options
@@ -16,7 +17,7 @@ from rayfleet.objects.meta import key_of
 
 
 @click.command("wait")
-@click.argument("what", nargs=-1, required=True, metavar="KIND/NAME")
+@objects_argument(required=True, metavar="KIND/NAME")
 @click.option(
     "--for", "wish", required=True, help="condition=NAME[=STATUS], jsonpath='{...}'[=VALUE], create or delete."
 )
