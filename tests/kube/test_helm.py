@@ -1,7 +1,11 @@
-"""The chart in the hands of the real Helm, 3 and 4: it makes what `rayfleet install` prints, and lets fleets be."""
+"""The chart in the hands of the real Helm, 3 and 4: it makes what `rayfleet install` prints, and lets fleets be.
+
+The version before is this one's chart under another number, with other images, a right and a short name that went.
+"""
 
 import asyncio
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
+from rayfleet import __version__
 from rayfleet.deploy.install import CHART, install_objects
 from rayfleet.kube.config import connect
+from rayfleet.model.json import Json
 from rayfleet.model.resources import CRDS, FLEETS
-from rayfleet.objects.meta import name_of
+from rayfleet.objects.meta import name_of, uid_of, version_of
 from rayfleet.testing.fleet_world import fleet_manifest
+from rayfleet.testing.installed_roles import CLUSTER_ROLES, ROLES, rendered_roles
 from rayfleet.testing.realkube import (
     HELM_VERSIONS,
     KUBERNETES_VERSION,
@@ -23,10 +30,14 @@ from rayfleet.testing.realkube import (
     ensure_binaries,
     ensure_helm,
 )
+from rayfleet.testing.realkube.audit import allowed_by
 
 pytestmark = pytest.mark.realkube
 PROFILES = Path(__file__).parents[1] / "golden" / "install"
 NAMESPACE = "rayfleet-system"
+BEFORE = "0.0.1"
+SLICES = "- endpointslices\n    verbs:\n"
+IMAGE = f"rayfleet/controller:{__version__}"
 RELEASE = ("rayfleet", str(CHART), "--namespace", NAMESPACE)
 
 
@@ -76,37 +87,83 @@ def test_helm_refuses_the_values_that_the_command_refuses(helm: Path, value: str
     assert "values don't meet the specifications of the schema" in words
 
 
-def test_a_release_comes_changes_and_goes_and_its_fleets_stay(helm: Path, kubeconfig: Path) -> None:
+def test_a_release_comes_changes_and_goes_and_its_fleets_stay(helm: Path, kubeconfig: Path, tmp_path: Path) -> None:
     at = ("--kubeconfig", str(kubeconfig))
-    run(helm, "install", *RELEASE, "--create-namespace", *at)
+    name, _, *namespace = RELEASE
+    run(helm, "install", name, str(chart_of_the_version_before(tmp_path)), *namespace, "--create-namespace", *at)
+    assert asyncio.run(short_names(kubeconfig)) == {"rcf-of-old", "rcrs"}
     fleet = asyncio.run(created_fleet(kubeconfig))
+    words = run(helm, "install", name, str(CHART), "-n", "second", "--create-namespace", *at, is_fine=False)
+    assert "rayfleet" in words
+    assert "cannot be imported into the current release" in words
     run(helm, "upgrade", *RELEASE, "--set", "controller.replicas=3,gateway.enabled=false", *at)
-    release = json.loads(run(helm, "status", "rayfleet", "--namespace", NAMESPACE, "-o", "json", *at))
+    release = json.loads(run(helm, "status", name, *namespace, "-o", "json", *at))
     assert release["version"] == 2
-    objects = by_name(yaml.safe_load_all(run(helm, "get", "manifest", "rayfleet", "--namespace", NAMESPACE, *at)))
-    assert objects["Deployment", NAMESPACE, "rayfleet-controller"]["spec"]["replicas"] == 3
-    assert ("Deployment", NAMESPACE, "rayfleet-gateway") not in objects
-    run(helm, "uninstall", "rayfleet", "--namespace", NAMESPACE, *at)
+    objects = asyncio.run(deployed(kubeconfig))
+    assert list(objects) == ["rayfleet-controller"]
+    spec = objects["rayfleet-controller"]["spec"]
+    assert (spec["replicas"], spec["template"]["spec"]["containers"][0]["image"]) == (3, IMAGE)
+    assert allowed_by(asyncio.run(roles(kubeconfig))) == allowed_by(rendered_roles("controller"))
+    assert asyncio.run(short_names(kubeconfig)) == {"rcf", "rcrs"}
+    run(helm, "uninstall", name, *namespace, *at)
     assert asyncio.run(left_over(kubeconfig)) == []
-    assert asyncio.run(uid_of_fleet(kubeconfig)) == fleet
+    assert asyncio.run(seen_fleet(kubeconfig)) == fleet
     definitions = asyncio.run(kept(kubeconfig))
     assert definitions == ["rayclusterfleets.orchestration.aibrix.ai", "rayclusterreplicasets.orchestration.aibrix.ai"]
 
 
-async def created_fleet(kubeconfig: Path) -> str:
-    async with await connect(kubeconfig) as client:
-        made = await client.create(FLEETS, fleet_manifest("default"))
-        return str(made["metadata"]["uid"])
+def chart_of_the_version_before(folder: Path) -> Path:
+    """Return a chart from which this one is an upgrade."""
+    chart = shutil.copytree(CHART, folder / "before")
+    for file, now, before in (
+        ("Chart.yaml", __version__, BEFORE),
+        ("values.yaml", f":{__version__}", f":{BEFORE}"),
+        ("templates/crds.yaml", "- rcf\n", "- rcf-of-old\n"),
+        ("templates/controller-rbac.yaml", SLICES, f"{SLICES}      - get\n"),
+    ):
+        text = (chart / file).read_text(encoding="utf-8")
+        assert now in text, f"{file} has no {now!r}"
+        (chart / file).write_text(text.replace(now, before), encoding="utf-8")
+    return chart
 
 
-async def uid_of_fleet(kubeconfig: Path) -> str:
+async def created_fleet(kubeconfig: Path) -> tuple[str, str]:
     async with await connect(kubeconfig) as client:
-        return str((await client.get(FLEETS, "model", "default"))["metadata"]["uid"])
+        await client.create(FLEETS, fleet_manifest("default"))
+    return await seen_fleet(kubeconfig)
+
+
+async def seen_fleet(kubeconfig: Path) -> tuple[str, str]:
+    """Return what makes the fleet itself, and untouched: no controller runs here."""
+    async with await connect(kubeconfig) as client:
+        fleet = await client.get(FLEETS, "model", "default")
+        return uid_of(fleet), version_of(fleet)
 
 
 async def kept(kubeconfig: Path) -> list[str]:
     async with await connect(kubeconfig) as client:
         return sorted(name_of(each) for each in (await client.list(CRDS)).items)
+
+
+async def short_names(kubeconfig: Path) -> set[str]:
+    """Return the short names of our kinds as their definitions have them now."""
+    async with await connect(kubeconfig) as client:
+        return {name for each in (await client.list(CRDS)).items for name in each["spec"]["names"]["shortNames"]}
+
+
+async def deployed(kubeconfig: Path) -> dict[str, Any]:
+    async with await connect(kubeconfig) as client:
+        listed = json.loads(await client.raw("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"))
+        return {name_of(each): each for each in listed["items"]}
+
+
+async def roles(kubeconfig: Path) -> list[Json]:
+    """Return the controller's roles as they are on the server."""
+    async with await connect(kubeconfig) as client:
+        return [
+            await client.get(CLUSTER_ROLES, "rayfleet-controller"),
+            await client.get(ROLES, "rayfleet-controller", NAMESPACE),
+        ]
 
 
 async def left_over(kubeconfig: Path) -> list[str]:
