@@ -11,7 +11,7 @@ import shlex
 from dataclasses import replace
 from types import MappingProxyType
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan, TrafficMetrics
+from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Backend, Serving
@@ -30,16 +30,7 @@ from rayfleet.plugin.splitting import (
     split_plan,
 )
 from rayfleet_sglang.images import IMAGE, image_facts
-from rayfleet_sglang.metrics import METRICS
-
-# `/health` makes a token at each question; the sidecar asks for one when it wants one.
-HEALTH_PATH = "/ready"
-# `generation_tokens_total` grows when a request ends, so a long one would look stuck; these grow with the log interval.
-TRAFFIC = TrafficMetrics(
-    running=("sglang:num_running_reqs",),
-    waiting=("sglang:num_queue_reqs",),
-    steps=("sglang:realtime_tokens_total",),
-)
+from rayfleet_sglang.metrics import HEALTH_PATH, METRICS, TRAFFIC
 
 # At SIGTERM SGLang waits for all its requests, without a limit of its own.
 _DRAIN_SECONDS = 30

@@ -6,7 +6,7 @@ of requests is told once as a total, under the empty priority, and once for each
 told for each priority alone. Source: ``sglang/srt/observability/metrics_collector.py`` of 0.5.23.
 """
 
-from rayfleet.model.engine import MetricMap
+from rayfleet.model.engine import MetricMap, TrafficMetrics
 
 METRICS = MetricMap(
     requests_running=('sglang:num_running_reqs{priority=""}', "sglang:num_running_reqs"),
@@ -20,4 +20,13 @@ METRICS = MetricMap(
     time_to_first_token_seconds=("sglang:time_to_first_token_seconds",),
     inter_token_latency_seconds=("sglang:inter_token_latency_seconds",),
     copies=("tp_rank", "pp_rank", "moe_ep_rank"),
+)
+
+# `/health` makes a token at each question; the sidecar asks for one when it wants one.
+HEALTH_PATH = "/ready"
+# `generation_tokens_total` grows when a request ends, so a long one would look stuck; these grow with the log interval.
+TRAFFIC = TrafficMetrics(
+    running=("sglang:num_running_reqs",),
+    waiting=("sglang:num_queue_reqs",),
+    steps=("sglang:realtime_tokens_total",),
 )

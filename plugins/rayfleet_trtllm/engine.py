@@ -27,10 +27,7 @@ from rayfleet.plugin.splitting import (
     split_plan,
 )
 from rayfleet_trtllm.images import IMAGE, image_facts
-from rayfleet_trtllm.metrics import METRICS
-
-# `/metrics` is JSON that is gone once it was read; these are there when the options say `return_perf_metrics`.
-METRICS_PATH = "/prometheus/metrics"
+from rayfleet_trtllm.metrics import METRICS, METRICS_PATH
 
 _OPTIONS = "--extra_llm_api_options"
 _RAY_OPTIONS = """\

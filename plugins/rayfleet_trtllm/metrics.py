@@ -15,3 +15,6 @@ METRICS = MetricMap(
     generation_tokens_total=("trtllm_generation_tokens_total",),
     time_to_first_token_seconds=("trtllm_time_to_first_token_seconds",),
 )
+
+# `/metrics` is JSON that is gone once it was read; these are there when the options say `return_perf_metrics`.
+METRICS_PATH = "/prometheus/metrics"

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from rayfleet.model.engine import EngineCommand
+from rayfleet.model.engine import EngineCommand, EngineProbe
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.plugin.arguments import count_value, is_program
 from rayfleet_trtllm.images import image_facts
+from rayfleet_trtllm.metrics import METRICS, METRICS_PATH
 
 
 class TrtLlmReader:
@@ -17,11 +18,14 @@ class TrtLlmReader:
         """Return what a command line starts; see CommandReader. What is no whole number counts as not said."""
         if not is_program(words, "trtllm-serve"):
             return None
+        port = count_value(words, ENGINE_PORT, "--port")
         return EngineCommand(
             engine=self.name,
             tensor=count_value(words, 1, "--tp-size", "--tensor-parallel-size"),
             pipeline=count_value(words, 1, "--pp-size", "--pipeline-parallel-size"),
-            port=count_value(words, ENGINE_PORT, "--port"),
+            port=port,
+            probe=EngineProbe(port=port, metrics_path=METRICS_PATH),
+            metrics=METRICS,
         )
 
     def image_lack(self, image: str) -> str:

@@ -9,7 +9,7 @@ request: the scripts see to that (``rayfleet.plugin.rank_frame``).
 from itertools import zip_longest
 from types import MappingProxyType
 
-from rayfleet.model.engine import EngineProbe, LaunchPlan, TrafficMetrics
+from rayfleet.model.engine import EngineProbe, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Serving
@@ -19,18 +19,7 @@ from rayfleet.plugin.images import backend_problems
 from rayfleet.plugin.splitting import Splitter, bring_command, path_problems, place_problems, split_plan
 from rayfleet_vllm.images import IMAGE, image_facts
 from rayfleet_vllm.launch import vllm_frame
-from rayfleet_vllm.metrics import METRICS
-
-# vLLM 0.32.0. What it answered with 5xx is its fault: its own counter of requests knows only those that it took up.
-_HANDLERS = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages")
-TRAFFIC = TrafficMetrics(
-    running=("vllm:num_requests_running",),
-    waiting=("vllm:num_requests_waiting",),
-    # A prompt in pieces brings no token for many steps, and none of the counters moves; the cache's use does.
-    steps=("vllm:iteration_tokens_total_count", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc"),
-    served=tuple(f'http_requests_total{{handler="{handler}",status="2xx"}}' for handler in _HANDLERS),
-    failed=tuple(f'http_requests_total{{handler="{handler}",status="5xx"}}' for handler in _HANDLERS),
-)
+from rayfleet_vllm.metrics import METRICS, TRAFFIC
 
 _DRAIN_FLAG = "--shutdown-timeout"
 _REFUSED = MappingProxyType(

@@ -1,15 +1,19 @@
 """What a person's own command line asks of vLLM, and which of its published images can join a Ray cluster. Pure.
 
+A sidecar can ask for a token of what generates text, over plain HTTP and without a key that only the command has.
+
 Source: vLLM's engine arguments (0.32.0). Its published images ship no Ray since v0.18 (vllm-project/vllm#33445).
 """
 
 from collections.abc import Sequence
 
-from rayfleet.model.engine import EngineCommand
+from rayfleet.model.engine import EngineCommand, EngineProbe
 from rayfleet.model.ports import ENGINE_PORT
-from rayfleet.plugin.arguments import count_value, is_program
+from rayfleet.plugin.arguments import count_value, flag_value, has_flag, is_program
 from rayfleet_vllm.images import image_facts
+from rayfleet_vllm.metrics import METRICS, TRAFFIC
 
+_OF_ITS_OWN = ("--api-key", "--ssl-keyfile", "--ssl-certfile", "--uds", "--root-path", "--headless")
 _MODULES = ("vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main")
 
 
@@ -22,12 +26,16 @@ class VllmReader:
         """Return what a command line starts; see CommandReader. What is no whole number counts as not said."""
         if not (is_program(words, "vllm", "serve") or any(is_program(words, module) for module in _MODULES)):
             return None
+        port = count_value(words, ENGINE_PORT, "--port")
         return EngineCommand(
             engine=self.name,
             tensor=count_value(words, 1, "--tensor-parallel-size", "-tp"),
             pipeline=count_value(words, 1, "--pipeline-parallel-size", "-pp"),
             data=count_value(words, 1, "--data-parallel-size", "-dp"),
-            port=count_value(words, ENGINE_PORT, "--port"),
+            port=port,
+            probe=EngineProbe(port=port, traffic=TRAFFIC) if _generates_for_all(words) else None,
+            metrics=METRICS,
+            key_variable="VLLM_API_KEY",
         )
 
     def image_lack(self, image: str) -> str:
@@ -41,3 +49,10 @@ class VllmReader:
         """Return the known holes of a published image; see CommandReader."""
         facts = image_facts(image)
         return facts.risks if facts is not None else ()
+
+
+def _generates_for_all(words: Sequence[str]) -> bool:
+    """Whether it generates text for whoever can reach its port: no other task, no key or TLS of its own."""
+    runner = flag_value(words, "--runner", "--task") or "auto"
+    is_plain = not any(has_flag(words, flag) for flag in _OF_ITS_OWN)
+    return is_plain and runner in {"auto", "generate"} and not has_flag(words, "--convert")

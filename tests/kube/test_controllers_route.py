@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.run import ControllerSettings, run_controllers
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Forbidden
@@ -34,7 +35,7 @@ TRIES = 50
 
 @asynccontextmanager
 async def controllers_of_all_namespaces(client: KubeClient) -> AsyncIterator[None]:
-    running = asyncio.ensure_future(run_controllers(client, ControllerSettings(), {}))
+    running = asyncio.ensure_future(run_controllers(client, ControllerSettings(), FleetSources({})))
     try:
         yield
     finally:

@@ -26,6 +26,7 @@ from rayfleet.model.resources import (
 from rayfleet.objects.meta import kind_of, name_of, namespace_of
 
 if TYPE_CHECKING:
+    from rayfleet.controllers.fleet_source import FleetSources
     from rayfleet.kube.client import KubeClient
     from rayfleet.kube.store import Store
     from rayfleet.model.serving import Serving
@@ -53,15 +54,15 @@ async def plan_command(files: tuple[str, ...], offline: bool, target: Target) ->
     """
     documents = [each.raw for each in await asyncio.to_thread(read_documents, files)]
     await asyncio.to_thread(check_fleets, documents)
-    engines = await asyncio.to_thread(_engines)
+    sources = await asyncio.to_thread(_sources)
     if offline:
         for placed in (in_namespace(each, target.namespace or "default") for each in documents):
             _show(placed, "created", [])
-            _show_course(placed, _Read({}), engines)
+            _show_course(placed, _Read({}), sources)
         return
     async with target.session() as session:
         for placed in placed_documents(documents, target, session):
-            await _planned(session.client, placed, engines)
+            await _planned(session.client, placed, sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class _Read:
         return {}
 
 
-async def _planned(client: "KubeClient", placed: ReadOnlyJson, engines: Mapping[str, "Engine"]) -> None:
+async def _planned(client: "KubeClient", placed: ReadOnlyJson, sources: "FleetSources") -> None:
     from rayfleet.kube.apply import DryRun
     from rayfleet.preflight.changes import changes
 
@@ -89,7 +90,7 @@ async def _planned(client: "KubeClient", placed: ReadOnlyJson, engines: Mapping[
     lines = [str(change) for change in changes(live, after)] if live is not None else []
     _show(placed, applied, lines)
     if kind_of(placed) == FLEETS.kind:
-        _show_course(after, await _read(client, namespace_of(after)), engines)
+        _show_course(after, await _read(client, namespace_of(after)), sources)
 
 
 async def _read(client: "KubeClient", namespace: str) -> _Read:
@@ -111,11 +112,13 @@ async def _read(client: "KubeClient", namespace: str) -> _Read:
     return _Read(stores)
 
 
-def _engines() -> Mapping[str, "Engine"]:
+def _sources() -> "FleetSources":
+    from rayfleet.controllers.fleet_source import FleetSources
     from rayfleet.plugin.registry import load
     from rayfleet.plugin.settings import read_plugin_settings
 
-    return load(disabled=read_plugin_settings().disabled).engines
+    plugins = load(disabled=read_plugin_settings().disabled)
+    return FleetSources(plugins.engines, tuple(plugins.command_readers.values()))
 
 
 def _show(placed: ReadOnlyJson, applied: str, changed: Sequence[str]) -> None:
@@ -125,22 +128,21 @@ def _show(placed: ReadOnlyJson, applied: str, changed: Sequence[str]) -> None:
         click.echo(f"  {line}")
 
 
-def _show_course(raw: ReadOnlyJson, read: _Read, engines: Mapping[str, "Engine"]) -> None:
+def _show_course(raw: ReadOnlyJson, read: _Read, sources: "FleetSources") -> None:
     """Print what lies before a fleet; nothing for another kind. Raises ManifestError."""
     from rayfleet.controllers.fleet import observed_fleet
-    from rayfleet.controllers.fleet_source import FleetSources
     from rayfleet.planning.observed import ObservedFleet
     from rayfleet.preflight.course import course
 
     if kind_of(raw) != FLEETS.kind:
         return
-    observed = observed_fleet(raw, read, FleetSources(engines))
+    observed = observed_fleet(raw, read, sources)
     if not isinstance(observed, ObservedFleet):
         raise ManifestError(observed.error.subject, observed.error.errors)
     lines = course_lines(course(observed, datetime.now(UTC)))
     serving = observed.fleet.spec.serving
     if serving is not None:
-        lines.append(engine_line(engines[serving.engine], serving))
+        lines.append(engine_line(sources.engines[serving.engine], serving))
     for line in lines:
         click.echo(f"  {line}")
 

@@ -43,7 +43,6 @@ from rayfleet.planning.observed import ObservedFleet, ObservedInvalidFleet
 from rayfleet.planning.plan import FleetPlan
 from rayfleet.planning.route.users import bears_on_routes
 from rayfleet.planning.writes import WriteFailure
-from rayfleet.plugin.contracts import Engine
 from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
@@ -54,13 +53,9 @@ OPTIONAL = (DISRUPTION_BUDGETS,)
 
 
 def fleet_steps(
-    stores: Stores, engines: Mapping[str, Engine], server: Server, routes: RouteDefaults | None = None
+    stores: Stores, sources: FleetSources, server: Server, routes: RouteDefaults | None = None
 ) -> Steps[AnyObservedFleet]:
-    """Return the read and the decision for fleets; ``engines`` render ``spec.serving``.
-
-    ``server`` is asked only before replica sets are taken.
-    """
-    sources = FleetSources(engines)
+    """Return the read and the decision for fleets; ``server`` is asked only before replica sets are taken."""
 
     def observe(raw: ReadOnlyJson) -> AnyObservedFleet | Awaitable[AnyObservedFleet]:
         observed = observed_fleet(raw, stores, sources, routes)
@@ -133,6 +128,7 @@ def observed_fleet(
         absences=stores.absences(OPTIONAL),
         warm_up=observed_warm_up(fleet, source.template, identity, replica_sets, stores, sources.engines),
         warm_up_pods=tuple(stores.store(PODS).by_owner(uid)),
+        overlay=source.overlay,
     )
 
 

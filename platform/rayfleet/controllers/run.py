@@ -12,6 +12,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from rayfleet.controllers.fleet import fleet_steps, fleet_watches
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.operators import AdminSettings, Standing, served
 from rayfleet.controllers.replica_set import replica_set_part
 from rayfleet.controllers.route import route_steps, route_watches
@@ -39,8 +40,7 @@ from rayfleet.model.resources import (
 from rayfleet.objects.labels import RAY_CLUSTER_LABEL
 from rayfleet.objects.pods import trimmed_pod
 from rayfleet.plugin import registry
-from rayfleet.plugin.bounded import BoundedEngine
-from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.bounded import BoundedEngine, BoundedReader
 from rayfleet.plugin.watch import Watch
 from rayfleet.process import until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
@@ -93,8 +93,8 @@ def lease_settings(namespace: str, identity: str) -> LeaseSettings:
     return LeaseSettings(key=ObjectKey(namespace=namespace, name=COMPONENT), identity=identity)
 
 
-def usable_engines(disabled_plugins: Sequence[str]) -> Mapping[str, Engine]:
-    """Return the engines of the plugins that can be used; each other plugin is told in the log.
+def usable_plugins(disabled_plugins: Sequence[str]) -> FleetSources:
+    """Return what the plugins that can be used know of fleets; each other plugin is told in the log.
 
     A plugin that is broken costs the fleets that name its engine a condition, and all others nothing.
     """
@@ -103,8 +103,11 @@ def usable_engines(disabled_plugins: Sequence[str]) -> Mapping[str, Engine]:
         log.error("a plugin is left out", extra={"reason": str(error)})
 
     watch = Watch()
-    engines = registry.load(disabled=disabled_plugins, refuse=refuse, bounded=watch.call).engines
-    return {name: BoundedEngine(engine, watch) for name, engine in engines.items()}
+    plugins = registry.load(disabled=disabled_plugins, refuse=refuse, bounded=watch.call)
+    return FleetSources(
+        {name: BoundedEngine(engine, watch) for name, engine in plugins.engines.items()},
+        tuple(BoundedReader(reader, watch) for reader in plugins.command_readers.values()),
+    )
 
 
 async def run(settings: ControllerSettings) -> None:
@@ -112,24 +115,22 @@ async def run(settings: ControllerSettings) -> None:
 
     Raises SettingsError, LeadershipLost, ApiError.
     """
-    engines = usable_engines(settings.disabled_plugins)
+    sources = usable_plugins(settings.disabled_plugins)
     async with await connect(settings.kubeconfig, settings.context, settings=settings.limits) as client:
-        await until_stopped(run_controllers(client, settings, engines))
+        await until_stopped(run_controllers(client, settings, sources))
 
 
-async def run_controllers(client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine]) -> None:
+async def run_controllers(client: KubeClient, settings: ControllerSettings, sources: FleetSources) -> None:
     """Run the controllers until cancelled. Raises Unreachable, LeadershipLost, EnvironmentProblem (the port)."""
     standing = Standing()
     if settings.admin is None:
-        await _elected(client, settings, engines, standing)
+        await _elected(client, settings, sources, standing)
         return
     async with served(standing, settings.admin):
-        await _elected(client, settings, engines, standing)
+        await _elected(client, settings, sources, standing)
 
 
-async def _elected(
-    client: KubeClient, settings: ControllerSettings, engines: Mapping[str, Engine], standing: Standing
-) -> None:
+async def _elected(client: KubeClient, settings: ControllerSettings, sources: FleetSources, standing: Standing) -> None:
     await check_server(client, limit=settings.start_limit)
 
     async def work(may_act: Callable[[], bool]) -> None:
@@ -143,7 +144,7 @@ async def _elected(
             settings=settings.runtime,
             telemetry=standing.telemetry,
         )
-        await run_together(controller_parts(reflectors, engines, client, settings.routes), shared)
+        await run_together(controller_parts(reflectors, sources, client, settings.routes), shared)
 
     if settings.lease is None:
         standing.stands_by()
@@ -182,7 +183,7 @@ def controller_reflectors(
 
 
 def controller_parts(
-    reflectors: Reflectors, engines: Mapping[str, Engine], server: Server, routes: RouteDefaults | None = None
+    reflectors: Reflectors, sources: FleetSources, server: Server, routes: RouteDefaults | None = None
 ) -> tuple[ControllerPart, ...]:
     """Return our controllers, a line each; ``reflectors`` are ``controller_reflectors``'.
 
@@ -191,7 +192,7 @@ def controller_parts(
     return (
         ControllerPart(
             name="fleet",
-            steps=fleet_steps(reflectors, engines, server, routes),
+            steps=fleet_steps(reflectors, sources, server, routes),
             watches=fleet_watches(reflectors),
         ),
         replica_set_part(reflectors, server),

@@ -13,7 +13,7 @@ from rayfleet.deploy.workloads import (
     meta_of,
 )
 from rayfleet.model.json import Json
-from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.model.ports import OVERLAY_PORT, SIDECAR_PORT
 from rayfleet.model.resources import CONFIG_MAPS, GATEWAY_API, GATEWAYS
 from rayfleet.objects.labels import NODE_TYPE_LABEL, RAY_CLUSTER_LABEL
 
@@ -84,7 +84,7 @@ def _engine_policy(prometheus: Json) -> Json:
         [
             {"from": [{"podSelector": ray_pods}]},
             {"from": [gateway]},
-            {"from": [controller, prometheus], "ports": [_port(SIDECAR_PORT)]},
+            {"from": [controller, prometheus], "ports": [_port(SIDECAR_PORT), _port(OVERLAY_PORT)]},
         ],
     )
 

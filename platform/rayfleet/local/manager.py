@@ -10,7 +10,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from rayfleet.controllers.run import ControllerSettings, check_server, run_controllers, usable_engines
+from rayfleet.controllers.run import ControllerSettings, check_server, run_controllers, usable_plugins
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
 from rayfleet.kube.events import EventRecorder
@@ -63,14 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _work(kubeconfig: Path) -> None:
-    engines = usable_engines(read_plugin_settings().disabled)
+    sources = usable_plugins(read_plugin_settings().disabled)
     settings = ControllerSettings(kubeconfig=kubeconfig)
     # On one machine nobody else needs the API server's patience.
     limits = ClientSettings(queries_per_second=1000, burst=2000)
     async with await connect(kubeconfig, settings=limits) as client:
         await check_server(client, limit=settings.start_limit)
         async with asyncio.TaskGroup() as group:
-            group.create_task(run_controllers(client, settings, engines))
+            group.create_task(run_controllers(client, settings, sources))
             group.create_task(run_stand_ins(client))
 
 

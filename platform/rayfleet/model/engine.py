@@ -28,10 +28,11 @@ class TrafficMetrics:
     """Which series of the engine's metrics page tell of its requests; none named: the engine does not tell.
 
     A series is a metric's name, or that with some of its labels (``http_requests_total{status="5xx"}``): every sample
-    that has these labels counts. ``running`` and ``waiting`` are gauges of requests. ``steps`` are numbers that change
-    as long as the engine works on any of the running ones: they are compared by their labels with ``running``, so that
-    a part of the engine that stands still is seen beside others that work. ``served`` and ``failed`` are counters of
-    generations that ended well, and by the engine's fault.
+    that has these labels counts, copies (``MetricMap.copies``) once, and no parts of a total that is told beside them
+    under an empty label (``running{priority=""}``). ``running`` and ``waiting`` are gauges of requests. ``steps`` are
+    numbers that change as long as the engine works on any of the running ones: those with all labels of a ``running``
+    are its own, so that a part of the engine that stands still is seen beside others that work. ``served`` and
+    ``failed`` are counters of generations that ended well, and by the engine's fault.
     """
 
     running: tuple[str, ...] = ()
@@ -158,7 +159,9 @@ class EngineCommand:
     """What a command line that a person wrote asks of an engine.
 
     ``tensor``, ``pipeline`` and ``data`` as the engine's flags say, 1 each when they are silent; ``port`` is where it
-    will listen.
+    will listen. ``probe`` is how a sidecar asks such an engine, None where it cannot be asked for a token over plain
+    HTTP (it wants a key that stands in the command, it speaks TLS, it makes embeddings); ``metrics`` is where its page
+    tells what every engine tells. ``key_variable`` is the environment variable that it takes a key from, if any.
     """
 
     engine: str
@@ -166,6 +169,9 @@ class EngineCommand:
     pipeline: int = 1
     data: int = 1
     port: int = ENGINE_PORT
+    probe: EngineProbe | None = None
+    metrics: MetricMap = field(default_factory=MetricMap)
+    key_variable: str = ""
 
     @property
     def ranks(self) -> int:

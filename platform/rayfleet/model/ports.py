@@ -8,3 +8,6 @@ SIDECAR_PORT = 8080
 
 RANKS_PORT = 8081
 """Where the ranks of an engine that spans its nodes without Ray watch one another, on the head pod."""
+
+OVERLAY_PORT = 8082
+"""Where a sidecar listens that a head lacked and got: there Ray's metrics have 8080 unless the manifest says else."""

@@ -44,7 +44,7 @@ class ObservedFleet:
     cluster may lack. ``claims`` are replica sets that change hands first; ``replica_sets`` has none that is let go.
     ``overlapping`` are the fleets that its selector selects too. ``notes`` are to be told of its manifest, once
     for each generation. ``warm_up`` is None where no rollout warms nodes up; ``warm_up_pods`` are the pods for that
-    that the fleet controls.
+    that the fleet controls. ``overlay`` is the note of ``rayfleet.planning.overlay`` for a new replica set.
     """
 
     fleet: Fleet
@@ -64,6 +64,7 @@ class ObservedFleet:
     reachable: frozenset[str] | None = None
     warm_up: ObservedWarmUp | None = None
     warm_up_pods: tuple[ReadOnlyJson, ...] = ()
+    overlay: str = ""
     failure: WriteFailure | None = None
 
 

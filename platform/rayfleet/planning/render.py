@@ -10,11 +10,9 @@ of it is missing, its script sees to.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 
-from rayfleet import __version__
 from rayfleet.manifest.fleet import serving_labels
-from rayfleet.model.engine import EngineProbe, LaunchPlan, MetricMap, NodeLaunch, TrafficMetrics
+from rayfleet.model.engine import LaunchPlan, NodeLaunch
 from rayfleet.model.fleet import Fleet, RayClusterTemplate
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
@@ -28,26 +26,20 @@ from rayfleet.objects.labels import (
     RESTARTED_ANNOTATION,
 )
 from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
+from rayfleet.planning.sidecar import POD_IP, engine_flags, metric_flags, sidecar_container
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
-from rayfleet.plugin.metric_map import encode_metric_map
 
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380
 METRICS_PORT = 8090  # Ray's default, 8080, is the sidecar's
 RAY_PORTS: Mapping[str, int] = {"gcs-server": GCS_PORT, "client": 10001, "dashboard": 8265, "metrics": METRICS_PORT}
 RANK_PORTS: Mapping[str, int] = {"rendezvous": GCS_PORT, "ranks": RANKS_PORT}
-SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
 WORKER_GROUP = "workers"
 RANK_GROUP = "rank"
 _TOKEN_RAY_VERSION = (2, 52)
 
 _RAY_ENVIRONMENT: Mapping[str, str] = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-# Whoever changes something by the sidecar shows it; without this Secret in the fleet's namespace nobody may.
-_SIDECAR_TOKEN: ReadOnlyJson = {
-    "name": "RAYFLEET_SIDECAR_TOKEN",
-    "valueFrom": {"secretKeyRef": {"name": "rayfleet-sidecar", "key": "token", "optional": True}},
-}
 # A lost node is known in about 1 + 3 x 2 seconds; Ray's own default is half a minute.
 _HEAD_ENVIRONMENT: Mapping[str, str] = {
     "RAY_health_check_initial_delay_ms": "1000",
@@ -171,68 +163,16 @@ def _ray_container(name: str, serving: Serving, plan: LaunchPlan, script: str) -
 
 
 def _sidecar(serving: Serving, plan: LaunchPlan, drain: Drain) -> Json:
-    return {
-        "name": "rayfleet-sidecar",
-        "image": SIDECAR_IMAGE,
-        "command": ["rayfleet-sidecar"],
-        "args": _sidecar_flags(serving, plan, drain),
-        "env": [*_environment({}), _SIDECAR_TOKEN],
-        "ports": [{"name": "http", "containerPort": SIDECAR_PORT}],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word
-        # is always there at once, so three seconds without one are a dead sidecar and not a busy machine.
-        "readinessProbe": {
-            "httpGet": {"path": "/ready", "port": SIDECAR_PORT},
-            "periodSeconds": 1,
-            "timeoutSeconds": 3,
-            "failureThreshold": 1,
-        },
-        "livenessProbe": {
-            "httpGet": {"path": "/healthz", "port": SIDECAR_PORT},
-            "initialDelaySeconds": 5,
-            "periodSeconds": 10,
-            "timeoutSeconds": 5,
-            "failureThreshold": 3,
-        },
-    }
-
-
-def _sidecar_flags(serving: Serving, plan: LaunchPlan, drain: Drain) -> list[str]:
     probe = plan.probe
-    return [
-        "--host=$(POD_IP)",
-        f"--port={SIDECAR_PORT}",
-        f"--engine={serving.engine}",
-        f"--engine-url=http://$(POD_IP):{probe.port}",
-        "--evidence-folder=/tmp/rayfleet-evidence/$(POD_IP)",
-        *_operation_flags(probe),
-        f"--health-path={probe.health_path}",
-        f"--metrics-path={probe.metrics_path}",
+    flags = [
+        *engine_flags(serving.engine, probe),
         f"--model={serving.served_model_name}",
         f"--expected-ray-nodes={plan.expected_ray_nodes(serving.nodes)}",
         f"--ray-nodes-url=http://$(POD_IP):{probe.nodes_port or probe.port}{probe.nodes_path}",
         f"--linger-seconds={grace_seconds(drain.timeout_seconds)}",
-        *_traffic_flags(probe.traffic),
-        *_metric_flags(plan.metrics),
+        *metric_flags(probe.traffic, plan.metrics),
     ]
-
-
-def _operation_flags(probe: EngineProbe) -> list[str]:
-    """Return where the engine is put to sleep and woken, as the sidecar's flags."""
-    paths = {"--sleep-path": probe.sleep_path, "--wake-path": probe.wake_path}
-    return [f"{flag}={path}" for flag, path in paths.items() if path]
-
-
-def _traffic_flags(traffic: TrafficMetrics) -> list[str]:
-    """Return which of the engine's metrics tell of its requests, as the sidecar's flags."""
-    series = {each.name: getattr(traffic, each.name) for each in fields(traffic)}
-    return [f"--{name}-metrics={' '.join(values)}" for name, values in series.items() if values]
-
-
-def _metric_flags(metrics: MetricMap) -> list[str]:
-    """Return where the engine's page tells what every engine tells, as the sidecar's flag."""
-    text = encode_metric_map(metrics)
-    return [f"--metric-map={text}"] if text else []
+    return sidecar_container(SIDECAR_PORT, flags)
 
 
 def _probes(plan: LaunchPlan, port: int) -> Json:
@@ -256,8 +196,7 @@ def _probes(plan: LaunchPlan, port: int) -> Json:
 
 def _environment(values: Mapping[str, str]) -> list[Json]:
     """Return the entries by name, ``POD_IP`` first: others may refer to it."""
-    pod_ip: Json = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    return [pod_ip, *({"name": name, "value": value} for name, value in sorted(values.items()))]
+    return [dict(POD_IP), *({"name": name, "value": value} for name, value in sorted(values.items()))]
 
 
 def _amounts(resources: NodeResources) -> Json:

@@ -1,25 +1,27 @@
-"""An engine whose faults are words to a person, and cost nobody else anything.
+"""An engine, and a reader of command lines, whose faults are words to a person, and cost nobody else anything.
 
 Controllers ask engines in the loop that all fleets share. Whatever a plugin's engine does there (it raises, does not
 end, returns something else than its contract) becomes a problem of the fleet that names it, at ``spec.serving.engine``,
 as any other problem of that fleet. One that did not end is not asked again for a while, so that its part of the loop
-stays small.
+stays small. A reader that fails has read nothing: what it would have been asked for is an advantage, no need.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from rayfleet.model.engine import LaunchPlan
+from rayfleet.model.engine import EngineCommand, LaunchPlan
 from rayfleet.model.errors import FieldError, Overdue, PluginError
 from rayfleet.model.serving import Serving
-from rayfleet.plugin.contracts import Engine, ModelFormat
+from rayfleet.plugin.contracts import CommandReader, Engine, ModelFormat
 from rayfleet.plugin.shapes import type_problems
 from rayfleet.plugin.watch import Watch
 
 LIMIT_SECONDS = 1.0
 OFF_SECONDS = 60.0
 _PATH = "spec.serving.engine"
+log = logging.getLogger(__name__)
 
 
 class BoundedEngine:
@@ -84,3 +86,44 @@ class BoundedEngine:
             self._fault = wrong.partition("\n")[0]
             return None
         return result
+
+
+class BoundedReader:
+    """Reads as the reader does, or nothing; each fault is told in the log."""
+
+    def __init__(self, reader: CommandReader, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name: str = reader.name
+        self._reader = reader
+        self._watch = watch
+        self._clock = clock
+        self._off_until = 0.0
+
+    def read(self, words: Sequence[str]) -> EngineCommand | None:
+        """Return what the reader reads; None after a fault too."""
+        if self._clock() < self._off_until:
+            return None
+        try:
+            command = self._watch.call(lambda: self._reader.read(words), LIMIT_SECONDS)
+        except Overdue:
+            self._off_until = self._clock() + OFF_SECONDS
+            self._tell(f"did not end within {LIMIT_SECONDS:g} s")
+            return None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault, whatever it is; it is told
+            self._tell(f"raised {type(error).__name__}: {error}")
+            return None
+        wrong = next(type_problems(command, EngineCommand | None, "what it returned"), "")
+        if wrong:
+            self._tell(wrong)
+            return None
+        return command
+
+    def image_lack(self, image: str) -> str:
+        """Return what the reader says of an image; nobody asks it in a loop."""
+        return self._reader.image_lack(image)
+
+    def image_risks(self, image: str) -> Sequence[str]:
+        """Return what the reader says of an image; nobody asks it in a loop."""
+        return self._reader.image_risks(image)
+
+    def _tell(self, fault: str) -> None:
+        log.error("a plugin's reader failed", extra={"engine": self.name, "reason": fault.partition("\n")[0]})

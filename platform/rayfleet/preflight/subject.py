@@ -33,8 +33,8 @@ from rayfleet.objects.ray_spec import (
     pod_template,
     worker_groups,
 )
-from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.planning.fleet.bounds import Bounds
+from rayfleet.planning.overlay import read_engines
 from rayfleet.plugin.contracts import CommandReader
 
 _RAY_STARTS = ("KUBERAY_GEN_RAY_START_CMD", "ray start")
@@ -150,10 +150,8 @@ class Subject:
         return sum(group.accelerators * group.pods for group in self.groups)
 
     def engines(self) -> Iterator[EngineCommand]:
-        """Yield the engines that the head's Ray container starts, as far as their plugins can read it."""
-        for words in simple_commands(self.head.ray_container):
-            read = (reader.read(words) for reader in self.readers)
-            yield from (each for each in read if each is not None)
+        """Return the engines that the head's Ray container starts, as far as their plugins can read it."""
+        return read_engines(self.head.ray_container, self.readers)
 
     def pod_labels(self, group: Group) -> Mapping[str, str]:
         """Return the labels that pods of a group will have, but for those that depend on the Ray cluster's name."""

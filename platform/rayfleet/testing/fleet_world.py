@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.operators import Standing
 from rayfleet.controllers.run import controller_parts, controller_reflectors
 from rayfleet.kube.client import KubeClient
@@ -21,7 +22,7 @@ from rayfleet.model.resources import FLEETS, HTTP_ROUTES, RAY_CLUSTERS, REPLICA_
 from rayfleet.objects.conditions import condition_of, conditions_of, decode_conditions, find_condition
 from rayfleet.objects.meta import generation_of, name_of
 from rayfleet.objects.parts import part
-from rayfleet.plugin.contracts import Engine
+from rayfleet.plugin.contracts import CommandReader, Engine
 from rayfleet.reconciling.assembly import Shared, run_together
 from rayfleet.reconciling.runtime import RuntimeSettings
 from rayfleet.testing.ray_clusters import RayClusterSimulator
@@ -68,13 +69,14 @@ class FleetWorld:
         namespace: str,
         controller_client: KubeClient | None = None,
         engines: Mapping[str, Engine] | None = None,
+        readers: Sequence[CommandReader] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.client = client
         self.namespace = namespace
         self.simulator = RayClusterSimulator(client, namespace)
         self._controller_client = controller_client or client
-        self._engines = engines or {}
+        self._sources = FleetSources(engines or {}, readers)
         self._now = now
         self.standing = Standing()
 
@@ -109,7 +111,7 @@ class FleetWorld:
             now=self._now,
             telemetry=self.standing.telemetry,
         )
-        parts = controller_parts(reflectors, self._engines, self._controller_client)
+        parts = controller_parts(reflectors, self._sources, self._controller_client)
         async with _background([lambda: run_together(parts, shared)]):
             yield
 

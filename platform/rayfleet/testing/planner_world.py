@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rayfleet.controllers.fleet import AnyObservedFleet, fleet_steps
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.replica_set import replica_set_steps
 from rayfleet.controllers.route import route_steps
 from rayfleet.local.kuberay.controller import ray_cluster_steps
@@ -30,6 +31,7 @@ from rayfleet.planning.observed import InFlight, ObservedFleet, ObservedReplicaS
 from rayfleet.planning.plan import FleetPlan, Plan, ReplicaSetPlan
 from rayfleet.planning.route.users import names_of_route
 from rayfleet.planning.writes import Action, Event, WriteFailure
+from rayfleet.plugin.contracts import CommandReader
 from rayfleet.reconciling.passes import Steps
 from rayfleet.testing.kubelet import SITUATIONS, RayPod, is_bound
 from rayfleet.testing.stored_objects import NAMESPACE, Refused, Stale, StoredObjects, with_metadata
@@ -74,7 +76,8 @@ def answered(observation: Any) -> Any:
 class PlannerWorld:
     """One fleet and its objects. ``in_flight`` and ``words`` are what sidecars say, by the UID of the Ray cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Sequence[CommandReader] = ()) -> None:
+        self._sources = FleetSources({}, readers)
         self.stored = StoredObjects(START)
         self.in_flight: dict[str, InFlight] = {}
         self.words: dict[str, SidecarWords] = {}
@@ -146,7 +149,7 @@ class PlannerWorld:
     def steps(self, resource: ResourceType) -> Steps[Any]:
         """Return what the controller of a kind does in a pass, with what is there now."""
         every: dict[ResourceType, Steps[Any]] = {
-            FLEETS: fleet_steps(self.stored, {}, self.stored),
+            FLEETS: fleet_steps(self.stored, self._sources, self.stored),
             REPLICA_SETS: replica_set_steps(self.stored, self.stored, self._answers),
             RAY_CLUSTERS: ray_cluster_steps(self.stored),
             HTTP_ROUTES: route_steps(self.stored),

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.operators import AdminSettings, Standing, served
 from rayfleet.controllers.run import (
     ControllerSettings,
@@ -214,7 +215,9 @@ async def test_two_processes_are_one_leader_and_one_that_stands_by() -> None:
     async def work(name: str, port: int) -> None:
         async with MemoryClient(MemoryAddress(url="memory", server=server)) as client:
             admin = AdminSettings(host="127.0.0.1", port=port)
-            await run_controllers(client, ControllerSettings(lease=lease_settings("n", name), admin=admin), {})
+            await run_controllers(
+                client, ControllerSettings(lease=lease_settings("n", name), admin=admin), FleetSources({})
+            )
 
     with held_ports(2) as ports:
 

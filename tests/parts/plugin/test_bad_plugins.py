@@ -6,7 +6,7 @@ Each is installed as pip would, beside one without fault, and the controllers' o
 import importlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from rayfleet.controllers.run import usable_engines
+from rayfleet.controllers.run import usable_plugins
+from rayfleet.model.engine import EngineCommand
 from rayfleet.model.errors import ManifestError, Overdue
 from rayfleet.model.fleet import Fleet, FleetSpec, Selector
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.serving import Serving
 from rayfleet.planning.render import fleet_template
 from rayfleet.plugin import bounded
-from rayfleet.plugin.bounded import BoundedEngine
+from rayfleet.plugin.bounded import BoundedEngine, BoundedReader
 from rayfleet.plugin.watch import Watch
 from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, good_source
 from rayfleet.testing.toy_engine import Toy, having
@@ -67,7 +68,7 @@ def fleet(engine: str, name: str = "f") -> Fleet:
 def test_beside_a_bad_plugin_other_fleets_get_their_templates(plugin: BadPlugin, site: Path) -> None:
     install(site, "zoo_bad", plugin.source)
     install(site, "zoo_good", good_source().replace('"bad"', '"good"'))
-    engines = usable_engines(OURS)
+    engines = usable_plugins(OURS).engines
     assert fleet_template(fleet("good"), engines).spec
     for _ in range(2):  # the second time is the next pass
         with suppress(ManifestError):
@@ -129,4 +130,44 @@ def test_an_engine_that_did_not_end_is_not_asked_again_for_a_while() -> None:
     assert len(asked) == 1
     clock.now += bounded.OFF_SECONDS
     engine.problems(SERVING)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (lambda _: 1 // 0, "raised ZeroDivisionError"),
+        (lambda _: sys.exit(3), "raised SystemExit: 3"),
+        (lambda _: "vllm", "what it returned is str 'vllm', not"),
+        (lambda _: EngineCommand(engine=NUMBER), "what it returned.engine is int 3"),
+    ],
+)
+def test_what_a_reader_gets_wrong_is_nothing_read_and_a_line_of_the_log(
+    read: Callable[[Sequence[str]], EngineCommand | None], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = BoundedReader(having(read=read)(Toy()), Watch())
+    assert reader.read(["toy"]) is None
+    assert words in "".join(record.__dict__["reason"] for record in caplog.records)
+
+
+def test_a_reader_without_fault_is_asked_as_it_is() -> None:
+    reader = BoundedReader(Toy(), Watch())
+    assert reader.read(["toy", "--port", "9"]) == Toy().read(["toy", "--port", "9"])
+    assert reader.read(["other"]) is None
+    assert (reader.name, reader.image_lack("example/toy:0")) == ("toy", Toy().image_lack("example/toy:0"))
+    assert reader.image_risks("example/toy:0") == Toy().image_risks("example/toy:0")
+
+
+def test_a_reader_that_did_not_end_is_not_asked_again_for_a_while() -> None:
+    asked, clock = [], Clock()
+
+    def hangs(words: Sequence[str]) -> None:
+        asked.append(words)
+        raise Overdue
+
+    reader = BoundedReader(having(read=hangs)(Toy()), Watch(), clock)
+    assert [reader.read(["toy"]) for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
+    clock.now += bounded.OFF_SECONDS
+    reader.read(["toy"])
     assert len(asked) == 2

@@ -7,7 +7,7 @@ import pytest
 
 import rayfleet
 from rayfleet.deploy.values import CONTROLLER_IMAGE
-from rayfleet.planning.render import SIDECAR_IMAGE
+from rayfleet.planning.sidecar import SIDECAR_IMAGE
 from rayfleet_llamacpp.images import IMAGE as LLAMACPP_IMAGE
 from rayfleet_vllm.images import IMAGE as VLLM_IMAGE
 

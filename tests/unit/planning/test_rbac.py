@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from rayfleet import deploy
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.run import controller_parts, controller_reflectors
 from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import KubeClient
@@ -32,7 +33,9 @@ def allowed(file: str, kind: str) -> set[Rule]:
 def planned() -> set[Rule]:
     """Return what the planners of our controllers declare that they write; a new controller's is among it."""
     client = KubeClient(KubeAddress(url="http://nowhere"))
-    declared = [part.steps.writes for part in controller_parts(controller_reflectors(client, None), {}, client)]
+    declared = [
+        part.steps.writes for part in controller_parts(controller_reflectors(client, None), FleetSources({}), client)
+    ]
     assert None not in declared, "one of our controllers may write anything"
     return {
         (each.resource.group, f"{each.resource.plural}/{each.subresource}".rstrip("/"), each.verb.value)

@@ -22,6 +22,7 @@ from rayfleet.objects.labels import (
     HEALTHY_ANNOTATION,
     LAST_APPLIED_ANNOTATION,
     MAX_REPLICAS_ANNOTATION,
+    OVERLAY_ANNOTATION,
     REVISION_ANNOTATION,
     REVISION_HISTORY_ANNOTATION,
     ROLLBACK_ANNOTATION,
@@ -48,6 +49,7 @@ _OWN_ANNOTATIONS = frozenset(
         MAX_REPLICAS_ANNOTATION,
         TEMPLATE_HASH_ANNOTATION,
         SERVING_ANNOTATION,
+        OVERLAY_ANNOTATION,
         ROLLBACK_ANNOTATION,
         ROLLED_BACK_ANNOTATION,
         HEALTHY_ANNOTATION,
@@ -84,6 +86,8 @@ def replica_set_manifest(view: View, short_hash: str, replicas: int) -> Json:
     annotations[TEMPLATE_HASH_ANNOTATION] = noted_identity(view.identity)
     if fleet.spec.serving is not None:
         annotations[SERVING_ANNOTATION] = serving_note(fleet.spec.serving)
+    if view.observed.overlay:
+        annotations[OVERLAY_ANNOTATION] = view.observed.overlay
     return {
         "apiVersion": REPLICA_SETS.api_version,
         "kind": REPLICA_SETS.kind,

@@ -22,13 +22,13 @@ from rayfleet.objects.ray_spec import has_autoscaler, head_group, pod_template
 from rayfleet.objects.times import encode_micro_time
 from rayfleet.planning.replica_set.clock import is_ahead
 from rayfleet.planning.replica_set.replicas import Replica
+from rayfleet.planning.sidecar import SIDECAR_NAME
 from rayfleet.planning.writes import Event, Merge, ref_of
 
 SETTLING = timedelta(seconds=2)
 """So long after a replica has left its Service a gateway may still send it requests: our choice."""
 IDLE_LOOKS = 2
 FAILED_LOOKS = 3
-SIDECAR_NAME = "rayfleet-sidecar"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,10 @@ def stay(replica: Replica, replica_set: ReplicaSet, now: datetime, *, is_well: b
 def sidecar_port(head: ReadOnlyJson) -> int | None:
     """Return the port of the sidecar of a head pod, None without one; Ray's own container is none."""
     for container in containers_of(head)[1:]:
-        if name_of_container(container) == SIDECAR_NAME or SIDECAR_PORT in port_numbers(container):
+        ports = port_numbers(container)
+        if name_of_container(container) == SIDECAR_NAME:
+            return next(iter(ports), SIDECAR_PORT)
+        if SIDECAR_PORT in ports:
             return SIDECAR_PORT
     return None
 

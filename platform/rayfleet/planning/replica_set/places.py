@@ -20,6 +20,7 @@ from rayfleet.objects.labels import INCARNATION_ANNOTATION, INDEX_LABEL, TEMPLAT
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import written_count
 from rayfleet.planning.names import ray_cluster_name
+from rayfleet.planning.overlay import note_of, with_overlay
 
 BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
 MOST = 10**9
@@ -87,7 +88,7 @@ def names_in_question(replica_set: ReplicaSet, clusters: Sequence[RayCluster]) -
 
 
 def manifest_of(new: NewRayCluster, replica_set: ReplicaSet) -> Json:
-    """Return the RayCluster: the template with its place, its number and its owner."""
+    """Return the RayCluster: the template with its place, its number, its owner and the sidecar that its head lacks."""
     template = replica_set.spec.template
     annotations = {**template.annotations, INCARNATION_ANNOTATION: str(new.number)}
     identity = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION)
@@ -103,7 +104,7 @@ def manifest_of(new: NewRayCluster, replica_set: ReplicaSet) -> Json:
             "annotations": annotations,
             "ownerReferences": [controller_reference(REPLICA_SETS, replica_set.meta.name, replica_set.meta.uid)],
         },
-        "spec": template.spec,
+        "spec": with_overlay(template.spec, note_of(replica_set.meta.annotations)),
     }
 
 

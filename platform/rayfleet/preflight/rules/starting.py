@@ -1,20 +1,17 @@
 """How the pods start and end: who starts Ray, who asks the engine, who ends it. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rayfleet.model.json import ReadOnlyJson
-from rayfleet.objects.container_specs import container_image, container_words
-from rayfleet.objects.images import image_reference
+from rayfleet.objects.container_specs import container_words
 from rayfleet.objects.parts import part
 from rayfleet.objects.shell_commands import shell_script
+from rayfleet.planning.overlay import OWN_MARKS, PEERS_MARKS, Overlay, runs_any, sidecar_overlay
+from rayfleet.planning.sidecar import SIDECAR_NAME
 from rayfleet.preflight.findings import Finding
 from rayfleet.preflight.subject import Subject
 
 # An engine that spans its nodes without Ray is told by these how many there are, or where they meet.
 _OWN_RANKS = ("--nnodes", "--dist-init-addr")
-_SIDECAR = "rayfleet-sidecar"
-_SIDECARS = (_SIDECAR, "rayfleet/sidecar")
-_BLIND_SIDECARS = ("aibrix_runtime", "aibrix/runtime")
 
 
 def commands_without_ray(subject: Subject) -> Iterator[Finding]:
@@ -38,19 +35,23 @@ def commands_without_ray(subject: Subject) -> Iterator[Finding]:
 def missing_sidecar(subject: Subject) -> Iterator[Finding]:
     """Yield a warning for a head whose readiness nobody takes from the engine."""
     others = subject.head.containers[1:]
-    if any(_runs(container, _SIDECARS) for container in others):
+    if any(runs_any(container, OWN_MARKS) for container in others):
         return
     for place, container in enumerate(others, 1):
-        if _runs(container, _BLIND_SIDECARS):
+        if runs_any(container, PEERS_MARKS):
             message = (
                 "aibrix_runtime says ready without asking the engine: requests reach a replica that loads, hangs or has"
-                f" lost a node; put {_SIDECAR} in its place"
+                f" lost a node; put {SIDECAR_NAME} in its place"
             )
             yield Finding(rule="blind-sidecar", path=subject.head.container_path(place), message=message)
             return
+    overlay = sidecar_overlay(subject.fleet, subject.readers) if subject.fleet is not None else Overlay()
+    if overlay.container is not None:
+        return
+    why = f" and gets none ({overlay.reason})" if overlay.reason else ""
     message = (
-        f"nobody asks the engine whether it is well: the head has no {_SIDECAR}, so requests reach a replica that"
-        " loads, hangs or has lost a node; add it (spec.serving brings it)"
+        f"nobody asks the engine whether it is well: the head has no {SIDECAR_NAME}{why}, so requests reach a replica"
+        " that loads, hangs or has lost a node; add it (spec.serving brings it)"
     )
     yield Finding(rule="no-sidecar", path=f"{subject.head.path}.template.spec.containers", message=message)
 
@@ -70,9 +71,3 @@ def stopping_workers(subject: Subject) -> Iterator[Finding]:
 def _runs_a_file(words: list[str]) -> bool:
     """Whether the command is a program or script whose text is not here."""
     return bool(words) and shell_script(words) is None and words[0].rpartition("/")[2] not in {"vllm", "sleep", "tail"}
-
-
-def _runs(container: ReadOnlyJson, marks: Sequence[str]) -> bool:
-    """Whether one of ``marks`` is in a container's command or in its image's name."""
-    words = [*container_words(container), image_reference(container_image(container)).name]
-    return any(mark in word for word in words for mark in marks)
