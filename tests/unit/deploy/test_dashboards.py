@@ -28,7 +28,8 @@ from rayfleet.plugin.metric_page import finished
 from rayfleet.reconciling.telemetry import Telemetry, absence_families, fleet_families, queue_families
 from rayfleet_sidecar.metrics.engine_page import PageState
 from rayfleet_sidecar.metrics.own_families import PageReport, judge_families, page_families
-from rayfleet_sidecar.readiness import first_judgement
+from rayfleet_sidecar.observation import ReadinessRules
+from rayfleet_sidecar.readiness import first_judgement, verdict_of
 from rayfleet_sidecar.testing import HandClock
 
 ROOT = Path(__file__).parents[3]
@@ -67,7 +68,8 @@ def controller_series() -> Mapping[str, set[str]]:
 def sidecar_series() -> Mapping[str, set[str]]:
     generations = {"ok": 1, "failed": 1}
     clock = HandClock()
-    judge = SimpleNamespace(judgement=first_judgement(clock()), transitions=1, errors=1, generations=generations)
+    verdict = verdict_of(first_judgement(clock()), ReadinessRules(), clock())
+    judge = SimpleNamespace(verdict=lambda: verdict, transitions=1, errors=1, generations=generations)
     report = PageReport(state=PageState.OK, common=(("running", True),))
     families = (*judge_families(judge, "vllm", clock()), *page_families(report, "vllm", 1))
     page = finished(rendering(families, PageForm.CLASSIC))
