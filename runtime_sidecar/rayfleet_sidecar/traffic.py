@@ -9,13 +9,20 @@ Failures alone are no verdict, since a client may cause them: they only make the
 generation tells. The failures are those since the last reading that showed a generation which ended well.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.plugin.metric_page import Sample, lines_about, read_metric_page, series_of
+from rayfleet.plugin.metric_page import (
+    Labels,
+    Sample,
+    label_pairs,
+    lines_about,
+    pairs_text,
+    read_metric_page,
+    series_of,
+)
 from rayfleet_sidecar.observation import LONG_AGO
 
 
@@ -67,28 +74,31 @@ class Watched:
     failures: int = 0
 
 
-def read_traffic(page: str, metrics: TrafficMetrics) -> Traffic | None:
-    """Return what the page says; None when it lacks every gauge of requests that it should have."""
+def read_traffic(page: str, metrics: TrafficMetrics, copies: Sequence[str] = ()) -> Traffic | None:
+    """Return what the page says; None when it lacks every gauge of requests that it should have.
+
+    Of samples that differ by the labels in ``copies`` alone the greatest counts (``MetricMap.copies``).
+    """
     series = (*metrics.running, *metrics.waiting, *metrics.steps, *metrics.served, *metrics.failed)
     samples = read_metric_page(lines_about(page, {series_of(each).name for each in series})).samples
-    running = _by_labels(samples, metrics.running)
+    running = _by_labels(samples, metrics.running, copies)
     if not running:
         return None
     return Traffic(
         running=running,
-        steps=_by_labels(samples, metrics.steps),
-        waiting=sum(_by_labels(samples, metrics.waiting).values()),
-        served=sum(_by_labels(samples, metrics.served).values()),
-        failed=sum(_by_labels(samples, metrics.failed).values()),
+        steps=_by_labels(samples, metrics.steps, copies),
+        waiting=sum(_by_labels(samples, metrics.waiting, copies).values()),
+        served=sum(_by_labels(samples, metrics.served, copies).values()),
+        failed=sum(_by_labels(samples, metrics.failed, copies).values()),
     )
 
 
 def watched(before: Watched, traffic: Traffic, now: timedelta, own: int = 0) -> Watched:
     """Return what is known after a reading at ``now`` (steady clock); ``own`` requests in flight are the sidecar's."""
     busy = {
-        labels: _standstill(before.busy.get(labels), traffic.steps[labels], now)
+        labels: _standstill(before.busy.get(labels), steps, now)
         for labels, count in traffic.running.items()
-        if count > 0 and labels in traffic.steps
+        if count > 0 and (steps := _steps_of(labels, traffic.steps)) is not None
     }
     is_anew = before.served is None or traffic.served != before.served or traffic.failed < before.failed
     has_moved = traffic.in_flight > own or (before.work is not None and traffic.work != before.work)
@@ -115,11 +125,41 @@ def _standstill(before: Standstill | None, steps: float, now: timedelta) -> Stan
     return before if before is not None and before.steps == steps else Standstill(steps=steps, since=now)
 
 
-def _by_labels(samples: Iterable[Sample], series: Iterable[str]) -> Counter[str]:
-    """Return the sums of the samples of these series, by the samples' labels."""
+def _steps_of(labels: str, steps: Mapping[str, float]) -> float | None:
+    """Return the steps of the part that has these labels, None without any; they may be told in finer parts."""
+    if labels in steps:
+        return steps[labels]
+    part = set(label_pairs(labels))
+    finer = [count for text, count in steps.items() if part <= set(label_pairs(text))]
+    return sum(finer) if finer else None
+
+
+def _by_labels(samples: Sequence[Sample], series: Iterable[str], copies: Sequence[str]) -> Mapping[str, float]:
+    """Return the sums of the samples of these series, by the labels that tell the engine's parts from one another."""
     patterns = [series_of(each) for each in series]
-    sums: Counter[str] = Counter()
-    for sample in samples:
-        if any(pattern.holds(sample) for pattern in patterns):
-            sums[sample.labels] += sample.value  # type: ignore[assignment]  # a Counter of floats is typed for ints
+    sums: dict[str, float] = {}
+    for name in dict.fromkeys(pattern.name for pattern in patterns):
+        held = [each for each in samples if each.name == name and any(pattern.holds(each) for pattern in patterns)]
+        for labels, value in _parts(held, copies).items():
+            text = pairs_text(labels)
+            sums[text] = sums.get(text, 0.0) + value
     return sums
+
+
+def _parts(samples: Iterable[Sample], copies: Sequence[str]) -> Mapping[Labels, float]:
+    """Return the values of one metric, each request in one of them: of copies the greatest, of a total no parts.
+
+    A total is told beside its parts under an empty label: ``running{priority=""}`` beside ``running{priority="1"}``.
+    """
+    values: dict[Labels, float] = {}
+    totals: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    for sample in samples:
+        pairs = [pair for pair in label_pairs(sample.labels) if pair[0] not in copies]
+        labels = tuple(pair for pair in pairs if pair[1])
+        values[labels] = max(values.get(labels, sample.value), sample.value)
+        totals |= {(name, frozenset(labels)) for name, value in pairs if not value}
+    return {
+        labels: value
+        for labels, value in values.items()
+        if not any((pair[0], frozenset(labels) - {pair}) in totals for pair in labels)
+    }

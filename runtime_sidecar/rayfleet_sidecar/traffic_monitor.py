@@ -64,7 +64,7 @@ class TrafficMonitor:
 
     def take(self, page: str) -> Traffic | None:
         """Take in a page that was read just now; return what it tells of the requests, None when nothing."""
-        traffic = read_traffic(page, self._settings.traffic)
+        traffic = read_traffic(page, self._settings.traffic, self._settings.metric_map.copies)
         if traffic is None:
             return None
         now = self._clock()

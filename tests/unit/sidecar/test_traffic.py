@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from rayfleet.model.engine import TrafficMetrics
+from rayfleet.plugin.metric_page import read_metric_page
 from rayfleet_llamacpp.page import TRAFFIC as LLAMACPP
 from rayfleet_llamacpp.page import ServerTraffic, traffic_page
+from rayfleet_sglang.metrics import METRICS as SGLANG_MAP
+from rayfleet_sglang.metrics import TRAFFIC as SGLANG
+from rayfleet_sidecar.metrics.common import common_families
 from rayfleet_sidecar.traffic import Traffic, Watched, read_traffic, stalled_for, watched
-from rayfleet_vllm.engine import TRAFFIC as VLLM
+from rayfleet_vllm.metrics import TRAFFIC as VLLM
 
 VLLM_PAGE = (Path(__file__).parents[2] / "data" / "vllm-metrics.txt").read_text(encoding="utf-8")
 LABELS = 'engine="0",model_name="smollm2"'
@@ -59,6 +63,55 @@ def test_only_samples_with_all_labels_of_a_series_count() -> None:
     traffic = read_traffic(page, metrics)
     assert traffic is not None
     assert traffic.failed == 12
+
+
+SGLANG_PAGE = (Path(__file__).parents[2] / "data" / "sglang-metrics.txt").read_text(encoding="utf-8")
+
+
+def test_requests_that_are_told_by_priority_and_by_each_rank_are_counted_once() -> None:
+    """SGLang tells a total under the empty priority, and all of it once for each rank of a group."""
+    traffic = read_traffic(SGLANG_PAGE, SGLANG, SGLANG_MAP.copies)
+    assert traffic is not None
+    assert {labels.partition(",")[0]: count for labels, count in traffic.running.items()} == {
+        'dp_rank="0"': 3,
+        'dp_rank="1"': 4,
+    }
+    common = {each.name: each for each in common_families(read_metric_page(SGLANG_PAGE).samples, SGLANG_MAP, "sglang")}
+    in_flight = [common[f"rayfleet_engine_requests_{name}"].samples[0].value for name in ("running", "waiting")]
+    assert traffic.in_flight == sum(in_flight)
+
+
+@pytest.mark.parametrize(
+    ("page", "running"),
+    [
+        ('r{p=""} 3\nr{p="0"} 2\nr{p="10"} 1\n', 3),  # a total and its parts
+        ('r{p="0"} 2\nr{p="10"} 1\n', 3),  # parts alone
+        ('r{p="",q="a"} 3\nr{p="0",q="a"} 3\nr{p="0",q="b"} 4\n', 7),  # a total of some of them
+        ('r{p="",q=""} 3\nr{p="0",q=""} 3\n', 3),
+        ('r{q="a"} 3\nr{p="0",q="a"} 4\n', 7),  # another series, no total
+        ('r{p="",rank="0"} 3\nr{p="",rank="1"} 3\nr{p="1",rank="1"} 3\n', 3),
+        ('r{rank="0"} 3\nr{rank="1"} 2\n', 3),
+        ("r 3\n", 3),
+    ],
+)
+def test_a_total_is_never_counted_with_its_parts(page: str, running: int) -> None:
+    traffic = read_traffic(page, TrafficMetrics(running=("r",)), ("rank",))
+    assert traffic is not None
+    assert traffic.in_flight == running
+
+
+def test_steps_that_are_told_in_finer_parts_are_those_of_their_part() -> None:
+    """SGLang tells its tokens by what they were for, its requests are not."""
+    metrics = TrafficMetrics(running=("r",), steps=("s_total",))
+
+    def page(decoded: int) -> Traffic:
+        steps = f's_total{{dp="0",mode="prefill"}} 9\ns_total{{dp="0",mode="decode"}} {decoded}\ns_total{{dp="1"}} 1\n'
+        traffic = read_traffic(f'r{{dp="0"}} 1\nr{{dp="1"}} 0\n{steps}', metrics)
+        assert traffic is not None
+        return traffic
+
+    assert stalled_for(_seen((0, page(1)), (50, page(1)))) == _seconds(50)
+    assert stalled_for(_seen((0, page(1)), (50, page(2)))) == _seconds(0)
 
 
 def _seen(*readings: tuple[float, Traffic]) -> Watched:
