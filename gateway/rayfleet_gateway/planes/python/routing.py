@@ -97,16 +97,15 @@ class Routing:
         work.add_done_callback(self._on_unpacked)
 
     @guarded
-    def _on_unpacked(self, work: asyncio.Future[bytes]) -> None:
+    def _on_unpacked(self, work: asyncio.Future[bytes | BodyTooLarge | UnreadableBody]) -> None:
         if self._is_cancelled or work.cancelled():
             self._end_turn()
             return
-        try:
-            plain = work.result()
-        except (BodyTooLarge, UnreadableBody) as error:
-            self._refuse(error)
-        else:
+        plain = work.result()
+        if isinstance(plain, bytes):
             self._look(plain)
+        else:
+            self._refuse(plain)
 
     def _look(self, plain: bytes) -> None:
         head, limits = self._request.head, self._shared.scan_limits

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from rayfleet_gateway.model.errors import BodyTooLarge, UnreadableBody
 from rayfleet_gateway.request.bodies import plain_body
 
 _AT_ONCE = 2
@@ -37,11 +38,25 @@ class Unpacking:
         else:
             self.inside -= 1
 
-    def unpacked(self, body: bytes, coding: str, limit_bytes: int) -> asyncio.Future[bytes]:
-        """Return the body to come; raises what ``plain_body`` does."""
-        return self._loop.run_in_executor(self._threads, plain_body, body, coding, limit_bytes)
+    def unpacked(
+        self, body: bytes, coding: str, limit_bytes: int
+    ) -> asyncio.Future[bytes | BodyTooLarge | UnreadableBody]:
+        """Return the body to come, or what ``plain_body`` raises."""
+        return self._loop.run_in_executor(self._threads, _unpacked, body, coding, limit_bytes)
 
     def close(self) -> None:
         """Begin nothing more."""
         self._waiting.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _unpacked(body: bytes, coding: str, limit_bytes: int) -> bytes | BodyTooLarge | UnreadableBody:
+    """Return an error as a value: raised from its future, it would be in a circle with the frame that caught it.
+
+    Its traceback holds all that was unpacked, and the collector of circles comes late where little is going on.
+    """
+    try:
+        return plain_body(body, coding, limit_bytes)
+    except (BodyTooLarge, UnreadableBody) as error:
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
