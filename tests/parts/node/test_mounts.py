@@ -96,6 +96,18 @@ def test_a_part_of_a_volume_is_made_where_it_may_be(tmp_path: Path) -> None:
         bind_mounts([mount(absent, Path("/h"))], tmp_path, group=None)
 
 
+def test_a_path_of_the_host_at_itself_is_there_or_made_and_mounted_only_to_keep_it(tmp_path: Path) -> None:
+    path = tmp_path / "cache"
+    own = NodeVolume(name="h", host_path=str(path))
+    with pytest.raises(CannotConfigure, match="does not exist on this machine"):
+        bind_mounts([mount(own, path)], tmp_path, group=None)
+    made = NodeVolume(name="h", host_path=str(path), makes_host_path=True)
+    assert bind_mounts([mount(made, path)], tmp_path, group=None) == ()
+    assert path.is_dir()
+    [kept] = bind_mounts([mount(own, path, is_read_only=True)], tmp_path, group=None)
+    assert (kept.source, kept.target, kept.is_read_only) == (path, path, True)
+
+
 @pytest.mark.parametrize(
     ("written", "logged", "code", "message"),
     [

@@ -43,7 +43,8 @@ def test_a_node_that_cannot_mount_names_the_volume_and_the_way_out() -> None:
     mount = VolumeMount(volume=NodeVolume(name="data"), target="/absent", sub_path="", is_read_only=False)
     with pytest.raises(CannotConfigure, match=r"'data' cannot be mounted at /absent.*root.*hostPath"):
         check_unmounted({"name": "c"}, [mount])
-    check_unmounted({"name": "c"}, [])
+    own = VolumeMount(volume=NodeVolume(name="own", host_path="/srv"), target="/srv", sub_path="", is_read_only=True)
+    check_unmounted({"name": "c"}, [own])
 
 
 @pytest.mark.parametrize(("port", "real"), [(6379, 10100), ("6379", 10100), ("gcs", 10100), (8000, 8000), ("none", 0)])

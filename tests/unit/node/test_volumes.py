@@ -73,12 +73,13 @@ def test_what_is_the_machines_is_not_mounted(path: str) -> None:
     assert mounted({"emptyDir": {"medium": "Memory"}}, {"mountPath": path}) == ()
 
 
-def test_a_path_of_the_host_is_mounted_where_it_is_not_already() -> None:
-    assert mounted({"hostPath": {"path": "/data"}}) == ()
+def test_a_path_of_the_host_is_at_itself_or_elsewhere() -> None:
+    [own] = mounted({"hostPath": {"path": "/data"}})
+    [below] = mounted({"hostPath": {"path": "/data"}}, {"subPath": "a"})
+    assert (own.is_at_itself, below.is_at_itself) == (True, False)
     [elsewhere] = mounted({"hostPath": {"path": "/srv", "type": "DirectoryOrCreate"}})
     assert elsewhere.volume == NodeVolume(name="v", host_path="/srv", makes_host_path=True)
-    [read_only] = mounted({"hostPath": {"path": "/data"}}, {"readOnly": True})
-    assert read_only.is_read_only
+    assert not elsewhere.is_at_itself
 
 
 @pytest.mark.parametrize(

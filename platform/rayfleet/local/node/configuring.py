@@ -86,11 +86,12 @@ class Configurator:
         volumes = mounted_volumes(self._pod, raw, lookup, self._network.address)
         if not self._services.can_mount:
             check_unmounted(raw, volumes)
+        pod_folder = self._services.folders.pods / self._folder_name
+        mounts = bind_mounts(volumes, pod_folder, fs_group(self._pod))
+        if not self._services.can_mount:
             return ()
         message = BindMount(source=folder / MESSAGE_FILE, target=Path(message_place(raw).path))
-        pod_folder = self._services.folders.pods / self._folder_name
-        mounts = (*bind_mounts(volumes, pod_folder, fs_group(self._pod)), message)
-        return tuple(sorted(mounts, key=lambda each: len(each.target.parts)))
+        return tuple(sorted((*mounts, message), key=lambda each: len(each.target.parts)))
 
     def _base(self, raw: ReadOnlyJson) -> dict[str, str]:
         environment = environment_of(raw.get("image", ""), self._services.environments)
@@ -131,8 +132,13 @@ def _check_support(pod: ReadOnlyJson, raw: ReadOnlyJson) -> None:
 
 
 def check_unmounted(raw: ReadOnlyJson, volumes: Sequence[VolumeMount]) -> None:
-    """Refuse volumes by their names on a node that cannot mount. Raises CannotConfigure."""
+    """Refuse volumes by their names on a node that cannot mount. Raises CannotConfigure.
+
+    A path of the host at itself is there all the same; nobody keeps it from being written.
+    """
     for each in volumes:
+        if each.is_at_itself:
+            continue
         raise CannotConfigure(
             f"container {raw['name']}: volume {each.volume.name!r} cannot be mounted at {each.target}: "
             "containers share this machine's files, and only root can mount. Start the cluster as root; "

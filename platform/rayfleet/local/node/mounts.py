@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rayfleet.objects.volumes import DEFAULT_MESSAGE_PATH
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1, 1 << 5, 1 << 12, 1 << 14, 1 << 19  # linux/mount.h
@@ -41,8 +43,8 @@ def enter_mounts(mounts: Sequence[BindMount]) -> None:
 
 
 def can_mount() -> bool:
-    """Whether this process may give others such namespaces: it tries. Blocking, some milliseconds."""
-    mounts = [BindMount(source=Path("/"), target=Path("/"))]
+    """Whether this process may give others such namespaces, and each a termination log: it tries. Blocking, briefly."""
+    mounts = [BindMount(source=Path(os.devnull), target=Path(DEFAULT_MESSAGE_PATH))]
     try:
         done = subprocess.run(
             ["true"],

@@ -18,11 +18,14 @@ FOLDER = ".volumes"  # no container has such a name
 def bind_mounts(mounts: Sequence[VolumeMount], pod_folder: Path, group: int | None) -> tuple[BindMount, ...]:
     """Make the sources and return the mounts; ``group`` (the pod's fsGroup) may read and write what is not the host's.
 
-    Blocking. Raises CannotConfigure for a path of the host, or in a volume, that is not there.
+    What is at itself needs none, unless it is not to be written. Blocking. Raises CannotConfigure for a path of the
+    host, or in a volume, that is not there.
     """
+    sources = [(mount, _source(mount, pod_folder, group)) for mount in mounts]
     return tuple(
-        BindMount(source=_source(mount, pod_folder, group), target=Path(mount.target), is_read_only=mount.is_read_only)
-        for mount in mounts
+        BindMount(source=source, target=Path(mount.target), is_read_only=mount.is_read_only)
+        for mount, source in sources
+        if mount.is_read_only or not mount.is_at_itself
     )
 
 

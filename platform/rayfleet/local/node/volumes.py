@@ -57,6 +57,11 @@ class VolumeMount:
     sub_path: str
     is_read_only: bool
 
+    @property
+    def is_at_itself(self) -> bool:
+        """Whether it is a path of the host that every process finds there."""
+        return self.volume.host_path == self.target and not self.sub_path
+
 
 def mounted_volumes(
     pod: ReadOnlyJson, container: ReadOnlyJson, lookup: ConfigLookup, address: str
@@ -69,17 +74,8 @@ def mounted_volumes(
     return tuple(
         _mount(mount, _node_volume(_volume(mount, volumes), pod, lookup, address))
         for mount in mounts_of(container)
-        if not _is_there(mount, volumes)
+        if mount.path not in _SHARED_MOUNTS and mount.path != _TOKEN_MOUNT
     )
-
-
-def _is_there(mount: MountSpec, volumes: Mapping[str, VolumeSpec]) -> bool:
-    """Whether the container finds it without a mount: it is the machine's, or at its own path."""
-    if mount.path in _SHARED_MOUNTS or mount.path == _TOKEN_MOUNT:
-        return True
-    volume = volumes.get(mount.volume)
-    is_own = volume is not None and volume.kind == "hostPath" and volume.host_path == mount.path
-    return is_own and not mount.sub_path and not mount.is_read_only
 
 
 def _volume(mount: MountSpec, volumes: Mapping[str, VolumeSpec]) -> VolumeSpec:
