@@ -10,6 +10,8 @@ from tests.kubernetes.installation import NAMESPACE, helm
 
 from rayfleet.model.json import Json
 from rayfleet.objects.labels import FLEET_LABEL
+from rayfleet.objects.meta import name_of
+from rayfleet.objects.owners import owners_of
 from rayfleet.testing.kubectl import Kubectl
 from rayfleet.testing.waiting import wait_until
 
@@ -26,10 +28,15 @@ def test_after_helm_uninstall_fleets_serve_and_nothing_else_of_ours_is_there(ins
     pods = pod_uids(installed, fleet)
     helm(installed, "uninstall", "rayfleet", "--wait", "--timeout=120s")
     wait_until(lambda: _ours(installed), "nothing of ours is left", 120.0, holds=lambda left: not left, every=0.5)
-    service = installed.object("get", "services", "-l", f"{FLEET_LABEL}={fleet}")["items"][0]["metadata"]["name"]
-    assert "Paris" in ask_once(installed, fleet, url=f"http://{service}:8000")
+    assert "Paris" in ask_once(installed, fleet, url=f"http://{_service(installed, fleet)}:8000")
     assert pod_uids(installed, fleet) == pods
     assert installed.object("get", f"rcf/{fleet}")["status"]["availableReplicas"] == 2
+
+
+def _service(kubectl: Kubectl, fleet: str) -> str:
+    """Return the name of the fleet's own Service; its Ray clusters have Services too."""
+    services: list[Json] = kubectl.object("get", "services", "-l", f"{FLEET_LABEL}={fleet}")["items"]
+    return next(name_of(each) for each in services if any(owner.name == fleet for owner in owners_of(each)))
 
 
 def _ours(kubectl: Kubectl) -> list[str]:
