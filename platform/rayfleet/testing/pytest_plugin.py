@@ -13,7 +13,7 @@ import pytest
 
 pytest.register_assert_rewrite("rayfleet.testing.suites")
 _OPTION = "--rayfleet-engine"
-_CHECK_SECONDS = 90
+_CHECK_SECONDS = 240
 _WATCH = pytest.StashKey[Any]()
 
 

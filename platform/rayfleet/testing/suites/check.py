@@ -26,7 +26,7 @@ from rayfleet.testing.suites.derived import derived_suite
 from rayfleet.testing.suites.engine import EngineSuite
 from rayfleet.testing.suites.engine.promises import Check, checks_of
 
-CHECK_SECONDS = 60
+CHECK_SECONDS = 240  # twice what a process that asks may take: such a check tells more of what hangs
 _FIRST = "it_answers_at_once"  # in a process of its own: an engine that hangs is known before anything else is asked
 
 

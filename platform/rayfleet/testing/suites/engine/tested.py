@@ -26,7 +26,8 @@ DEAF = f"trap '' TERM; {real('sleep')} 60 & touch deaf; {real('sleep')} 60"
 _NOTES_ITS_WORDS = r"""printf '%s\0' "$@" >engine.words; touch engine.noted"""
 _ASKS_ANEW = Path(__file__).with_name("asked.py").read_text(encoding="utf-8")
 ASKED_TIMES = 300
-ASKING_SECONDS = 60  # of a process that asks; an engine that sleeps or waits is found by that alone
+# Of a process that asks, a second of work that a busy machine makes a minute of; what hangs is found by that alone.
+ASKING_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
