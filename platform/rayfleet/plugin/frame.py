@@ -106,7 +106,8 @@ def alone_launch(frame: Frame) -> NodeLaunch:
 # its connections. `look` kills one that it sees stopped twice, two seconds apart; the engine or Ray notice that within
 # a second. A debugger stops in another way (state t). Who descends from this script is asked of few processes, and one
 # that `kubectl exec` brought here does not. An engine takes seconds to end after one of its parts (a rank of vLLM
-# 0.32.0 that has no API: three), so that is not waited for; a part may be a zombie by then.
+# 0.32.0 that has no API: three), so that is not waited for; a part may be a zombie by then. What a part forks has its
+# name until it is another program, and is none.
 #
 # `trees` prints living processes and all that descend from them. Orphans of one that died are not found any more: hence
 # `family`, which is what descended from those that were told to end, as it was then.
@@ -156,6 +157,14 @@ descends() {
   done
   return 1
 }
+is_part() {
+  local own=${1#*\(} parent=${1##*) } line
+  [ -n "$part" ] && [[ $own = "$part"* ]] || return 1
+  parent=${parent#? }
+  { read -r line <"/proc/${parent%% *}/stat"; } 2>/dev/null || return 1
+  line=${line#*\(}
+  [ "${line%)*}" != "${own%)*}" ]
+}
 looks=0
 stopped=" "
 parts=
@@ -167,7 +176,7 @@ look() {
   for file in /proc/[0-9]*/stat; do
     { read -r line <"$file"; } 2>/dev/null || continue
     process=${line%% *}
-    [ -z "$part" ] || [[ $line != *" ($part"* ]] || ! descends "$process" || parts="$parts $process"
+    ! is_part "$line" || ! descends "$process" || parts="$parts $process"
     [[ ${line##*) } = T* ]] && descends "$process" || continue
     still="$still$process "
     [[ $stopped != *" $process "* ]] || end_stopped "$process" "$line"

@@ -184,6 +184,17 @@ def test_a_part_of_the_engine_that_ends_ends_all_of_it(image: Image, part: str) 
     assert ended.status == 1
 
 
+def test_what_a_part_of_the_engine_forks_may_end(image: Image) -> None:
+    image.add("part", f"({SLEEP} 3; :) & wait $!; {SLEEP} 0.5; touch over; exec {SLEEP} 60")
+    image.add("engine", f"part & {SLEEP} 60")
+    with image.running(alone_launch(replace(FRAME, part="par"))) as script:
+        image.wait_for("over")
+        script.terminate()
+        ended = script.ended()
+    assert "a part of the engine" not in ended.output
+    assert ended.status == 0
+
+
 def test_a_stopped_process_that_is_not_the_containers_is_let_alone(image: Image) -> None:
     with subprocess.Popen([SLEEP, "60"]) as other:
         os.kill(other.pid, signal.SIGSTOP)
