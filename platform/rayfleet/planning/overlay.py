@@ -21,7 +21,7 @@ from rayfleet.model.ports import OVERLAY_PORT
 from rayfleet.objects.container_specs import container_image, container_name, container_words, declared_ports
 from rayfleet.objects.images import image_reference
 from rayfleet.objects.labels import OVERLAY_ANNOTATION, SIDECAR_ANNOTATION
-from rayfleet.objects.parts import copied, mappings, part, written_count
+from rayfleet.objects.parts import copied, entries, part, written_count
 from rayfleet.objects.ray_spec import containers, head_group, pod_spec
 from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.planning.drain_hooks import grace_seconds
@@ -71,7 +71,8 @@ def with_overlay(spec: ReadOnlyJson, note: str) -> ReadOnlyJson:
     except ValueError:
         return spec
     head = head_group(spec)
-    if not isinstance(container, dict) or any(container_name(each) == container.get("name") for each in _all(head)):
+    name = container_name(container) if isinstance(container, dict) else ""
+    if not name or any(container_name(each) == name for each in _all(head)):
         return spec
     written = copied(spec)
     part(written, "headGroupSpec", "template", "spec")["containers"] = [*containers(head), container]
@@ -104,8 +105,8 @@ def _overlay_for(engine: EngineCommand, head: ReadOnlyJson, linger_seconds: int)
         f"--linger-seconds={linger_seconds}",
         *metric_flags(probe.traffic, engine.metrics),
     ]
-    entries = mappings(next(iter(containers(head)), {}).get("env"))
-    keys = (each for each in entries if engine.key_variable and each.get("name") == engine.key_variable)
+    variables = entries(next(iter(containers(head)), {}), "env")
+    keys = (each for each in variables if engine.key_variable and container_name(each) == engine.key_variable)
     return Overlay(
         container=sidecar_container(OVERLAY_PORT, flags, tuple({**each, "name": _ENGINE_KEY} for each in keys))
     )
@@ -113,11 +114,11 @@ def _overlay_for(engine: EngineCommand, head: ReadOnlyJson, linger_seconds: int)
 
 def _beside(head: ReadOnlyJson) -> list[Json]:
     """Return the containers of a head but Ray's, those that start before it included: they may go on beside it."""
-    return [*containers(head)[1:], *mappings(pod_spec(head).get("initContainers"))]
+    return [*containers(head)[1:], *entries(pod_spec(head), "initContainers")]
 
 
 def _all(head: ReadOnlyJson) -> list[Json]:
-    return [*containers(head), *mappings(pod_spec(head).get("initContainers"))]
+    return [*containers(head), *entries(pod_spec(head), "initContainers")]
 
 
 def _taken_ports(head: ReadOnlyJson, engine: EngineCommand) -> set[int]:

@@ -179,7 +179,7 @@ def test_a_fleets_own_annotation_is_no_overlay() -> None:
     assert list(containers_of(applied(by_hand(metadata__annotations=forged))).values()) == [["ray-head"]]
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", "7", "null", '{"name": "ray-head"}'])
+@pytest.mark.parametrize("note", ["", "{", "[]", "7", "null", "{}", '{"name": "ray-head"}'])
 def test_a_note_that_says_nothing_adds_nothing(note: str) -> None:
     spec = by_hand()["spec"]["template"]["spec"]
     assert with_overlay(spec, note) == spec
