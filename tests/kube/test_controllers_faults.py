@@ -14,6 +14,7 @@ from rayfleet.testing.faults import FlakyClient, Loss, MortalClient
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.waiting import until
 
+pytestmark = pytest.mark.timeout(900)  # some hundred starts of controllers, on a machine that does other work beside
 LIVES = 200
 Goal = Callable[[], Awaitable[object]]
 

@@ -20,11 +20,14 @@ from rayfleet.testing.nodes import (
 )
 from rayfleet.testing.waiting import until
 
+# A program that a busy machine starts late has not failed.
+EACH_COUNTS = {"periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 30}
+
 
 async def test_readiness_follows_its_probe(
     client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
 ) -> None:
-    probe = {"exec": {"command": ["test", "-e", str(tmp_path / "well")]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"exec": {"command": ["test", "-e", str(tmp_path / "well")]}, **EACH_COUNTS}
     watched = await run_pod(client, shell_pod(namespace, "probe", container={"readinessProbe": probe}), node)
     found = await watched.until(lambda now: now["status"]["phase"] == "Running")
     assert not is_ready(found)
@@ -43,7 +46,7 @@ async def test_a_flip_is_in_the_status_moments_after_the_probe(
 
     async def seconds() -> float:
         name = f"flip-{next(numbers)}"
-        probe = {"exec": {"command": ["touch", str(tmp_path / name)]}, "periodSeconds": 3600}
+        probe = {"exec": {"command": ["touch", str(tmp_path / name)]}, "periodSeconds": 3600, "timeoutSeconds": 30}
         listed = await client.list(PODS, namespace)
         await run_pod(client, shell_pod(namespace, name, container={"readinessProbe": probe}), node)
         async with contextlib.aclosing(client.watch(PODS, namespace, resource_version=listed.resource_version)) as told:
@@ -71,7 +74,7 @@ async def test_http_probe_with_headers_on_the_pods_address(
         "command": ["python", "-c", server],
         "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "ports": [{"name": "web", "containerPort": 8000}],
-        "readinessProbe": {"httpGet": http, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": http, "periodSeconds": 1, "timeoutSeconds": 30},
     }
     watched = await run_pod(client, shell_pod(namespace, "http", container=container), node)
     await watched.until(is_ready)
@@ -81,7 +84,7 @@ async def test_a_failing_liveness_probe_restarts_the_container(
     client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
 ) -> None:
     fails_once = f"test ! -e {tmp_path}/ill || {{ rm {tmp_path}/ill; exit 1; }}"
-    probe = {"exec": {"command": ["bash", "-c", fails_once]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"exec": {"command": ["bash", "-c", fails_once]}, **EACH_COUNTS}
     watched = await run_pod(client, shell_pod(namespace, "live", container={"livenessProbe": probe}), node)
     await watched.until(is_ready)
     (tmp_path / "ill").touch()
