@@ -11,7 +11,6 @@ one another (``rayfleet.plugin.rank_frame``).
 
 import shlex
 from collections.abc import Iterator
-from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -25,6 +24,9 @@ from rayfleet.plugin.reference import PATH_SCHEME, split_reference
 from rayfleet.plugin.splitting import Splitter, joined, path_problems, place_problems, shown_model, split_plan
 from rayfleet_llamacpp.images import IMAGE, IMAGE_NAME, image_facts
 from rayfleet_llamacpp.metrics import METRICS
+
+# Read when this is imported, since plans are made where nothing may wait for a file.
+_SERVERS = files("rayfleet_llamacpp").joinpath("rpc_servers.py").read_text(encoding="utf-8")
 
 RPC_PORT = 50052  # llama.cpp's own default
 TRAFFIC = TrafficMetrics(
@@ -99,7 +101,7 @@ def _head_frame(serving: Serving, bring: str) -> Frame:
     lends = _head_lends(serving)
     return Frame(
         command=joined(words),
-        definitions=f"rpc_servers={shlex.quote(_servers_text())}\n" if serving.nodes > 1 else "",
+        definitions=f"rpc_servers={shlex.quote(_SERVERS)}\n" if serving.nodes > 1 else "",
         before=_before(serving),
         companions={"server of this node's cores": _SERVER} if lends else {},
         bring=bring,
@@ -144,8 +146,3 @@ def _tensor_problems(serving: Serving) -> Iterator[FieldError]:
             message=f"llamacpp gives whole layers to its nodes, so tensor must be 1, not {serving.parallelism.tensor}; "
             "say pipeline instead",
         )
-
-
-@cache
-def _servers_text() -> str:
-    return files("rayfleet_llamacpp").joinpath("rpc_servers.py").read_text(encoding="utf-8")

@@ -18,13 +18,15 @@ A lost rank ends the others within seconds, so that all of them start anew toget
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
 from rayfleet.model.engine import NodeLaunch
 from rayfleet.model.ports import RANKS_PORT
 from rayfleet.plugin.frame import Frame, alone_launch
+
+# Read when this is imported, since plans are made where nothing may wait for a file.
+_WATCH = files("rayfleet.plugin").joinpath("rank_watch.py").read_text(encoding="utf-8")
 
 _HEAD_SECONDS = 600  # its image may be pulled yet
 _RANKS_SECONDS = 600
@@ -56,13 +58,8 @@ def _ranked(frame: Frame, rank: int, nodes: int) -> Frame:
     gate = f"{watch.format('wait')} {rank} {nodes} {_RANKS_SECONDS} || exit 1\n"
     return replace(
         frame,
-        definitions=f"{meeting}rank_watch={shlex.quote(_watch_text())}\n{frame.definitions}",
+        definitions=f"{meeting}rank_watch={shlex.quote(_WATCH)}\n{frame.definitions}",
         companions={**own, **frame.companions},
         before=f"{gate}{frame.before}",
         environment={**frame.environment, **(_SHIM if rank else {})},
     )
-
-
-@cache
-def _watch_text() -> str:
-    return files("rayfleet.plugin").joinpath("rank_watch.py").read_text(encoding="utf-8")

@@ -12,11 +12,13 @@ would lie in the state of Ray: an engine that can be told leaves these at home.
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from importlib.resources import files
 
 from rayfleet.model.engine import NodeLaunch
 from rayfleet.plugin.frame import Frame, head_launch, worker_launch
+
+# Read when this is imported, since plans are made where nothing may wait for a file.
+_WATCH = files("rayfleet.plugin").joinpath("ray_watch.py").read_text(encoding="utf-8")
 
 NODES_PORT = 8081
 NODE_OWN = (
@@ -46,12 +48,7 @@ def ray_launches(frame: Frame, nodes: int, ray_start_params: Mapping[str, str]) 
         frame,
         before=f"{wait}{frame.before}",
         companions={"observer of Ray's nodes": f'{watch} serve "$POD_IP" {NODES_PORT}', **frame.companions},
-        definitions=f"ray_watch={shlex.quote(_watch_text())}\n{frame.definitions}",
+        definitions=f"ray_watch={shlex.quote(_WATCH)}\n{frame.definitions}",
         beside_worker=f'{watch} link "${{RAY_ADDRESS%:*}}" {NODES_PORT} "$POD_IP"',
     )
     return head_launch(watched, ray_start_params), worker_launch(watched, ray_start_params)
-
-
-@cache
-def _watch_text() -> str:
-    return files("rayfleet.plugin").joinpath("ray_watch.py").read_text(encoding="utf-8")
