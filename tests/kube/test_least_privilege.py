@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.run import ControllerSettings, lease_settings, run_controllers
 from rayfleet.deploy.install import DEFAULT_NAMESPACE, install_objects
 from rayfleet.kube.client import ClientSettings, KubeClient
@@ -100,7 +101,7 @@ class TwiceClient(KubeClient):
 async def controllers(client: KubeClient, identity: str) -> AsyncIterator[None]:
     """Run the controllers as they are installed, in all namespaces, with a lease."""
     settings = ControllerSettings(lease=lease_settings(DEFAULT_NAMESPACE, identity))
-    running = asyncio.ensure_future(run_controllers(client, settings, {}))
+    running = asyncio.ensure_future(run_controllers(client, settings, FleetSources(engines={})))
     try:
         yield
     finally:

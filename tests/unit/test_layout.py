@@ -64,7 +64,7 @@ ROOMS_OF_OBJECTS = frozenset(
     }
 )
 KEY_READS = {
-    "rayfleet.cli": 36,
+    "rayfleet.cli": 41,
     "rayfleet.controllers": 2,
     "rayfleet.deploy": 7,
     "rayfleet.kube": 67,
@@ -76,7 +76,7 @@ KEY_READS = {
     "rayfleet.planning": 9,
     "rayfleet.plugin": 18,
     "rayfleet.reconciling": 14,
-    "rayfleet.testing": 116,
+    "rayfleet.testing": 148,
     "rayfleet_gateway": 22,
     "rayfleet_sidecar": 21,
 }

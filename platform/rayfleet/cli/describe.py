@@ -12,7 +12,8 @@ from rayfleet.cli.durations import age
 from rayfleet.cli.events import event_rows, read_family
 from rayfleet.cli.kinds import named_references
 from rayfleet.cli.replicas import replica_rows
-from rayfleet.cli.target import Target, run, target_options
+from rayfleet.cli.target import Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.manifest.fleet import decode_fleet_status
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import EVENTS, FLEETS

@@ -7,7 +7,8 @@ import shlex
 import click
 
 from rayfleet.cli.completing import complete_models
-from rayfleet.cli.target import Target, run, target_options
+from rayfleet.cli.target import Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.local.folders import ClusterFolders
 from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.model.errors import SettingsError

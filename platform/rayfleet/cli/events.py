@@ -11,7 +11,8 @@ from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import age
 from rayfleet.cli.family import Family, family_of
 from rayfleet.cli.kinds import Reference, fleet_names, named_references
-from rayfleet.cli.target import Session, Target, run, target_options
+from rayfleet.cli.target import Session, Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import EVENTS, FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.events import EventFacts, by_age, decode_event

@@ -11,7 +11,8 @@ import click
 from rayfleet.cli.columns import columns
 from rayfleet.cli.completing import complete_models
 from rayfleet.cli.endpoint import running_record
-from rayfleet.cli.target import Target, run, target_options
+from rayfleet.cli.target import Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.model.errors import EnvironmentProblem, SettingsError, WrongUse
 
 _SECONDS = 10

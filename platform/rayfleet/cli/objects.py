@@ -13,7 +13,8 @@ from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import named_references, references
 from rayfleet.cli.manifest_files import FILES, read_documents
-from rayfleet.cli.target import Session, Target, run, target_options
+from rayfleet.cli.target import Session, Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.model.errors import SettingsError, WrongUse
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey

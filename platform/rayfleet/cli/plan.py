@@ -10,7 +10,8 @@ import click
 
 from rayfleet.cli.manifest_files import FILES, read_documents
 from rayfleet.cli.objects import applied_object, check_fleets, in_namespace, live_object, placed_documents
-from rayfleet.cli.target import Target, run, target_options
+from rayfleet.cli.target import Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.model.absence import Absence
 from rayfleet.model.errors import ManifestError
 from rayfleet.model.json import ReadOnlyJson

@@ -16,7 +16,8 @@ import click
 from rayfleet.cli.completing import complete_fleets
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import fleet_names
-from rayfleet.cli.target import Session, Target, run, target_options
+from rayfleet.cli.target import Session, Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.model.errors import EnvironmentProblem, SettingsError
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey

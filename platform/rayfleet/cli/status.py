@@ -10,7 +10,8 @@ from rayfleet.cli.columns import columns
 from rayfleet.cli.describe import blocker_lines
 from rayfleet.cli.replicas import replica_rows
 from rayfleet.cli.tables import print_columns
-from rayfleet.cli.target import Target, run, target_options
+from rayfleet.cli.target import Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.local.supervisor.record import Record, read_record
 from rayfleet.local.up.fleet_progress import FleetProgress, fleet_progress
 from rayfleet.manifest.fleet import decode_fleet_status

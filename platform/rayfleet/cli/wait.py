@@ -9,7 +9,8 @@ import click
 from rayfleet.cli.completing import objects_argument
 from rayfleet.cli.durations import Duration
 from rayfleet.cli.kinds import Reference, named_references, references
-from rayfleet.cli.target import Session, Target, run, target_options
+from rayfleet.cli.target import Session, Target, run
+from rayfleet.cli.target_options import target_options
 from rayfleet.cli.wait_for import State, Wish, parse_wish
 from rayfleet.model.errors import WrongUse
 from rayfleet.model.meta import ObjectKey
