@@ -26,7 +26,7 @@ from rayfleet.objects.labels import (
     RESTARTED_ANNOTATION,
 )
 from rayfleet.planning.drain_hooks import grace_seconds, head_hook, worker_hook
-from rayfleet.planning.sidecar import POD_IP, engine_flags, metric_flags, sidecar_container
+from rayfleet.planning.sidecar import engine_flags, metric_flags, pod_ip, sidecar_container
 from rayfleet.plugin.checks import checked_engine
 from rayfleet.plugin.contracts import Engine
 
@@ -196,7 +196,7 @@ def _probes(plan: LaunchPlan, port: int) -> Json:
 
 def _environment(values: Mapping[str, str]) -> list[Json]:
     """Return the entries by name, ``POD_IP`` first: others may refer to it."""
-    return [dict(POD_IP), *({"name": name, "value": value} for name, value in sorted(values.items()))]
+    return [pod_ip(), *({"name": name, "value": value} for name, value in sorted(values.items()))]
 
 
 def _amounts(resources: NodeResources) -> Json:

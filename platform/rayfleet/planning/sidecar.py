@@ -10,12 +10,20 @@ from rayfleet.plugin.metric_map import encode_metric_map
 
 SIDECAR_NAME = "rayfleet-sidecar"
 SIDECAR_IMAGE = f"rayfleet/sidecar:{__version__}"
-POD_IP: ReadOnlyJson = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-# Whoever changes something by the sidecar shows it; without this Secret in the fleet's namespace nobody may.
-_TOKEN: ReadOnlyJson = {
-    "name": "RAYFLEET_SIDECAR_TOKEN",
-    "valueFrom": {"secretKeyRef": {"name": "rayfleet-sidecar", "key": "token", "optional": True}},
-}
+
+
+def pod_ip() -> Json:
+    """Return the variable ``POD_IP``, a new one each time: manifests share nothing."""
+    return {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+
+def _token() -> Json:
+    """Return the variable of the token: whoever changes something by the sidecar shows it.
+
+    Without this Secret in the fleet's namespace nobody may.
+    """
+    secret = {"name": "rayfleet-sidecar", "key": "token", "optional": True}
+    return {"name": "RAYFLEET_SIDECAR_TOKEN", "valueFrom": {"secretKeyRef": secret}}
 
 
 def sidecar_container(port: int, flags: list[str], environment: tuple[ReadOnlyJson, ...] = ()) -> Json:
@@ -25,7 +33,7 @@ def sidecar_container(port: int, flags: list[str], environment: tuple[ReadOnlyJs
         "image": SIDECAR_IMAGE,
         "command": ["rayfleet-sidecar"],
         "args": ["--host=$(POD_IP)", f"--port={port}", *flags],
-        "env": [dict(POD_IP), dict(_TOKEN), *(dict(each) for each in environment)],
+        "env": [pod_ip(), _token(), *(dict(each) for each in environment)],
         "ports": [{"name": "http", "containerPort": port}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         # One refusal takes the pod out of the Service: the sidecar itself decides what is a passing weakness. Its word

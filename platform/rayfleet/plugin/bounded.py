@@ -111,7 +111,7 @@ class BoundedReader:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault, whatever it is; it is told
             self._tell(f"raised {type(error).__name__}: {error}")
             return None
-        wrong = next(type_problems(command, EngineCommand | None, "what it returned"), "")
+        wrong = next(type_problems(command, EngineCommand, "what it returned"), "") if command is not None else ""
         if wrong:
             self._tell(wrong)
             return None

@@ -2,9 +2,17 @@
 
 import pytest
 
-from rayfleet.model.engine import EngineCommand
+from rayfleet.model.engine import EngineCommand, EngineProbe
+from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.objects.shell_commands import shell_script, simple_commands
+from rayfleet_vllm.metrics import METRICS, TRAFFIC
 from rayfleet_vllm.reading import VllmReader
+
+
+def vllm(port: int = ENGINE_PORT, **counts: int) -> EngineCommand:
+    """Return what is read of a command of vLLM that says no more than these."""
+    probe = EngineProbe(port=port, traffic=TRAFFIC)
+    return EngineCommand(engine="vllm", port=port, probe=probe, metrics=METRICS, key_variable="VLLM_API_KEY", **counts)
 
 
 def commands(script: str) -> list[list[str]]:
@@ -54,7 +62,7 @@ def test_what_is_no_shell_has_no_script(words: list[str]) -> None:
     ],
 )
 def test_vllms_flags_are_read_in_each_of_their_forms(words: str) -> None:
-    expected = EngineCommand(engine="vllm", tensor=2, pipeline=3, data=4, port=9)
+    expected = vllm(9, tensor=2, pipeline=3, data=4)
     assert VllmReader().read(words.split()) == expected
     assert expected.ranks == 24
 
@@ -65,4 +73,4 @@ def test_another_command_is_none_of_vllms(words: str) -> None:
 
 
 def test_a_number_that_the_text_does_not_hold_counts_as_not_said() -> None:
-    assert VllmReader().read(["vllm", "serve", "m", "-tp", "$GPUS", "-pp"]) == EngineCommand(engine="vllm")
+    assert VllmReader().read(["vllm", "serve", "m", "-tp", "$GPUS", "-pp"]) == vllm()

@@ -5,11 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from rayfleet.model.engine import EngineCommand
+from rayfleet.model.engine import EngineCommand, EngineProbe
 from rayfleet.model.serving import Backend, NodeResources, Parallelism, Serving
 from rayfleet_sglang.engine import Sglang
 from rayfleet_sglang.images import IMAGE, image_facts
+from rayfleet_sglang.metrics import HEALTH_PATH, METRICS, TRAFFIC
 from rayfleet_sglang.reading import SglangReader
+
+
+def sglang(port: int, tensor: int, pipeline: int = 1) -> EngineCommand:
+    """Return what is read of a command of SGLang that says no more than these."""
+    probe = EngineProbe(port=port, health_path=HEALTH_PATH, traffic=TRAFFIC)
+    return EngineCommand(engine="sglang", tensor=tensor, pipeline=pipeline, port=port, probe=probe, metrics=METRICS)
 
 
 def serving(backend: Backend = Backend.AUTO, nodes: int = 2, image: str = "", accelerators: int = 8) -> Serving:
@@ -78,10 +85,10 @@ def test_images_have_facts_and_holes_by_their_version() -> None:
 @pytest.mark.parametrize(
     ("line", "command"),
     [
-        ("sglang serve --model-path m --tp 16 --port 9", EngineCommand(engine="sglang", tensor=16, port=9)),
+        ("sglang serve --model-path m --tp 16 --port 9", sglang(9, tensor=16)),
         (
             "python3 -m sglang.launch_server --tp-size 2 --pp-size=2",
-            EngineCommand(engine="sglang", tensor=2, pipeline=2, port=30000),
+            sglang(30000, tensor=2, pipeline=2),
         ),
         ("sglang version", None),
         ("vllm serve m", None),

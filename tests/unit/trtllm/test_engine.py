@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from rayfleet.model.engine import EngineCommand
+from rayfleet.model.engine import EngineCommand, EngineProbe
+from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Backend, NodeResources, Parallelism, Serving
 from rayfleet_trtllm.engine import TrtLlm
 from rayfleet_trtllm.images import IMAGE, image_facts
+from rayfleet_trtllm.metrics import METRICS, METRICS_PATH
 from rayfleet_trtllm.reading import TrtLlmReader
 
 ONE = Serving(
@@ -69,5 +71,6 @@ def test_images_have_facts_and_command_lines_are_read() -> None:
     assert facts is not None
     assert [risk.partition(":")[0] for risk in facts.risks] == ["CVE-2026-24227", "CVE-2026-65119"]
     read = TrtLlmReader().read(["trtllm-serve", "m", "--tp_size", "4", "--pp_size=2"])
-    assert read == EngineCommand(engine="trtllm", tensor=4, pipeline=2)
+    probe = EngineProbe(port=ENGINE_PORT, metrics_path=METRICS_PATH)
+    assert read == EngineCommand(engine="trtllm", tensor=4, pipeline=2, probe=probe, metrics=METRICS)
     assert TrtLlmReader().read(["trtllm-bench"]) is None
