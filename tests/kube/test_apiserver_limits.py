@@ -62,7 +62,7 @@ async def test_a_log_is_the_part_that_is_asked_for(
         ({"container": "none"}, "container none is not valid for pod web"),
         ({"container": "side", "previous": "true"}, "previous terminated container"),
         ({"container": "main", "tailLines": "x"}, "tailLines"),
-        ({"container": "main", "timestamps": "true"}, "not offered"),
+        ({"container": "main", "sinceSeconds": "x"}, "sinceSeconds"),
     ],
 )
 async def test_a_log_that_is_not_there_is_refused(api: RawApi, logs: Path, query: dict[str, str], text: str) -> None:

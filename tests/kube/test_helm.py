@@ -21,7 +21,7 @@ from rayfleet.model.json import Json
 from rayfleet.model.resources import CRDS, FLEETS
 from rayfleet.objects.meta import name_of, uid_of, version_of
 from rayfleet.testing.fleet_world import fleet_manifest
-from rayfleet.testing.installed_roles import CLUSTER_ROLES, ROLES, rendered_roles
+from rayfleet.testing.installed_roles import CLUSTER_ROLES, ROLES, allowed_by, rendered_roles
 from rayfleet.testing.realkube import (
     HELM_VERSIONS,
     KUBERNETES_VERSION,
@@ -30,7 +30,6 @@ from rayfleet.testing.realkube import (
     ensure_binaries,
     ensure_helm,
 )
-from rayfleet.testing.realkube.audit import allowed_by
 
 pytestmark = pytest.mark.realkube
 PROFILES = Path(__file__).parents[1] / "golden" / "install"

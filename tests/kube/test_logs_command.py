@@ -114,7 +114,6 @@ async def test_one_container_has_no_prefix(world: World) -> None:
         (("flets/toy",), 2, "Did you mean"),
         (("rcf",), 1, "has no pods"),
         (("rcf/toy", "--since", "soon"), 2, "is no duration"),
-        (("rcf/toy", "--since", "5m"), 1, "not offered"),
         (("pod/toy-1-a-head", "-A"), 2, "-n"),
     ],
 )

@@ -4,9 +4,9 @@ Only what says who may do what is made of what ``rayfleet install`` prints: no D
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rayfleet.deploy.install import DEFAULT_NAMESPACE, install_objects
 from rayfleet.kube.address import KubeAddress
@@ -15,6 +15,7 @@ from rayfleet.kube.errors import AlreadyExists
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import NAMESPACES, SERVICE_ACCOUNTS, ResourceType
 from rayfleet.objects.meta import name_of
+from rayfleet.objects.parts import mappings
 
 _RBAC = "rbac.authorization.k8s.io"
 CLUSTER_ROLES = ResourceType(group=_RBAC, version="v1", plural="clusterroles", kind="ClusterRole", is_namespaced=False)
@@ -27,6 +28,27 @@ _MADE = {
     each.kind: each
     for each in (NAMESPACES, SERVICE_ACCOUNTS, CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 }
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Access:
+    """One verb on one resource (``rayclusters``, ``rayclusters/status``) of an API group, empty for the core's."""
+
+    group: str
+    resource: str
+    verb: str
+
+
+def allowed_by(roles: Iterable[ReadOnlyJson]) -> frozenset[Access]:
+    """Return what the rules of Roles and ClusterRoles allow; other objects allow nothing. Pure."""
+    return frozenset(
+        Access(group, resource, verb)
+        for role in roles
+        for rule in mappings(role.get("rules"))
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    )
 
 
 def rendered_roles(component: str) -> Sequence[Json]:
