@@ -165,12 +165,12 @@ is_part() {
   line=${line#*\(}
   [ "${line%)*}" != "${own%)*}" ]
 }
-looks=0
+looked=$SECONDS
 stopped=" "
 parts=
 look() {
-  looks=$((looks + 1))
-  [ $((looks % 20)) = 0 ] || return 0
+  [ $((SECONDS - looked)) -ge 2 ] || return 0
+  looked=$SECONDS
   local file line process still=" "
   parts=
   for file in /proc/[0-9]*/stat; do
