@@ -257,7 +257,6 @@ async def test_a_silent_head_service_ends_the_engine(cluster: Cluster) -> None:
     (gcs,) = (pid for pid, line in processes_of(cluster.temp) if "/gcs_server " in line)
     os.kill(gcs, signal.SIGSTOP)
     head = cluster.groups.pop(HEAD)
-    await cluster.until_unhealthy(30)
     assert await asyncio.to_thread(head.wait, 30) == 1, cluster.logs()
     assert f"process {gcs} (gcs_server) stands still" in (cluster.folder / f"{HEAD}.log").read_text(encoding="utf-8")
     await until(lambda: gcs not in dict(processes_of(cluster.temp)), "the frozen GCS is ended")
