@@ -15,7 +15,7 @@ def main(url: str) -> int:
     request = urllib.request.Request(  # noqa: S310 - the user's own gateway
         f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - the user's own gateway
+    with urllib.request.urlopen(request, timeout=120) as response:  # noqa: S310 - the user's own gateway
         answer = json.load(response)["choices"][0]["message"]["content"]
     print(answer)
     return 0 if "Paris" in answer else 1
