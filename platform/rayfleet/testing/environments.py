@@ -4,6 +4,7 @@ What takes minutes says so every ten seconds, ends after a limit with all that i
 file beside the environment.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
-from rayfleet.model.errors import EnvironmentProblem
+from rayfleet.model.errors import EnvironmentProblem, RayfleetError
+from rayfleet.plugin.settings import read_plugin_settings
 from rayfleet.testing.realkube.files import last_lines
 
 Progress = Callable[[str], None]
@@ -28,6 +31,32 @@ _REPORT_SECONDS = 10.0
 # What `python -m rayfleet_models` needs; sources go in as files, so that no checkout has to stay where it is.
 _OWN_PACKAGES = ("rayfleet", "rayfleet_models")
 _UNUSED_THERE = shutil.ignore_patterns("__pycache__", "testing", "local", "cli", "controllers", "kube", "deploy")
+
+
+class Maker(Protocol):
+    """What makes an environment once; blocking."""
+
+    def __call__(self, cache: Path, *, progress: Progress) -> Path:
+        """Return the environment's folder in ``cache``. Raises RayfleetError when it cannot be made."""
+        ...
+
+
+def run_maker(module: str, verb: str, what: str | None, ensure: Maker) -> int:
+    """Carry out ``python -m MODULE VERB``, which prints the folder; return the exit code. ``what`` is its help."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
+    parser.add_argument("--cache", type=Path, default=read_plugin_settings().cache, help="default: %(default)s")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser(verb, help="make it unless it is there, and print where it is")
+    arguments = parser.parse_args()
+    try:
+        folder = ensure(arguments.cache, progress=_tell)
+    except RayfleetError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(f"{folder}\n")
+    return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,3 +174,9 @@ def renew_own_packages(folder: Path) -> None:
             )
         shutil.rmtree(target / name, ignore_errors=True)
         shutil.copytree(Path(spec.origin).parent, target / name, ignore=_UNUSED_THERE)
+
+
+def _tell(line: str) -> None:
+    """Print progress, which is not the result, on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
