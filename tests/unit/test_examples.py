@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").iterdir())
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/"))
 
 
 def test_each_example_has_a_manifest_a_check_and_a_word_about_both() -> None:
-    files = {example.name: {path.name for path in example.iterdir()} for example in EXAMPLES}
+    files = {example.name: {path.name for path in example.iterdir() if path.is_file()} for example in EXAMPLES}
     assert files == {example.name: {"README.md", "check.py", "fleet.yaml"} for example in EXAMPLES}
 
 
