@@ -1,7 +1,8 @@
 """Manifests from YAML or JSON text. Pure.
 
 Scalars are read as Kubernetes' tools read them, not as PyYAML does by default: ``1:30`` and ``2026-01-02`` stay text. A
-key that stands twice is an error here; kubectl would keep one of them without a word.
+key that stands twice is an error here; kubectl would keep one of them without a word. One that is merged in (``<<``)
+and written too is not: what is written wins.
 
 libyaml reads where PyYAML has it, several times as fast. What it refuses is read again by PyYAML's own parser, for its
 messages.
@@ -75,9 +76,34 @@ def _values(text: str, kind: "_Loader") -> Iterator[tuple[Any, yaml.Node]]:
         while loader.check_node():
             node = loader.get_node()
             if node is not None:
+                _refuse_doubled_keys(node)
                 yield loader.construct_document(node), node
     finally:
         loader.dispose()
+
+
+def _refuse_doubled_keys(root: yaml.Node) -> None:
+    """Raise ConstructorError for a key that stands twice in a mapping.
+
+    Before anything is made of the nodes: merges are then worked out in them, and a key that a mapping writes itself
+    stands beside the one that it gets.
+    """
+    left, seen = [root], {id(root)}
+    while left:
+        node = left.pop()
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        names: set[str] = set()
+        for key, _ in pairs:
+            name = str(key.value)
+            if name in names and key.tag != _MERGE:
+                problem = f'the key "{name}" stands twice in one mapping'
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            names.add(name)
+        items = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
+        for item in items:
+            if id(item) not in seen:
+                seen.add(id(item))
+                left.append(item)
 
 
 def _documents(raw: Any, source: str, node: yaml.Node | None) -> Iterator[Document]:
@@ -97,13 +123,17 @@ def _documents(raw: Any, source: str, node: yaml.Node | None) -> Iterator[Docume
     yield Document(raw=raw, source=source, line=line, node=node)
 
 
+_MERGE = "tag:yaml.org,2002:merge"
 _PATH_PART = re.compile(r'([A-Za-z0-9_-]+)|\[(\d+)\]|\["([^"]+)"\]')
 
 
 def _child(node: yaml.Node | None, name: str, place: int) -> tuple[yaml.Node, yaml.Node] | None:
-    """Return the nodes of a field's key and of its value, or of a list's item twice; None when it is not there."""
+    """Return the nodes of a field's key and of its value, or of a list's item twice; None when it is not there.
+
+    Of a key that was merged in too the last one counts: the mapping's own.
+    """
     if isinstance(node, yaml.MappingNode):
-        return next(((key, value) for key, value in node.value if str(key.value) == name), None)
+        return next(((key, value) for key, value in reversed(node.value) if str(key.value) == name), None)
     if isinstance(node, yaml.SequenceNode) and not name and place < len(node.value):
         return node.value[place], node.value[place]
     return None
@@ -117,18 +147,10 @@ def _syntax_error(error: yaml.MarkedYAMLError) -> FieldError:
 
 
 class _Kubernetes(yaml.constructor.SafeConstructor, yaml.resolver.Resolver):
-    """Reads scalars as Go's YAML does, and refuses a key that stands twice."""
+    """Reads scalars as Go's YAML does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return the mapping; all keys are texts, as in JSON."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(
-                    problem=f'the key "{name}" stands twice in one mapping', problem_mark=key.start_mark
-                )
-            seen.add(name)
         built = super().construct_mapping(node, deep=deep)
         return {name if isinstance(name, str) else _text_key(name): value for name, value in built.items()}
 

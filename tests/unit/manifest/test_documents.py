@@ -61,6 +61,24 @@ def test_a_list_gives_its_items() -> None:
     assert [each.raw["kind"] for each in load_documents(text, "x")] == ["A"]
 
 
+def test_what_a_mapping_writes_itself_wins_over_what_it_merges() -> None:
+    """Also where a merged mapping merges another one, and is used before it is read as a value of its own."""
+    text = (
+        "apiVersion: v1\nkind: A\n"
+        "deep: {list: [&small {name: a, image: one}, &big {<<: *small, image: two}]}\n"
+        "first: {<<: *big, name: b}\n"
+    )
+    [document] = load_documents(text, "x")
+    assert document.raw["deep"]["list"] == [{"name": "a", "image": "one"}, {"name": "a", "image": "two"}]
+    assert document.raw["first"] == {"name": "b", "image": "two"}
+    assert document.line_of("first.name") == 4
+
+
+def test_a_doubled_key_is_refused_in_what_is_merged_too() -> None:
+    with pytest.raises(ManifestError, match='line 3, column 14: the key "b" stands twice'):
+        load_documents("apiVersion: v1\nkind: A\na: &a {b: 1, b: 2}\nc: {<<: *a}\n", "x")
+
+
 def test_libyaml_reads_where_it_is_there() -> None:
     """A thousand models' files take PyYAML's own parser seconds."""
     [document] = load_documents("apiVersion: v1\nkind: A\nspec: {a: [1, x]}\n", "x")
