@@ -32,6 +32,12 @@ def container_words(container: ReadOnlyJson) -> list[str]:
     return [str(word) for each in lists if isinstance(each, list) for word in each]
 
 
+def literal_environment(container: ReadOnlyJson) -> dict[str, str]:
+    """Return the variables of a container that have a value as it stands, without those that come from elsewhere."""
+    entries = mappings(container.get("env"))
+    return {str(entry.get("name")): str(entry["value"]) for entry in entries if entry.get("value") is not None}
+
+
 def declared_ports(container: ReadOnlyJson) -> list[DeclaredPort]:
     """Return the ports that a container declares, in order."""
     return [

@@ -63,6 +63,11 @@ def containers(group: ReadOnlyJson) -> list[Json]:
     return mappings(pod_spec(group).get("containers"))
 
 
+def native_sidecars(group: ReadOnlyJson) -> list[Json]:
+    """Return those of a group's init containers that run on beside the others (KEP-753)."""
+    return [each for each in mappings(pod_spec(group).get("initContainers")) if each.get("restartPolicy") == "Always"]
+
+
 def names_of_port(group: ReadOnlyJson, number: int) -> list[str]:
     """Return the names that a group's containers give to a TCP port, in order."""
     entries = (entry for container in containers(group) for entry in mappings(container.get("ports")))

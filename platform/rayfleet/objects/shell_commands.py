@@ -1,30 +1,36 @@
 """What a container runs, as far as its text tells: the simple commands of a shell script, in words. Pure.
 
-No shell: variables and substitutions stay as they stand, and what cannot be split is passed over. Good enough to see an
-engine with its flags, ``ray start`` and package installs; never a reason to refuse a manifest.
+No shell: a variable that the container gives a value stands for that (``$(NAME)`` as Kubernetes writes it, ``$NAME``
+and ``${NAME}`` in a script), all others and substitutions stay as they stand, and what cannot be split is passed over.
+Good enough to see an engine with its flags, ``ray start`` and package installs; never a reason to refuse a manifest.
 """
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.objects.container_specs import container_words
+from rayfleet.objects.container_specs import container_words, literal_environment
 
 _SHELLS = re.compile(r"(?:.*/)?(?:ba|da|z|k)?sh")
 _ENDS = frozenset(";&|\n()")
 _KEYWORDS = frozenset({"do", "then", "else", "exec", "eval", "nohup", "time", "!", "{", "until", "while", "if"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+_OF_KUBERNETES = re.compile(rf"\$\(({_NAME})\)")
+_OF_A_SHELL = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})")
 
 
 def simple_commands(container: ReadOnlyJson) -> Iterator[Sequence[str]]:
     """Yield what a container runs: its words, or the commands of the script that a shell is given with ``-c``."""
-    words = container_words(container)
+    variables = literal_environment(container)
+    words = [_expanded(word, _OF_KUBERNETES, variables) for word in container_words(container)]
     script = shell_script(words)
     if script is None:
         yield words
     else:
-        yield from _split(script)
+        for command in _split(script):
+            yield [_expanded(word, _OF_A_SHELL, variables) for word in command]
 
 
 def shell_script(words: Sequence[str]) -> str | None:
@@ -36,6 +42,11 @@ def shell_script(words: Sequence[str]) -> str | None:
             rest = [each for each in words[place + 1 :] if each != "--"]
             return rest[0] if rest else ""
     return None
+
+
+def _expanded(word: str, form: re.Pattern[str], variables: Mapping[str, str]) -> str:
+    """Return a word with the variables in it that are known."""
+    return form.sub(lambda match: variables.get(match[match.lastindex or 0], match[0]), word)
 
 
 def _split(script: str) -> Iterator[Sequence[str]]:

@@ -22,7 +22,7 @@ from rayfleet.objects.container_specs import container_image, container_name, co
 from rayfleet.objects.images import image_reference
 from rayfleet.objects.labels import OVERLAY_ANNOTATION, SIDECAR_ANNOTATION
 from rayfleet.objects.parts import copied, entries, part, written_count
-from rayfleet.objects.ray_spec import containers, head_group, pod_spec
+from rayfleet.objects.ray_spec import containers, head_group, native_sidecars, pod_spec
 from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.planning.drain_hooks import grace_seconds
 from rayfleet.planning.sidecar import SIDECAR_NAME, engine_flags, metric_flags, sidecar_container
@@ -54,7 +54,7 @@ def sidecar_overlay(fleet: Fleet, readers: Sequence[CommandReader]) -> Overlay:
     head = head_group(fleet.spec.template.spec)
     if fleet.meta.annotations.get(SIDECAR_ANNOTATION) == _NONE:
         return Overlay(reason=f"the fleet's annotation {SIDECAR_ANNOTATION} says {_NONE}")
-    if any(runs_any(each, (*OWN_MARKS, *PEERS_MARKS)) for each in _beside(head)):
+    if any(runs_any(each, (*OWN_MARKS, *PEERS_MARKS)) for each in (*containers(head)[1:], *native_sidecars(head))):
         return Overlay(reason="its head has one")
     engines = list(read_engines(next(iter(containers(head)), {}), readers))
     if len(engines) != 1:
@@ -110,11 +110,6 @@ def _overlay_for(engine: EngineCommand, head: ReadOnlyJson, linger_seconds: int)
     return Overlay(
         container=sidecar_container(OVERLAY_PORT, flags, tuple({**each, "name": _ENGINE_KEY} for each in keys))
     )
-
-
-def _beside(head: ReadOnlyJson) -> list[Json]:
-    """Return the containers of a head but Ray's, those that start before it included: they may go on beside it."""
-    return [*containers(head)[1:], *entries(pod_spec(head), "initContainers")]
 
 
 def _all(head: ReadOnlyJson) -> list[Json]:

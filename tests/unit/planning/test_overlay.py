@@ -46,6 +46,7 @@ KNOWN = {
     "vllm": ("vllm serve org/model --port 9000", 9000, "/health", "/metrics"),
     "vllm as a module": ("python3 -m vllm.entrypoints.openai.api_server --model m", 8000, "/health", "/metrics"),
     "sglang": ("python3 -m sglang.launch_server --model-path m", 30000, "/ready", "/metrics"),
+    "vllm at a port of its environment": ("vllm serve m --port $PORT", 9100, "/health", "/metrics"),
     "trtllm": ("trtllm-serve org/model", 8000, "/health", "/prometheus/metrics"),
 }
 
@@ -53,7 +54,8 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_an_engine_that_a_plugin_knows_gets_a_sidecar_that_asks_it_rightly(name: str) -> None:
     command, port, health, metrics = KNOWN[name]
-    container = overlay(by_hand(command)).container
+    environment = {f"{CONTAINERS}.0.env".replace(".", "__"): [{"name": "PORT", "value": "9100"}]}
+    container = overlay(by_hand(command, **environment)).container
     assert container is not None
     flags = [word.partition("=")[::2] for word in container["args"]]
     told = dict(flags)
@@ -96,6 +98,13 @@ def test_none_comes_where_it_is_not_wanted_or_could_not_know(name: str) -> None:
     raw, words = WITHOUT[name]
     assert (overlay(raw).container, overlay(raw).note) == (None, "")
     assert words in overlay(raw).reason
+
+
+def test_a_download_that_ends_before_the_engine_starts_is_no_sidecar() -> None:
+    """AIBrix's own manifests bring the weights with the image of its runtime."""
+    download = {"name": "init-model", "image": "aibrix/runtime:v0.3.0", "command": ["aibrix_download"]}
+    raw = by_hand(**{f"{HEAD}.template.spec.initContainers".replace(".", "__"): [download]})
+    assert overlay(raw).container is not None
 
 
 def test_a_key_in_the_engines_environment_is_the_sidecars_too() -> None:
