@@ -76,7 +76,7 @@ def test_serving_is_rendered_as_written_down(name: str) -> None:
 def test_what_is_rendered_is_what_we_would_accept(name: str) -> None:
     fleet, template = rendered(name)
     assert ray_template_errors(template.spec, dict(template.annotations), "spec") == ()
-    assert selector_errors(fleet.spec.selector, template, "spec.selector") == ()
+    assert selector_errors(fleet.spec.selector, template, "spec.selector", ()) == ()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -120,7 +120,7 @@ MUTANTS = (
         number=12,
         bug="a selector that does not select its own template is taken: endless creation",
         file="platform/rayfleet/manifest/fleet.py",
-        old='    return list(selector_errors(decode_selector(spec["selector"]), template, "spec.selector"))\n',
+        old='    return list(selector_errors(selector, template, "spec.selector", {HASH_LABEL, INDEX_LABEL}))\n',
         new="    return [] if template else []\n",
         tests=("tests/unit/manifest",),
     ),

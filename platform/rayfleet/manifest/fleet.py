@@ -49,7 +49,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import FLEETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
-from rayfleet.objects.labels import FLEET_LABEL, MODEL_LABEL
+from rayfleet.objects.labels import FLEET_LABEL, HASH_LABEL, INDEX_LABEL, MODEL_LABEL
 from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import is_identical, mapping, part
 
@@ -161,7 +161,8 @@ def _selector_errors(raw: ReadOnlyJson, spec: ReadOnlyJson, known_errors: list[F
         template = RayClusterTemplate(labels=serving_labels(decode_meta(raw), _served_name(spec["serving"], raw)))
     else:
         return []
-    return list(selector_errors(decode_selector(spec["selector"]), template, "spec.selector"))
+    selector = decode_selector(spec["selector"])
+    return list(selector_errors(selector, template, "spec.selector", {HASH_LABEL, INDEX_LABEL}))
 
 
 def serving_labels(meta: ObjectMeta, served_model_name: str) -> dict[str, str]:
@@ -191,7 +192,8 @@ def _strategy_errors(strategy: ReadOnlyJson) -> list[FieldError]:
     path = "spec.strategy.rollingUpdate"
     if strategy.get("type") == StrategyType.RECREATE:
         return [FieldError(path=path, message=ROLLING_ONLY_MESSAGE)]
-    if rolling.get("maxSurge") in {0, "0%"} and rolling.get("maxUnavailable") in {0, "0%"}:
+    bounds = [_decode_bound(rolling.get(name)) for name in ("maxSurge", "maxUnavailable")]
+    if all(bound in {0, Percent(value=0)} for bound in bounds):
         return [FieldError(path=path, message=NOT_BOTH_ZERO_MESSAGE)]
     return []
 

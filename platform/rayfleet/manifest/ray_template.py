@@ -11,10 +11,11 @@ from typing import Any
 
 from rayfleet.manifest.checking import child_path, quoting_hint, shown
 from rayfleet.manifest.kuberay import kuberay_refusals
+from rayfleet.manifest.label_syntax import metadata_errors
 from rayfleet.manifest.pod_resources import resource_errors
 from rayfleet.model.errors import FieldError
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.objects.parts import mapping
+from rayfleet.objects.parts import mapping, part
 from rayfleet.objects.ray_spec import INT32_MAX
 
 _GROUP_COUNTS = {"replicas": 0, "minReplicas": None, "maxReplicas": None, "numOfHosts": 1}  # the least, if held here
@@ -88,13 +89,15 @@ def _count_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
 
 def _group_errors(group: ReadOnlyJson, path: str) -> Iterator[FieldError]:
     yield from _start_param_errors(group, path)
-    here = f"{path}.template.spec.containers"
     template = group.get("template")
-    items = mapping(mapping(template).get("spec")).get("containers")
     if not isinstance(template, dict) and template is not None:
         yield FieldError(path=f"{path}.template", message=f"{shown(template)} is not a mapping")
-    elif isinstance(items, list):
-        yield from _container_errors(items, here)
+        return
+    yield from metadata_errors(part(template or {}, "metadata"), f"{path}.template.metadata")
+    for field in ("initContainers", "containers"):
+        items = part(template or {}, "spec").get(field)
+        if isinstance(items, list):
+            yield from _container_errors(items, f"{path}.template.spec.{field}")
 
 
 def _container_errors(items: list[Any], path: str) -> Iterator[FieldError]:

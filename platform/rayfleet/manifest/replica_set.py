@@ -24,6 +24,7 @@ from rayfleet.model.fleet import ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, S
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import REPLICA_SETS
 from rayfleet.objects.conditions import decode_conditions, encode_condition
+from rayfleet.objects.labels import INDEX_LABEL
 from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import INT32_MAX, is_identical, mapping, whole_number
 from rayfleet.objects.times import decode_time, encode_micro_time
@@ -114,7 +115,7 @@ def _meaning_errors(spec: ReadOnlyJson, known_errors: list[FieldError]) -> list[
     errors = list(template_errors(spec["template"], "spec.template"))
     if spec.get("selector") is not None and not is_wrong_at(known_errors, "spec.selector"):
         selector = decode_selector(spec["selector"])
-        errors += selector_errors(selector, decode_template(spec["template"]), "spec.selector")
+        errors += selector_errors(selector, decode_template(spec["template"]), "spec.selector", {INDEX_LABEL})
     return errors
 
 

