@@ -5,12 +5,12 @@ Source: the reference grammar of ``distribution/reference``; ``docker.io/`` and 
 
 from dataclasses import dataclass
 
-_DEFAULT_REGISTRIES = ("docker.io/", "index.docker.io/")
+_MAY_BE_LEFT_OUT = ("docker.io/", "index.docker.io/", "library/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
-    """``name`` without the default registry; ``tag`` and ``digest`` are empty when they are not said."""
+    """``name`` without what may be left out of it; ``tag`` and ``digest`` are empty when they are not said."""
 
     name: str
     tag: str = ""
@@ -23,6 +23,6 @@ def image_reference(text: str) -> ImageReference:
     folder, slash, last = rest.rpartition("/")
     last, _, tag = last.partition(":")  # a colon before the last slash is a registry's port
     name = f"{folder}{slash}{last}"
-    for registry in _DEFAULT_REGISTRIES:
-        name = name.removeprefix(registry)
+    for part in _MAY_BE_LEFT_OUT:
+        name = name.removeprefix(part)
     return ImageReference(name=name, tag=tag, digest=digest)

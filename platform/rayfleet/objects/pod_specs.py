@@ -4,7 +4,7 @@ Unreadable parts count as absent. Source: Kubernetes 1.36, ``PodSpec``: a volume
 which says of what kind it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -64,3 +64,16 @@ def variables_of(container: ReadOnlyJson) -> dict[str, Json]:
 def only(fields: ReadOnlyJson, names: Iterable[str]) -> Json:
     """Return those of the fields that say something."""
     return {name: fields[name] for name in names if fields.get(name)}
+
+
+def required_nodes(spec: ReadOnlyJson) -> frozenset[str]:
+    """Return the nodes one of which a pod must run on, by its affinity; empty when that names none, or not them all."""
+    required = part(spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    named = [frozenset(_named_nodes(term)) for term in mappings(required.get("nodeSelectorTerms"))]
+    return frozenset().union(*named) if all(named) else frozenset()
+
+
+def _named_nodes(term: ReadOnlyJson) -> Iterator[str]:
+    for each in (*mappings(term.get("matchExpressions")), *mappings(term.get("matchFields"))):
+        if each.get("key") in {"kubernetes.io/hostname", "metadata.name"} and each.get("operator") == "In":
+            yield from map(str, each.get("values") or ())

@@ -63,9 +63,10 @@ def containers(group: ReadOnlyJson) -> list[Json]:
     return mappings(pod_spec(group).get("containers"))
 
 
-def native_sidecars(group: ReadOnlyJson) -> list[Json]:
-    """Return those of a group's init containers that run on beside the others (KEP-753)."""
-    return [each for each in mappings(pod_spec(group).get("initContainers")) if each.get("restartPolicy") == "Always"]
+def native_sidecars(group: ReadOnlyJson) -> dict[int, Json]:
+    """Return those of a group's init containers that run on beside the others, by their places (KEP-753)."""
+    listed = enumerate(mappings(pod_spec(group).get("initContainers")))
+    return {place: each for place, each in listed if each.get("restartPolicy") == "Always"}
 
 
 def names_of_port(group: ReadOnlyJson, number: int) -> list[str]:

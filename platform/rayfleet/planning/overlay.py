@@ -54,7 +54,8 @@ def sidecar_overlay(fleet: Fleet, readers: Sequence[CommandReader]) -> Overlay:
     head = head_group(fleet.spec.template.spec)
     if fleet.meta.annotations.get(SIDECAR_ANNOTATION) == _NONE:
         return Overlay(reason=f"the fleet's annotation {SIDECAR_ANNOTATION} says {_NONE}")
-    if any(runs_any(each, (*OWN_MARKS, *PEERS_MARKS)) for each in (*containers(head)[1:], *native_sidecars(head))):
+    beside = (*containers(head)[1:], *native_sidecars(head).values())
+    if any(runs_any(each, (*OWN_MARKS, *PEERS_MARKS)) for each in beside):
         return Overlay(reason="its head has one")
     engines = list(read_engines(next(iter(containers(head)), {}), readers))
     if len(engines) != 1:

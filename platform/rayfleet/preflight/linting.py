@@ -134,7 +134,7 @@ def _fleet(raw: ReadOnlyJson, plugins: Registry) -> tuple[list[Finding], Subject
         errors = error.errors
     findings = [_refused(each) for each in errors]
     if fleet is None or fleet.spec.serving is None:
-        return findings, _subject(raw, plugins, fleet)
+        return findings, _subject(raw, plugins, fleet) if part(raw, "spec", "template") else None
     if errors:
         return findings, None
     template = fleet_template(fleet, plugins.engines)

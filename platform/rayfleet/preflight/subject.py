@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rayfleet.model.engine import EngineCommand, LocalEnvironment
 from rayfleet.model.fleet import Fleet
 from rayfleet.model.json import Json, ReadOnlyJson
+from rayfleet.model.resources import FLEETS
 from rayfleet.objects.container_specs import container_words
 from rayfleet.objects.labels import (
     APP_LABEL,
@@ -21,7 +22,7 @@ from rayfleet.objects.labels import (
     OVERWRITE_COMMAND_ANNOTATION,
     WORKER_NODE_TYPE,
 )
-from rayfleet.objects.meta import labels_of
+from rayfleet.objects.meta import kind_of, labels_of
 from rayfleet.objects.parts import mapping, part
 from rayfleet.objects.ray_spec import (
     containers,
@@ -29,10 +30,12 @@ from rayfleet.objects.ray_spec import (
     group_workers,
     has_autoscaler,
     head_group,
+    native_sidecars,
     pod_accelerators,
     pod_template,
     worker_groups,
 )
+from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.planning.fleet.bounds import Bounds
 from rayfleet.planning.overlay import read_engines
 from rayfleet.plugin.contracts import CommandReader
@@ -74,6 +77,14 @@ class Group:
     def container_path(self, place: int) -> str:
         """Return where the container at ``place`` stands."""
         return f"{self.path}.template.spec.containers[{place}]"
+
+    @property
+    def beside(self) -> Sequence[tuple[str, Json]]:
+        """What runs beside the Ray container, each with where it stands: sidecars of either form."""
+        here = f"{self.path}.template.spec.initContainers"
+        started_first = ((f"{here}[{place}]", each) for place, each in native_sidecars(self.raw).items())
+        later = ((self.container_path(place), each) for place, each in enumerate(self.containers) if place)
+        return (*later, *started_first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +141,11 @@ class Subject:
         return mapping(self.annotations).get(OVERWRITE_COMMAND_ANNOTATION) == "true"
 
     @property
+    def is_unread(self) -> bool:
+        """Whether it is a fleet that cannot be decoded."""
+        return self.fleet is None and kind_of(self.raw) == FLEETS.kind
+
+    @property
     def is_rendered(self) -> bool:
         """Whether an engine's plugin made the pods, from ``spec.serving``."""
         return self.fleet is not None and self.fleet.spec.serving is not None
@@ -152,6 +168,17 @@ class Subject:
     def engines(self) -> Iterator[EngineCommand]:
         """Return the engines that the head's Ray container starts, as far as their plugins can read it."""
         return read_engines(self.head.ray_container, self.readers)
+
+    @property
+    def tells_all_flags(self) -> bool:
+        """Whether no word of an engine's command is a variable or a substitution that nobody can read here."""
+        container = self.head.ray_container
+        return not any(
+            "$" in word or "`" in word
+            for words in simple_commands(container)
+            if any(reader.read(words) is not None for reader in self.readers)
+            for word in words
+        )
 
     def pod_labels(self, group: Group) -> Mapping[str, str]:
         """Return the labels that pods of a group will have, but for those that depend on the Ray cluster's name."""

@@ -145,7 +145,7 @@ def test_a_backend_with_its_grant_or_beside_the_route_is_left_alone() -> None:
 def test_all_faults_come_at_once_errors_first() -> None:
     bad = {f"{SPEC}.workerGroupSpec": [], "spec.replica": 1, f"{HEAD}.containers.1.image": "x"}
     assert [each.severity for each in findings(good_fleet(bad))][:1] == [Severity.ERROR]
-    assert {each.rule for each in findings(good_fleet(bad))} == {"field", "unknown-field", "latest-image", "no-sidecar"}
+    assert {each.rule for each in findings(good_fleet(bad))} == {"field", "unknown-field", "latest-image"}
 
 
 def test_a_replica_set_is_held_to_the_rules_of_templates() -> None:

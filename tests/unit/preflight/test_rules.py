@@ -274,7 +274,7 @@ CASES = (
     ),
     Case(
         rule="image-without-ray",
-        bad={**HEAD_ONLY, f"{HEAD_RAY}.image": "docker.io/vllm/vllm-openai:nightly"},
+        bad={**HEAD_ONLY, f"{HEAD_RAY}.image": "docker.io/vllm/vllm-openai:v0.33.0"},
         good={**HEAD_ONLY, f"{HEAD_RAY}.image": "registry.example/vllm/vllm-openai:v0.33.0"},
         path=f"{place(HEAD_RAY)}.image",
         words="build one FROM it",

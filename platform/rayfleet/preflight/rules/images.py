@@ -13,6 +13,7 @@ from rayfleet.preflight.subject import Group, Subject
 
 _INSTALLERS = ("pip", "pip3", "uv", "apt", "apt-get", "conda", "microdnf", "dnf", "yum", "apk")
 _RAY_IMAGES = ("rayproject/ray", "rayproject/ray-ml", "rayproject/ray-llm")
+_FLOATING_TAGS = frozenset({"", "latest", "nightly", "main", "master", "dev", "edge"})
 _HTTP_PROBES_SINCE = (2, 53)
 
 
@@ -27,7 +28,7 @@ def floating_images(subject: Subject) -> Iterator[Finding]:
                 image = container_image(container)
                 reference = image_reference(image)
                 is_local = any(each.stands_for(image) for each in subject.environments)
-                if image and not is_local and not reference.digest and reference.tag in {"", "latest"}:
+                if image and not is_local and not reference.digest and reference.tag in _FLOATING_TAGS:
                     path = f"{group.path}.template.spec.{field}[{place}].image"
                     message = (
                         f"{shown(image)} may mean another image at each pull: replicas of one revision then differ, and"
@@ -78,7 +79,7 @@ def mixed_images(subject: Subject) -> Iterator[Finding]:
     head = container_image(subject.head.ray_container)
     for group in subject.workers:
         image = container_image(group.ray_container)
-        if head and image and image != head:
+        if head and image and image_reference(image) != image_reference(head):
             message = (
                 f"{shown(image)} is not the head's image, {shown(head)}: Python, Ray and engine must be the same on all"
                 " nodes"

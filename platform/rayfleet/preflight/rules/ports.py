@@ -76,15 +76,14 @@ def _of_engine(subject: Subject, group: Group) -> Iterator[_Listener]:
 
 
 def _of_containers(group: Group) -> Iterator[_Listener]:
-    for place, container in enumerate(group.containers):
-        here = group.container_path(place)
+    # What the Ray container declares are Ray's own ports and the engine's: no third listener.
+    for here, container in group.beside:
         words = f"the container {container_name(container)}"
-        # What the Ray container declares are Ray's own ports and the engine's: no third listener.
-        for port in declared_ports(container) if place else ():
+        for port in declared_ports(container):
             if port.number and port.is_tcp:
                 path = f"{here}.ports[{port.place}].containerPort"
                 yield _Listener(port=port.number, owner=here, words=words, path=path)
-        for command in simple_commands(container) if place else ():
+        for command in simple_commands(container):
             port_written = written_count(flag_value(command, "--port") or "")
             if port_written is not None:
                 yield _Listener(port=port_written, owner=here, words=words, path=here)

@@ -6,6 +6,7 @@ from rayfleet.manifest.checking import child_path
 from rayfleet.model.fleet import Percent, StrategyType
 from rayfleet.objects.container_specs import declared_ports
 from rayfleet.objects.parts import part
+from rayfleet.objects.pod_specs import required_nodes
 from rayfleet.objects.ray_spec import INT32_MAX, group_replicas, pod_spec, worker_bounds
 from rayfleet.preflight.findings import Finding, Severity
 from rayfleet.preflight.subject import Group, Subject
@@ -16,7 +17,8 @@ _HOST_LABEL = "kubernetes.io/hostname"
 def ranks(subject: Subject) -> Iterator[Finding]:
     """Yield what does not fit between the engine's parallelism and the accelerators of a replica.
 
-    Too few accelerators are an error: the engine waits for ever. Nothing is said of pods without accelerators.
+    Too few accelerators are an error: the engine waits for ever. Nothing is said of pods without accelerators, and not
+    that some are unused where a flag is a variable that cannot be read.
     """
     places = subject.accelerators
     for command in subject.engines() if places else ():
@@ -28,7 +30,7 @@ def ranks(subject: Subject) -> Iterator[Finding]:
                 " for ever; ask for more, or lower one of the three"
             )
             yield _error("parallelism", here, message)
-        elif command.ranks < places and not subject.is_autoscaled:
+        elif command.ranks < places and not subject.is_autoscaled and subject.tells_all_flags:
             message = f"{product} uses {command.ranks} accelerators of {places}: the others are held for nothing"
             yield Finding(rule="parallelism", path=here, message=message)
         per_pod = max(group.accelerators for group in subject.groups)
@@ -97,6 +99,8 @@ def _pins(group: Group) -> Iterator[tuple[str, str]]:
             yield f"{here}.{field}", field
     if _HOST_LABEL in part(pod, "nodeSelector"):
         yield child_path(f"{here}.nodeSelector", _HOST_LABEL), "the node's name"
+    if len(required_nodes(pod)) == 1:
+        yield f"{here}.affinity.nodeAffinity", "an affinity for one node"
     for place, container in enumerate(group.containers):
         for port in declared_ports(container):
             if port.host:

@@ -1,5 +1,6 @@
 """How the pods start and end: who starts Ray, who asks the engine, who ends it. Pure."""
 
+import re
 from collections.abc import Iterator
 
 from rayfleet.objects.container_specs import container_words
@@ -12,6 +13,7 @@ from rayfleet.preflight.subject import Subject
 
 # An engine that spans its nodes without Ray is told by these how many there are, or where they meet.
 _OWN_RANKS = ("--nnodes", "--dist-init-addr")
+_LOOP = re.compile(r"\b(while|until)\b")
 
 
 def commands_without_ray(subject: Subject) -> Iterator[Finding]:
@@ -34,17 +36,19 @@ def commands_without_ray(subject: Subject) -> Iterator[Finding]:
 
 def missing_sidecar(subject: Subject) -> Iterator[Finding]:
     """Yield a warning for a head whose readiness nobody takes from the engine."""
-    others = subject.head.containers[1:]
-    if any(runs_any(container, OWN_MARKS) for container in others):
+    others = subject.head.beside
+    if any(runs_any(container, OWN_MARKS) for _, container in others):
         return
-    for place, container in enumerate(others, 1):
+    for path, container in others:
         if runs_any(container, PEERS_MARKS):
             message = (
                 "aibrix_runtime says ready without asking the engine: requests reach a replica that loads, hangs or has"
                 f" lost a node; put {SIDECAR_NAME} in its place"
             )
-            yield Finding(rule="blind-sidecar", path=subject.head.container_path(place), message=message)
+            yield Finding(rule="blind-sidecar", path=path, message=message)
             return
+    if subject.is_unread:  # what it will get is not known yet
+        return
     overlay = sidecar_overlay(subject.fleet, subject.readers) if subject.fleet is not None else Overlay()
     if overlay.container is not None:
         return
@@ -57,10 +61,11 @@ def missing_sidecar(subject: Subject) -> Iterator[Finding]:
 
 
 def stopping_workers(subject: Subject) -> Iterator[Finding]:
-    """Yield a warning for each worker that ends Ray the moment it is asked to go."""
+    """Yield a warning for each worker that ends Ray the moment it is asked to go; not of one that waits in a loop."""
     for group in subject.workers:
         hook = part(group.ray_container, "lifecycle", "preStop", "exec")
-        if "ray stop" in " ".join(container_words(hook)):
+        before, stops, _ = " ".join(container_words(hook)).partition("ray stop")
+        if stops and not _LOOP.search(before):
             message = (
                 "`ray stop` in preStop ends the engine while the head still finishes requests, for both are asked to go"
                 " at once; wait in it until the head's engine port is closed"
