@@ -9,8 +9,7 @@ from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.policies import WarmUp
 from rayfleet.model.resources import PODS, RAY_CLUSTERS
 from rayfleet.objects.meta import uid_of
-from rayfleet.planning.fleet.identity import is_of_revision
-from rayfleet.planning.fleet.rollback import kept_serving
+from rayfleet.planning.fleet.identity import is_of_revision, kept_serving
 from rayfleet.planning.fleet.warm_up import may_warm_up
 from rayfleet.planning.observed import ObservedWarmUp
 from rayfleet.planning.warm_up.bringing import bring_command

@@ -5,17 +5,18 @@ meaning of a template and not by its text.
 """
 
 import copy
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from rayfleet.manifest.serving import decode_serving
-from rayfleet.model.fleet import Fleet, FleetSpec, RayClusterTemplate, Selector
+from rayfleet.manifest.serving import decode_serving, encode_serving
+from rayfleet.model.fleet import Fleet, FleetSpec, RayClusterTemplate, ReplicaSet, ReplicaSetSpec, Selector
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.resources import REPLICA_SETS
-from rayfleet.planning.fleet.identity import fleet_identity, template_identity
+from rayfleet.planning.fleet.identity import fleet_identity, is_of_revision, template_identity
 from rayfleet.planning.fleet.view import view_of
 from rayfleet.planning.observed import ObservedFleet
 from rayfleet.testing.planner_world import PlannerWorld
@@ -38,6 +39,13 @@ def limits(**amounts: Any) -> Json:
 SAME = {
     "a number as an amount": (template(), template(limits(cpu=1, memory="1Gi"))),
     "another suffix": (template(), template(limits(cpu="1000m", memory="1024Mi"))),
+    "bytes": (template(), template(limits(cpu="1", memory="1073741824"))),
+    "an exponent": (template(limits(memory="1e6")), template(limits(memory="1M"))),
+    "a text that is empty": (template(), template(pod={"priorityClassName": "", "hostname": ""})),
+    "a probe's zeros": (
+        template({"livenessProbe": {"tcpSocket": {"port": 1}}}),
+        template({"livenessProbe": {"tcpSocket": {"port": 1}, "failureThreshold": 0, "timeoutSeconds": 0}}),
+    ),
     "an empty list": (template(), template(pod={"tolerations": []})),
     "no worker groups": (template(), template(workerGroupSpecs=[])),
     "a field that is null": (template(), template(pod={"affinity": None})),
@@ -70,6 +78,15 @@ SAME = {
     ),
 }
 DIFFERENT = {
+    "a little more than a power": (template(limits(memory="1024k")), template(limits(memory="1Mi"))),
+    "a class of storage that is empty": (
+        template(pod={"claim": {"storageClassName": ""}}),
+        template(pod={"claim": {}}),
+    ),
+    "a label that is empty": (
+        template(pod={"nodeSelector": {"gpu": ""}}),
+        template(pod={"nodeSelector": {}}),
+    ),
     "another amount": (template(), template(limits(cpu="1001m", memory="1Gi"))),
     "another image": (template(), template({"image": "b"})),
     "an empty volume is a volume": (
@@ -158,6 +175,18 @@ def test_taking_over_rolls_nothing(note: str | None) -> None:
     as_left_by(world, note)
     world.settle()
     assert len(world.objects[REPLICA_SETS.kind]) == 1
+
+
+def test_a_short_form_is_known_by_its_note_when_the_hash_is_of_another_form() -> None:
+    """What an older rayfleet rendered from it looks otherwise."""
+    fleet, template = serving_fleet(), RayClusterTemplate(spec={"rendered": "otherwise"})
+    assert fleet.spec.serving is not None
+    annotations = {HASH: "2.0a1b2c", "orchestration.aibrix.ai/serving": json.dumps(encode_serving(fleet.spec.serving))}
+    spec = ReplicaSetSpec(selector=Selector(), template=RayClusterTemplate(spec={"rendered": "long ago"}))
+    old = ReplicaSet(meta=ObjectMeta(name="fleet-1", annotations=annotations), spec=spec)
+    assert is_of_revision(old, fleet_identity(fleet, template), template)
+    other = serving_fleet(args=["--x"])
+    assert not is_of_revision(old, fleet_identity(other, template), template)
 
 
 def test_of_several_that_match_the_oldest_is_the_new_one() -> None:

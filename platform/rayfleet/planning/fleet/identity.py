@@ -6,26 +6,30 @@ form that is the same for all texts of one meaning (``normal_form``). Left out: 
 operation (``suspend``, ``workersToDelete``; with Ray's autoscaler on also the worker counts, which are then its own).
 
 A replica set notes the hash. One that notes none, or one of another form (AIBrix made it, or another rayfleet), is
-known by its own template: taking over rolls nothing. Source: Deployment's ``FindNewReplicaSet`` and
-``EqualIgnoreHash`` (deployment_util.go).
+known by its own template, or by the short form that it was rendered from: taking over rolls nothing. Source:
+Deployment's ``FindNewReplicaSet`` and ``EqualIgnoreHash`` (deployment_util.go).
 """
 
 import hashlib
 import json
 
-from rayfleet.manifest.serving import encode_serving
+from rayfleet.manifest.checking import schema_errors
+from rayfleet.manifest.schema import FLEET_SPEC
+from rayfleet.manifest.serving import decode_serving, encode_serving
 from rayfleet.model.fleet import Fleet, RayClusterTemplate, ReplicaSet
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.serving import Serving
-from rayfleet.objects.labels import FLEET_LABEL, HASH_LABEL, TEMPLATE_HASH_ANNOTATION
+from rayfleet.objects.labels import FLEET_LABEL, HASH_LABEL, SERVING_ANNOTATION, TEMPLATE_HASH_ANNOTATION
 from rayfleet.objects.meta import without_labels
-from rayfleet.objects.parts import copied, mapping
+from rayfleet.objects.notes import read_note
+from rayfleet.objects.parts import copied, mapping, part
 from rayfleet.objects.ray_spec import has_autoscaler, head_group, pod_template, worker_groups
 from rayfleet.planning.fleet.normal_form import normal_amount, normal_form
 
+_SERVING = part(FLEET_SPEC, "properties", "serving")
 _OUR_LABELS = (FLEET_LABEL, HASH_LABEL)
 _AUTOSCALED_COUNTS = ("replicas", "minReplicas", "maxReplicas")
-_FORM = "2."
+_FORM = "3."
 """Stands before a noted hash: changes with ``normal_form``, so that a hash of another form is not trusted."""
 
 
@@ -51,7 +55,25 @@ def is_of_revision(replica_set: ReplicaSet, identity: str, template: RayClusterT
     noted = replica_set.meta.annotations.get(TEMPLATE_HASH_ANNOTATION, "")
     if noted.startswith(_FORM):
         return noted == noted_identity(identity)
-    return template_identity(replica_set.spec.template) == template_identity(template)
+    kept = kept_identity(replica_set)
+    return kept == identity or kept == template_identity(template)
+
+
+def kept_identity(replica_set: ReplicaSet) -> str:
+    """Return the full hash of what a replica set was made from: of its short form where it notes one."""
+    serving = kept_serving(replica_set)
+    if serving:
+        return serving_identity(decode_serving(serving, default_name=""))
+    return template_identity(replica_set.spec.template)
+
+
+def kept_serving(replica_set: ReplicaSet) -> Json | None:
+    """Return the short form that it was rendered from, empty when it notes none, None: none that can be read."""
+    note = replica_set.meta.annotations.get(SERVING_ANNOTATION)
+    if not note:
+        return {}
+    serving = read_note(note)
+    return None if not serving or schema_errors(serving, _SERVING, SERVING_ANNOTATION) else serving
 
 
 def template_identity(template: RayClusterTemplate) -> str:

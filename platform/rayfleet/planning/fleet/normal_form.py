@@ -1,17 +1,17 @@
 """A RayCluster template in one form for all texts that mean the same to Kubernetes. Pure.
 
-What makes no difference to any pod makes none here: ``1`` and ``"1"`` as an amount, ``1024Mi`` and ``1Gi``, a field
-that is null or an empty list and one that is not there. An empty mapping says nothing only at the places named below:
-an ``emptyDir: {}`` is a volume, a ``labelSelector: {}`` selects everything. So do fields that hold what they would hold
-unsaid: another controller (AIBrix's, in Go) leaves them out, or an API server writes them in. Source: the Go types of
-core/v1 (``omitempty``) and of KubeRay's ``raycluster_types.go`` (1.6), with their defaults.
+What makes no difference to any pod makes none here: ``1`` and ``"1"`` as an amount, ``1024Mi`` and ``1Gi`` and
+``1073741824``, a field that is null or an empty list and one that is not there. An empty mapping says nothing only at
+the places named below: an ``emptyDir: {}`` is a volume, a ``labelSelector: {}`` selects everything. So do fields that
+hold what they would hold unsaid: another controller (AIBrix's, in Go) leaves them out, or an API server writes them in.
+Source: the Go types of core/v1 (``omitempty``) and of KubeRay's ``raycluster_types.go`` (1.6), with their defaults.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.objects.quantity import Quantity
+from rayfleet.objects.quantity import Notation, Quantity
 
 _AMOUNT_LISTS = frozenset({"limits", "requests", "overhead"})
 _AMOUNTS = frozenset({"sizeLimit", "divisor"})
@@ -32,7 +32,29 @@ _SAY_NOTHING_WHEN_EMPTY = (
         "securityContext",
     }
 )
+_TEXTS_UNSAID_WHEN_EMPTY = (  # texts and no pointers to one: those may mean something when they are empty
+    "dnsPolicy",
+    "effect",
+    "hostname",
+    "imagePullPolicy",
+    "nodeName",
+    "priorityClassName",
+    "rayVersion",
+    "restartPolicy",
+    "schedulerName",
+    "serviceAccount",
+    "serviceAccountName",
+    "serviceType",
+    "subPath",
+    "subPathExpr",
+    "subdomain",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "value",
+    "workingDir",
+)
 _UNSAID: Mapping[str, Any] = {
+    **dict.fromkeys(_TEXTS_UNSAID_WHEN_EMPTY, ""),
     "protocol": "TCP",
     "numOfHosts": 1,
     "replicas": 0,
@@ -48,8 +70,10 @@ _UNSAID: Mapping[str, Any] = {
     "stdinOnce": False,
     "tty": False,
     "suspend": False,
-    "value": "",
-    "subPath": "",
+    "timeoutSeconds": 0,
+    "periodSeconds": 0,
+    "successThreshold": 0,
+    "failureThreshold": 0,
 }
 """What a field holds that nobody wrote. ``replicas`` of a worker group is held to ``minReplicas`` in either case."""
 
@@ -61,13 +85,14 @@ def normal_form(part: ReadOnlyJson) -> Json:
 
 
 def normal_amount(value: Any) -> Any:
-    """Return an amount as the API server writes it (``"1Gi"``); what is no amount stays as it is."""
+    """Return an amount in one notation for all that are equal (``"1Gi"``); what is no amount stays as it is."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     try:
-        return str(Quantity.parse(value))
+        amount = Quantity.parse(value).amount
     except ValueError:
         return value
+    return str(Quantity(amount, Notation.DECIMAL if amount % 1024 else Notation.BINARY))
 
 
 def normal_text(value: Any) -> Any:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rayfleet.manifest.checking import schema_errors
-from rayfleet.manifest.schema import FLEET_SPEC
 from rayfleet.manifest.serving import decode_serving
 from rayfleet.manifest.template import decode_template, encode_template
 from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet
@@ -20,16 +18,18 @@ from rayfleet.objects.labels import (
     HASH_LABEL,
     MODEL_LABEL,
     ROLLED_BACK_ANNOTATION,
-    SERVING_ANNOTATION,
 )
 from rayfleet.objects.merge_patch import merge_patch_to
 from rayfleet.objects.meta import annotation, label, name_of
-from rayfleet.objects.notes import read_note
 from rayfleet.objects.parts import part
-from rayfleet.planning.fleet.identity import serving_identity, template_identity, without_our_labels_on_pods
+from rayfleet.planning.fleet.identity import (
+    kept_identity,
+    kept_serving,
+    serving_identity,
+    template_identity,
+    without_our_labels_on_pods,
+)
 from rayfleet.planning.fleet.members import revision_of
-
-_SERVING = part(FLEET_SPEC, "properties", "serving")
 
 
 class RollbackOutcome(StrEnum):
@@ -70,7 +70,7 @@ def rollback_to(fleet: ReadOnlyJson, replica_sets: Sequence[ReplicaSet], revisio
     if not serving and not part(spec, "selector"):
         message = f"Revision {number} keeps no spec.serving: an older rayfleet made it"
         return Rollback(outcome=RollbackOutcome.NOT_KEPT, message=message)
-    identity = _kept_identity(kept, serving)
+    identity = kept_identity(kept)
     if _identity(fleet) == identity:
         message = f"Revision {number} is what the fleet has now"
         return Rollback(outcome=RollbackOutcome.UNCHANGED, message=message, revision=number)
@@ -108,15 +108,6 @@ def _not_kept(revision: int) -> str:
     return f"Revision {revision} is not kept" if revision else "There is no revision before this one"
 
 
-def kept_serving(kept: ReplicaSet) -> Json | None:
-    """Return the short form that the replica set was rendered from, empty when it notes none, None: none to be read."""
-    note = kept.meta.annotations.get(SERVING_ANNOTATION)
-    if not note:
-        return {}
-    serving = read_note(note)
-    return None if not serving or schema_errors(serving, _SERVING, SERVING_ANNOTATION) else serving
-
-
 def _written(template: RayClusterTemplate) -> RayClusterTemplate:
     labels = {name: value for name, value in template.labels.items() if name != HASH_LABEL}
     spec = without_our_labels_on_pods(template.spec)
@@ -128,9 +119,3 @@ def _identity(fleet: ReadOnlyJson) -> str:
         default_name = label(fleet, MODEL_LABEL) or name_of(fleet)
         return serving_identity(decode_serving(serving, default_name=default_name))
     return template_identity(decode_template(part(fleet, "spec", "template")))
-
-
-def _kept_identity(kept: ReplicaSet, serving: ReadOnlyJson) -> str:
-    if serving:
-        return serving_identity(decode_serving(serving, default_name=""))
-    return template_identity(kept.spec.template)
