@@ -59,3 +59,9 @@ def test_several_kinds_are_listed_one_after_the_other(command: Command) -> None:
         "configmaps/settings",
         "services/web",
     ]
+
+
+def test_a_wait_for_what_nobody_chooses_is_an_error_unless_it_may_be_gone(command: Command) -> None:
+    for wish in ("condition=Ready", "jsonpath={.status.phase}", "create"):
+        assert "no cm to wait for" in command("wait", "cm", "-l", "a=b", f"--for={wish}", code=1).output
+    command("wait", "cm", "-l", "a=b", "--for=delete")

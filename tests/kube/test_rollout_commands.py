@@ -12,7 +12,7 @@ import yaml
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.plugin import registry
 from rayfleet.testing.command_line import Command
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
@@ -196,3 +196,12 @@ async def test_wait_describe_status_and_events_tell_of_one_fleet(world: FleetWor
     await output(command, "delete", "rcf/model", "--no-wait")
     await output(command, "wait", "rcf/model", "--for=delete", f"--timeout={LIMIT}")
     await output(command, "wait", "rcf/model", "--for=condition=Available", code=1)
+
+
+async def test_a_deletion_is_over_when_a_controller_makes_another_in_its_place(
+    command: Command, world: FleetWorld, namespace: str
+) -> None:
+    await output(command, "apply", "-f", "-", "-q", manifest=fleet_manifest(namespace, replicas=1))
+    [name] = await until(lambda: world.names(SERVICES), "a Service", LIMIT_SECONDS)
+    assert await output(command, "delete", f"svc/{name}", "--timeout", "20s") == f"services/{name} deleted\n"
+    await until(lambda: world.names(SERVICES), "another one", LIMIT_SECONDS, holds=lambda names: names == [name])

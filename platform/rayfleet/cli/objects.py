@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from rayfleet.model.errors import SettingsError, WrongUse
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, NAMESPACES, REPLICA_SETS, ResourceType
-from rayfleet.objects.meta import key_of, kind_of, name_of, namespace_of
+from rayfleet.objects.meta import key_of, kind_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from rayfleet.kube.apply import Applied, DryRun
@@ -128,20 +129,21 @@ async def delete_command(
         client = session.client
         doomed = [(resource_of(each), key_of(each)) for each in reversed(placed_documents(documents, target, session))]
         doomed += [(each.resource, session.key(each.resource, each.name)) for each in chosen]
-        missing = 0
+        going: dict[tuple[ResourceType, ObjectKey], str] = {}
         for resource, key in doomed:
             owns = resource in {FLEETS, REPLICA_SETS}
             propagation = Propagation.FOREGROUND if owns else Propagation.BACKGROUND
             try:
+                uid = uid_of(await client.get(resource, key.name, key.namespace or None))
                 await client.delete(resource, key, propagation=propagation)
             except NotFound as error:
-                missing += 1
                 click.echo(f"error: {error}", err=True)
             else:
+                going[resource, key] = uid
                 click.echo(f"{resource.plural}/{key.name} deleted")
         if wait:
-            await _wait_gone(client, doomed, timeout)
-    if missing:
+            await _wait_gone(client, going, timeout)
+    if len(going) < len(set(doomed)):
         sys.exit(1)
 
 
@@ -264,18 +266,18 @@ def _missing(document: ReadOnlyJson, error: "NotFound") -> str:
     return f"This API server does not serve {kind_of(document)} of {document['apiVersion']}; install its CRD first."
 
 
-async def _wait_gone(client: "KubeClient", doomed: Iterable[tuple[ResourceType, ObjectKey]], limit: timedelta) -> None:
+async def _wait_gone(
+    client: "KubeClient", going: Mapping[tuple[ResourceType, ObjectKey], str], limit: timedelta
+) -> None:
+    """Wait until these objects, with their UIDs, are gone; what a controller makes anew in their place is another."""
     from rayfleet.kube.errors import NotFound
 
     try:
         async with asyncio.timeout(limit.total_seconds()):
-            for resource, key in doomed:
-                while True:
-                    try:
-                        await client.get(resource, key.name, key.namespace or None)
-                    except NotFound:
-                        break
-                    await asyncio.sleep(0.1)
+            for (resource, key), uid in going.items():
+                with suppress(NotFound):
+                    while uid_of(await client.get(resource, key.name, key.namespace or None)) == uid:
+                        await asyncio.sleep(0.1)
     except TimeoutError:
         raise SettingsError(
             f"not gone after {limit.total_seconds():.0f} s",

@@ -12,7 +12,7 @@ from rayfleet.cli.kinds import Reference, named_references, references
 from rayfleet.cli.target import Session, Target, run
 from rayfleet.cli.target_options import target_options
 from rayfleet.cli.wait_for import State, Wish, parse_wish
-from rayfleet.model.errors import WrongUse
+from rayfleet.model.errors import SettingsError, WrongUse
 from rayfleet.model.meta import ObjectKey
 from rayfleet.objects.meta import key_of
 
@@ -34,6 +34,8 @@ async def wait_command(
 ) -> int:
     """Wait until objects are as wished; exit code 1 when they are not in time, and what is so instead.
 
+    Nothing that -l or --all chooses is an error too, unless deletion is waited for.
+
     \b
     rayfleet wait rcf/smollm2 --for=condition=Available --timeout=5m
     rayfleet wait rcf/smollm2 --for=jsonpath='{.status.readyReplicas}'=3
@@ -42,6 +44,11 @@ async def wait_command(
     wished = parse_wish(wish)
     async with target.session() as session:
         waited = await _chosen(session, what, selector, is_all=is_all)
+        if not waited and not wished.holds(None):
+            raise SettingsError(
+                f"no {' or '.join(what)} to wait for",
+                way_out=f"`rayfleet get {' '.join(what)}` lists what is there.",
+            )
         answers = [await _met(session, each, key, wished, timeout) for each, key in waited]
     return 0 if all(answers) else 1
 
