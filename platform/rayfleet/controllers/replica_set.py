@@ -58,7 +58,7 @@ def replica_set_steps(
 
 
 def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
-    """Return what wakes a replica set: itself, its Ray clusters and their pods."""
+    """Return what wakes a replica set: itself, its Ray clusters, their pods, and who of them requests can reach."""
     return (
         primary(reflectors[REPLICA_SETS]),
         Watch(reflector=reflectors[RAY_CLUSTERS], keys=lambda raw: _replica_sets_of_ray_cluster(raw, reflectors)),

@@ -69,8 +69,8 @@ class RuntimeSettings:
 
     ``longest_backoff`` bounds how long a key waits that fails again and again. ``settle`` is how long a woken key waits
     for further changes that one pass can serve too. ``pace`` is the least time from one pass for a key to the next that
-    a change asks for, in a busy controller four times that; the first one comes at once. ``status_hold`` is how long a
-    status that may wait waits for more; a busy controller's waits longer (``status_holds``).
+    a change asks for; the first one comes at once. ``status_hold`` is how long a status that may wait waits for more,
+    that of an object which goes on changing up to four times as long (``status_holds``).
     """
 
     workers: int = 4
