@@ -9,7 +9,7 @@ import pytest
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json
-from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, SERVICES
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, REPLICA_SETS, SERVICES
 from rayfleet.objects.conditions import find_condition
 from rayfleet.objects.meta import name_of
 from rayfleet.objects.parts import part
@@ -280,3 +280,54 @@ def test_a_new_template_is_not_late_for_the_one_before_while_the_status_waits(st
     world.now += timedelta(seconds=10)
     status = world.fleet_pass().status
     assert summary(status, "Progressing")[0] is TRUE
+
+
+def test_a_fleet_that_is_past_its_deadline_is_stalled_until_it_gets_on() -> None:
+    """As kstatus reads a Deployment's ``ProgressDeadlineExceeded``: a wait for it ends as failed."""
+    world = make_world(progressDeadlineSeconds=60)
+    assert find_condition(passes(world).conditions, "Stalled") is None
+    world.now += timedelta(seconds=70)
+    status = passes(world)
+    assert summary(status, "Stalled") == (TRUE, "ProgressDeadlineExceeded")
+    assert said(status, "Stalled").message == said(status, "Progressing").message
+    world.make_ready(world.names()[0])
+    assert find_condition(passes(world).conditions, "Stalled") is None
+
+
+def test_what_is_refused_and_tried_again_is_not_stalled() -> None:
+    world = make_world()
+    world.stored.quotas[REPLICA_SETS.kind] = 1
+    changed = deepcopy(part(world.fleet, "spec", "template"))
+    changed["spec"]["headGroupSpec"]["rayStartParams"] = {"num-cpus": "1"}
+    world.change_spec({"template": changed})
+    status = passes(world)
+    assert summary(status, "Progressing") == (FALSE, "ReplicaSetCreateError")
+    assert find_condition(status.conditions, "Stalled") is None
+
+
+def test_a_recreation_that_waits_for_the_old_ones_to_be_gone_has_its_deadline() -> None:
+    """A finalizer that hangs would be waited for without a word, as progress that was made long ago."""
+    world = make_world(progressDeadlineSeconds=60, strategy={"type": "Recreate"})
+    world.make_ready(*world.names())
+    assert summary(passes(world), "Progressing") == (TRUE, "NewReplicaSetAvailable")
+    changed = deepcopy(part(world.fleet, "spec", "template"))
+    changed["spec"]["headGroupSpec"]["rayStartParams"] = {"num-cpus": "1"}
+    world.change_spec({"template": changed})
+    status = passes(world)
+    assert summary(status, "Progressing") == (TRUE, "ReplicaSetUpdated")
+    assert said(status, "Progressing").message == 'Fleet "fleet" is progressing.'
+    world.now += timedelta(seconds=70)
+    assert summary(passes(world), "Progressing") == (FALSE, "ProgressDeadlineExceeded")
+    world.finish_deletions()
+    assert summary(passes(world), "Progressing")[0] is TRUE
+    assert len(world.replica_sets()) == 2
+
+
+def test_a_fleet_that_grows_is_not_called_degraded() -> None:
+    world = make_world()
+    world.make_ready(*world.names())
+    assert passes(world).phase == "Available"
+    world.change_spec({"replicas": 3})
+    assert passes(world).phase == "Progressing"
+    world.make_unready(world.names()[0])
+    assert passes(world).phase == "Degraded"

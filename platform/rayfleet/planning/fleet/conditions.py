@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import Fleet, FleetStatus
+from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
 from rayfleet.planning.fleet.view import View
-from rayfleet.planning.replica.summary import are_suspended, waiting_words
+from rayfleet.planning.replica.summary import are_suspended, lost, waiting_words
 from rayfleet.planning.replica_set.clock import is_ahead
 from rayfleet.planning.replica_set.status import REPLICA_FAILURE
 from rayfleet.planning.warm_up.step import WarmUpStep
@@ -151,15 +152,27 @@ def phase(view: View, status: FleetStatus) -> str:
     progressing = find_condition(status.conditions, PROGRESSING)
     reason = progressing.reason if progressing else ""
     desired = view.bounds.desired
+    is_settled = reason == NEW_AVAILABLE and status.replicas == status.updated_replicas == desired
     words: Sequence[tuple[bool, str]] = (
         (view.fleet.meta.deleted_at is not None, "Terminating"),
         (progressing is not None and progressing.status is ConditionStatus.FALSE, "Stalled"),
         (view.fleet.spec.paused, "Paused"),
         (desired == status.replicas == 0, "Idle"),
         (is_complete(view, status), "Available"),
-        (reason == NEW_AVAILABLE and status.replicas == status.updated_replicas == desired, "Degraded"),
+        (is_settled and _has_lost_one(view), "Degraded"),
     )
     return next((word for holds, word in words if holds), "Progressing")
+
+
+def _has_lost_one(view: View) -> bool:
+    """Whether a Ray cluster served and does not; one that starts, as after a change of ``spec.replicas``, is none."""
+    known = view.replicas.known
+    if lost(known) or any(state.phase is ReplicaPhase.DRAINING for state in known):
+        return True
+    noted = {uid for member in view.members for uid in member.replica_set.status.ready_since}
+    clusters = (cluster for owned in view.observed.ray_clusters.values() for cluster in owned)
+    unready = (cluster for cluster in clusters if not (cluster.is_ready or cluster.is_terminating))
+    return any(cluster.was_ready or cluster.meta.uid in noted for cluster in unready)
 
 
 def _with_pause(conditions: Conditions, fleet: Fleet, current: Condition | None, now: datetime) -> Conditions:
@@ -177,7 +190,9 @@ def _judged(conditions: Conditions, view: View, status: FleetStatus, now: dateti
     name = _name_of_new(view)
     done = f'ReplicaSet "{name}" has successfully progressed.'
     is_done = is_complete(view, status)
-    if current is not None and current.reason == NEW_AVAILABLE and status.replicas == status.updated_replicas:
+    is_of_new = view.new is not None or is_done  # a recreation that waits for the old ones to be gone is not over
+    is_settled = is_of_new and status.replicas == status.updated_replicas
+    if current is not None and current.reason == NEW_AVAILABLE and is_settled:
         # After a restart in the middle the words may still be the last revision's.
         return (
             conditions if current.message == done or not is_done else _progressed(conditions, NEW_AVAILABLE, done, now)
@@ -225,7 +240,12 @@ def _updated_at(conditions: Conditions, time: datetime | None) -> Conditions:
 
 
 def _progressing_words(view: View) -> str:
-    return f'ReplicaSet "{_name_of_new(view)}" is progressing.'
+    return f"{_subject(view)} is progressing."
+
+
+def _subject(view: View) -> str:
+    """Return whose progress a message tells of: the fleet's own before its new replica set is made, as Deployment's."""
+    return f'{"ReplicaSet" if view.new else "Fleet"} "{_name_of_new(view)}"'
 
 
 def _name_of_new(view: View) -> str:
@@ -241,7 +261,7 @@ def _timed(conditions: Conditions, current: Condition, view: View, now: datetime
     """
     if current.reason == NEW_AVAILABLE:
         return conditions
-    message = f'ReplicaSet "{_name_of_new(view)}" has timed out progressing.'
+    message = f"{_subject(view)} has timed out progressing."
     if current.reason in _OF_ONE and f'"{_name_of_new(view)}"' not in current.message:
         return _progressed(conditions, _UPDATED, _progressing_words(view), now)
     if current.reason == DEADLINE_EXCEEDED or now < _deadline(view.fleet, current):

@@ -43,7 +43,14 @@ from rayfleet.planning.fleet.disruption import budget_actions
 from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdated_note, with_rolled_back
 from rayfleet.planning.fleet.members import total_size
 from rayfleet.planning.fleet.overlap import SELECTOR_OVERLAP, with_overlap
-from rayfleet.planning.fleet.readiness import READY, with_degradation, with_readiness
+from rayfleet.planning.fleet.readiness import (
+    READY,
+    STALLED,
+    stalled,
+    with_degradation,
+    with_readiness,
+    with_stall,
+)
 from rayfleet.planning.fleet.revisions import present_revision
 from rayfleet.planning.fleet.rollout import RolloutStep, rollout_step
 from rayfleet.planning.fleet.service import service_actions
@@ -113,6 +120,7 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
     invalid = new_condition(INVALID, ConditionStatus.TRUE, "InvalidSpec", message, now)
     not_ready = new_condition(READY, ConditionStatus.FALSE, "InvalidSpec", message, now)
     conditions = with_condition(with_condition(observed.status.conditions, invalid), not_ready)
+    conditions = with_condition(conditions, stalled("InvalidSpec", message, now))
     clusters = [each for owned in observed.ray_clusters.values() for each in owned]
     active = [cluster for cluster in clusters if not cluster.is_terminating]
     status = replace(
@@ -122,7 +130,7 @@ def plan_invalid_fleet(observed: ObservedInvalidFleet, now: datetime) -> FleetPl
         ready_replicas=sum(cluster.is_ready for cluster in active),
         available_replicas=sum(each.status.available_replicas for each in observed.replica_sets),
         terminating_replicas=len(clusters) - len(active),
-        conditions=observed_at(conditions, observed.meta.generation, INVALID, READY),
+        conditions=observed_at(conditions, observed.meta.generation, INVALID, READY, STALLED),
         phase=INVALID,
     )
     return FleetPlan(
@@ -163,7 +171,8 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetim
         conditions = with_routing(conditions, observed.route, fleet.meta.key, now)
     conditions = with_rolled_back(with_replica_failure(conditions, view), view, now)
     conditions = with_overlap(conditions, observed.overlapping, now)
-    conditions = with_readiness(with_degradation(conditions, view, now), view, counted, now)
+    conditions = with_degradation(with_stall(conditions, now), view, now)
+    conditions = with_readiness(conditions, view, counted, now)
     status = replace(counted, conditions=observed_at(conditions, fleet.meta.generation), model=model_name(fleet) or "")
     return replace(status, phase=phase(view, status))
 

@@ -1,22 +1,31 @@
-"""The conditions of a fleet that tools wait for: Ready (kstatus), and Degraded. Pure.
+"""The conditions of a fleet that tools wait for: Ready and Stalled (kstatus), and Degraded. Pure.
 
 ``helm --wait``, Flux and Argo take an object without a Ready condition for done; ours is True only when every desired
-replica is of the present template and available, and can be reached. Degraded is there only while something that was
-good is not: a replica that was ready and is not. Source: sigs.k8s.io/cli-utils ``pkg/kstatus/status/generic.go``.
+replica is of the present template and available, and can be reached. Stalled ends such a wait as failed: it is there
+while the progress deadline is exceeded, as kstatus reads a Deployment's, or the spec is refused; what is tried again by
+itself is none. Degraded is there only while something that was good is not: a replica that was ready and is not.
+Source: sigs.k8s.io/cli-utils ``pkg/kstatus/status/generic.go``.
 """
 
 from datetime import datetime
 
-from rayfleet.model.conditions import ConditionStatus
+from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import FleetStatus
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
-from rayfleet.planning.fleet.conditions import PROGRESSING, WRITE_REFUSED, is_complete, is_refused
+from rayfleet.planning.fleet.conditions import (
+    DEADLINE_EXCEEDED,
+    PROGRESSING,
+    WRITE_REFUSED,
+    is_complete,
+    is_refused,
+)
 from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import in_order_of_need, in_trouble, lost, standing_words, waiting_words
 from rayfleet.planning.route.conditions import ROUTE_ACCEPTED
 from rayfleet.planning.route.users import ROUTED
 
 READY = "Ready"
+STALLED = "Stalled"
 DEGRADED = "Degraded"
 _OUT_OF_REACH = (
     (WRITE_REFUSED, ConditionStatus.TRUE),
@@ -33,6 +42,19 @@ def with_readiness(conditions: Conditions, view: View, status: FleetStatus, now:
         words = "AllReplicasAvailable", "All replicas are of the present template and available."
         return with_condition(conditions, new_condition(READY, ConditionStatus.TRUE, *words, now))
     return with_condition(conditions, new_condition(READY, ConditionStatus.FALSE, *blocker, now))
+
+
+def with_stall(conditions: Conditions, now: datetime) -> Conditions:
+    """Return the conditions with Stalled while Progressing says that the deadline is exceeded, else without."""
+    progressing = find_condition(conditions, PROGRESSING)
+    if progressing is None or progressing.reason != DEADLINE_EXCEEDED:
+        return without_condition(conditions, STALLED)
+    return with_condition(conditions, stalled(progressing.reason, progressing.message, now))
+
+
+def stalled(reason: str, message: str, now: datetime) -> Condition:
+    """Return the condition of a fleet that gets on only when somebody changes it."""
+    return new_condition(STALLED, ConditionStatus.TRUE, reason, message, now)
 
 
 def with_degradation(conditions: Conditions, view: View, now: datetime) -> Conditions:
