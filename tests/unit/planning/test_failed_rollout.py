@@ -169,3 +169,16 @@ def test_an_undo_may_try_again_what_failed() -> None:
     world.stored.apply(Merge(resource=FLEETS, ref=ref_of(world.fleet), patch=patch))
     world.settle()
     assert image(world) == "b"
+
+
+def test_who_takes_the_policy_off_and_tries_again_is_told_of_no_way_back_later() -> None:
+    world = rolling_out()
+    too_late(world)
+    world.all_passes()
+    assert NOTE in world.fleet["metadata"]["annotations"]
+    world.change_spec({"template": template("b"), "strategy": {"rollbackOnFailure": False}})
+    world.all_passes()
+    assert NOTE not in world.fleet["metadata"].get("annotations", {})
+    world.change_spec({"template": template("a"), "strategy": {"rollbackOnFailure": True}})
+    world.all_passes()
+    assert find_condition(world.fleet_pass().status.conditions, "RolledBack") is None

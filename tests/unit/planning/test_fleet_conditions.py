@@ -331,3 +331,19 @@ def test_a_fleet_that_grows_is_not_called_degraded() -> None:
     assert passes(world).phase == "Progressing"
     world.make_unready(world.names()[0])
     assert passes(world).phase == "Degraded"
+
+
+def test_a_fleet_is_degraded_until_what_was_rebuilt_is_ready() -> None:
+    world = make_world(recovery={"graceSeconds": 1})
+    world.make_ready(*world.names())
+    assert passes(world).phase == "Available"
+    lost = world.names()[0]
+    world.make_unready(lost)
+    passes(world, 5)
+    world.finish_deletions()
+    passes(world, 3)
+    assert lost not in world.names()
+    assert len(world.names()) == 2
+    assert passes(world).phase == "Degraded"
+    world.make_ready(*world.names())
+    assert passes(world).phase == "Available"

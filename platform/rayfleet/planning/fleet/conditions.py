@@ -19,6 +19,7 @@ from rayfleet.objects.conditions import Conditions, find_condition, new_conditio
 from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import are_suspended, lost, waiting_words
 from rayfleet.planning.replica_set.clock import is_ahead
+from rayfleet.planning.replica_set.places import places_of
 from rayfleet.planning.replica_set.status import REPLICA_FAILURE
 from rayfleet.planning.warm_up.step import WarmUpStep
 from rayfleet.planning.writes import Verb, WriteFailure, permission_of
@@ -167,12 +168,23 @@ def phase(view: View, status: FleetStatus) -> str:
 def _has_lost_one(view: View) -> bool:
     """Whether a Ray cluster served and does not; one that starts, as after a change of ``spec.replicas``, is none."""
     known = view.replicas.known
-    if lost(known) or any(state.phase is ReplicaPhase.DRAINING for state in known):
+    if lost(known) or any(state.phase is ReplicaPhase.DRAINING for state in known) or _is_rebuilding(view):
         return True
     noted = {uid for member in view.members for uid in member.replica_set.status.ready_since}
     clusters = (cluster for owned in view.observed.ray_clusters.values() for cluster in owned)
     unready = (cluster for cluster in clusters if not (cluster.is_ready or cluster.is_terminating))
     return any(cluster.was_ready or cluster.meta.uid in noted for cluster in unready)
+
+
+def _is_rebuilding(view: View) -> bool:
+    """Whether what was made in the place of a Ray cluster that recovery gave up on is not ready yet."""
+    for member in view.members:
+        clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
+        places = places_of(clusters)
+        ready = {places[cluster.meta.uid] for cluster in clusters if cluster.is_ready}
+        if any(rebuild.index not in ready for rebuild in member.replica_set.status.rebuilds):
+            return True
+    return False
 
 
 def _with_pause(conditions: Conditions, fleet: Fleet, current: Condition | None, now: datetime) -> Conditions:

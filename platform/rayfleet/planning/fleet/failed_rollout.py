@@ -66,9 +66,13 @@ def health_note(view: View) -> dict[str, str]:
 
 
 def outdated_note(view: View) -> list[Merge]:
-    """Return the write that takes the note of a way back off once the template is neither of the two."""
-    note = _note(view.fleet)
-    if note is None or _short(view.identity) in {note.left, note.came_to}:
+    """Return the write that takes the note of a way back off.
+
+    Once the template is neither of the two, or is the one that was left, by somebody who took the policy off.
+    """
+    note, present = _note(view.fleet), _short(view.identity)
+    is_tried_again = note is not None and present == note.left and not view.fleet.spec.strategy.rollback_on_failure
+    if note is None or (present in {note.left, note.came_to} and not is_tried_again):
         return []
     patch: Json = {"metadata": {"annotations": {ROLLED_BACK_ANNOTATION: None}}}
     return [Merge(resource=FLEETS, ref=ref_to(view.fleet.meta), patch=patch)]
