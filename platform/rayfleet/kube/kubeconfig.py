@@ -14,6 +14,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.parts import mapping, mappings
 
 _LISTS = ("clusters", "contexts", "users")
+_ANOTHER = "Name another file with --kubeconfig or in $KUBECONFIG."
 _PATHS: Mapping[str, Sequence[str]] = {
     "cluster": ("certificate-authority",),
     "user": ("client-certificate", "client-key", "tokenFile"),
@@ -62,9 +63,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         document = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506 - both are safe
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the kubeconfig {path} cannot be read: {getattr(error, 'strerror', error)}") from error
+        problem = f"cannot be read: {getattr(error, 'strerror', error)}"
+        raise SettingsError(f"the kubeconfig {path} {problem}", way_out=_ANOTHER) from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"the kubeconfig {path} is no YAML: {error}") from error
+        raise SettingsError(f"the kubeconfig {path} is no YAML: {error}", way_out=_ANOTHER) from error
     if not isinstance(document, dict):
-        raise SettingsError(f"the kubeconfig {path} is no mapping")
+        raise SettingsError(f"the kubeconfig {path} is no mapping", way_out=_ANOTHER)
     return document

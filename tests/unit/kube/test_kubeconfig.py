@@ -40,3 +40,13 @@ def test_a_file_that_does_not_exist_is_passed_over_but_not_the_only_one(tmp_path
         read_kubeconfigs(files[:1])
     with pytest.raises(SettingsError, match="none of the kubeconfigs exists"):
         read_kubeconfigs([tmp_path / "x", tmp_path / "y"])
+
+
+@pytest.mark.parametrize("content", [None, b"a: [", b"- 1", b"\xff"])
+def test_a_file_that_is_none_is_named_with_the_way_out(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match="mine") as caught:
+        read_kubeconfigs([path])
+    assert "--kubeconfig" in caught.value.way_out
