@@ -20,6 +20,7 @@ from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import are_suspended, lost, waiting_words
 from rayfleet.planning.replica_set.clock import is_ahead
 from rayfleet.planning.replica_set.places import places_of
+from rayfleet.planning.replica_set.recovery import counted_rebuilds
 from rayfleet.planning.replica_set.status import REPLICA_FAILURE
 from rayfleet.planning.warm_up.step import WarmUpStep
 from rayfleet.planning.writes import Verb, WriteFailure, permission_of
@@ -182,7 +183,7 @@ def _is_rebuilding(view: View) -> bool:
         clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
         places = places_of(clusters)
         ready = {places[cluster.meta.uid] for cluster in clusters if cluster.is_ready}
-        if any(rebuild.index not in ready for rebuild in member.replica_set.status.rebuilds):
+        if any(rebuild.index not in ready for rebuild in counted_rebuilds(member.replica_set, view.now)):
             return True
     return False
 
