@@ -65,3 +65,14 @@ def test_a_wait_for_what_nobody_chooses_is_an_error_unless_it_may_be_gone(comman
     for wish in ("condition=Ready", "jsonpath={.status.phase}", "create"):
         assert "no cm to wait for" in command("wait", "cm", "-l", "a=b", f"--for={wish}", code=1).output
     command("wait", "cm", "-l", "a=b", "--for=delete")
+
+
+def test_a_wait_for_several_takes_no_longer_than_it_may_for_all(command: Command) -> None:
+    """As kubectl's: who comes after the time is over is looked at once."""
+    for name in ("a", "b", "c"):
+        command("apply", "-f", "-", "-q", manifest=fleet(name))
+    wish = ("--for=jsonpath={.spec.replicas}=7", "--timeout=1s")
+    shown = command("wait", "rcf/a", "rcf/b", "rcf/c", *wish, code=1)
+    assert shown.output.count("timed out waiting") == 3
+    assert shown.output.count("it is 0") == 3
+    command("delete", "rcf/a", "rcf/b", "rcf/c", "--no-wait")

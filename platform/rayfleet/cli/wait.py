@@ -23,7 +23,11 @@ from rayfleet.objects.meta import key_of
     "--for", "wish", required=True, help="condition=NAME[=STATUS], jsonpath='{...}'[=VALUE], create or delete."
 )
 @click.option(
-    "--timeout", type=Duration(), default="30s", show_default=True, help="How long to wait at most; 0: look once."
+    "--timeout",
+    type=Duration(),
+    default="30s",
+    show_default=True,
+    help="How long to wait at most, for all of them; 0: look once.",
 )
 @click.option("-l", "--selector", default="", help="All objects of the kind with these labels.")
 @click.option("--all", "is_all", is_flag=True, help="All objects of the kind.")
@@ -49,7 +53,8 @@ async def wait_command(
                 f"no {' or '.join(what)} to wait for",
                 way_out=f"`rayfleet get {' '.join(what)}` lists what is there.",
             )
-        answers = [await _met(session, each, key, wished, timeout) for each, key in waited]
+        ends_at = asyncio.get_running_loop().time() + timeout.total_seconds()
+        answers = [await _met(session, each, key, wished, ends_at) for each, key in waited]
     return 0 if all(answers) else 1
 
 
@@ -70,15 +75,19 @@ async def _chosen(
     return chosen
 
 
-async def _met(session: Session, reference: Reference, key: ObjectKey, wish: Wish, timeout: timedelta) -> bool:
-    """Wait for one object and say what came of it. Raises NotFound when it is not there and nobody waits for that."""
+async def _met(session: Session, reference: Reference, key: ObjectKey, wish: Wish, ends_at: float) -> bool:
+    """Wait for one object until a time of the loop's clock, or look once after it, and say what came of it.
+
+    Raises NotFound when it is not there and nobody waits for that.
+    """
     from rayfleet.cli.watching import states_of
     from rayfleet.kube.errors import NotFound
 
     state: State = None
+    is_late = asyncio.get_running_loop().time() >= ends_at
     try:
         async with (
-            asyncio.timeout(timeout.total_seconds() or None),
+            asyncio.timeout_at(None if is_late else ends_at),
             aclosing(states_of(session.client, reference.resource, key)) as states,
         ):
             async for state in states:
@@ -87,7 +96,7 @@ async def _met(session: Session, reference: Reference, key: ObjectKey, wish: Wis
                     return True
                 if state is None and not wish.accepts_absence:
                     raise NotFound(f"{reference} is not there", code=404)
-                if not timeout:
+                if is_late:
                     break
     except TimeoutError:
         pass
