@@ -103,7 +103,8 @@ def test_none_comes_where_it_is_not_wanted_or_could_not_know(name: str) -> None:
 def test_a_download_that_ends_before_the_engine_starts_is_no_sidecar() -> None:
     """AIBrix's own manifests bring the weights with the image of its runtime."""
     download = {"name": "init-model", "image": "aibrix/runtime:v0.3.0", "command": ["aibrix_download"]}
-    raw = by_hand(**{f"{HEAD}.template.spec.initContainers".replace(".", "__"): [download]})
+    raw = by_hand()
+    put(raw, f"{HEAD}.template.spec.initContainers", [download])
     assert overlay(raw).container is not None
 
 
