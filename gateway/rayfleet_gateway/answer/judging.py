@@ -3,7 +3,8 @@
 An answer is whole when its framing is, and when what it tells says so: a stream of completions ends with ``[DONE]``,
 Anthropic's messages with ``message_stop``, responses with one of their last events; a plain JSON answer that only the
 connection's end ended must be JSON. Judged by the path, since each has its own end; others are judged by their framing
-alone. What an engine packed (it was not asked to) is unpacked to look at.
+alone, and so is an answer without a body (to HEAD, a 304). What an engine packed (it was not asked to) is unpacked to
+look at, member by member (RFC 1952, 2.2).
 """
 
 import zlib
@@ -51,10 +52,11 @@ class AnswerWatch:
     ``is_done``: the client's answer ends here, whatever the engine says or fails to say after it.
     """
 
-    __slots__ = ("_ends", "_events", "_head", "_is_broken", "_tail", "_unpacker", "feed")
+    __slots__ = ("_ends", "_events", "_has_body", "_head", "_is_broken", "_tail", "_unpacker", "feed")
 
-    def __init__(self, head: AnswerHead, path: str) -> None:
+    def __init__(self, head: AnswerHead, path: str, *, has_body: bool = True) -> None:
         self._head = head
+        self._has_body = has_body
         self._ends: frozenset[str] = frozenset()
         self._events: EventWatch | None = None
         self._unpacker: zlib._Decompress | None = None
@@ -100,6 +102,8 @@ class AnswerWatch:
 
     def verdict_at_end(self, ended: Ended) -> Verdict:
         """Return what the answer was, now that no more of it comes."""
+        if not self._has_body:
+            return Verdict.CUT if ended is Ended.CUT else Verdict.WHOLE
         if self._events is not None:
             self._events.finish()
             if self._events.has_error:
@@ -113,11 +117,15 @@ class AnswerWatch:
         if self._head.coding and self._head.coding != "identity":
             if self._unpacker is None:
                 return True  # nobody here looks into it
-            if not self._unpacker.eof:
+            if not self._unpacker.eof and self._head.length != 0:
                 return False
         if self._events is not None:
             return self._events.has_end or not self._ends
-        return ended is not Ended.CLOSED or "json" not in self._head.media or _ends_as_json(self._tail)
+        is_json = self._head.media.endswith(("/json", "+json"))  # lines of JSON are many texts
+        return ended is not Ended.CLOSED or not is_json or _ends_as_json(self._tail)
+
+    def _next_member(self) -> "zlib._Decompress":
+        return zlib.decompressobj(_WINDOW_BITS[self._head.coding])
 
     def _keep_tail(self, chunk: bytes) -> None:
         """Keep the end, or the whole of what is short and has no framing to be judged by."""
@@ -127,14 +135,16 @@ class AnswerWatch:
     def _unpack(self, chunk: bytes) -> None:
         """Unpack, to look at; what is broken never comes to its end."""
         for _ in range(_MOST_PIECES):
-            if not chunk or self._unpacker is None or self._unpacker.eof or self._is_broken:
+            if not chunk or self._unpacker is None or self._is_broken:
                 return
+            member = self._next_member() if self._unpacker.eof else self._unpacker
             try:
-                plain = self._unpacker.decompress(chunk, _UNPACKED_AT_ONCE)
+                plain = member.decompress(chunk, _UNPACKED_AT_ONCE)
             except zlib.error:
-                self._is_broken = True
+                self._is_broken = True  # behind a whole member it is no member, which readers leave alone
                 return
-            chunk = self._unpacker.unconsumed_tail
+            self._unpacker = member
+            chunk = member.unconsumed_tail or member.unused_data
             if self._events is not None:
                 self._events.feed(plain)
         self._unpacker = None

@@ -73,3 +73,23 @@ async def test_a_redirect_takes_every_method_of_a_listed_path_where_no_other_rul
     assert (elsewhere.status, elsewhere.headers["Location"]) == (302, "https://127.0.0.1/v1/completions")
     here = await client.get("/v1/completions", headers={"model": "m"}, allow_redirects=False)
     assert here.status == 405
+
+
+@pytest.mark.parametrize("status", [200, 304])
+async def test_an_answer_without_a_body_may_say_what_it_would_be_packed_in(
+    status: int, aiohttp_server: AiohttpServer, open_gateway: OpenGateway
+) -> None:
+    """It was taken for a packed answer that was cut, and its client was reset."""
+
+    async def packed(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Content-Encoding": "gzip", "Content-Length": "100", "ETag": "x"})
+
+    app = web.Application()
+    app.router.add_route("*", "/docs", packed)
+    server = await aiohttp_server(app)
+    table = table_of(rule(0, Match(path="/docs"), Endpoint(address="127.0.0.1", port=server.port or 0)))
+    gateway = GatewayServer(table)
+    client = await open_gateway(gateway)
+    response = await client.head("/docs")
+    assert (response.status, response.headers["Content-Encoding"]) == (status, "gzip")
+    assert gateway.counted() == {("unknown", str(status), "ok"): 1}

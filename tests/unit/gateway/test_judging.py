@@ -217,3 +217,33 @@ def test_the_tokens_are_the_last_that_were_told(
     for chunk in chunks:
         watch.feed(chunk)
     assert watch.usage == Usage(*usage)
+
+
+@pytest.mark.parametrize("answer", [head(), head("text/html", coding="gzip"), head("application/json", length=0)])
+def test_an_answer_without_a_body_is_judged_by_its_framing_alone(answer: AnswerHead) -> None:
+    """To HEAD, or a 304, an engine says what the body would be packed in."""
+    watch = AnswerWatch(answer, CHAT, has_body=False)
+    assert watch.verdict_at_end(Ended.FRAMED) is Verdict.WHOLE
+    assert watch.verdict_at_end(Ended.CUT) is Verdict.CUT
+
+
+def test_nothing_is_packed_in_nothing() -> None:
+    assert verdict(head("text/html", coding="gzip", length=0), "/docs", Ended.FRAMED) is Verdict.WHOLE
+
+
+def test_a_packed_answer_may_have_several_members_and_ends_with_the_last() -> None:
+    first, last = gzip.compress(TOKEN), gzip.compress(DONE)
+    packed = head(coding="gzip")
+    assert verdict(packed, CHAT, Ended.FRAMED, first, last) is Verdict.WHOLE
+    assert verdict(packed, CHAT, Ended.FRAMED, first + last) is Verdict.WHOLE
+    assert verdict(packed, CHAT, Ended.FRAMED, first, last[:-9]) is Verdict.CUT
+    assert verdict(packed, CHAT, Ended.FRAMED, first) is Verdict.CUT
+    plain = head("application/json", coding="gzip", length=99)
+    assert verdict(plain, CHAT, Ended.FRAMED, gzip.compress(b"{}") + gzip.compress(b" ")[:-9]) is Verdict.CUT
+    assert verdict(plain, CHAT, Ended.FRAMED, gzip.compress(b"{}") + b"\0\0\0") is Verdict.WHOLE
+
+
+@pytest.mark.parametrize("media", ["application/x-ndjson", "application/jsonl", "application/json-seq"])
+def test_lines_of_json_are_no_json(media: str) -> None:
+    """Each line is one: the whole of them, ended by the connection, was taken for a broken one."""
+    assert verdict(head(media, is_chunked=False), "/logs", Ended.CLOSED, b'{"a": 1}\n', b'{"a": 2}\n') is Verdict.WHOLE

@@ -23,13 +23,13 @@ class Answer:
 
     def __init__(self, client: Client, request: RequestHead, head: AnswerHead) -> None:
         self.head = head
-        self.watch = AnswerWatch(head, request.path)
+        self._has_body = request.method != "HEAD" and head.status not in BODYLESS
+        self.watch = AnswerWatch(head, request.path, has_body=self._has_body)
         self.has_begun = False
         self.size = 0
         self.is_kept = False
         self._client = client
         self._ended = Ended.CLOSED if head.length is None and not head.is_chunked else Ended.FRAMED
-        self._has_body = request.method != "HEAD" and head.status not in BODYLESS
         is_measured = head.length is not None and not head.is_event_stream
         self._is_chunked = self._has_body and not is_measured and not request.is_http_10
 
