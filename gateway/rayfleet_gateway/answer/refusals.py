@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from ipaddress import ip_address
 
 import orjson
 
@@ -29,7 +30,9 @@ _COMPARED_CHARACTERS = 64
 _STATUSES = frozenset(HTTPStatus)
 NO_RETRY = {"x-should-retry": "false"}
 _CLOSES = {"Connection": "close"}
-_ADDRESS = re.compile(r"\[?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,7})\]?(?::\d{1,5})?")
+_IPV4 = r"\d{1,3}(?:\.\d{1,3}){3}"
+_IPV6 = rf"(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_IPV4}|[0-9A-Fa-f]{{0,4}})"
+_ADDRESS = re.compile(rf"(?<![\w:])\[?(?:({_IPV6})(?:%[\w.-]+)?|{_IPV4})\]?(?::\d{{1,5}})?", re.ASCII)
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -163,12 +166,12 @@ def model_not_ready(model: str) -> Refusal:
     )
 
 
-def overloaded() -> Refusal:
-    """Return the 503 of a gateway whose room for bodies is taken."""
+def overloaded(what: str = "is reading as many bytes of requests") -> Refusal:
+    """Return the 503 of a gateway whose room for bodies, or what else it does, is taken."""
     return Refusal(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code="gateway_overloaded",
-        message="The gateway is reading as many bytes of requests as it may; try again in a moment.",
+        message=f"The gateway {what} as it may; try again in a moment.",
         headers={"Retry-After": "1", "retry-after-ms": "1000", **_CLOSES},
     )
 
@@ -296,4 +299,13 @@ def _dumped(error: dict[str, str | None], kind: str | None) -> bytes:
 
 
 def _without_addresses(reason: str) -> str:
-    return _ADDRESS.sub("[address]", reason)
+    return _ADDRESS.sub(lambda match: match[0] if match[1] and not _is_address(match[1]) else "[address]", reason)
+
+
+def _is_address(text: str) -> bool:
+    """Whether what has colons is an address: a time of day is none."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

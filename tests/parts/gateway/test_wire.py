@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import aiohttp
+import pytest
 
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 from rayfleet_gateway.model.settings import GatewaySettings
@@ -231,3 +232,86 @@ async def test_operators_are_told_why_a_request_would_go_where() -> None:
         assert told["rule"]["route"] == "default/fleet"
         refused = await operator.get("/debug/explain", params={"header": "no colon"})
         assert refused.status == 400
+
+
+async def test_an_engine_that_never_gets_to_its_answer_is_given_up() -> None:
+    """Thousands of heads of 1xx in one packet were read one within the other, deeper than Python goes."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    async with serving(saying(interim * 4000 + JSON_ANSWER)) as gateway:
+        assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 502 ")
+        assert gateway.counted() == {("m", "502", "upstream_error"): 1}
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    async with serving(saying(interim * 3 + early, early + JSON_ANSWER)) as gateway:
+        answer = await raw(gateway, closing())
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"Link" not in answer
+
+
+@pytest.mark.parametrize("status", [b"000", b"099"])
+async def test_what_is_below_100_is_no_status(status: bytes) -> None:
+    async with serving(saying(b"HTTP/1.1 %b X\r\n\r\n" % status + JSON_ANSWER)) as gateway:
+        assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        REQUEST.replace(b"\r\n", b"\n"),
+        b"POST /v1/completions HTTP/1.1\r\nHost: h\nX: y",
+        b"\nGET / HTTP/1.1\r\n",
+    ],
+)
+async def test_what_can_be_no_head_is_refused_without_waiting_for_its_end(sent: bytes) -> None:
+    for pieces in ((sent,), (sent[:5], sent[5:])):
+        async with serving(saying(JSON_ANSWER)) as gateway:
+            assert (await raw(gateway, *pieces)).startswith(b"HTTP/1.1 400 ")
+            assert gateway.counted() == {("unknown", "400", "refused"): 1}
+
+
+async def test_a_head_that_comes_byte_by_byte_is_a_head() -> None:
+    async with serving(saying(JSON_ANSWER)) as gateway:
+        assert (await raw(gateway, *(bytes([byte]) for byte in closing()))).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_target_that_is_too_long_is_told_apart_from_a_head_that_is() -> None:
+    async with serving(saying(JSON_ANSWER)) as gateway:
+        for sent, status in (
+            (b"GET /%b HTTP/1.1\r\nHost: h\r\n\r\n" % (b"a" * 70_000), b"414"),
+            (b"GET / HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n" % (b"a" * 70_000), b"431"),
+        ):
+            assert (await raw(gateway, sent, is_whole=False)).startswith(b"HTTP/1.1 %b " % status)
+
+
+async def test_a_client_for_whom_there_is_no_room_is_told_of_connections() -> None:
+    async with serving(saying(JSON_ANSWER, is_kept=True), GatewaySettings(connections=1)) as gateway:
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(REQUEST[:-1])
+        await until(lambda: gateway.running == 1, "it is served")
+        assert b"has as many connections as it may" in await raw(gateway, is_whole=False)
+        writer.close()
+
+
+@pytest.mark.parametrize("lines", [b"", b"Content-Length: 0\r\n"])
+async def test_a_connection_that_a_request_without_a_body_closes_is_closed(lines: bytes) -> None:
+    """Its client waited for the limit of idle connections."""
+    head = b"GET /v1/models HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%b\r\n" % lines
+    async with serving(saying(JSON_ANSWER)) as gateway:
+        async with asyncio.timeout(5):  # far below that limit
+            assert b"\r\nConnection: close\r\n" in await raw(gateway, head)
+
+
+async def test_a_connection_that_an_empty_answer_closes_is_not_used_again() -> None:
+    connections = 0
+
+    async def closing_soon(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    async with serving(closing_soon) as gateway:
+        for _ in range(3):
+            assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 200 ")
+        assert connections == 3

@@ -98,6 +98,10 @@ def _closed(refusal: Refusal) -> bytes:
         "no route to 10.2.3.4:9001",
         "http://[fd00::1:2]:8000/ is away",
         "peer fe80:0:0:0:1:2:3:4 reset",
+        "http://[fd00::5]:8000/ is away",
+        "dial fe80::1%eth0",
+        "from ::ffff:10.2.3.4 it is away",
+        "fd00::5, fd00::6",
     ],
 )
 def test_no_address_of_a_pod_is_told(reason: str) -> None:
@@ -136,3 +140,8 @@ def test_thousands_of_names_cost_as_much_as_seven() -> None:
     assert len(refusals.nearest("qwen-coder-7b-instruct-team-of-the-third-floor-and-more-99x", Counted(known))) == 3
     assert Counted.compared < 30
     assert difflib.get_close_matches("x" * 10_000, known[:1]) == refusals.nearest("x" * 10_000, known)
+
+
+@pytest.mark.parametrize("words", ["at 12:30:45 it failed", "std::vector is empty", "a 16:9 ratio", "step 3.1.2"])
+def test_what_only_looks_like_an_address_is_told(words: str) -> None:
+    assert words in refusals.quoted_error("m", 500, words, {}).message

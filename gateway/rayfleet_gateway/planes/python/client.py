@@ -21,7 +21,7 @@ from rayfleet_gateway.planes.python.admitting import OwnAnswer, own_answer
 from rayfleet_gateway.planes.python.bodies import BodyReader, refusal_of_body
 from rayfleet_gateway.planes.python.deadlines import NEVER
 from rayfleet_gateway.planes.python.exchange import Exchange
-from rayfleet_gateway.planes.python.heads import END, MOST_FIELDS, request_head
+from rayfleet_gateway.planes.python.heads import END, refusal_of_begun, request_head
 from rayfleet_gateway.planes.python.known import KnownHead
 from rayfleet_gateway.planes.python.own_answers import answer_own, refuse_unread
 from rayfleet_gateway.planes.python.resets import reset
@@ -102,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
             self.due = self._started + shared.head_seconds
         else:
             shared.telemetry.tallies.connections_refused += 1
-            self._refuse_head(refusals.overloaded())
+            self._refuse_head(refusals.overloaded("has as many connections"))
             self._transport.close()  # to wait for its end would take what there are too many of
 
     def data_received(self, data: bytes) -> None:
@@ -285,10 +285,11 @@ class ClientConnection(asyncio.Protocol):
         limit = self._shared.settings.head_limit_bytes
         end = rest.find(END, max(0, self._searched - 3))
         if end < 0 or end > limit:
+            refusal = refusal_of_begun(rest, self._searched, limit)
             self._searched = len(rest)
             self._shared.begun[self] = None
-            if len(rest) > limit:
-                self._refuse_head(refusals.head_too_large(limit, MOST_FIELDS))
+            if refusal is not None:
+                self._refuse_head(refusal)
             return None
         raw = rest[: end + len(END)]
         try:

@@ -3,17 +3,23 @@
 A head is handed over whole, so where it ends was seen before; a parser that saw more, or less, is an error.
 """
 
+import re
 from http import HTTPStatus
 
 import httptools
 
+from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.answer.head import BODYLESS, AnswerHead, read
+from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.errors import BrokenOff, HeadRefused
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.head import checked_head
 
 END = b"\r\n\r\n"
 MOST_FIELDS = 100
+_NO_METHOD = re.compile(rb"[^A-Za-z\r\n]")
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n")
+_NOT_HTTP = "The request is not HTTP/1.1: it is another protocol, or a line of it does not end with CRLF."
 _LENGTH = b"\r\ncontent-length: "
 _MOST_DIGITS = 15
 _MOST_KNOWN = 64
@@ -21,11 +27,17 @@ _LONGEST_KNOWN = 1 << 10
 
 
 class _Sink:
-    """What the parser calls back."""
+    """What the parser calls back.
 
-    __slots__ = ("headers", "is_whole", "reason", "url")
+    ``is_kept``: whether the connection can be used again, which llhttp knows at the end of the head alone: a message
+    without a body is over in the same step, and then it says of every connection that it can.
+    """
+
+    __slots__ = ("headers", "is_kept", "is_whole", "parser", "reason", "url")
 
     def __init__(self) -> None:
+        self.parser: httptools.HttpRequestParser | httptools.HttpResponseParser | None = None
+        self.is_kept = False
         self.url = b""
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -42,12 +54,27 @@ class _Sink:
 
     def on_headers_complete(self) -> None:
         self.is_whole = True
+        assert self.parser is not None
+        self.is_kept = self.parser.should_keep_alive()
+
+
+def refusal_of_begun(begun: bytes, searched: int, limit_bytes: int) -> Refusal | None:
+    """Return why a head that is not whole can be none, None as long as it may; to ``searched`` it was looked at before.
+
+    Nobody has to wait for the end of what has none: another protocol, or lines that end with LF alone.
+    """
+    if len(begun) > limit_bytes:
+        is_long_line = begun.find(b"\r\n", 2, limit_bytes) < 0
+        return refusals.uri_too_long(limit_bytes) if is_long_line else refusals.head_too_large(limit_bytes, MOST_FIELDS)
+    if _NO_METHOD.match(begun) or _BARE_LINE_END.search(begun, max(0, searched - 1)):
+        return refusals.of_head(HeadRefused(HTTPStatus.BAD_REQUEST, "invalid_request_error", _NOT_HTTP))
+    return None
 
 
 def request_head(head: bytes) -> RequestHead:
     """Return a request's head; ``head`` ends with its empty line. Raises HeadRefused."""
     sink = _Sink()
-    parser = httptools.HttpRequestParser(sink)
+    parser = sink.parser = httptools.HttpRequestParser(sink)
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
@@ -57,6 +84,8 @@ def request_head(head: bytes) -> RequestHead:
     except httptools.HttpParserError as error:
         message = f"The request is not HTTP/1.1: {error}."
         raise HeadRefused(HTTPStatus.BAD_REQUEST, "invalid_request_error", message) from None
+    finally:
+        sink.parser = None  # or the two would wait for the collector of circles
     if not sink.is_whole:
         raise HeadRefused(HTTPStatus.BAD_REQUEST, "invalid_request_error", "The request is not HTTP/1.1.")
     if len(sink.headers) > MOST_FIELDS:
@@ -67,24 +96,26 @@ def request_head(head: bytes) -> RequestHead:
         sink.url,
         sink.headers,
         version=parser.get_http_version(),
-        is_keep_alive=parser.should_keep_alive(),
+        is_keep_alive=sink.is_kept,
     )
 
 
 def answer_head(head: bytes, *, method: str) -> tuple[AnswerHead, bool]:
     """Return an answer's head, and whether its connection can be used again. Raises BrokenOff: it is not HTTP."""
     sink = _Sink()
-    parser = httptools.HttpResponseParser(sink)
+    parser = sink.parser = httptools.HttpResponseParser(sink)
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
         raise BrokenOff("its answer is an upgrade that nobody asked for") from None
     except httptools.HttpParserError as error:
         raise BrokenOff(f"its answer is not HTTP ({error})") from None
+    finally:
+        sink.parser = None
     if not sink.is_whole:
         raise BrokenOff("its answer is not HTTP")
     answer = read(parser.get_status_code(), sink.reason, sink.headers, method=method)
-    return answer, parser.should_keep_alive()
+    return answer, sink.is_kept
 
 
 class AnswerHeads:

@@ -23,6 +23,7 @@ from rayfleet_gateway.planes.python.heads import END, AnswerHeads
 _FINISHING_SECONDS = 1.0
 _FINISHING_BYTES = 64 << 10
 _AT_ONCE_BYTES = 16 << 10  # a body up to this is one write together with its head
+_MOST_INTERIM = 20  # heads of 1xx before the one that counts
 _HTTP = b"HTTP/1."
 _UNTIL_CLOSE = -1
 _CHUNKED = -2
@@ -81,7 +82,7 @@ class Stage(Enum):
 
 
 _IDLE, _HEAD, _CONTENT, _FINISHING, _CLOSED = Stage  # an attribute of an Enum costs four times a name
-_OK, _SWITCHING = HTTPStatus.OK, HTTPStatus.SWITCHING_PROTOCOLS
+_OK, _SWITCHING, _CONTINUE = HTTPStatus.OK, HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.CONTINUE
 
 
 class UpstreamConnection(asyncio.BufferedProtocol):
@@ -92,6 +93,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         "_begun",
         "_dropped",
         "_has_eof",
+        "_interim",
         "_is_behind",
         "_is_paused",
         "_is_reusable",
@@ -116,7 +118,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._stage = _IDLE
         self._begun = b""
         self._reader = ChunkReader()
-        self._left = self._length = 0
+        self._left = self._length = self._interim = 0
         self._dropped = 0
         self._has_eof = self._is_paused = self._is_behind = self._is_reusable = False
         self._method = ""
@@ -144,6 +146,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._stage = _HEAD
         self._method = method
         self._begun = b""
+        self._interim = 0
         self.has_answered = False
         self.due = NEVER
         if not body:
@@ -228,27 +231,35 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def _take_head(self, data: bytes) -> None:
         self.has_answered = True
         data = self._begun + data if self._begun else data
-        end = data.find(END) + len(END)
-        if end < len(END):
-            self._begun = data
-            if len(data) > self.shelf.head_limit_bytes or data[: len(_HTTP)] != _HTTP[: len(data)]:
-                self._break(Failure.NOT_HTTP, "its answer is not HTTP")
-            return
-        try:
-            head, is_kept = self.shelf.answer_heads.read(data[:end], method=self._method)
-        except BrokenOff as error:
-            self._break(Failure.NOT_HTTP, str(error))
-            return
-        if head.status >= _OK:
-            self._begin(head, is_kept=is_kept)
-            if self._stage is _CONTENT and (end < len(data) or not self._length):
-                self._take_content(data[end:])
-        elif head.status == _SWITCHING:
+        self._begun = b""
+        while self._stage is _HEAD:
+            end = data.find(END) + len(END)
+            if end < len(END):
+                self._begun = data
+                if len(data) > self.shelf.head_limit_bytes or data[: len(_HTTP)] != _HTTP[: len(data)]:
+                    self._break(Failure.NOT_HTTP, "its answer is not HTTP")
+                return
+            rest = data[end:]
+            try:
+                head, is_kept = self.shelf.answer_heads.read(data[:end], method=self._method)
+            except BrokenOff as error:
+                self._break(Failure.NOT_HTTP, str(error))
+                return
+            if head.status >= _OK:
+                self._begin(head, is_kept=is_kept)
+                if self._stage is _CONTENT and (rest or not self._length):
+                    self._take_content(rest)
+            else:
+                self._pass_over(head)
+                data = rest
+
+    def _pass_over(self, head: AnswerHead) -> None:
+        """Let a head of 1xx go: another follows, but not without end."""
+        self._interim += 1
+        if head.status == _SWITCHING:
             self._break(Failure.NOT_HTTP, "its answer is an upgrade that nobody asked for")
-        else:  # 100, 103: another head follows
-            self._begun = b""
-            if end < len(data):
-                self._take_head(data[end:])
+        elif head.status < _CONTINUE or self._interim > _MOST_INTERIM:
+            self._break(Failure.NOT_HTTP, "its answer does not come to an end")
 
     def _begin(self, head: AnswerHead, *, is_kept: bool) -> None:
         assert self._asker is not None
