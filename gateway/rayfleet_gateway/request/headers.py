@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rayfleet_gateway.model.values import RequestHead
+from rayfleet_gateway.request.identity import given_trace_parent
 
 _DROPPED = frozenset(
     {
@@ -101,6 +102,8 @@ def _dropped_of(head: RequestHead, onward: Onward) -> frozenset[bytes]:
         dropped |= words - _NEVER_NOMINATED
     if "x-forwarded-for" in head.joined and onward.policy is ForwardedPolicy.APPEND:
         dropped |= {b"x-forwarded-for"}
+    if "tracestate" in head.joined and not given_trace_parent(head):
+        dropped |= {b"tracestate"}  # of no trace that goes on (W3C Trace Context, 3.3)
     edits = onward.edits
     if edits is not NO_EDITS:
         dropped |= edits.drop | {name.lower() for name, _ in edits.put} | ({b"host"} if edits.host else set())
@@ -116,12 +119,18 @@ def _edited(head: RequestHead, edits: Edits) -> list[bytes]:
 
 
 def _of_the_peer(head: RequestHead, onward: Onward, *, is_replaced: bool) -> bytes:
-    """Return who asked, for servers behind: our peer after those that were said before."""
+    """Return who asked, for servers behind: our peer after those that were said before.
+
+    What a route sets or removes of it is the route's to say.
+    """
     said_before = {} if is_replaced else head.joined
     before = said_before.get("x-forwarded-for")
-    lines = f"X-Forwarded-For: {onward.client if before is None else f'{before}, {onward.client}'}\r\n"
+    lines = {
+        b"x-forwarded-for": f"X-Forwarded-For: {onward.client if before is None else f'{before}, {onward.client}'}"
+    }
     if "x-forwarded-proto" not in said_before:
-        lines += "X-Forwarded-Proto: http\r\n"
+        lines[b"x-forwarded-proto"] = "X-Forwarded-Proto: http"
     if "x-forwarded-host" not in said_before and head.host:
-        lines += f"X-Forwarded-Host: {head.joined['host']}\r\n"
-    return lines.encode("latin-1")
+        lines[b"x-forwarded-host"] = f"X-Forwarded-Host: {head.joined['host']}"
+    changed = onward.edits.drop.union(name.lower() for name, _ in onward.edits.put)
+    return "".join(f"{line}\r\n" for name, line in lines.items() if name not in changed).encode("latin-1")

@@ -25,6 +25,9 @@ FRAMING = frozenset(
 )
 """Headers, in lower case, that say how a message is framed or whose it is."""
 
+NAMES = frozenset({"traceparent", "x-request-id"})
+"""Headers, in lower case, by which the gateway names a request: in both directions, and in its log."""
+
 _PATH_LETTERS = "/!$&'()*+,;=:@-._~"  # RFC 3986, pchar and the slash
 
 

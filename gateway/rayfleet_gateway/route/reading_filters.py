@@ -6,12 +6,12 @@ Source: Gateway API v1.6, HTTPRouteFilter. A kind may stand once in a rule; a re
 import re
 
 from rayfleet_gateway.route.fields import Field
-from rayfleet_gateway.route.filters import FRAMING, Filters, HeaderEdit, PathChange, Redirect, Rewrite
+from rayfleet_gateway.route.filters import FRAMING, NAMES, Filters, HeaderEdit, PathChange, Redirect, Rewrite
 
 _MOST_FILTERS, _MOST_HEADERS = 16, 16
 _TOKEN = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z_-]{1,256}")
 _VALUE = re.compile(r"[\x20-\x7e]{0,4096}")  # neither a line's end nor a byte that readers take in two ways
-_PATH = re.compile(r"(/[A-Za-z0-9/_.~!$&'()*+,;=:@%-]*)?")
+_PATH = re.compile(r"(/([A-Za-z0-9/_.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)?")
 _PRECISE_HOSTNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _REQUEST, _RESPONSE, _REDIRECT, _REWRITE = (
     "RequestHeaderModifier",
@@ -81,7 +81,8 @@ def _read_headers(raw: Field) -> tuple[tuple[bytes, bytes], ...]:
 
 def _header_name(field: Field) -> str:
     name = token(field)
-    return field.refuse(f"the header {name} is not a route's to change") if name.lower() in FRAMING else name
+    is_ours = name.lower() in FRAMING or name.lower() in NAMES
+    return field.refuse(f"the header {name} is not a route's to change") if is_ours else name
 
 
 def _read_rewrite(raw: Field, *, is_prefix: bool) -> Rewrite:

@@ -238,3 +238,24 @@ def test_the_gateway_speaks_for_engines_too() -> None:
     allowed = [line for line in lines if line.lower().startswith("access-control-allow")]
     assert allowed == ["Access-Control-Allow-Origin: https://chat.example"]
     assert any(line.startswith("Access-Control-Expose-Headers: X-Request-Id") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        (Edits(put=((b"X-Forwarded-Proto", b"https"),)), ["X-Forwarded-Proto: https"]),
+        (Edits(drop=frozenset({b"x-forwarded-proto"})), []),
+        (Edits(), ["X-Forwarded-Proto: http"]),
+    ],
+)
+def test_what_a_route_says_of_the_peer_is_said_once(edits: Edits, expected: list[str]) -> None:
+    for said in ((), ((b"X-Forwarded-Proto", b"http"),)):
+        lines = [line for line in sent(request(*said), edits=edits) if line.lower().startswith("x-forwarded-proto")]
+        assert lines == expected
+
+
+def test_the_state_of_a_trace_that_does_not_go_on_ends_here() -> None:
+    """W3C Trace Context, 3.3: of an invalid traceparent no tracestate may be passed on."""
+    for given, is_kept in ((PARENT, True), ("00-zz", False)):
+        lines = sent(request((b"traceparent", given.encode()), (b"tracestate", b"a=b")))
+        assert ("tracestate: a=b" in lines) is is_kept
