@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
@@ -30,6 +31,7 @@ _DURATION = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
 _DURATION_PART = re.compile(r"(\d+)(h|ms|m|s)")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _KINDS = {"Exact": PathKind.EXACT, "PathPrefix": PathKind.PREFIX, "RegularExpression": PathKind.PATTERN}
+_UNFIT_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[Ff]")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -164,8 +166,8 @@ def _read_match(raw: Field) -> Match:
     path = raw.at("path").only({"type", "value"})
     kind = _KINDS[path.at("type").choice(_KINDS, "PathPrefix")]
     value = path.at("value").text("/")
-    if kind is not PathKind.PATTERN and (not value.startswith("/") or _is_crooked(value)):
-        path.at("value").refuse(f"{value!r:.80} is no plain absolute path")
+    if kind is not PathKind.PATTERN:
+        value = _plain_path(path.at("value"), value)
     headers, header_patterns = _read_values(raw.at("headers"), is_header=True)
     query, query_patterns = _read_values(raw.at("queryParams"), is_header=False)
     try:
@@ -180,6 +182,21 @@ def _read_match(raw: Field) -> Match:
         )
     except ValueError as error:
         path.at("value").refuse(str(error))
+
+
+def _plain_path(field: Field, written: str) -> str:
+    """Return a path as requests' are compared: decoded. Raises Unusable."""
+    path = written
+    if "%" in written:
+        try:
+            path = unquote_to_bytes(written).decode()
+        except UnicodeDecodeError:
+            field.refuse(f"{written!r:.80} is not UTF-8 when decoded")
+        if _UNFIT_ESCAPE.search(written):
+            field.refuse(f"{written!r:.80} has a broken escape, or one of a slash")
+    if not path.startswith("/") or _is_crooked(path):
+        field.refuse(f"{written!r:.80} is no plain absolute path")
+    return path
 
 
 def _is_crooked(path: str) -> bool:

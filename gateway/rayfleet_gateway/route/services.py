@@ -4,19 +4,27 @@ Kept as they are told, one object at a time; what is asked twice is worked out o
 counts as absent and is a problem of its own. A Service that nobody has told of may be on its way, since kinds are
 watched one by one: it counts as one without endpoints (503) until ``miss`` says that it is not there (500).
 
-Source: Gateway API v1.6, HTTPBackendRef (the share of requests for a reference that is not valid gets 500) and
-ReferenceGrant.
+Source: Gateway API v1.6, HTTPBackendRef (the share of requests for a reference that is not valid gets 500),
+ReferenceGrant and GEP-1911 (``appProtocol`` of a Service's port).
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TypeVar
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ENDPOINT_SLICES, SERVICES
 from rayfleet.objects.references import allows_routes
-from rayfleet.objects.services import has_host_names, ready_addresses, service_of_slice, service_ports, slice_ports
+from rayfleet.objects.services import (
+    ServicePort,
+    has_host_names,
+    ready_addresses,
+    service_of_slice,
+    service_ports,
+    slice_ports,
+)
 from rayfleet_gateway.model.errors import Unusable
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.problems import Problem, problem_of
@@ -25,6 +33,8 @@ from rayfleet_gateway.route.table import Backend
 
 T = TypeVar("T")
 _NOT_FOUND = "BackendNotFound"
+_NOT_SPOKEN = frozenset({"https", "kubernetes.io/h2c", "kubernetes.io/wss"})
+_MOST_PORT = 65535
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -40,7 +50,7 @@ class Services:
 
     def __init__(self) -> None:
         self.problems: dict[tuple[str, ObjectKey], Problem] = {}
-        self._ports: dict[ObjectKey, Mapping[int, str]] = {}
+        self._ports: dict[ObjectKey, Mapping[int, ServicePort]] = {}
         self._missing: set[ObjectKey] = set()
         self._slices: dict[ObjectKey, _Slice] = {}
         self._slices_of: dict[ObjectKey, dict[ObjectKey, _Slice]] = {}
@@ -104,7 +114,7 @@ class Services:
             is_valid = reason == _NOT_FOUND and self.is_awaited(target)
             backend = Backend(service=str(target), weight=reference.weight, endpoints=(), is_valid=is_valid)
             return backend, Unusable(reference.path, message, reason)
-        port_name = self._ports[target][reference.port or 0]
+        port_name = self._ports[target][reference.port or 0].name
         return Backend(
             service=str(target), weight=reference.weight, endpoints=self._endpoints_of(target, port_name)
         ), None
@@ -119,8 +129,11 @@ class Services:
         ports = self._ports.get(target)
         if ports is None:
             return _NOT_FOUND, f"there is no Service {target}"
-        if reference.port not in ports:
+        port = ports.get(reference.port or 0)
+        if port is None:
             return _NOT_FOUND, f"Service {target} has no port {reference.port}"
+        if port.app_protocol in _NOT_SPOKEN:
+            return "UnsupportedProtocol", f"Service {target} wants {port.app_protocol}: HTTP/1.1 is spoken, without TLS"
         return None
 
     def _is_granted(self, namespace: str, target: ObjectKey) -> bool:
@@ -153,23 +166,46 @@ class Services:
             return None
         try:
             return decode(raw)
+        except Unusable as error:
+            self.problems[kind, key] = problem_of(kind, key, error.field, error.reason, str(error))
+            return None
         except _UNREADABLE as error:
             message = f"is not readable: {type(error).__name__} {error}"
             self.problems[kind, key] = problem_of(kind, key, "", "Invalid", message)
             return None
 
 
-def _ports(service: ReadOnlyJson) -> Mapping[int, str]:
-    """Return the names of a Service's TCP ports by number; of two with one number the first counts."""
-    ports: dict[int, str] = {}
+def _ports(service: ReadOnlyJson) -> Mapping[int, ServicePort]:
+    """Return a Service's TCP ports by number; of two with one number the first counts."""
+    ports: dict[int, ServicePort] = {}
     for each in service_ports(service):
         if each.protocol == "TCP":
-            ports.setdefault(each.port, each.name)
+            ports.setdefault(each.port, each)
     return ports
 
 
 def _decoded_slice(key: ObjectKey, raw: ReadOnlyJson) -> _Slice:
-    """Return a slice of addresses; one of host names (``FQDN``) has none. Raises what unreadable JSON raises."""
+    """Return a slice of addresses. Raises Unusable where an address or a port is none, and for host names (``FQDN``).
+
+    Raises what unreadable JSON raises, too.
+    """
     service = ObjectKey(namespace=key.namespace, name=service_of_slice(raw))
-    addresses = () if has_host_names(raw) else tuple(ready_addresses(raw))
-    return _Slice(service=service, ports=slice_ports(raw), addresses=addresses)
+    if has_host_names(raw):
+        raise Unusable("addressType", "FQDN is not supported: endpoints are addresses")
+    addresses, ports = tuple(ready_addresses(raw)), slice_ports(raw)
+    for address in addresses:
+        if not _is_address(address):
+            raise Unusable("endpoints", f"{address!r:.80} is no IP address")
+    for name, port in ports.items():
+        if not 0 < port <= _MOST_PORT:
+            raise Unusable("ports", f"{port} of the port {name!r:.40} is not between 1 and {_MOST_PORT}")
+    return _Slice(service=service, ports=ports, addresses=addresses)
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address of IP, as programs write it: no zone, no leading zeros."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text

@@ -38,7 +38,8 @@ def allows_routes(grant: ReadOnlyJson, source: str, service: str) -> bool:
     from_route = {"group": GATEWAY_API, "kind": HTTP_ROUTES.kind, "namespace": source}
     is_from = any(from_route.items() <= each.items() for each in mappings(spec.get("from")))
     is_to = any(
-        each.get("kind") == SERVICES.kind and (not each.get("name") or each.get("name") == service)
+        (each.get("group") or "", each.get("kind")) == (SERVICES.group, SERVICES.kind)
+        and (not each.get("name") or each.get("name") == service)
         for each in mappings(spec.get("to"))
     )
     return is_from and is_to

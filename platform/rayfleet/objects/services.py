@@ -15,12 +15,16 @@ from rayfleet.objects.parts import mapping, mappings, part
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
-    """One port of a Service; ``target`` is a number, or the name of a container's port."""
+    """One port of a Service; ``target`` is a number, or the name of a container's port.
+
+    ``app_protocol`` is what is spoken there, empty where nobody says.
+    """
 
     name: str
     port: int
     target: int | str
     protocol: str = "TCP"
+    app_protocol: str = ""
 
 
 def service_selector(service: ReadOnlyJson) -> Mapping[str, str]:
@@ -36,6 +40,7 @@ def service_ports(service: ReadOnlyJson) -> tuple[ServicePort, ...]:
             port=int(entry.get("port") or 0),
             target=entry.get("targetPort") or int(entry.get("port") or 0),
             protocol=str(entry.get("protocol") or "TCP"),
+            app_protocol=str(entry.get("appProtocol") or ""),
         )
         for entry in mappings(part(service, "spec").get("ports"))
     )

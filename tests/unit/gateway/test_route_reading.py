@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rayfleet.model.json import Json
-from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, SERVICES
+from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.filters import NO_FILTERS
 from rayfleet_gateway.route.table import Rule
@@ -256,9 +256,67 @@ def test_a_service_that_cannot_be_read_is_told_and_counts_as_absent() -> None:
     }
 
 
-def test_endpoints_that_are_host_names_are_none() -> None:
+@pytest.mark.parametrize("name", ["X-Request-Id", "traceparent"])
+def test_the_names_of_a_request_are_the_gateways_own(name: str) -> None:
+    """A second one beside it would go out, and which of the two is read nobody could say."""
+    for kind, part in (
+        ("RequestHeaderModifier", "requestHeaderModifier"),
+        ("ResponseHeaderModifier", "responseHeaderModifier"),
+    ):
+        compiler = compiled(filtering({"type": kind, part: {"set": [{"name": name, "value": "x"}]}}))
+        assert [each.field for each in compiler.problems()] == [f"spec.rules[0].filters[0].{part}.set[0].name"]
+
+
+@pytest.mark.parametrize("path", ["/a%20b", "/%61%20b"])
+def test_an_escaped_path_is_met_by_what_it_stands_for(path: str) -> None:
+    for kind in ("Exact", "PathPrefix"):
+        [only] = rules_of(compiled(matching(path={"type": kind, "value": path})))
+        assert only.match.path == "/a b"
+
+
+@pytest.mark.parametrize("path", ["/a%2Fb", "/a%2fb", "/a%zz", "/a%", "/%ff", "/a%00", "/%2e%2e/b", "/a%3Fb"])
+def test_an_escape_that_two_readers_take_differently_is_refused(path: str) -> None:
+    compiler = compiled(matching(path={"type": "Exact", "value": path}))
+    assert [each.field for each in compiler.problems()] == ["spec.rules[0].matches[0].path.value"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": ["engine-0"]}]}, "endpoints"),
+        ({"endpoints": [{"addresses": "10.0.0.1"}]}, "endpoints"),
+        ({"endpoints": [{"addresses": ["10.0.0.01"]}]}, "endpoints"),
+        ({"endpoints": [{"addresses": ["fe80::1%eth0"]}]}, "endpoints"),
+        ({"endpoints": [{"addresses": ["a\0b"]}]}, "endpoints"),
+        ({"ports": [{"name": "p", "port": 0}]}, "ports"),
+        ({"ports": [{"name": "p", "port": 65536}]}, "ports"),
+        ({"addressType": "FQDN"}, "addressType"),
+    ],
+)
+def test_endpoints_that_nobody_can_connect_to_are_told_and_not_used(fields: Json, field: str) -> None:
     route = {"metadata": {"name": "r", "namespace": "n"}, "spec": {"rules": [rule()]}}
-    named = ENDPOINTS | {"addressType": "FQDN", "endpoints": [{"addresses": ["engine.example.org"]}]}
-    compiler = compiler_of({SERVICES: [SERVICE], ENDPOINT_SLICES: [named], HTTP_ROUTES: [route]})
+    well = ENDPOINTS | {"metadata": ENDPOINTS["metadata"] | {"name": "s-2"}, "endpoints": [{"addresses": ["fd00::2"]}]}
+    compiler = compiler_of({SERVICES: [SERVICE], ENDPOINT_SLICES: [ENDPOINTS | fields, well], HTTP_ROUTES: [route]})
     [only] = rules_of(compiler)
-    assert only.backends[0].endpoints == ()
+    assert [str(each) for each in only.backends[0].endpoints] == ["[fd00::2]:8000"]
+    [problem] = compiler.problems()
+    assert (problem.kind, problem.name, problem.field) == ("EndpointSlice", "s-1", field)
+
+
+def test_a_grant_for_another_group_of_the_same_kind_grants_nothing() -> None:
+    grant = {
+        "metadata": {"name": "g", "namespace": "m"},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "n"}],
+            "to": [{"group": "example.org", "kind": "Service"}],
+        },
+    }
+    there = {"metadata": {"name": "s", "namespace": "m"}, "spec": SERVICE["spec"]}
+    route = {
+        "metadata": {"name": "r", "namespace": "n"},
+        "spec": {"rules": [rule(backendRefs=[BACKEND | {"namespace": "m"}])]},
+    }
+    for group, reasons in (("example.org", ["RefNotPermitted"]), ("", [])):
+        grant["spec"]["to"][0]["group"] = group  # type: ignore[index]
+        compiler = compiler_of({SERVICES: [there], REFERENCE_GRANTS: [grant], HTTP_ROUTES: [route]})
+        assert [each.reason for each in compiler.problems()] == reasons

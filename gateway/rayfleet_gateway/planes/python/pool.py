@@ -126,8 +126,9 @@ class Pool:
                 )
         except TimeoutError:
             connector.on_broken(Failure.CONNECT_TIMEOUT, "no connection in time")
-        except OSError as error:
-            words = os.strerror(error.errno) if error.errno else type(error).__name__
+        except (OSError, OverflowError, ValueError) as error:  # the last two: it is no address at all
+            number = error.errno if isinstance(error, OSError) else None
+            words = os.strerror(number) if number else type(error).__name__
             connector.on_broken(Failure.NOT_CONNECTED, f"no connection ({words})")
         else:
             connector.on_connected(connection)
