@@ -245,7 +245,7 @@ def _count(text: str) -> int:
 
 
 def _lag(text: str) -> float:
-    return 0.0 if text == "0" else _seconds(text)
+    return 0.0 if re.fullmatch(r"0+(\.0*)?", text) else _seconds(text)
 
 
 def _seconds(text: str) -> float:

@@ -133,14 +133,19 @@ class Gateway:
 
 
 async def serve_until_signal(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second one ends at once what is left, with errors."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    """Serve until SIGTERM or SIGINT, then drain; the same once more ends at once what is left, with errors.
 
-    def heard() -> None:
-        (hurry if stop.is_set() else stop).set()
+    The same: Ctrl-C in a terminal is SIGINT for every worker, and then their parent's SIGTERM.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    heard: set[int] = set()
+
+    def hear(number: int) -> None:
+        (hurry if number in heard else stop).set()
+        heard.add(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, heard)
+        asyncio.get_running_loop().add_signal_handler(number, hear, number)
     telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
     on_fault = telemetry.tallies.plugin_failures.add
     profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet

@@ -28,6 +28,22 @@ spec:
 """
 
 
+ENGINE = """\
+---
+apiVersion: v1
+kind: Service
+metadata: {name: none, namespace: default}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: none-1, namespace: default, labels: {kubernetes.io/service-name: none}}
+addressType: IPv4
+ports: [{name: http, port: %d}]
+endpoints: [{addresses: [127.0.0.1]}]
+"""
+
+
 @pytest.fixture
 def held() -> Iterator[ExitStack]:
     with ExitStack() as stack:
@@ -104,3 +120,59 @@ async def _status(session: aiohttp.ClientSession, page: str) -> int:
             return response.status
     except aiohttp.ClientError:
         return 0
+
+
+async def test_ctrl_c_in_a_terminal_lets_answers_finish(tmp_path: Path, held: ExitStack) -> None:
+    """It is a SIGINT for every process there, and then the parent's SIGTERM: once more was an end at once."""
+    answers = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        asked.set()
+        await answers.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    asked = asyncio.Event()
+    engine = await asyncio.start_server(answer, "127.0.0.1", 0)
+    (tmp_path / "route.yaml").write_text(ROUTE + ENGINE % engine.sockets[0].getsockname()[1], encoding="utf-8")
+    port, admin, _ = held.enter_context(held_ports(3))
+    ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+    try:
+        async with aiohttp.ClientSession() as session:
+            pages = [f"http://127.0.0.1:{admin + place}/readyz" for place in range(2)]
+            for page in pages:
+                await until(partial(_status, session, page), "it is ready", holds=lambda got: got == 200)
+            body = {"model": "m", "prompt": "x"}
+            request = asyncio.create_task(session.post(f"http://127.0.0.1:{port}/v1/completions", json=body))
+            await asked.wait()
+            os.killpg(process.pid, signal.SIGINT)
+            await asyncio.sleep(0.3)  # both signals are there
+            answers.set()
+            assert (await request).status == 200
+        assert await asyncio.wait_for(process.wait(), LIMIT_SECONDS) == 0
+    finally:
+        engine.close()
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+@pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])
+async def test_workers_that_cannot_start_end_all_of_it(wrong: list[str], tmp_path: Path, held: ExitStack) -> None:
+    """They were started again for ever."""
+    port, admin, _ = held.enter_context(held_ports(3))
+    ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports, *wrong]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
+        assert process.returncode == 1
+        assert wrong[0].encode() in errors
+        assert b"Traceback" not in errors
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

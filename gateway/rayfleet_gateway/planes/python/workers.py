@@ -3,6 +3,9 @@
 Each worker is this command with ``--workers 1``, a port of operators of its own and its part of the budget for bodies;
 the kernel spreads connections over them (``SO_REUSEPORT``). Nothing is shared, so that every worker's metrics are right
 by themselves: a scraper asks each of the ports, from ``--admin-port`` upwards.
+
+A worker whose first run ends soon with an error of its own (a port, a file that cannot be used) would end so again and
+again: then all of it ends.
 """
 
 import asyncio
@@ -11,6 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from rayfleet.model.errors import EnvironmentProblem
 from rayfleet_gateway.model.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -32,7 +36,10 @@ def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place:
 
 
 async def run_workers(arguments: Sequence[str], settings: GatewaySettings) -> None:
-    """Run workers until SIGTERM or SIGINT, and until each has drained; a second signal goes to them too."""
+    """Run workers until SIGTERM or SIGINT, and until each has drained; a second signal goes to them too.
+
+    Raises EnvironmentProblem when one of them cannot start.
+    """
     parent = _Parent(arguments, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,6 +47,8 @@ async def run_workers(arguments: Sequence[str], settings: GatewaySettings) -> No
     async with asyncio.TaskGroup() as group:
         for place in range(settings.workers):
             group.create_task(parent.keep(place))
+    if parent.is_failed:
+        raise EnvironmentProblem("the gateway cannot run: a worker ended at its start", way_out="See what it said.")
 
 
 class _Parent:
@@ -48,6 +57,7 @@ class _Parent:
         self._settings = settings
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
+        self.is_failed = False
 
     def stop(self) -> None:
         """Let every worker drain; asked again, end at once."""
@@ -60,6 +70,7 @@ class _Parent:
         """Run one worker, again and again, until ``stop``."""
         clock = asyncio.get_running_loop().time
         wait_seconds = _FIRST_WAIT_SECONDS
+        is_first = True
         while not self._stopping.is_set():
             started = clock()
             command = worker_arguments(self._arguments, self._settings, place)
@@ -71,7 +82,13 @@ class _Parent:
             if self._stopping.is_set():
                 return
             log.error("a worker ended", extra={"worker": place, "code": code})
-            if clock() - started >= _WELL_SECONDS:
+            is_well = clock() - started >= _WELL_SECONDS
+            if is_first and code > 0 and not is_well:
+                self.is_failed = True
+                self.stop()
+                return
+            is_first = False
+            if is_well:
                 wait_seconds = _FIRST_WAIT_SECONDS
             try:
                 async with asyncio.timeout(wait_seconds):
