@@ -14,7 +14,8 @@ from rayfleet_gateway.pick.endpoint_state import EndpointState
 from rayfleet_gateway.pick.health import soonest_try
 from rayfleet_gateway.pick.pipeline import Pipeline
 from rayfleet_gateway.pick.profiles import Profiles
-from rayfleet_gateway.request.paths import LISTED_METHOD
+from rayfleet_gateway.request.head import METHODS, has_dot_segment
+from rayfleet_gateway.request.paths import LISTED_METHOD, is_own, is_taken, names_model
 from rayfleet_gateway.route.match import MODEL_HEADER, Asked, matches_path, plain_host
 from rayfleet_gateway.route.opening import opens_path, takes_method
 from rayfleet_gateway.route.table import RouteTable, Rule
@@ -66,7 +67,10 @@ def question_of(parameters: Sequence[tuple[str, str]]) -> InferenceRequest:
 def explained(
     table: RouteTable, book: Endpoints, profiles: Profiles, request: InferenceRequest, now: float
 ) -> Mapping[str, object]:
-    """Return the explanation: ``request``, ``candidates``, ``rule`` and ``backends``, or ``refused`` in words."""
+    """Return the explanation: ``request``, ``candidates``, ``rule`` and ``backends``; in words what becomes of it.
+
+    ``refused`` begins with the status; ``answered``: without an engine.
+    """
     head = request.head
     asked = Asked(
         method=head.method,
@@ -88,46 +92,51 @@ def explained(
         "request": {name: getattr(asked, name) for name in ("method", "host", "path", "query", "model", "headers")},
         "candidates": [_candidate(each, rule, asked) for each in islice(_candidates(table, asked), _MOST_RULES)],
     }
-    if rule is None:
-        return shown | {"refused": _no_rule(table, asked)}
-    pipeline = profiles.of(rule)
-    choices = choices_of(rule, book, (), now)
-    weights = [choice.weight(is_first=True) for choice in choices]
-    whole = sum(weights)
-    backends = [
-        _backend(choice, weight / whole if whole else 0.0, _Picking(pipeline, request, book, now))
-        for choice, weight in zip(choices, weights, strict=True)
-    ]
-    shown |= {"rule": _rule(rule, pipeline), "backends": backends}
-    refused = _closed(rule, head) or ("" if whole else _none_ready(rule, book))
-    return shown | {"refused": refused} if refused else shown
+    if is_own(head.path):
+        return shown | {"answered": "by the gateway itself, which knows the models"}
+    if refused := next(_unread(table, request), "") or ("" if rule is not None else _no_rule(asked, table)):
+        return shown | {"refused": refused}
+    assert rule is not None
+    return shown | _way(rule, _Picking(profiles.of(rule), request, book, now))
 
 
 class _Picking:
     """What an endpoint's line is made from."""
 
     def __init__(self, pipeline: Pipeline, request: InferenceRequest, book: Endpoints, now: float) -> None:
-        self._pipeline, self._request, self._book, self._now = pipeline, request, book, now
+        self.pipeline, self.request, self.book, self._now = pipeline, request, book, now
+
+    def choices(self, rule: Rule) -> list[Choice]:
+        """Return what each backend of a rule offers, in their order."""
+        return choices_of(rule, self.book, (), self._now)
+
+    def is_any_kept(self, choices: Sequence[Choice]) -> bool:
+        """Whether the filters keep an endpoint of those that can be asked, or one is tried whatever they say."""
+        return any(
+            each.trial is not None or self.pipeline.kept(self.request, each.ready)
+            for each in choices
+            if each.weight(is_first=True)
+        )
 
     def endpoints(self, choice: Choice) -> list[Shown]:
         """Return a line for each endpoint of a backend, in their order."""
-        kept = self._pipeline.kept(self._request, choice.ready)
-        scores = self._pipeline.scores(self._request, kept) if kept else ()
+        kept = self.pipeline.kept(self.request, choice.ready)
+        scores = self.pipeline.scores(self.request, kept) if kept else ()
         score_of = dict(zip(kept, scores, strict=False))
         drawn = self._drawn(choice)
         draws = drawn.total() or 1
         return [
             self._line(state, choice)
             | {"is_kept": state in kept, "score": score_of.get(state), "part": drawn[state] / draws}
-            for state in self._book.pool_of(choice.backend).endpoints
+            for state in self.book.pool_of(choice.backend).endpoints
         ]
 
     def _drawn(self, choice: Choice) -> Counter[EndpointState]:
         """Return how often each is drawn; a plugin is asked once."""
         if choice.trial is not None:
             return Counter({choice.trial: 1})
-        draws = _DRAWS if self._pipeline.is_plain else 1
-        picks = (self._pipeline.pick(self._request, choice.ready, (place + 0.5) / draws) for place in range(draws))
+        draws = _DRAWS if self.pipeline.is_plain else 1
+        picks = (self.pipeline.pick(self.request, choice.ready, (place + 0.5) / draws) for place in range(draws))
         return Counter(state for state in picks if state is not None)
 
     def _line(self, state: EndpointState, choice: Choice) -> Shown:
@@ -190,12 +199,48 @@ def _backend(choice: Choice, part: float, picking: _Picking) -> Shown:
     }
 
 
-def _no_rule(table: RouteTable, asked: Asked) -> str:
-    if not table.has_path(asked.host, asked.path):
-        return "404: no route has this path"
+def _unread(table: RouteTable, request: InferenceRequest) -> Iterator[str]:
+    """Yield why a request is refused before any rule is looked at, the first reason first."""
+    head, header = request.head, request.head.joined.get(MODEL_HEADER)
+    if head.method.encode() not in METHODS:
+        yield "501: the gateway does not take this method"
+    if has_dot_segment(head.path):
+        yield "404: the path has dot segments"
+    if not table.has_path(head.host, head.path):
+        yield "404: no route has this path"
+    if not is_taken(head) and not table.asks_for(head.method, head.host, head.path):
+        yield f"405: {head.path} takes {LISTED_METHOD}, and no rule asks for another method"
+    if header and header != request.model:
+        yield "400: the header `model` names another model than the body"
+    if names_model(head) and not request.model:
+        yield "400: the request names no model"
+
+
+def _no_rule(asked: Asked, table: RouteTable) -> str:
     if asked.model and asked.model not in table.by_model:
         return "404: no route names this model"
     return "404: no rule matches; see the candidates"
+
+
+def _way(rule: Rule, picking: _Picking) -> Shown:
+    """Return what a rule does with a request that it matches."""
+    choices = picking.choices(rule)
+    weights = [choice.weight(is_first=True) for choice in choices]
+    whole = sum(weights)
+    backends = [
+        _backend(choice, weight / whole if whole else 0.0, picking)
+        for choice, weight in zip(choices, weights, strict=True)
+    ]
+    shown: Shown = {"rule": _rule(rule, picking.pipeline), "backends": backends}
+    redirect = rule.filters.redirect
+    if redirect is not None:
+        return shown | {"answered": f"with a redirect ({redirect.status})"}
+    refused = _closed(rule, picking.request.head)
+    if not refused and not whole:
+        refused = _none_ready(rule, picking.book)
+    if not refused and not picking.is_any_kept(choices):
+        refused = "503: the filters of the profile keep no endpoint"
+    return shown | {"refused": refused} if refused else shown
 
 
 def _closed(rule: Rule, head: RequestHead) -> str:

@@ -69,6 +69,11 @@ def checked_head(
     )
 
 
+def has_dot_segment(path: str) -> bool:
+    """Whether a decoded path climbs, or may: one reader would, another would not."""
+    return "/." in path and _DOT_SEGMENT.search(path) is not None
+
+
 def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return each header once, names in lower case; several of a name become one (RFC 9110, 5.3).
 
@@ -142,7 +147,7 @@ def _path_and_query(target: bytes) -> tuple[str, str]:
             _refuse("The request's path is not UTF-8.")
         if _CONTROLS.search(path) is not None:
             _refuse("The request's path has control characters.")
-    if "/." in path and _DOT_SEGMENT.search(path) is not None:
+    if has_dot_segment(path):
         _refuse(f"No route serves {path[:200]}: it has dot segments.", HTTPStatus.NOT_FOUND, "path_not_found")
     return path, query.decode()
 

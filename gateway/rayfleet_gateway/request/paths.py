@@ -36,6 +36,9 @@ _LISTED = frozenset(
         "/v1/images/variations",
     }
 )
+OWN_PATH = "/v1/models"
+"""What the gateway answers by itself, and below it: which models there are."""
+
 LISTED_METHOD = "POST"
 """What the listed paths take; another method needs a rule that asks for it."""
 _SIDE_DOORS = frozenset(
@@ -98,6 +101,11 @@ _SIDE_DOORS = frozenset(
         "wake_up",
     }
 )
+
+
+def is_own(path: str) -> bool:
+    """Whether the gateway itself answers this path."""
+    return path == OWN_PATH or path.startswith(OWN_PATH + "/")
 
 
 def names_model(head: RequestHead) -> bool:

@@ -78,6 +78,8 @@ def explanation_lines(explanation: Any) -> Iterator[str]:
         valid = "" if backend.is_valid else ", refers to nothing that can be asked"
         yield f"{backend.service}: weight {backend.weight}, gets {backend.part:.0%}{valid}"
         yield from columns(_endpoint_rows(backend.endpoints), indent="  ")
+    if hasattr(explanation, "answered"):
+        yield f"is answered {explanation.answered}"
     if hasattr(explanation, "refused"):
         yield f"is refused: {explanation.refused}"
     others = [each for each in explanation.candidates if each.verdict != "taken"]

@@ -1,16 +1,19 @@
 """An explanation says what happens: of each request the same rule, and a pick among the same endpoints."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
 
+from rayfleet.plugin.contracts import EndpointView, RequestView
 from rayfleet_gateway.attempt.attempts import Ask, AttemptPolicy, Attempts
 from rayfleet_gateway.attempt.explain import explained, question_of
 from rayfleet_gateway.model.settings import GatewaySettings
 from rayfleet_gateway.model.values import Endpoint, Failure
 from rayfleet_gateway.pick.profiles import Contributed, Profile, Profiles
+from rayfleet_gateway.route.filters import Filters, Redirect
 from rayfleet_gateway.route.match import Match, PathKind
 from rayfleet_gateway.route.patterns import Pattern
 from rayfleet_gateway.route.table import Backend, RouteTable, Rule, table_of
@@ -185,3 +188,56 @@ def test_a_rule_that_is_taken_but_does_not_open_the_path_says_so(
     book.sync(table)
     shown = explained(table, book, PROFILES, question_of(parameters), NOW)
     assert str(shown["refused"]).startswith(status)
+
+
+def _asked(table: RouteTable, *parameters: tuple[str, str]) -> Any:
+    book = EndpointBook()
+    book.sync(table)
+    return orjson.loads(orjson.dumps(explained(table, book, PROFILES, question_of(parameters), NOW)))
+
+
+def test_a_redirect_is_an_answer_and_no_refusal() -> None:
+    redirecting = dataclasses.replace(
+        rule("ns/r", Match(path="/old")), filters=Filters(redirect=Redirect(hostname="new.example"))
+    )
+    shown = _asked(table_of(redirecting), ("path", "/old"), ("method", "GET"))
+    assert (shown["answered"], "refused" in shown) == ("with a redirect (302)", False)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/", "/v1/models/m"])
+def test_what_the_gateway_answers_by_itself_is_said(path: str) -> None:
+    shown = _asked(table_of(rule("ns/r", of_model(), backend(ONE))), ("path", path), ("method", "GET"))
+    assert shown["answered"].startswith("by the gateway itself")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ([("path", "/v1/completions")], "400: the request names no model"),
+        ([("model", "m"), ("header", "model: n")], "400: the header `model`"),
+        ([("model", "m"), ("method", "BREW")], "501: "),
+        ([("model", "m"), ("path", "/v1/../v1/completions")], "404: the path has dot segments"),
+        ([("model", "none"), ("method", "GET"), ("path", "/v1/completions")], "405: "),
+    ],
+)
+def test_what_is_refused_before_any_rule_is_told_so(parameters: list[tuple[str, str]], refused: str) -> None:
+    table = table_of(rule("ns/r", of_model(), backend(ONE)), rule("ns/any", Match(path="/v1"), backend(ONE), order=1))
+    assert _asked(table, *parameters)["refused"].startswith(refused)
+
+
+def test_filters_that_keep_no_endpoint_refuse() -> None:
+    profiles = Profiles(
+        Contributed(filters={"none": _Nobody()}), default="none", clock=lambda: NOW, report=lambda *_: None
+    )
+    table = table_of(rule("ns/r", of_model(), backend(ONE)))
+    book = EndpointBook()
+    book.sync(table)
+    shown = explained(table, book, profiles, question_of([("model", "m")]), NOW)
+    assert shown["refused"] == "503: the filters of the profile keep no endpoint"
+
+
+class _Nobody:
+    name = "none"
+
+    def keep(self, request: RequestView, endpoints: Sequence[EndpointView]) -> Sequence[bool]:
+        return [False for _ in endpoints]

@@ -10,9 +10,9 @@ import orjson
 from rayfleet_gateway.answer import refusals
 from rayfleet_gateway.answer.refusals import Refusal
 from rayfleet_gateway.model.values import RequestHead
+from rayfleet_gateway.request.paths import OWN_PATH, is_own
 from rayfleet_gateway.route.table import RouteTable, Rule
 
-_MODELS = "/v1/models"
 _METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -45,11 +45,9 @@ class ModelList:
 def own_content(head: RequestHead, table: RouteTable, models: ModelList) -> bytes | Refusal | None:
     """Return the JSON content, or the refusal, of a request that is for the gateway itself; None when it is not."""
     path = head.path
-    if not path.startswith(_MODELS):
+    if not is_own(path):
         return None
-    name = path[len(_MODELS) + 1 :].rstrip("/")
-    if path[len(_MODELS) :] and path[len(_MODELS)] != "/":
-        return None
+    name = path[len(OWN_PATH) + 1 :].rstrip("/")
     if head.method not in _METHODS:
         return refusals.method_not_allowed(path, "GET, HEAD")
     if not name:
