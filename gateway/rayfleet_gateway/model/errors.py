@@ -8,6 +8,7 @@
     └── ExchangeError
         ├── HeadRefused      the client's fault: its head has no single meaning, or asks for what there is not
         ├── UnreadableBody   the client's fault: its body does not say which model is asked for
+        │   ├── AmbiguousModel      ... because it names one twice
         │   └── UnsupportedCoding   ... because it is packed in a way that nobody here unpacks
         ├── BodyTooLarge     the client's fault: its body is larger than allowed
         └── BrokenOff        the endpoint's: it failed after it had, or may have had, the request
@@ -48,6 +49,10 @@ class HeadRefused(ExchangeError):
 
 class UnreadableBody(ExchangeError):
     """The body does not say which model is asked for; the message is for the client."""
+
+
+class AmbiguousModel(UnreadableBody):
+    """The body names a model twice: readers take the first or the last."""
 
 
 class UnsupportedCoding(UnreadableBody):

@@ -9,7 +9,7 @@ Source: RFC 7578; RFC 2046, 5.1.1.
 import re
 from collections.abc import Generator
 
-from rayfleet_gateway.model.errors import UnreadableBody
+from rayfleet_gateway.model.errors import AmbiguousModel, UnreadableBody
 
 MOST_PARTS = 200
 _MOST_PART_HEAD = 4 << 10
@@ -104,5 +104,5 @@ def _value(text: bytes, longest: int) -> str:
 
 def _only(models: list[str]) -> str | None:
     if len(models) > 1:
-        raise UnreadableBody("The request's form has the field `model` twice.")
+        raise AmbiguousModel("The request's form has the field `model` twice.")
     return models[0] if models else None

@@ -10,7 +10,7 @@ the header: the engine may read it.
 
 from collections.abc import Generator
 
-from rayfleet_gateway.model.errors import UnreadableBody
+from rayfleet_gateway.model.errors import AmbiguousModel, UnreadableBody
 from rayfleet_gateway.model.values import RequestHead
 from rayfleet_gateway.request.form import form_model, is_form
 from rayfleet_gateway.request.model_scan import LIMITS, ScanLimits, agreed_model, at_once, quick_model, scanned
@@ -42,8 +42,8 @@ def slices(head: RequestHead, body: bytes, limits: ScanLimits = LIMITS) -> Gener
     is_needed = names_model(head)
     try:
         named = yield from _named(head, body, limits)
-    except UnreadableBody:
-        if is_needed:
+    except UnreadableBody as error:
+        if is_needed or (header is not None and isinstance(error, AmbiguousModel)):
             raise
         named = None  # whatever it is, it is nothing that names a model
     if named is None and header is None and not is_needed:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import orjson
 
-from rayfleet_gateway.model.errors import UnreadableBody
+from rayfleet_gateway.model.errors import AmbiguousModel, UnreadableBody
 
 SLICE_BYTES = 256 << 10
 SLICE_STEPS = 2000
@@ -77,7 +77,7 @@ def scanned(body: bytes, limits: ScanLimits = LIMITS) -> Generator[None, None, s
         if keys > limits.keys:
             raise _many_keys(limits)
     if len(models) > 1:
-        raise UnreadableBody("The request's body has the key `model` twice.")
+        raise AmbiguousModel("The request's body has the key `model` twice.")
     cursor.expect_end()
     return models[0] if models else None
 

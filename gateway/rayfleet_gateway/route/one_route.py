@@ -12,7 +12,7 @@ from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import GATEWAYS, HTTP_ROUTES, REFERENCE_GRANTS, SERVICES
 from rayfleet.objects.labels import PROFILE_ANNOTATION
 from rayfleet.objects.meta import annotation, created_at
-from rayfleet.objects.parts import part
+from rayfleet.objects.parts import is_identical, part
 from rayfleet.objects.routes import parent_references
 from rayfleet.objects.times import encode_time
 from rayfleet_gateway.model.errors import Unusable
@@ -73,7 +73,7 @@ def compiled_route(
 ) -> CompiledRoute:
     """Return what becomes of the route at ``key``: ``old``, the very same, when that is what it became before."""
     spec, marks = part(route, "spec"), (_age(route), annotation(route, PROFILE_ANNOTATION))
-    if old is not None and (old.created, old.profile) == marks and (old.spec is spec or old.spec == spec):
+    if old is not None and (old.created, old.profile) == marks and (old.spec is spec or is_identical(old.spec, spec)):
         base, parts = old, old.parts
     else:
         base, parts = None, _read(route)

@@ -26,8 +26,11 @@ class Pattern:
         object.__setattr__(self, "_compiled", _compiled(self.text))
 
     def fits(self, text: str) -> bool:
-        """Whether the whole of ``text`` is as the pattern says."""
-        return self._compiled.fullmatch(text) is not None
+        """Whether the whole of ``text`` is as the pattern says; one with half a surrogate pair is no text."""
+        try:
+            return self._compiled.fullmatch(text) is not None
+        except UnicodeEncodeError:
+            return False
 
 
 @lru_cache(maxsize=1024)  # the same pattern for each host name of a route, and for each compilation

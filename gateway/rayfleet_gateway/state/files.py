@@ -23,6 +23,7 @@ from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import ResourceType
 from rayfleet.objects.meta import kind_of
+from rayfleet.objects.parts import is_identical
 from rayfleet_gateway.model.errors import Unusable
 from rayfleet_gateway.route.compiling import KINDS, RouteCompiler
 from rayfleet_gateway.route.fields import Field
@@ -128,7 +129,10 @@ class FileTables:
         """Whether the files are others than at the last look; what cannot be looked at counts as a change once."""
         try:
             stats = [(str(file), file.stat()) for file in files_of(self._path)]
-            seen: object = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats]
+            # Of a change of rights alone only the last tells: what could not be read may be readable then.
+            seen: object = [
+                (name, stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_ctime_ns) for name, stat in stats
+            ]
         except OSError as error:
             seen = str(error)
         if seen == self._seen:
@@ -171,7 +175,9 @@ def _differences(old: Documents, new: Documents) -> list[tuple[tuple[ResourceTyp
         (place, None) for place in old.keys() - new.keys()
     ]
     changed = [
-        (place, document.raw) for place, document in new.items() if place not in old or old[place].raw != document.raw
+        (place, document.raw)
+        for place, document in new.items()
+        if place not in old or not is_identical(old[place].raw, document.raw)
     ]
     return [*gone, *changed]
 

@@ -173,9 +173,10 @@ class Telemetry:
     def series(self, label: str) -> ModelSeries:
         """Return the series of a routed model, or of ``unknown``; the same object as long as the model is there."""
         series = self._series.get(label)
+        if series is None and len(self._series) >= MOST_MODELS:
+            label = OTHER
+            series = self._series.get(label)
         if series is None:
-            if len(self._series) >= MOST_MODELS:
-                label = OTHER
             series = self._series[label] = ModelSeries(label, self.timings, is_detailed=self._has_model_histograms)
         return series
 

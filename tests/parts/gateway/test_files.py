@@ -178,3 +178,14 @@ def test_a_folder_that_takes_no_file_is_told_and_nothing_more(tmp_path: Path, ca
     (tmp_path / "file").touch()
     write_last_table(tmp_path / "file" / "state", [(SERVICES, {})])
     assert [record.message for record in caplog.records] == ["the last table cannot be kept"]
+
+
+async def test_true_is_another_weight_than_one(tmp_path: Path) -> None:
+    """``True == 1`` in Python: the file that was put right was not seen to be another."""
+    file = tmp_path / "all.yaml"
+    weighted = route("a").replace("port: 80}", "port: 80, weight: true}")
+    put(file, weighted + "---\n" + ENGINES)
+    async with running(tmp_path) as (tables, _):
+        assert tables.table.models == ()
+        put(file, weighted.replace("weight: true", "weight: 1") + "---\n" + ENGINES)
+        await until_models(tables, "a")

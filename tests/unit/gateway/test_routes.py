@@ -11,6 +11,7 @@ from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, REFERENCE_GRA
 from rayfleet_gateway.model.values import Endpoint
 from rayfleet_gateway.route.compiling import RouteCompiler
 from rayfleet_gateway.route.match import Match, matches_path
+from rayfleet_gateway.route.patterns import Pattern
 from rayfleet_gateway.route.reading import parsed_duration
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.testing import compiler_of
@@ -186,3 +187,9 @@ def test_a_service_that_nobody_told_of_is_waited_for_and_one_that_went_is_not() 
     compiler.put(SERVICES, key, {"spec": {"ports": 1}})
     assert not is_valid()
     assert compiler.take_awaited() == ()
+
+
+def test_half_a_surrogate_pair_fits_no_pattern() -> None:
+    """A client's JSON can name such a model: RE2 raised, and the request was a fault of ours."""
+    assert Pattern("q.*").fits("q-\U0001f600")
+    assert not Pattern("q.*").fits("q-\ud800")

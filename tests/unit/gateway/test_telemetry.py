@@ -184,3 +184,14 @@ def test_a_snapshot_does_not_change_with_what_is_counted_after_it() -> None:
     own = [line for line in first.splitlines() if not line.startswith(b"process_")]
     again = [line for line in encoded(before, OPENMETRICS)[0].splitlines() if not line.startswith(b"process_")]
     assert again == own
+
+
+def test_models_beyond_the_bound_share_one_series() -> None:
+    telemetry = Telemetry()
+    for number in range(MOST_MODELS):
+        telemetry.series(f"m{number}")
+    for model in ("one", "another"):
+        telemetry.count(outcome(model))
+    assert telemetry.series("one") is telemetry.series("another")
+    assert sum(telemetry.series("one").answers.values()) == 2
+    assert len(telemetry.all_series) == MOST_MODELS + 1
