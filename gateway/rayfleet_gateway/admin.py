@@ -20,7 +20,7 @@ from rayfleet_gateway.telemetry.counts import Tallies, Telemetry
 from rayfleet_gateway.telemetry.page import page
 
 _LAG_SECONDS = 0.1
-_MOST_MODELS, _USUAL_MODELS = 1000, 100
+_MOST_MODELS, _USUAL_MODELS, _MOST_DIGITS = 1000, 100, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,8 @@ async def _explain(request: web.Request) -> web.Response:
 
 async def _table(request: web.Request) -> web.Response:
     limit = request.query.getone("limit", str(_USUAL_MODELS))
-    if not limit.isdecimal() or not 0 < int(limit) <= _MOST_MODELS:
-        return web.Response(status=400, text=f"limit: {limit!r} is not 1 to {_MOST_MODELS}\n")
+    if not limit.isdecimal() or len(limit) > _MOST_DIGITS or not 0 < int(limit) <= _MOST_MODELS:
+        return web.Response(status=400, text=f"limit: {limit!r:.40} is not 1 to {_MOST_MODELS}\n")
     return _json(_shown(request.app[_PARTS].tables.table, request.query.getone("after", ""), int(limit)))
 
 

@@ -27,7 +27,7 @@ RETRY_AFTER_SECONDS = 2
 QUOTED_CHARACTERS = 200
 _COMPARED_NEIGHBOURS = 3  # on each side of where the name would stand: each costs up to 40 us, in the loop of all
 _COMPARED_CHARACTERS = 64
-_STATUSES = frozenset(HTTPStatus)
+_END_OF_STATUSES = 600  # RFC 9110, 15
 NO_RETRY = {"x-should-retry": "false"}
 _CLOSES = {"Connection": "close"}
 _IPV4 = r"\d{1,3}(?:\.\d{1,3}){3}"
@@ -49,7 +49,7 @@ _ANTHROPIC_TYPES = {
 class Refusal:
     """An error answer: status, stable code, and a sentence that says whose fault it is and what to do."""
 
-    status: HTTPStatus
+    status: int
     code: str
     message: str
     param: str | None = None
@@ -135,6 +135,16 @@ def no_rule(model: str, path: str, known: Sequence[str], paths: Sequence[str]) -
     )
 
 
+def no_match(model: str, path: str) -> Refusal:
+    """Return the 404 of a request at a path of its model that none of the rules there takes."""
+    return Refusal(
+        status=HTTPStatus.NOT_FOUND,
+        code="path_not_found",
+        message=f"The model `{model[:200]}` is served at {path[:200]}, but not for this host, method, header or query.",
+        param="model",
+    )
+
+
 def nearest(model: str, known: Sequence[str]) -> list[str]:
     """Return up to three of ``known``, which is sorted, with names like ``model``; never ``model`` itself.
 
@@ -161,7 +171,7 @@ def model_not_ready(model: str) -> Refusal:
     return Refusal(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code="model_not_ready",
-        message=f"The model `{model[:200]}` has no ready replica now; try again in a moment.",
+        message=f"The {_named(model)} has no ready replica now; try again in a moment.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS), "retry-after-ms": str(RETRY_AFTER_SECONDS * 1000)},
     )
 
@@ -181,17 +191,18 @@ def all_ejected(model: str, seconds: int) -> Refusal:
     return Refusal(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code="model_not_ready",
-        message=f"All replicas of the model `{model}` failed just now; try again in a moment.",
+        message=f"All replicas of the {_named(model)} failed just now; try again in a moment.",
         headers={"Retry-After": str(seconds), "retry-after-ms": str(seconds * 1000)},
     )
 
 
 def no_backend(model: str) -> Refusal:
     """Return the 500 of a route that refers to nothing that can be asked."""
+    of_model = f" of the {_named(model)}" if model else ""
     return Refusal(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         code="route_without_backend",
-        message=f"The route of the model `{model}` refers to no Service that can be asked; its status says why.",
+        message=f"The route{of_model} refers to no Service that can be asked; its status says why.",
         headers=NO_RETRY,
     )
 
@@ -211,7 +222,7 @@ def upstream_error(model: str, reason: str) -> Refusal:
     return Refusal(
         status=HTTPStatus.BAD_GATEWAY,
         code="upstream_error",
-        message=f"The replica that served the model `{model[:200]}` failed: {_without_addresses(reason)}",
+        message=f"The replica that served the {_named(model)} failed: {_without_addresses(reason)}",
     )
 
 
@@ -220,7 +231,7 @@ def upstream_timeout(model: str, what: str) -> Refusal:
     return Refusal(
         status=HTTPStatus.GATEWAY_TIMEOUT,
         code="upstream_timeout",
-        message=f"The model `{model[:200]}` gave {what}.",
+        message=f"The {_named(model)} gave {what}.",
         headers=NO_RETRY,
     )
 
@@ -238,13 +249,13 @@ def method_not_allowed(path: str, allowed: str) -> Refusal:
 def quoted_error(model: str, status: int, text: str, headers: Mapping[str, str]) -> Refusal:
     """Return an engine's error that is not JSON as one that clients can read.
 
-    Its status, its first words, its Retry-After.
+    Its status (502 for one that HTTP does not know), its first words, its Retry-After.
     """
     words = _without_addresses(" ".join(text[: 4 * QUOTED_CHARACTERS].split()))[:QUOTED_CHARACTERS]
     return Refusal(
-        status=HTTPStatus(status) if status in _STATUSES else HTTPStatus.BAD_GATEWAY,
+        status=status if status < _END_OF_STATUSES else HTTPStatus.BAD_GATEWAY,
         code="upstream_error",
-        message=f"The replica that served the model `{model[:200]}` answered {status}: {words or 'no text'}",
+        message=f"The replica that served the {_named(model)} answered {status}: {words or 'no text'}",
         headers={name: value for name, value in headers.items() if name.lower() in {"retry-after", "retry-after-ms"}},
     )
 
@@ -283,6 +294,11 @@ def too_large(limit_bytes: int) -> Refusal:
         message=f"The request's body is larger than {limit_bytes / 2**20:.0f} MiB.",
         headers=_CLOSES,
     )
+
+
+def _named(model: str) -> str:
+    """Return what failed, as messages name it: paths of a route's own need no model."""
+    return f"model `{model[:200]}`" if model else "route"
 
 
 def _is_anthropic(path: str) -> bool:

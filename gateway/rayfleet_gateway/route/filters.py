@@ -101,7 +101,7 @@ def rewritten_target(rewrite: Rewrite, prefix: str, target: bytes, path: str) ->
 
 
 def redirect_location(redirect: Redirect, prefix: str, *, scheme: str, host: str, target: str, path: str) -> str:
-    """Return the value of ``Location``.
+    """Return the value of ``Location``: a path alone where nobody names a host (HTTP/1.0).
 
     ``scheme`` and ``host`` (with its port, as the client sent it) are the request's; ``target``, ``path`` and
     ``prefix`` as for ``rewritten_target``.
@@ -113,7 +113,9 @@ def redirect_location(redirect: Redirect, prefix: str, *, scheme: str, host: str
         number = ""
     raw, mark, query = target.partition("?")
     new_path = raw if redirect.path is None else _changed_path(redirect.path, prefix, path)
-    return f"{new_scheme}://{redirect.hostname or name}{':' if number else ''}{number}{new_path}{mark}{query}"
+    new_name = redirect.hostname or name
+    origin = f"{new_scheme}://{new_name}{':' if number else ''}{number}" if new_name else ""
+    return f"{origin}{new_path}{mark}{query}"
 
 
 def _changed_path(change: PathChange, prefix: str, path: str) -> str:

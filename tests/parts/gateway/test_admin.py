@@ -91,7 +91,7 @@ async def test_the_table_is_shown_in_pieces(aiohttp_client: AiohttpClient) -> No
         assert len(seen) % 50 == 0
     assert seen == names
     assert answer["models"]["m200"][0]["backends"][0]["endpoints"] == ["10.0.0.1:8000"]
-    for wrong in ("0", "1001", "x", "-1"):
+    for wrong in ("0", "1001", "x", "-1", "9" * 5000):
         assert (await port.get(aiohttp_client, f"/debug/table?limit={wrong}")).status == 400
 
 

@@ -93,3 +93,14 @@ async def test_an_answer_without_a_body_may_say_what_it_would_be_packed_in(
     response = await client.head("/docs")
     assert (response.status, response.headers["Content-Encoding"]) == (status, "gzip")
     assert gateway.counted() == {("unknown", str(status), "ok"): 1}
+
+
+async def test_a_request_that_no_rule_of_its_path_takes_is_not_sent_to_that_path(
+    engine: Endpoint, open_gateway: OpenGateway
+) -> None:
+    """It said: not served at /v1/completions but at /v1."""
+    asking = Match(path="/v1", headers={"model": "m"}, query={"v": "1"})
+    client = await open_gateway(GatewayServer(table_of(rule(0, asking, engine))))
+    response = await client.post("/v1/completions", json={"model": "m"})
+    message = (await response.json())["error"]["message"]
+    assert (response.status, "is served at /v1/completions, but not for this host" in message) == (404, True)

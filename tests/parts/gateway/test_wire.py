@@ -247,6 +247,14 @@ async def test_an_engine_that_never_gets_to_its_answer_is_given_up() -> None:
         assert b"Link" not in answer
 
 
+@pytest.mark.parametrize("size", [66_000, 200_000])
+async def test_an_engines_head_has_the_limit_of_a_clients(size: int) -> None:
+    """However much of it one read brings."""
+    head = b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 2\r\n\r\n{}" % (b"x" * size)
+    async with serving(saying(head)) as gateway:
+        assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 502 ")
+
+
 @pytest.mark.parametrize("status", [b"000", b"099"])
 async def test_what_is_below_100_is_no_status(status: bytes) -> None:
     async with serving(saying(b"HTTP/1.1 %b X\r\n\r\n" % status + JSON_ANSWER)) as gateway:

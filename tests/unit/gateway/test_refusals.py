@@ -145,3 +145,24 @@ def test_thousands_of_names_cost_as_much_as_seven() -> None:
 @pytest.mark.parametrize("words", ["at 12:30:45 it failed", "std::vector is empty", "a 16:9 ratio", "step 3.1.2"])
 def test_what_only_looks_like_an_address_is_told(words: str) -> None:
     assert words in refusals.quoted_error("m", 500, words, {}).message
+
+
+def test_a_route_without_a_model_is_called_one() -> None:
+    for refusal in (
+        refusals.model_not_ready(""),
+        refusals.all_ejected("", 1),
+        refusals.no_backend(""),
+        refusals.upstream_error("", "it is gone"),
+        refusals.upstream_timeout("", "nothing"),
+        refusals.quoted_error("", 500, "x", {}),
+    ):
+        assert "model" not in refusal.message
+        assert "route" in refusal.message
+
+
+@pytest.mark.parametrize(("status", "told"), [(404, 404), (499, 499), (520, 520), (999, 502)])
+def test_an_engines_error_keeps_its_status(status: int, told: int) -> None:
+    """A client saw 502 where the log and the metrics had a 4xx."""
+    assert refusals.quoted_error("m", status, "x", {}).status == told
+    answer = refused(refusals.quoted_error("m", status, "x", {}), request_id="id", is_keep_alive=True)
+    assert answer.startswith(b"HTTP/1.1 %d " % told)

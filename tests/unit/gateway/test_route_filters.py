@@ -52,6 +52,8 @@ def test_a_rewritten_path_cannot_begin_a_second_line() -> None:
         ({"path": PathChange(prefix="/v2")}, "gw", "http://gw/v2/x?a=1"),
         ({}, "[fd00::1]:8080", "http://[fd00::1]:8080/v1/x?a=1"),
         ({}, "[fd00::1]", "http://[fd00::1]/v1/x?a=1"),
+        ({"scheme": "https"}, "", "/v1/x?a=1"),
+        ({"hostname": "new.example.org"}, "", "http://new.example.org/v1/x?a=1"),
     ],
 )
 def test_a_redirect_changes_what_it_names_and_writes_no_port_that_goes_without_saying(

@@ -18,6 +18,7 @@ from rayfleet_gateway.planes.python.known import KnownHead, Routed
 from rayfleet_gateway.planes.python.shared import Shared
 from rayfleet_gateway.request.model import asked, needs_slices, slices
 from rayfleet_gateway.request.paths import LISTED_METHOD
+from rayfleet_gateway.route.match import matches_path
 from rayfleet_gateway.route.opening import opens_path, takes_method
 
 log = logging.getLogger(__name__)
@@ -156,8 +157,10 @@ def _found(shared: Shared, request: InferenceRequest, known: KnownHead, model: s
         method=head.method, host=head.host, path=head.path, query=head.query, headers=head.joined, model=model
     )
     if rule is None:
-        paths = sorted({rule.match.path for rule in table.by_model.get(model, ())})
-        return refusals.no_rule(model, head.path, table.models, paths)
+        rules = table.by_model.get(model, ())
+        if any(matches_path(rule.match, head.path) for rule in rules):
+            return refusals.no_match(model, head.path)
+        return refusals.no_rule(model, head.path, table.models, sorted({rule.match.path for rule in rules}))
     if not takes_method(rule, head):
         return refusals.method_not_allowed(head.path, LISTED_METHOD)
     if not opens_path(rule, head.path):

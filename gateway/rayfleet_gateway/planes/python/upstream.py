@@ -234,10 +234,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._begun = b""
         while self._stage is _HEAD:
             end = data.find(END) + len(END)
-            if end < len(END):
+            is_whole = end >= len(END)
+            size = end if is_whole else len(data)
+            if size > self.shelf.head_limit_bytes or data[: len(_HTTP)] != _HTTP[:size]:
+                self._break(Failure.NOT_HTTP, "its answer is not HTTP")
+                return
+            if not is_whole:
                 self._begun = data
-                if len(data) > self.shelf.head_limit_bytes or data[: len(_HTTP)] != _HTTP[: len(data)]:
-                    self._break(Failure.NOT_HTTP, "its answer is not HTTP")
                 return
             rest = data[end:]
             try:
