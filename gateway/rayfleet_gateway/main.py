@@ -2,7 +2,9 @@
 
 import argparse
 import re
+import signal
 import sys
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -93,7 +95,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     give_back_large_blocks()
     start_trimmer()
-    return exit_code(lambda: uvloop.run(serve_until_signal(settings)))
+    return exit_code(lambda: uvloop.run(_served(serve_until_signal(settings))))
+
+
+async def _served(work: Awaitable[None]) -> None:
+    """Wait for the end of the work; from then on no signal ends the process in another way than it ends anyway."""
+    try:
+        await work
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
 def _run_workers(arguments: list[str], settings: GatewaySettings) -> None:
