@@ -31,6 +31,7 @@ from rayfleet.planning.writes import (
     WriteFailure,
 )
 from rayfleet.reconciling.own_writes import AskedDeletion, OwnWrites, Written, wrote
+from rayfleet.reconciling.rights import refusal_words
 
 Note = Callable[[Written], None]
 Tell = Callable[[Event, ObjectKey], None]
@@ -265,4 +266,4 @@ def _refusal(action: Action, error: ApiError) -> ApiError:
     causes = error.details.get("causes") or ()
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return Conflict(error.message, code=error.code, reason=error.reason)
-    return WriteRefused(WriteFailure(action=action, message=error.message), error)
+    return WriteRefused(WriteFailure(action=action, message=refusal_words(action, error.message)), error)

@@ -2,7 +2,7 @@
 
 The same for every kind; what differs is given as ``Steps``. A write that is refused for good (quota, webhook) makes the
 pass plan again with that failure; a status may still be written then, so that the user sees why nothing happens, and
-nothing else. No plan writes more than its planner declared.
+nothing else; that a status itself is refused, an event says. No plan writes more than its planner declared.
 """
 
 import inspect
@@ -37,6 +37,7 @@ from rayfleet.reconciling.status_holds import StatusHolds
 Observed = TypeVar("Observed")
 Clock = Callable[[], datetime]
 INVALID = "InvalidSpec"
+STATUS_REFUSED = "StatusRefused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,9 @@ class Passes(Generic[Observed]):
             self._check(plan, self._may_write)
             await self._carry_out(key, about, replace(plan, actions=actions, events=news))
         except WriteRefused as refused:
+            if about and writes_status(refused.failure.action):  # a condition cannot say it
+                words = Event(type=EventType.WARNING, reason=STATUS_REFUSED, message=refused.message)
+                self._tell_once(key, about, words)
             if self._steps.with_failure is not None:
                 failed = self._steps.plan(self._steps.with_failure(observed, refused.failure), now)
                 self._check(failed, writes_status)

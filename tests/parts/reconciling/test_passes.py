@@ -143,6 +143,16 @@ async def test_after_a_refusal_the_status_is_written_and_the_error_goes_on() -> 
     assert told.words == ["Refused: quota"]
 
 
+async def test_a_status_that_is_refused_is_told_by_an_event_once() -> None:
+    """No condition can say it. A plan with the failure is tried all the same: its status may be another."""
+    executed, told = Executed(STATUS), Told()
+    refused = passes(steps(lambda _failed: StatelessPlan(actions=(STATUS,), status=None)), executed, told)
+    for _ in range(2):
+        with pytest.raises(WriteRefused):
+            await refused.reconcile(KEY)
+    assert told.words == ["StatusRefused: quota"]
+
+
 async def test_a_plan_that_goes_on_after_a_refusal_is_a_fault() -> None:
     executed = Executed(CREATE)
     stubborn = steps(lambda _failed: StatelessPlan(actions=(CREATE, STATUS), status=None))
