@@ -76,7 +76,7 @@ KEY_READS = {
     "rayfleet.planning": 9,
     "rayfleet.plugin": 18,
     "rayfleet.reconciling": 14,
-    "rayfleet.testing": 125,
+    "rayfleet.testing": 148,
     "rayfleet_gateway": 22,
     "rayfleet_sidecar": 21,
 }
