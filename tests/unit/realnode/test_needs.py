@@ -1,7 +1,11 @@
 """What a machine lacks for a real node: each need is named with its way out, and the exit code is its own."""
 
 import os
+import platform
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +24,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         _file(tmp_path / "cni" / name)
     for name in ("cpu", "cpuset", "memory", "pids", "devices", "freezer"):
         _file(tmp_path / "cgroups" / name / "tasks")
+    (tmp_path / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path
 
@@ -31,8 +36,13 @@ def _file(path: Path) -> None:
 
 
 def _needs(machine: Path) -> list[str]:
-    needs = missing_needs(cgroups=machine / "cgroups", cni=machine / "cni")
-    return [need.what for need in needs if not need.what.startswith(("root", "namespaces"))]
+    return [need.what for need in _all_needs(machine) if not need.what.startswith(("root", "namespaces", "room"))]
+
+
+def _all_needs(machine: Path) -> Sequence[Need]:
+    return missing_needs(
+        cgroups=machine / "cgroups", cni=machine / "cni", place=machine, release=machine / "os-release"
+    )
 
 
 def test_a_machine_that_has_everything_lacks_nothing(machine: Path) -> None:
@@ -61,8 +71,24 @@ def test_the_one_hierarchy_of_version_two_is_enough(machine: Path) -> None:
 
 def test_a_user_who_is_not_root_is_told_so(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    needs = missing_needs(cgroups=machine / "cgroups", cni=machine / "cni")
-    assert [need.what for need in needs] == ["root (this is user 1000)"]
+    assert "root (this is user 1000)" in [need.what for need in _all_needs(machine)]
+
+
+def test_a_full_disk_is_a_need(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1_500_000_000))
+    assert "room (1.5 GB)" in [need.what for need in _all_needs(machine)]
+
+
+def test_another_distribution_is_a_need(machine: Path) -> None:
+    (machine / "os-release").write_text("ID=fedora\n")
+    assert _needs(machine) == [
+        "Debian (the base image is made from this machine's own Debian, and this machine has none)"
+    ]
+
+
+def test_another_kind_of_machine_is_a_need(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert _needs(machine) == ["x86_64 (this is aarch64)"]
 
 
 def test_a_command_that_cannot_run_here_ends_with_a_code_of_its_own(

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,29 @@ def exclusive_lock(
     with lock:
         _take(lock.fileno(), what=what, progress=progress, limit=limit)
         yield  # closing the file frees the lock
+
+
+@contextmanager
+def told_while(what: str, progress: Progress, *, every_seconds: float = _REPORT_SECONDS) -> Iterator[None]:
+    """Say that ``what`` begins, that it goes on as long as the block does, and how long it took if it ended well.
+
+    The lines between come from a thread of their own.
+    """
+    started, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(every_seconds):
+            progress(f"{what}: {time.monotonic() - started:.0f} s so far")
+
+    progress(what)
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        telling.join()
+    progress(f"{what}: done in {time.monotonic() - started:.0f} s")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rayfleet.testing.realkube import RealKubeError
-from rayfleet.testing.realkube.files import Progress, exclusive_lock
+from rayfleet.testing.realkube.files import Progress, exclusive_lock, told_while
 
 PACKAGES = ("python3", "ca-certificates")
 
@@ -36,8 +36,8 @@ def ensure_base(cache: Path, *, progress: Progress, packages: Sequence[str] = PA
         return base
     with exclusive_lock(folder / ".base.lock", what="the base image", progress=progress):
         if not base.is_file():
-            progress(f"making the base image from Debian {suite}: half a minute to two, then never again")
-            _make(base, suite, packages)
+            with told_while(f"making the base image from Debian {suite}, once", progress):
+                _make(base, suite, packages)
             progress(f"base image: {base.stat().st_size / 1e6:.0f} MB")
     return base
 

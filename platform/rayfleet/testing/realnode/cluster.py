@@ -38,7 +38,7 @@ from rayfleet.testing.realkube.credentials import (
     write_private,
     write_signing_key,
 )
-from rayfleet.testing.realkube.files import Progress
+from rayfleet.testing.realkube.files import Progress, told_while
 from rayfleet.testing.realkube.server import ApiProbe
 from rayfleet.testing.realnode import configuration
 from rayfleet.testing.realnode.images import ImageArchive, ensure_images
@@ -103,7 +103,7 @@ async def real_cluster(cache: Path, *, progress: Progress) -> AsyncIterator[Runn
         settings = ClientSettings(queries_per_second=1000, burst=2000)
         async with await connect(configuration.KUBECONFIG, settings=settings) as client:
             progress("the API server answers; starting the node")
-            await _start_node(machine, programs, client)
+            await _start_node(machine, programs, client, progress)
             progress("the node is ready; starting KubeRay")
             await _start_operator(machine, programs, client, cache, progress)
             yield RunningCluster(
@@ -134,7 +134,7 @@ async def _start_control_plane(machine: Machine, programs: ClusterPrograms) -> N
     machine.start("kube-scheduler", configuration.scheduler(programs.node))
 
 
-async def _start_node(machine: Machine, programs: ClusterPrograms, client: KubeClient) -> None:
+async def _start_node(machine: Machine, programs: ClusterPrograms, client: KubeClient, progress: Progress) -> None:
     runtime = programs.runtime
     path = f"PATH={runtime.folder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     containerd = machine.start(
@@ -144,7 +144,8 @@ async def _start_node(machine: Machine, programs: ClusterPrograms, client: KubeC
     ctr = [str(runtime.ctr), "--address", str(configuration.SOCKET), "--namespace", "k8s.io"]
     archive = str(programs.images.path)
     importing = [*ctr, "images", "import", "--all-platforms", archive]
-    await asyncio.to_thread(machine.run, importing, limit=_IMPORT_LIMIT)
+    with told_while("importing our images", progress):
+        await asyncio.to_thread(machine.run, importing, limit=_IMPORT_LIMIT)
     machine.start("kubelet", configuration.kubelet(programs.node))
     machine.start("kube-proxy", configuration.proxy(programs.node))
     machine.start("coredns", [str(runtime.coredns), "-conf", f"{FOLDER}/Corefile"])

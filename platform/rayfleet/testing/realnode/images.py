@@ -17,7 +17,7 @@ from pathlib import Path
 
 import rayfleet
 from rayfleet.testing.realkube import RealKubeError
-from rayfleet.testing.realkube.files import Progress, exclusive_lock
+from rayfleet.testing.realkube.files import Progress, exclusive_lock, told_while
 from rayfleet.testing.realnode.archive import Image, write_archive
 from rayfleet.testing.realnode.base import ensure_base, images_folder, python_of, unpack_package
 from rayfleet.testing.realnode.containerfile import Recipe, read_recipe
@@ -65,7 +65,7 @@ def ensure_images(cache: Path, pause: Path, *, progress: Progress) -> ImageArchi
                     base,
                     _requirements_layer(folder, recipe.requirements, python, progress),
                     *(_package_layer(folder, package) for package in recipe.debian),
-                    *((_model_layer(cache, folder),) if name == LLAMACPP else ()),
+                    *((_model_layer(cache, folder, progress),) if name == LLAMACPP else ()),
                     code,
                 ),
                 user=recipe.user,
@@ -74,7 +74,8 @@ def ensure_images(cache: Path, pause: Path, *, progress: Progress) -> ImageArchi
             )
             for name, recipe in recipes().items()
         ]
-        return _archive(archive_file(cache), images, _pause(folder, pause), base)
+        with told_while("writing the archive of our images", progress):
+            return _archive(archive_file(cache), images, _pause(folder, pause), base)
 
 
 def recipes() -> Mapping[str, Recipe]:
@@ -102,9 +103,9 @@ def _requirements_layer(folder: Path, requirements: tuple[str, ...], python: str
     key = hashlib.sha256(f"{requirements} {python} {constraints.read_text(encoding='utf-8')}".encode()).hexdigest()[:12]
     layer = folder / f"requirements-{key}.tar"
     if not layer.is_file():
-        progress(f"unpacking {' '.join(requirements)}: half a minute to minutes, then never again")
         options = ("--constraint", str(constraints))
-        write_environment_layer(layer, requirements, python=python, options=options)
+        with told_while(f"unpacking {' '.join(requirements)}, once", progress):
+            write_environment_layer(layer, requirements, python=python, options=options)
     return layer
 
 
@@ -131,9 +132,10 @@ def _package_layer(folder: Path, package: str) -> Path:
     return layer
 
 
-def _model_layer(cache: Path, folder: Path) -> Path:
+def _model_layer(cache: Path, folder: Path, progress: Progress) -> Path:
     command = [sys.executable, "-m", "rayfleet.cli.main", "model", "fetch", MODEL, "--format", "gguf"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+    with told_while(f"fetching the model {MODEL}, where it is not there", progress):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode != 0:
         raise RealKubeError(f"the model {MODEL} cannot be fetched:\n{done.stderr.strip()[-2000:]}")
     model = Path(done.stdout.strip().splitlines()[-1])
