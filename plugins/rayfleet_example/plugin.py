@@ -12,6 +12,7 @@ from rayfleet.plugin.frame import Frame
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.plugin.plans import plan_of
 
+rayfleet_contract = 1
 FLAGS = dict.fromkeys(("--model", "--served-model-name", "--host", "--port"), OF_THE_PLAN)
 
 

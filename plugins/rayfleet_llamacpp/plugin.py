@@ -8,6 +8,8 @@ from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_llamacpp.engine import LlamaCpp
 from rayfleet_llamacpp.images import IMAGE_NAME, LOCAL_RPC_IMAGE, RPC_ENVIRONMENT
 
+rayfleet_contract = 1
+
 
 @hookimpl
 def rayfleet_engines() -> Sequence[Engine]:

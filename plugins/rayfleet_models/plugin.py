@@ -9,6 +9,8 @@ from rayfleet.plugin.contracts import ModelSource
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_models.sources import all_sources
 
+rayfleet_contract = 1
+
 
 @hookimpl
 def rayfleet_model_sources() -> Sequence[ModelSource]:

@@ -7,6 +7,8 @@ from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_sglang.engine import Sglang
 from rayfleet_sglang.reading import SglangReader
 
+rayfleet_contract = 1
+
 
 @hookimpl
 def rayfleet_engines() -> Sequence[Engine]:

@@ -7,6 +7,8 @@ from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_trtllm.engine import TrtLlm
 from rayfleet_trtllm.reading import TrtLlmReader
 
+rayfleet_contract = 1
+
 
 @hookimpl
 def rayfleet_engines() -> Sequence[Engine]:

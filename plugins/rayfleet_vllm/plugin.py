@@ -8,6 +8,8 @@ from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_vllm.engine import Vllm
 from rayfleet_vllm.reading import VllmReader
 
+rayfleet_contract = 1
+
 
 @hookimpl
 def rayfleet_engines() -> Sequence[Engine]:

@@ -1,6 +1,7 @@
 """What ``plugins`` says: rows of a list, lines about one plugin, and the table of a check."""
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -10,7 +11,7 @@ from typing import Any
 
 from rayfleet.cli.columns import columns
 from rayfleet.model.errors import PluginError
-from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
+from rayfleet.plugin.contracts import ENTRY_POINT_GROUP, contract_of
 from rayfleet.plugin.contributions import CONTRIBUTIONS
 from rayfleet.plugin.registry import Registry, load
 from rayfleet.plugin.settings import read_plugin_settings
@@ -18,17 +19,26 @@ from rayfleet.plugin.settings import read_plugin_settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedPlugin:
-    """A plugin that was loaded alone. ``problems``: why it, or a part of it, cannot be used."""
+    """A plugin that was loaded alone. ``problems``: why it, or a part of it, cannot be used.
+
+    ``contract`` is the version of the contract that it says it was written for, None where it says none.
+    """
 
     point: EntryPoint
     registry: Registry
     problems: tuple[PluginError, ...]
+    contract: int | None
     is_disabled: bool
 
     @property
     def package(self) -> str:
         """Its package and version: ``rayfleet 0.1.0``."""
         return f"{self.point.dist.name} {self.point.dist.version}" if self.point.dist else "unknown"
+
+    @property
+    def contract_words(self) -> str:
+        """The version of the contract, or a dash."""
+        return "-" if self.contract is None else str(self.contract)
 
     @property
     def contributions(self) -> tuple[tuple[str, str, object], ...]:
@@ -120,16 +130,22 @@ def loaded_alone(point: EntryPoint) -> LoadedPlugin:
     others = [other.name for other in points_here() if other.name != point.name]
     registry = load(disabled=others, refuse=problems.append)
     is_disabled = point.name in read_plugin_settings().disabled
-    return LoadedPlugin(point=point, registry=registry, problems=tuple(problems), is_disabled=is_disabled)
+    return LoadedPlugin(
+        point=point,
+        registry=registry,
+        problems=tuple(problems),
+        contract=contract_of(point.load()) if point.module in sys.modules else None,  # one that failed has none
+        is_disabled=is_disabled,
+    )
 
 
 def list_rows(plugins: Sequence[LoadedPlugin]) -> list[tuple[str, ...]]:
     """Return a header and a row for each plugin."""
-    rows = [("NAME", "PACKAGE", "STATE", "BRINGS")]
+    rows = [("NAME", "PACKAGE", "CONTRACT", "STATE", "BRINGS")]
     for plugin in plugins:
         state = "broken" if plugin.problems else "disabled" if plugin.is_disabled else "ok"
         brings = ", ".join(f"{noun} {name}" for noun, name, _ in plugin.contributions)
-        rows.append((plugin.point.name, plugin.package, state, brings or "-"))
+        rows.append((plugin.point.name, plugin.package, plugin.contract_words, state, brings or "-"))
     return list(rows)
 
 
@@ -138,6 +154,7 @@ def info_lines(plugin: LoadedPlugin) -> Iterator[str]:
     file = _file_of(plugin.point.module)
     yield f"Name:      {plugin.point.name}"
     yield f"Package:   {plugin.package}"
+    yield f"Contract:  {plugin.contract_words}"
     yield f"Module:    {plugin.point.value}"
     if file is not None:
         yield f"File:      {file}"

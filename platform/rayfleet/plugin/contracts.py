@@ -1,4 +1,9 @@
-"""What a plugin's contributions must be able to do; held by the type checker."""
+"""What a plugin's contributions must be able to do; held by the type checker.
+
+A plugin says in its module for which version of the contract it was written, as a number that stands there:
+``rayfleet_contract = 1``. Hooks, what they contribute and what those are given and give back are the contract, as
+tests/golden/contract shows it. What is added and may be left out keeps the version; anything else is the next one.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -9,6 +14,7 @@ from rayfleet.model.engine import EngineCommand, LaunchPlan
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 
+CONTRACT = 1
 ENTRY_POINT_GROUP = "rayfleet.plugins"
 ABSENT_PLUGIN = (
     f"Others come with a package that has an entry point in {ENTRY_POINT_GROUP}; "
@@ -23,6 +29,12 @@ Bounded = Callable[[Callable[[], Any], float], Any]
 def unbounded(function: Callable[[], Any], _limit_seconds: float) -> Any:
     """Return what ``function`` returns, whenever that is."""
     return function()
+
+
+def contract_of(plugin: object) -> int | None:
+    """Return the version of the contract for which a plugin says that it was written, None where it says none."""
+    version = getattr(plugin, "rayfleet_contract", None)
+    return version if type(version) is int else None
 
 
 class ModelFormat(StrEnum):

@@ -1,10 +1,10 @@
 """Load plugins, ask each hook once, check what came back, freeze it.
 
 After :func:`load` the plugin manager is gone: contributions are plain objects, called directly. A plugin that cannot be
-imported, raises in a hook or returns something else than its contract is a PluginError that names it and says how to go
-on without it; whoever must go on by itself gives ``refuse`` and hears of each. So is one whose import or hook does not
-end within LIMIT_SECONDS, where who loads gives ``bounded`` (a Watch's ``call``). Plugins are found by the entry point
-group ``rayfleet.plugins`` (one module or object each).
+imported, was written for another version of the contract, raises in a hook or returns something else than its contract
+is a PluginError that names it and says how to go on without it; whoever must go on by itself gives ``refuse`` and hears
+of each. So is one whose import or hook does not end within LIMIT_SECONDS, where who loads gives ``bounded`` (a Watch's
+``call``). Plugins are found by the entry point group ``rayfleet.plugins`` (one module or object each).
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from rayfleet.model.errors import Overdue, PluginError
 from rayfleet.plugin import hookspecs
 from rayfleet.plugin.contracts import (
     ABSENT_PLUGIN,
+    CONTRACT,
     ENTRY_POINT_GROUP,
     Bounded,
     CommandReader,
@@ -30,6 +31,7 @@ from rayfleet.plugin.contracts import (
     ModelSource,
     Picker,
     Scorer,
+    contract_of,
     unbounded,
 )
 from rayfleet.plugin.contributions import CONTRIBUTIONS, Contribution, contribution_problem, type_words
@@ -139,10 +141,28 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
             f"two plugins are called {name!r} in the entry point group {ENTRY_POINT_GROUP}",
             way_out="Uninstall one of the packages, or ask its author to rename the entry point.",
         )
+    _check_contract(name, contract_of(plugin))
     try:
         manager.register(plugin, name)
     except (pluggy.PluginValidationError, ValueError, TypeError) as error:
         raise _broken(name, f"cannot be registered: {error}") from error
+
+
+def _check_contract(name: str, version: int | None) -> None:
+    """Raise PluginError for a plugin of another version of the contract; a plugin that says none is of none."""
+    if version == CONTRACT:
+        return
+    go_on = f"or go on without it: RAYFLEET_DISABLE_PLUGINS={name}."
+    if version is None:
+        raise PluginError(
+            f"plugin {name!r} does not say for which version of the contract it was written",
+            way_out=f"Here it is version {CONTRACT}: write `rayfleet_contract = {CONTRACT}` in its module, {go_on}",
+        )
+    way_out = "Install a newer rayfleet, or an older release of it" if version > CONTRACT else "Install a newer one"
+    raise PluginError(
+        f"plugin {name!r} was written for version {version} of the contract, and this rayfleet has version {CONTRACT}",
+        way_out=f"{way_out}, {go_on}",
+    )
 
 
 def _by_name(row: Contribution, manager: pluggy.PluginManager, asking: _Asking) -> dict[str, Any]:

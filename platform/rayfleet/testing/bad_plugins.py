@@ -93,6 +93,11 @@ def _environment(title: str, check: str, top: str, value: str) -> BadPlugin:
 
 BAD_PLUGINS: tuple[BadPlugin, ...] = (
     _top("raises at import", "", 'raise RuntimeError("libcuda.so.1 is not here")'),
+    BadPlugin(
+        title="was written for another contract",
+        check="it_is_written_for_this_contract",
+        replaced=(("rayfleet_contract = 1", "rayfleet_contract = 2"),),
+    ),
     _hook("raises in its hook", "its_plugin_contributes_it", '    raise RuntimeError("no licence")'),
     _hook("returns a generator", "its_hook_returns_a_list_or_a_tuple", "    return (each for each in (Bad(),))"),
     _hook("lists a name twice", "it_lists_no_name_twice", "    return (Bad(), Bad())"),

@@ -14,7 +14,7 @@ from rayfleet.model.engine import EngineCommand, EngineProbe, LaunchPlan, NodeLa
 from rayfleet.model.errors import FieldError
 from rayfleet.model.serving import Serving
 from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems, flag_value
-from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.contracts import CONTRACT, ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.testing.suites.engine import EngineSuite
@@ -124,6 +124,7 @@ class ToySuite(EngineSuite):
 def plugin_of(toy: Toy) -> ModuleType:
     """Return a module that contributes the toy, and whatever a fault put beside it."""
     members = {
+        "rayfleet_contract": CONTRACT,
         "rayfleet_engines": hookimpl(lambda: toy.hook(toy)),
         "rayfleet_command_readers": hookimpl(lambda: (toy,)),
         **toy.members,

@@ -1,5 +1,6 @@
 """``rayfleet plugins``: what it lists, what a new plugin is, and what a check says of a good and of a bad one."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -33,19 +34,40 @@ def test_the_list_says_what_each_plugin_brings() -> None:
     assert result.exit_code == 0
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
     assert {"NAME", "llamacpp", "models", "openai", "vllm"} <= set(lines)
-    assert lines["vllm"].split(maxsplit=4)[3:] == ["ok", "engine vllm, local environment vllm-cpu, command reader vllm"]
+    assert lines["vllm"].split(maxsplit=5)[3:] == [
+        "1",
+        "ok",
+        "engine vllm, local environment vllm-cpu, command reader vllm",
+    ]
 
 
 def test_a_disabled_plugin_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYFLEET_DISABLE_PLUGINS", "vllm")
-    assert [line.split()[3] for line in rayfleet("list").stdout.splitlines() if line.startswith("vllm")] == ["disabled"]
+    assert [line.split()[4] for line in rayfleet("list").stdout.splitlines() if line.startswith("vllm")] == ["disabled"]
 
 
 def test_info_says_where_a_plugin_comes_from() -> None:
     result = rayfleet("info", "vllm")
     assert result.exit_code == 0
-    for words in ("Module:    rayfleet_vllm.plugin", "rayfleet_vllm/plugin.py", "SHA-256:", "engine"):
+    for words in ("Contract:  1", "Module:    rayfleet_vllm.plugin", "rayfleet_vllm/plugin.py", "SHA-256:", "engine"):
         assert words in result.stdout
+
+
+def test_a_plugin_of_another_contract_is_shown_with_the_way_out_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = next(plugin for plugin in BAD_PLUGINS if plugin.title == "was written for another contract")
+    install(tmp_path, "zoo_old", bad.source, monkeypatch)
+    result = rayfleet("list")
+    assert result.exit_code == 1
+    rows = {line.split()[0]: line.split()[3:] for line in result.stdout.splitlines()}
+    assert (rows["zoo_old"], rows["models"][:2]) == (["2", "broken", "-"], ["1", "ok"])
+    assert (
+        "plugin 'zoo_old' was written for version 2 of the contract, and this rayfleet has version 1" in result.stderr
+    )
+    assert "Install a newer rayfleet, or an older release of it, or go on without it" in result.stderr
+    info = rayfleet("info", "zoo_old")
+    assert (info.exit_code, "Contract:  2" in info.stdout, "Brings:\n  nothing" in info.stdout) == (1, True, True)
 
 
 def test_info_of_a_name_that_is_near_says_so() -> None:
@@ -114,6 +136,19 @@ def test_a_check_of_a_good_plugin_holds(tmp_path: Path) -> None:
     assert {name for name, each in results.items() if each == "broken"} == set()
     assert len(results) >= 60
     assert results["its_page_can_be_read"] == "off"
+
+
+def install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a plugin on the path, of this process and of those that it starts, as pip would."""
+    (folder / f"{name}.py").write_text(source, encoding="utf-8")
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[rayfleet.plugins]\n{name} = {name}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.invalidate_caches()
 
 
 def checked(folder: Path, source: str, *options: str) -> Result:

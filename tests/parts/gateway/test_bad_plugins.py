@@ -15,6 +15,7 @@ PLUGIN = """
 import time
 from rayfleet.plugin.hookspecs import hookimpl
 
+rayfleet_contract = 1
 KEPT = []
 
 

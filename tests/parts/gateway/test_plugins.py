@@ -13,6 +13,8 @@ BAD = "raise ImportError('no such engine')"
 GOOD = """
 from rayfleet.plugin.hookspecs import hookimpl
 
+rayfleet_contract = 1
+
 class Even:
     name = "even"
 

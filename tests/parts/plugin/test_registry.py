@@ -13,7 +13,7 @@ import pytest
 from rayfleet.model.engine import LocalEnvironment
 from rayfleet.model.errors import PluginError
 from rayfleet.plugin import hookspecs
-from rayfleet.plugin.contracts import ModelFormat
+from rayfleet.plugin.contracts import CONTRACT, ModelFormat
 from rayfleet.plugin.contributions import CONTRIBUTIONS
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.plugin.registry import Registry, load
@@ -33,7 +33,11 @@ class Engine:
         raise NotImplementedError
 
 
-class EnginePlugin:
+class Plugin:
+    rayfleet_contract: Any = CONTRACT
+
+
+class EnginePlugin(Plugin):
     def __init__(self, answer: Callable[[], Any]) -> None:
         self._answer = answer
 
@@ -42,7 +46,7 @@ class EnginePlugin:
         return self._answer()
 
 
-class EnvironmentPlugin:
+class EnvironmentPlugin(Plugin):
     def __init__(self, *environments: Any) -> None:
         self._environments = environments
 
@@ -51,22 +55,28 @@ class EnvironmentPlugin:
         return self._environments
 
 
-class Misspelt:
+class Misspelt(Plugin):
     @hookimpl
     def rayfleet_enginess(self) -> Any:
         return ()
 
 
-class WrongArguments:
+class WrongArguments(Plugin):
     @hookimpl
     def rayfleet_engines(self, fleet: Any) -> Any:
         return (fleet,)
 
 
-class Wrapper:
+class Wrapper(Plugin):
     @hookimpl(wrapper=True)
     def rayfleet_engines(self) -> Any:
         return (yield)
+
+
+class OfContract(EnginePlugin):
+    def __init__(self, version: Any) -> None:
+        super().__init__(lambda: (Engine(),))
+        self.rayfleet_contract = version
 
 
 def _engine_plugin(*engines: Any) -> EnginePlugin:
@@ -143,6 +153,14 @@ BROKEN = [
         "the local environment a LocalEnvironment whose name is ''",
     ),
     (EnvironmentPlugin(LocalEnvironment(name="toy", images=())), "contributed a local environment without images"),
+    (
+        OfContract(CONTRACT + 1),
+        f"was written for version {CONTRACT + 1} of the contract, and this rayfleet has version",
+    ),
+    (OfContract(CONTRACT - 1), f"was written for version {CONTRACT - 1} of the contract"),
+    (OfContract(None), "does not say for which version of the contract it was written"),
+    (OfContract("1"), "does not say for which version"),
+    (OfContract(True), "does not say for which version"),
     (Misspelt(), "implements a hook that does not exist: unknown hook 'rayfleet_enginess'"),
     (WrongArguments(), "cannot be registered"),
     (Wrapper(), "wraps rayfleet_engines"),

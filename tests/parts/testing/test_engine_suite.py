@@ -12,6 +12,7 @@ import pytest
 from rayfleet.model.engine import EngineCommand, LaunchPlan, TrafficMetrics
 from rayfleet.model.errors import FieldError, RayfleetError
 from rayfleet.model.serving import Backend, Serving
+from rayfleet.plugin.contracts import CONTRACT
 from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, BadSuite, good_source, imported_plugin
 from rayfleet.testing.launching import LIMIT_SECONDS
@@ -125,6 +126,9 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("an_image_that_lacks_a_program_is_told_which", "not looked for", saying(("ray toy helper", "ray toy"))),
     ("its_hooks_are_hooks", "no hook", having(members={"rayfleet_engine": print})),
     ("its_hooks_are_hooks", "no mark", having(members={"rayfleet_filters": print})),
+    ("it_is_written_for_this_contract", "the next", having(members={"rayfleet_contract": CONTRACT + 1})),
+    ("it_is_written_for_this_contract", "none", having(members={"rayfleet_contract": None})),
+    ("it_is_written_for_this_contract", "a text", having(members={"rayfleet_contract": str(CONTRACT)})),
     ("its_hook_takes_no_arguments", "one", having(members={"rayfleet_engines": hookimpl(lambda config: [config])})),
     ("its_hook_returns_a_list_or_a_tuple", "a generator", having(hook=lambda toy: iter((toy,)))),
     ("its_hook_returns_a_list_or_a_tuple", "a set", having(hook=lambda toy: {toy})),

@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 from rayfleet.model.engine import LaunchPlan
 from rayfleet.plugin import hookspecs
-from rayfleet.plugin.contracts import ENTRY_POINT_GROUP, Engine, ModelFormat
+from rayfleet.plugin.contracts import CONTRACT, ENTRY_POINT_GROUP, Engine, ModelFormat, contract_of
 from rayfleet.plugin.registry import load
 from rayfleet.plugin.shapes import plain, type_problems
 from rayfleet.testing.suites.engine.promises import ENGINE, HOOKS, PLAN, promise
@@ -28,6 +28,13 @@ class ContractChecks(TestedEngine):
         assert strange == [], f"{strange} are no hooks of rayfleet; there are: {', '.join(sorted(_HOOK_NAMES))}"
         unmarked = [name for name, member in own.items() if not hasattr(member, f"{hookspecs.PROJECT}_impl")]
         assert unmarked == [], f"{unmarked} lack @hookimpl, so nobody ever calls them"
+
+    @promise(HOOKS)
+    def test_it_is_written_for_this_contract(self) -> None:
+        """``rayfleet_contract = 1`` in its module, as a number: another version is refused when plugins are loaded."""
+        version = contract_of(self.plugin)
+        assert version is not None, f"write `rayfleet_contract = {CONTRACT}` in {self.plugin.__name__}, as a number"
+        assert version == CONTRACT, f"it was written for version {version}, and this rayfleet has version {CONTRACT}"
 
     @promise(HOOKS)
     def test_its_hook_takes_no_arguments(self) -> None:
