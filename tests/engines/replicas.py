@@ -242,13 +242,17 @@ def check_recovery(replica: Replica, loss: Loss, limit_seconds: float) -> None:
 
 
 def check_evidence(loss: Loss) -> None:
-    """Hold what is kept of a loss: what the sidecar knew then, and what the head's container said last."""
+    """Hold what is kept of a loss: what the sidecar knew then, and what the head's script or the sidecar said last.
+
+    The sidecar ends where the whole pod is replaced, as that of a head whose worker was lost.
+    """
     kept = evidence_at(loss.address)
     new = [path for path in kept if path not in loss.old_evidence]
-    assert new
+    assert new, kept
     assert json.loads(new[0].read_text(encoding="utf-8"))["status"]["ready"] is False
     assert len(kept) <= EvidenceSettings().most_files
-    assert any("rayfleet: " in message for message in loss.last_words())
+    words = loss.last_words()
+    assert any("rayfleet: " in message or "\nevidence: " in message for message in words), words
 
 
 def evidence_at(address: str) -> list[Path]:

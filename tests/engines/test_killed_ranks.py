@@ -39,6 +39,7 @@ def replica(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 DEATHS: dict[str, Callable[[Replica], int]] = {
     "the head's rank": lambda replica: replica.rank_process(0),
+    "the head's node": lambda replica: replica.node_process(0),
     "the worker's rank": lambda replica: replica.rank_process(1),
     "the worker's node": lambda replica: replica.node_process(1),
 }
