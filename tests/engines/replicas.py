@@ -129,7 +129,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A loss that was brought about: when, the head's address then, what was seen, and the watches."""
+    """A loss that was brought about: when, the head's address then, what was seen, and the watches.
+
+    ``is_judged``: the sidecar has to tell of it; it does not of an engine that is asked to end and finishes its work.
+    """
 
     at: float
     date: datetime
@@ -140,11 +143,13 @@ class Loss:
     old_lives: frozenset[str]
     old_ranks: tuple[ProcessIdentity, ...]
     old_evidence: frozenset[Path]
+    is_judged: bool
 
     def off_after(self) -> float:
-        """Return after how many seconds the sidecar had said so and no endpoint was ready; infinite: not yet."""
+        """Return after how many seconds no endpoint was ready, and the sidecar had said so; infinite: not yet."""
         outs = [event["at"] for event in self.slices if event["at"] >= self.at and not ready_addresses(event["object"])]
-        return max(self.seen.unready_at, min(outs, default=float("inf"))) - self.at
+        told_at = self.seen.unready_at if self.is_judged else self.at
+        return max(told_at, min(outs, default=float("inf"))) - self.at
 
     def new_heads(self) -> set[str]:
         """Return the lives of head containers that began since."""
@@ -158,7 +163,7 @@ class Loss:
 
 
 @contextlib.contextmanager
-def losing(replica: Replica, lose: Callable[[], object]) -> Iterator[Loss]:
+def losing(replica: Replica, lose: Callable[[], object], *, is_judged: bool = True) -> Iterator[Loss]:
     """Bring a loss about, and watch what becomes of it: the head's ``/ready``, the endpoints, the head's lives."""
     machine, head = replica.machine, replica.head()
     fleet = head["metadata"]["labels"][FLEET_LABEL]
@@ -176,7 +181,7 @@ def losing(replica: Replica, lose: Callable[[], object]) -> Iterator[Loss]:
         lose()
         poller.start()
         try:
-            yield Loss(at, date, address, seen, slice_events, pod_events, old, ranks, kept)
+            yield Loss(at, date, address, seen, slice_events, pod_events, old, ranks, kept, is_judged)
         finally:
             seen.stop.set()
             poller.join(20)

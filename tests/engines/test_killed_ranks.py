@@ -76,7 +76,8 @@ def test_a_pod_that_is_deleted_finishes_its_stream(replica: Replica) -> None:
     reader = threading.Thread(target=stream.run)
     reader.start()
     assert stream.has_begun.wait(60)
-    with shown_logs(machine), losing(replica, lambda: machine.kubectl("delete", "pod", name, "--wait=false")) as loss:
+    delete = partial(machine.kubectl, "delete", "pod", name, "--wait=false")
+    with shown_logs(machine), losing(replica, delete, is_judged=False) as loss:
         wait_until(lambda: loss.off_after() < float("inf"), "traffic is off", 60)
         reader.join(120)
         assert stream.end == "[DONE]"
