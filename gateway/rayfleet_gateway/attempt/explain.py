@@ -26,6 +26,7 @@ Shown = dict[str, object]
 
 _MOST_RULES = 50
 _DRAWS = 32
+_NOTHING = "500: the route refers to nothing that can be asked"
 _PARAMETERS = frozenset({"method", "host", "path", "query", "model", "header"})
 
 
@@ -111,12 +112,8 @@ class _Picking:
         return choices_of(rule, self.book, (), self._now)
 
     def is_any_kept(self, choices: Sequence[Choice]) -> bool:
-        """Whether the filters keep an endpoint of those that can be asked, or one is tried whatever they say."""
-        return any(
-            each.trial is not None or self.pipeline.kept(self.request, each.ready)
-            for each in choices
-            if each.weight(is_first=True)
-        )
+        """Whether the filters keep an endpoint of one of these, or one is tried whatever they say."""
+        return any(each.trial is not None or self.pipeline.kept(self.request, each.ready) for each in choices)
 
     def endpoints(self, choice: Choice) -> list[Shown]:
         """Return a line for each endpoint of a backend, in their order."""
@@ -236,9 +233,10 @@ def _way(rule: Rule, picking: _Picking) -> Shown:
     if redirect is not None:
         return shown | {"answered": f"with a redirect ({redirect.status})"}
     refused = _closed(rule, picking.request.head)
-    if not refused and not whole:
-        refused = _none_ready(rule, picking.book)
-    if not refused and not picking.is_any_kept(choices):
+    able = [choice for choice, weight in zip(choices, weights, strict=True) if weight and choice.can_be_asked]
+    if not refused and not able:
+        refused = _none_ready(rule, picking.book) if not whole else _NOTHING
+    if not refused and not picking.is_any_kept(able):
         refused = "503: the filters of the profile keep no endpoint"
     return shown | {"refused": refused} if refused else shown
 
@@ -254,6 +252,6 @@ def _closed(rule: Rule, head: RequestHead) -> str:
 
 def _none_ready(rule: Rule, book: Endpoints) -> str:
     if rule.failure_status == 500:
-        return "500: the route refers to nothing that can be asked"
+        return _NOTHING
     is_any = any(book.pool_of(backend).endpoints for backend in rule.backends if backend.weight > 0)
     return "503: all endpoints are ejected" if is_any else "503: no endpoint is ready"

@@ -88,6 +88,7 @@ def test_of_two_that_match_the_second_says_so() -> None:
         ({"model": "other"}, "404: no route names this model"),
         ({"model": "empty"}, "503: no endpoint is ready"),
         ({"model": "nothing"}, "500: the route refers to nothing that can be asked"),
+        ({"model": "invalid"}, "500: the route refers to nothing that can be asked"),
     ],
 )
 def test_a_refusal_is_told_with_its_status(parameters: dict[str, str], refused: str) -> None:
@@ -96,6 +97,7 @@ def test_a_refusal_is_told_with_its_status(parameters: dict[str, str], refused: 
         rule("ns/m", of_model(), backend(ONE)),
         rule("ns/empty", of_model("empty"), backend()),
         rule("ns/nothing", of_model("nothing"), dataclasses.replace(broken, weight=0)),
+        rule("ns/invalid", of_model("invalid"), broken),
     )
     assert (
         explanation(table, model=parameters["model"], path=parameters.get("path", "/v1/completions"))["refused"]
