@@ -1,7 +1,6 @@
 """Matches in words, for people who ask why a request went where. Pure."""
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import parse_qsl
 
 from rayfleet_gateway.route.match import MODEL_HEADER, Asked, Match, PathKind, matches_host, matches_path
 from rayfleet_gateway.route.patterns import Pattern
@@ -26,11 +25,8 @@ def mismatches(match: Match, asked: Asked) -> Iterator[str]:
     if match.method and match.method != asked.method:
         yield f"the method is not {match.method}"
     headers = {**asked.headers, MODEL_HEADER: asked.model}
-    query: dict[str, str] = {}
-    for name, value in parse_qsl(asked.query, keep_blank_values=True):
-        query.setdefault(name, value)
     yield from _unlike("header", headers, match.headers, match.header_patterns)
-    yield from _unlike("query parameter", query, match.query, match.query_patterns)
+    yield from _unlike("query parameter", asked.parameters, match.query, match.query_patterns)
 
 
 def _unlike(
