@@ -252,9 +252,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 self._begin(head, is_kept=is_kept)
                 if self._stage is _CONTENT and (rest or not self._length):
                     self._take_content(rest)
-            else:
-                self._pass_over(head)
-                data = rest
+                return  # when the answer was whole, the connection may be waiting for the next one's head by now
+            self._pass_over(head)
+            data = rest
 
     def _pass_over(self, head: AnswerHead) -> None:
         """Let a head of 1xx go: another follows, but not without end."""

@@ -151,8 +151,8 @@ def _refused_by_kernel(place: Path) -> Iterator[Need]:
                 inside, cwd=folder, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
             )
         if done.returncode != 0:
-            said = " ".join(done.stderr.split())
-            yield Need(what=f"{what} ({said})", way_out="a kernel that gives them to root of this machine")
+            words = " ".join(done.stderr.split())
+            yield Need(what=f"{what} ({words})", way_out="a kernel that gives them to root of this machine")
 
 
 def _missing_packages(cni: Path) -> tuple[Need, ...]:
