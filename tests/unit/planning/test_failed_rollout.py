@@ -182,3 +182,17 @@ def test_who_takes_the_policy_off_and_tries_again_is_told_of_no_way_back_later()
     world.change_spec({"template": template("a"), "strategy": {"rollbackOnFailure": True}})
     world.all_passes()
     assert find_condition(world.fleet_pass().status.conditions, "RolledBack") is None
+
+
+def test_a_recreation_that_waited_too_long_for_the_old_ones_is_no_failure_of_the_new_template() -> None:
+    """The controller dies after it made the new replica set, before it wrote the status."""
+    world = rolling_out(strategy={"type": "Recreate", "rollbackOnFailure": True})
+    too_late(world)
+    late = world.fleet["status"]
+    world.finish_deletions()
+    world.fleet_pass()
+    assert len(world.objects["RayClusterReplicaSet"]) == 2
+    world.stored.put({**world.fleet, "status": late})
+    for _ in range(3):
+        world.all_passes()
+    assert image(world) == "b"

@@ -103,7 +103,9 @@ def _failure(view: View) -> tuple[str, str] | None:
     progressing = find_condition(fleet.status.conditions, PROGRESSING)
     is_of_now = fleet.status.observed_generation == fleet.meta.generation
     if is_of_now and progressing is not None and progressing.reason == DEADLINE_EXCEEDED:
-        return DEADLINE_EXCEEDED, progressing.message
+        # What a recreation waited for is not the fault of what it then made.
+        is_of_new = new is None or f'"{new.replica_set.meta.name}"' in progressing.message
+        return (DEADLINE_EXCEEDED, progressing.message) if is_of_new else None
     return None
 
 
