@@ -232,8 +232,8 @@ async def running_engine(book: Book, port: int = 0) -> AsyncIterator[int]:
         book.open += 1
         try:
             await _serve(book, reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the last: the engine ends; asyncio's streams would log a cancelled one as an error
         finally:
             book.open -= 1
             answering.discard(task)
