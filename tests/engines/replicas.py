@@ -19,6 +19,7 @@ from tests.e2e.fleets import HEADS, asked, head_pods, processes_of, ready_addres
 
 from rayfleet.local.proc import ProcessIdentity, identity_of
 from rayfleet.model.ports import SIDECAR_PORT
+from rayfleet.objects.conditions import is_true
 from rayfleet.objects.containers import container_lives
 from rayfleet.objects.labels import FLEET_LABEL, SERVICE_NAME_LABEL
 from rayfleet.plugin.settings import read_plugin_settings
@@ -152,8 +153,18 @@ class Loss:
         return max(told_at, min(outs, default=float("inf"))) - self.at
 
     def new_heads(self) -> set[str]:
-        """Return the lives of head containers that began since."""
-        return lives(self.pods) - self.old_lives
+        """Return the lives of head containers that began since.
+
+        KubeRay gives a Ray cluster whose head was deleted another one at once, also where all of the cluster is to go:
+        such a pod, which is gone and never was ready, is no rebuild.
+        """
+        new = lives(self.pods) - self.old_lives
+        return new if self.is_judged else {life for life in new if life.partition(" ")[0] not in self._cut_short()}
+
+    def _cut_short(self) -> set[str]:
+        events = list(self.pods)
+        gone = {event["object"]["metadata"]["uid"] for event in events if event["type"] == "DELETED"}
+        return gone - {event["object"]["metadata"]["uid"] for event in events if is_true(event["object"], "Ready")}
 
     def last_words(self) -> set[str]:
         """Return the messages of head containers that ended since."""
