@@ -1,6 +1,7 @@
 """What passes between clients, the gateway and engines, byte by byte: framing, ends, pipelines, limits, deadlines."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -323,3 +324,19 @@ async def test_a_connection_that_an_empty_answer_closes_is_not_used_again() -> N
         for _ in range(3):
             assert (await raw(gateway, closing())).startswith(b"HTTP/1.1 200 ")
         assert connections == 3
+
+
+async def test_pipelined_requests_get_each_its_own_answer_of_one_connection() -> None:
+    """The next is asked within the step that took the last byte of the answer before."""
+    heard = 0
+
+    async def counting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        while True:
+            await read_request(reader)
+            heard += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\n%d" % heard)
+
+    async with serving(counting) as gateway:
+        answers = await raw(gateway, REQUEST * 4 + closing())
+        assert [each[-1:] for each in re.split(rb"(?=HTTP/1.1 200 OK)", answers)[1:]] == [b"1", b"2", b"3", b"4", b"5"]
