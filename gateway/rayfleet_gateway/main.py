@@ -99,11 +99,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _served(work: Awaitable[None]) -> None:
-    """Wait for the end of the work; from then on no signal ends the process in another way than it ends anyway."""
+    """Wait for the end of the work; from then on no signal ends the process in another way than it ends anyway.
+
+    The loop, when it is closed, gives the signals back that it still has, and each would be the end of the process.
+    """
+    import asyncio
+
     try:
         await work
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _run_workers(arguments: list[str], settings: GatewaySettings) -> None:
@@ -114,7 +121,7 @@ def _run_workers(arguments: list[str], settings: GatewaySettings) -> None:
     from rayfleet_gateway.state.plugins import load_profiles
 
     load_profiles(settings.profiles, settings.default_profile)
-    uvloop.run(run_workers(arguments, settings))
+    uvloop.run(_served(run_workers(arguments, settings)))
 
 
 def _settings(arguments: list[str]) -> GatewaySettings:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -172,6 +172,31 @@ async def test_workers_that_cannot_start_end_all_of_it(wrong: list[str], tmp_pat
         assert process.returncode == 1
         assert wrong[0].encode() in errors
         assert b"Traceback" not in errors
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_signals_up_to_the_very_end_change_no_exit_code(workers: str, tmp_path: Path, held: ExitStack) -> None:
+    """One that came when the loop was closed already ended the process: 143, as if it had not drained."""
+    port, admin, _ = held.enter_context(held_ports(3))
+    ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", workers]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
+    process = await asyncio.create_subprocess_exec(*command)
+
+    def is_over() -> bool:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        return process.returncode is not None
+
+    try:
+        async with aiohttp.ClientSession() as session:
+            page = f"http://127.0.0.1:{admin}/readyz"
+            await until(partial(_status, session, page), "it is ready", holds=lambda got: got == 200)
+        await until(is_over, "it ends")
+        assert process.returncode == 0
     finally:
         if process.returncode is None:
             process.kill()

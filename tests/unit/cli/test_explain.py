@@ -89,3 +89,8 @@ def test_a_refusal_is_put_into_words() -> None:
     assert list(explanation_lines(read_explanation(json.dumps(refused))))[1:] == [
         "is refused: 404: no route names this model"
     ]
+
+
+def test_what_no_engine_answers_is_said() -> None:
+    answered = {"request": EXPLANATION["request"], "candidates": [], "answered": "with a redirect (302)"}
+    assert list(explanation_lines(read_explanation(json.dumps(answered))))[1:] == ["is answered with a redirect (302)"]
