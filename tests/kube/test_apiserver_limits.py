@@ -96,9 +96,7 @@ async def test_a_followed_log_goes_on_until_its_container_ends(api: RawApi, logs
         assert (await following).body in (b"e\nf\n", b"f\n")
 
 
-@pytest.mark.parametrize(
-    "name", ["exec", "attach", "portforward", "eviction", "ephemeralcontainers", "resize", "proxy"]
-)
+@pytest.mark.parametrize("name", ["exec", "attach", "portforward", "ephemeralcontainers", "resize", "proxy"])
 async def test_what_pods_do_not_offer_is_named(api: RawApi, name: str) -> None:
     await api.post(PODS, _pod("web"))
     answer = await api.call("POST", f"{PODS}/web/{name}", {})

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.realkube, pytest.mark.timeout(900)]
 CONTROLLERS = ",".join(
     (
         *("garbage-collector-controller", "namespace-controller", "endpointslice-controller"),
-        *("serviceaccount-controller", "node-lifecycle-controller"),
+        *("serviceaccount-controller", "node-lifecycle-controller", "disruption-controller"),
     )
 )
 

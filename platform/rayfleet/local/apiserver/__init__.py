@@ -8,9 +8,9 @@ scale.
 What it does not do, and how it says so:
 
 - protobuf and CBOR: 406 for answers, 415 for bodies (but what kubectl and helm say in protobuf only is understood:
-  ``kubectl create namespace|secret|configmap|serviceaccount|service``, reviews, options of deletions);
+  ``kubectl create namespace|secret|configmap|serviceaccount|service``, reviews, evictions, options of deletions);
   ``/openapi/v2`` is there without paths, and in protobuf without definitions
-- exec, attach, port-forward, proxy, eviction, resize, ephemeral containers, tokens: 404 that says so, and
+- exec, attach, port-forward, proxy, resize, ephemeral containers, tokens: 404 that says so, and
   discovery does not list them
 - webhooks, aggregation, RBAC, quotas, priority classes and other groups: their paths are 404; the one token may do
   everything

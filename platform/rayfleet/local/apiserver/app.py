@@ -17,6 +17,7 @@ from rayfleet.local.apiserver.kinds.kind import Kind
 from rayfleet.local.apiserver.reads.watches import is_watch
 from rayfleet.local.apiserver.serving import discovery
 from rayfleet.local.apiserver.serving.openapi import EMPTY_V2_PROTOBUF, OPENAPI_V2_PROTOBUF
+from rayfleet.local.apiserver.verbs.evictions import Evictions
 from rayfleet.local.apiserver.verbs.objects import Objects
 from rayfleet.local.apiserver.verbs.podlogs import PodLogs
 from rayfleet.local.apiserver.verbs.subresources import Bindings, Scales
@@ -28,9 +29,7 @@ from rayfleet.local.apiserver.wire.paths import ApiPath, parse_path
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_NOT_OFFERED = frozenset(
-    {"attach", "ephemeralcontainers", "eviction", "exec", "portforward", "proxy", "resize", "token"}
-)
+_NOT_OFFERED = frozenset({"attach", "ephemeralcontainers", "exec", "portforward", "proxy", "resize", "token"})
 _SLASH = "{_:/?}"  # the official Python client asks for /version/
 _OBJECT_PATHS = ("/api/", "/apis/")
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
@@ -77,6 +76,7 @@ class _Pages:
         self._objects = Objects(cluster)
         self._scales = Scales(cluster)
         self._bindings = Bindings(cluster)
+        self._evictions = Evictions(cluster)
         self._logs = PodLogs(cluster, settings.pods_folder, stopping)
         self._stopping = stopping
 
@@ -132,6 +132,8 @@ class _Pages:
                 return await self._scales.answer(call)
             case "binding":
                 return await self._bindings.answer(call)
+            case "eviction":
+                return await self._evictions.answer(call)
             case "log":
                 return await self._logs.answer(call)
             case _:

@@ -1,1 +1,1 @@
-"""Small chores of the controller manager: what every namespace and every ready node is given or rid of."""
+"""Small chores of the controller manager: what every namespace and ready node is given or rid of, budgets."""

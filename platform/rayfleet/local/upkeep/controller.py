@@ -1,8 +1,9 @@
-"""Wakes the chores: a namespace for its account, a node for its taint."""
+"""Wakes the chores: a namespace for its account, a node for its taint, a disruption budget for its counts."""
 
 from collections.abc import Iterable
 
 from rayfleet.kube.watches import Reflectors
+from rayfleet.local.upkeep.budgets import BUDGET_WRITES, ObservedBudget, is_of_budget, plan_budget
 from rayfleet.local.upkeep.plan import (
     ACCOUNT_WRITES,
     DEFAULT_ACCOUNT,
@@ -13,15 +14,15 @@ from rayfleet.local.upkeep.plan import (
 )
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import NAMESPACES, NODES, SERVICE_ACCOUNTS
-from rayfleet.objects.meta import name_of, namespace_of
+from rayfleet.model.resources import DISRUPTION_BUDGETS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from rayfleet.objects.meta import key_of, name_of, namespace_of
 from rayfleet.reconciling.assembly import ControllerPart
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, primary
 
 
 def upkeep_parts(reflectors: Reflectors) -> tuple[ControllerPart, ...]:
-    """Return the chores; ``reflectors`` have namespaces, accounts and nodes."""
+    """Return the chores; ``reflectors`` have namespaces, accounts, nodes, budgets and pods."""
     accounts = reflectors.store(SERVICE_ACCOUNTS)
 
     def observed(namespace: ReadOnlyJson) -> ObservedAccounts:
@@ -50,4 +51,22 @@ def upkeep_parts(reflectors: Reflectors) -> tuple[ControllerPart, ...]:
             ),
             watches=(primary(reflectors[NODES]),),
         ),
+        _budgets(reflectors),
+    )
+
+
+def _budgets(reflectors: Reflectors) -> ControllerPart:
+    pods, budgets = reflectors.store(PODS), reflectors.store(DISRUPTION_BUDGETS)
+
+    def observed(budget: ReadOnlyJson) -> ObservedBudget:
+        its_own = (pod for pod in pods.list(namespace_of(budget)) if is_of_budget(budget, pod))
+        return ObservedBudget(budget=budget, pods=tuple(its_own))
+
+    def budgets_of_pod(pod: ReadOnlyJson) -> Iterable[ObjectKey]:
+        return (key_of(each) for each in budgets.list(namespace_of(pod)) if is_of_budget(each, pod))
+
+    return ControllerPart(
+        name="budgets",
+        steps=Steps(find=budgets.get, observe=observed, plan=plan_budget, writes=BUDGET_WRITES),
+        watches=(primary(reflectors[DISRUPTION_BUDGETS]), Watch(reflector=reflectors[PODS], keys=budgets_of_pod)),
     )

@@ -12,6 +12,7 @@ from rayfleet.model.json import Json
 _SUBRESOURCE_KINDS = {  # group, version, kind of the body; everything else has the kind of its parent
     "scale": ("autoscaling", "v1", "Scale"),
     "binding": ("", "v1", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
 }
 
 

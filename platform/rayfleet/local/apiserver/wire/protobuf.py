@@ -1,7 +1,7 @@
 """Bodies in Kubernetes' protobuf form, for the kinds that clients of client-go send so. Pure.
 
 kubectl's own commands for namespaces, secrets, config maps, service accounts, services and reviews speak nothing else
-and do not fall back, nor does the deletion of core objects by helm and ``kubectl drain``. Fields by number, from
+and do not fall back, nor do ``kubectl drain`` and the deletion of core objects by helm. Fields by number, from
 ``k8s.io/api/core/v1/generated.proto``, ``authorization/v1`` and apimachinery's ``meta/v1`` (v1.36), those that these
 commands can set; a body with any other field or kind is refused (415), never read in part. Answers are never protobuf:
 every client takes JSON too.
@@ -239,6 +239,7 @@ _KINDS: Mapping[tuple[str, str], _Message] = {
         }
     ),
     ("v1", "Service"): _Message({1: ("metadata", _META), 2: ("spec", _SERVICE_SPEC), 3: ("status", _STATUS)}),
+    ("policy/v1", "Eviction"): _Message({1: ("metadata", _META), 2: ("deleteOptions", _DELETE_OPTIONS)}),
     ("authentication.k8s.io/v1", "SelfSubjectReview"): _Message({1: ("metadata", _META), 2: ("status", _STATUS)}),
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _Message(
         {1: ("metadata", _META), 2: ("spec", _ACCESS_SPEC), 3: ("status", _STATUS)}

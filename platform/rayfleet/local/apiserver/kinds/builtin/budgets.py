@@ -1,4 +1,4 @@
-"""PodDisruptionBudgets: what always stands in one, and what is checked; nobody here disrupts pods. Pure.
+"""PodDisruptionBudgets: what always stands in one, and what is checked. Pure.
 
 Source: Kubernetes ``pkg/apis/policy/validation`` and ``pkg/registry/policy/poddisruptionbudget`` (v1.36).
 """

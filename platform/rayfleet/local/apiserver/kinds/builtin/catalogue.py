@@ -136,7 +136,7 @@ _CORE = (
         defaults=pods.default_pod,
         short_names=("po",),
         categories=("all",),
-        subresources={"binding": ("create",), "log": ("get",), "status": _STATUS},
+        subresources={"binding": ("create",), "eviction": ("create",), "log": ("get",), "status": _STATUS},
         field_labels={
             **NAME_AND_NAMESPACE,
             **fields_at("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
