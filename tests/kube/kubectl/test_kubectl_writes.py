@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from rayfleet.model.json import Json
 from rayfleet.testing.kubectl import LIMIT_SECONDS, Kubectl, config_map, fleet, pod, service
 
 _WAIT = f"--timeout={LIMIT_SECONDS}s"
@@ -204,3 +205,28 @@ def test_wait_for_a_condition_and_for_a_value(kubectl: Kubectl) -> None:
         assert waiting.wait(timeout=LIMIT_SECONDS) == 0
     kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/web", _WAIT)
     kubectl("wait", "--for=condition=established", "crd/rayclusterfleets.orchestration.aibrix.ai", _WAIT)
+
+
+def test_drain_evicts_and_waits_for_a_budget(kubectl: Kubectl) -> None:
+    """Its evictions are protobuf. Who counts for the budget is another process: here it is the test."""
+    node = f"node-{kubectl.namespace}"
+    kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    for name in ("one", "two"):
+        running = pod(name)
+        running["spec"]["nodeName"] = node
+        kubectl.apply(running)
+        _state(kubectl, f"pod/{name}", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "two"}}}
+    kubectl.apply(
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "kept"}, "spec": spec}
+    )
+    counts = {"currentHealthy": 1, "desiredHealthy": 1, "disruptionsAllowed": 0, "expectedPods": 1}
+    _state(kubectl, "pdb/kept", {**counts, "observedGeneration": 1})
+    told = kubectl("drain", node, "--force", "--grace-period=0", "--timeout=2s", fails=True)
+    assert "violate the pod's disruption budget" in told
+    assert [each["metadata"]["name"] for each in kubectl.object("get", "pods")["items"]] == ["two"]
+    kubectl("delete", "node", node)
+
+
+def _state(kubectl: Kubectl, name: str, status: Json) -> None:
+    kubectl("patch", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
