@@ -106,14 +106,15 @@ async def new_command(name: str, directory: str) -> int:
     show_default=True,
     help="Form of the answer.",
 )
+@click.option("--only", "names", multiple=True, metavar="CHECK", help="One check, by its name; may be repeated.")
 @click.option("--all", "is_whole", is_flag=True, help="Show the checks that were held or are off too.")
 @run
-async def check_command(target: str, output: str, is_whole: bool) -> int:
+async def check_command(target: str, output: str, names: tuple[str, ...], is_whole: bool) -> int:
     """Hold an engine to its contract, and say of each broken promise what is wrong and where it is written down.
 
     TARGET is a folder or a file with a subclass of EngineSuite (`rayfleet plugins new` writes one), or the name of an
-    engine that is installed. Of the latter only its plugin is known: it is tried on one node with programs that stand
-    for its own, and checks that need to know more are off.
+    engine that is installed. Of the latter only its plugin is known: it is tried with programs that stand for its own,
+    on one node, or on two where it spans nodes without Ray, and checks that need to know more are off.
 
     Exit code 1: a promise is broken; 2: there is nothing to check.
 
@@ -121,9 +122,11 @@ async def check_command(target: str, output: str, is_whole: bool) -> int:
     rayfleet plugins check .
     rayfleet plugins check tests/test_demo.py --all
     rayfleet plugins check demo -o json
+    rayfleet plugins check demo --only "it answers at once"
     """
+    words = (target, *(name.strip().replace(" ", "_") for name in names))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", _KIT, target, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", _KIT, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     output_text, error_text = await process.communicate()
     facts = _facts(output_text.decode(errors="replace"))

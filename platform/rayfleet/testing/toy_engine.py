@@ -12,11 +12,12 @@ from typing import Any
 
 from rayfleet.model.engine import EngineCommand, EngineProbe, LaunchPlan, NodeLaunch, TrafficMetrics
 from rayfleet.model.errors import FieldError
-from rayfleet.model.serving import Serving
+from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems, flag_value
 from rayfleet.plugin.contracts import CONTRACT, ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame, head_launch, worker_launch
 from rayfleet.plugin.hookspecs import hookimpl
+from rayfleet.plugin.rank_frame import rank_launches
 from rayfleet.testing.suites.engine import EngineSuite
 
 # Long enough for what a good script does, and no longer than a test may wait for a bad one.
@@ -49,6 +50,8 @@ class Toy:
         self.most_nodes = 8
         self.checks_drain = True
         self.command = 'toy {names} --host "$POD_IP" --port 8000 {arguments}'
+        self.rank_words = '--rank {rank} --meet "$head_address:$rendezvous"'
+        self.has_ranks = True
         self.quote: Callable[[str], str] = shlex.quote
         self.page = PAGE
         self.hook: Callable[[Toy], object] = lambda toy: (toy,)
@@ -66,23 +69,32 @@ class Toy:
 
     def launch_plan(self, serving: Serving) -> LaunchPlan:
         """Return a plan with the faults; see Engine."""
-        names = f"--model {self.quote(serving.model)} --name {self.quote(serving.served_model_name)}"
-        frame = Frame(
-            command=self.command.format(names=names, arguments=" ".join(map(self.quote, serving.arguments))),
-            programs=("toy", "helper"),
-            way_out="Name another in spec.serving.image.",
-            drain_seconds=_drain(serving),
-        )
+        is_alone = serving.backend is Backend.MP and self.has_ranks
+        frames = [self._frame(serving, rank if is_alone else None) for rank in range(serving.nodes)]
+        head, *ranks = rank_launches(frames) if is_alone else (head_launch(frames[0], {}),)
         plan = LaunchPlan(
             image="example/toy:1",
             ray_version=RAY_VERSION,
-            head=head_launch(frame, {}),
-            worker=worker_launch(frame, {}),
+            head=head,
+            worker=next(iter(ranks), head) if is_alone else worker_launch(frames[0], {}),
+            ranks=tuple(ranks),
+            backend=Backend.MP if is_alone else Backend.RAY,
             probe=EngineProbe(nodes_port=8081, traffic=TRAFFIC),
         )
         for fault in self.faults:
             plan = fault(plan, serving)
         return plan
+
+    def _frame(self, serving: Serving, rank: int | None) -> Frame:
+        names = f"--model {self.quote(serving.model)} --name {self.quote(serving.served_model_name)}"
+        if rank is not None:
+            names += f" {self.rank_words.format(rank=rank)}"
+        return Frame(
+            command=self.command.format(names=names, arguments=" ".join(map(self.quote, serving.arguments))),
+            programs=("toy", "helper") if rank is None else ("toy", "helper", "python3"),
+            way_out="Name another in spec.serving.image.",
+            drain_seconds=_drain(serving),
+        )
 
     def read(self, words: Sequence[str]) -> EngineCommand | None:
         """Return what a command starts; see CommandReader."""
@@ -109,6 +121,7 @@ class ToySuite(EngineSuite):
     drain_flag = "--drain"
     programs: Mapping[str, str] = {"helper": "exit 0"}
     metrics_page = PAGE
+    rank_programs = ("toy",)
     command_line = ("toy", "--port", "9000")
 
     def __init__(self, toy: Toy, limit_seconds: float = LIMIT_SECONDS) -> None:
@@ -166,31 +179,42 @@ def probing(**values: Any) -> Fault:
 
 
 def launching(**values: Any) -> Fault:
-    """Return a fault in how both kinds of nodes are started."""
-    return planning(
-        lambda plan, _: replace(plan, head=replace(plan.head, **values), worker=replace(plan.worker, **values))
-    )
+    """Return a fault in how nodes of all kinds are started."""
+    return planning(lambda plan, _: _each_node(plan, lambda node: replace(node, **values)))
+
+
+def ranking(**values: Any) -> Fault:
+    """Return a fault in how the ranks after the head are started without Ray."""
+
+    def spoilt(plan: LaunchPlan, _: Serving) -> LaunchPlan:
+        ranks = tuple(replace(rank, **values) for rank in plan.ranks)
+        return replace(plan, ranks=ranks, worker=next(iter(ranks), plan.worker))
+
+    return planning(spoilt)
 
 
 def scripting(spoil: Callable[[str, Serving], str]) -> Fault:
-    """Return a fault in both scripts."""
-
-    def spoilt(node: NodeLaunch, serving: Serving) -> NodeLaunch:
-        return replace(node, script=spoil(node.script, serving))
-
+    """Return a fault in all scripts."""
     return planning(
-        lambda plan, serving: replace(plan, head=spoilt(plan.head, serving), worker=spoilt(plan.worker, serving))
+        lambda plan, serving: _each_node(plan, lambda node: replace(node, script=spoil(node.script, serving)))
     )
 
 
 def saying(*pairs: tuple[str, str]) -> Fault:
     """Return a fault in the scripts: each of the texts stands in one of them, and something else in its place."""
 
+    def other(text: str) -> str:
+        for before, after in pairs:
+            text = text.replace(before, after)
+        return text
+
     def spoilt(plan: LaunchPlan, _: Serving) -> LaunchPlan:
-        head, worker = plan.head.script, plan.worker.script
-        for text, other in pairs:
-            assert text in head + worker, text
-            head, worker = head.replace(text, other), worker.replace(text, other)
-        return replace(plan, head=replace(plan.head, script=head), worker=replace(plan.worker, script=worker))
+        scripts = plan.head.script + plan.worker.script
+        assert plan.ranks or all(text in scripts for text, _ in pairs), pairs
+        return _each_node(plan, lambda node: replace(node, script=other(node.script)))
 
     return planning(spoilt)
+
+
+def _each_node(plan: LaunchPlan, change: Callable[[NodeLaunch], NodeLaunch]) -> LaunchPlan:
+    return replace(plan, head=change(plan.head), worker=change(plan.worker), ranks=tuple(map(change, plan.ranks)))

@@ -10,8 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rayfleet.cli.main import rayfleet_group
-from rayfleet.testing.bad_plugins import BAD_PLUGINS, good_source
+from rayfleet.testing.bad_plugins import BAD_PLUGINS, BadPlugin, good_source
+from rayfleet.testing.suites.engine import EngineSuite
+from rayfleet.testing.suites.engine.promises import checks_of
 
+# What only a declaration switches on.
+OFF = {check.name for check in checks_of(EngineSuite) if check.needs not in {"", "sets_flags"}}
 SUITE = """
 from rayfleet.testing.bad_plugins import BadSuite
 import rayfleet_bad_plugin
@@ -136,6 +140,55 @@ def test_a_check_of_a_good_plugin_holds(tmp_path: Path) -> None:
     assert {name for name, each in results.items() if each == "broken"} == set()
     assert len(results) >= 60
     assert results["its_page_can_be_read"] == "off"
+
+
+# Of these nothing can be asked, and the words say why.
+NOT_ASKED = {
+    "raises at import": "libcuda.so.1 is not here",
+    "raises in its hook": "no licence",
+    "misspells its hook": "plugin 'zoo_bad' contributes no engine",
+}
+
+
+@pytest.mark.parametrize("plugin", BAD_PLUGINS, ids=lambda plugin: plugin.title)
+def test_each_bad_plugin_is_caught_by_its_name_alone(
+    plugin: BadPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is installed, with nothing that its author says of it."""
+    install(tmp_path, "zoo_bad", plugin.source, monkeypatch)
+    result = rayfleet("check", "zoo_bad", "--only", plugin.check or "it_answers_at_once")
+    if plugin.title in NOT_ASKED:
+        assert (result.exit_code, NOT_ASKED[plugin.title] in result.stderr) == (2, True), result.output
+    else:
+        assert (result.exit_code, "0 held, 1 broken, 0 off" in result.stdout) == (1, True), result.output
+        assert plugin.check.replace("_", " ") in result.stdout
+
+
+def test_an_installed_plugin_without_fault_holds_by_its_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "zoo_good", good_source(), monkeypatch)
+    result = rayfleet("check", "zoo_good", "-o", "json")
+    checks = {check["check"]: check["result"] for check in json.loads(result.stdout)}
+    assert ([name for name, each in checks.items() if each == "broken"], result.exit_code) == ([], 0)
+    assert {name for name, each in checks.items() if each == "off"} == set(OFF)
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "sglang", "trtllm", "vllm"])
+def test_ranks_of_our_own_engines_are_checked_by_their_names_alone(engine: str) -> None:
+    names = ("it_declares_its_ranks", "ranks_are_told_apart", "a_rank_leaves_at_sigterm")
+    result = rayfleet("check", engine, *(word for name in names for word in ("--only", name)))
+    spans = engine in {"sglang", "vllm"}  # by one program; the others need to be told more, or span none so
+    assert (result.exit_code, result.stdout.strip()) == (
+        0,
+        f"{3 if spans else 1} held, 0 broken, {0 if spans else 2} off",
+    )
+
+
+def test_a_check_that_is_not_there_says_so() -> None:
+    result = rayfleet("check", "vllm", "--only", "it answers at onc")
+    assert result.exit_code == 2
+    assert 'did you mean "it_answers_at_once"?' in result.stderr
 
 
 def install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,26 +1,18 @@
-"""SGLang on Ray keeps what an engine plugin promises."""
+"""SGLang, on Ray and without, keeps what an engine plugin promises."""
 
 from types import MappingProxyType
 
 import rayfleet_sglang.plugin
 from rayfleet.model.serving import Backend, Parallelism, Serving
 from rayfleet.testing.suites.engine import EngineSuite
-from rayfleet.testing.suites.engine.tested import STAYS
-
-# Stands for the observer of Ray's nodes, and for the wait for them, which is over at once.
-PYTHON = f"""
-case "${{3:-}}" in
-  wait) exit 0 ;;
-  *) {STAYS} ;;
-esac
-"""
 
 
 class TestSglang(EngineSuite):
     plugin = rayfleet_sglang.plugin
     name = "sglang"
     program = "sglang"
-    programs = MappingProxyType({"python3": PYTHON})
+    programs = MappingProxyType({"python3": "exit 0"})
+    rank_programs = ("sglang",)
     arguments = ("--note", "it's {here} $HOME", "--context-length=2048")
     drain_flag = None
 

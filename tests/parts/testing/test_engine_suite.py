@@ -26,6 +26,7 @@ from rayfleet.testing.toy_engine import (
     launching,
     planning,
     probing,
+    ranking,
     saying,
     scripting,
 )
@@ -37,6 +38,7 @@ CHECKS = {check.name for check in checks_of(EngineSuite)}
 COUNT = itertools.count()
 NOTHING: Any = None
 COMMAND = 'toy {names} --host "$POD_IP" --port 8000 {arguments}'
+RANK = '--rank {rank} --meet "$head_address:$rendezvous"'
 ONCE = "[ -e life ] && exit 9; touch life\n"
 TWICE = "trap '[ \"$stop\" = 0 ] || exit 7; stop=1' TERM INT"
 
@@ -189,6 +191,21 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("its_plan_says_how_it_spans_its_nodes", "auto", planning(lambda plan, _: replace(plan, backend=Backend.AUTO))),
     ("without_ray_each_node_has_its_rank", "none", planning(lambda plan, _: replace(plan, backend=Backend.MP))),
     ("without_ray_each_node_has_its_rank", "on Ray", planning(lambda plan, _: replace(plan, ranks=(plan.head,)))),
+    ("it_declares_its_ranks", "without ranks", having(has_ranks=False)),
+    ("ranks_are_told_apart", "the same", having(rank_words='--meet "$head_address:$rendezvous"')),
+    ("ranks_meet_at_the_head", "no address", having(rank_words="--rank {rank} --meet $rendezvous")),
+    ("ranks_meet_at_the_head", "no port", having(rank_words="--rank {rank} --meet $head_address")),
+    ("arguments_reach_every_rank", "no quotes", having(quote=str)),
+    ("no_secret_comes_among_the_words_of_a_rank", "a key", having(rank_words=f"{RANK} --key ${{{{HF_TOKEN}}}}")),
+    ("a_rank_ends_with_the_status_of_its_engine", "its own", saying(('exit "$status"', "exit 1"))),
+    ("a_rank_leaves_at_sigterm", "not heard", NO_TRAP),
+    ("a_rank_kills_an_engine_that_hangs_at_sigterm", "no limit", saying(('start_timer "$end_limit"', "timer=$engine"))),
+    ("a_rank_that_lacks_its_program_says_which", "started", saying(("  exit 1\ndone", "done"))),
+    ("it_writes_no_secret_down", "a rank", ranking(environment={"HF_TOKEN": "x"})),
+    ("nothing_listens_on_every_address", "a rank", ranking(environment={"HOST": "0.0.0.0"})),
+    ("no_variable_of_one_node_travels", "a rank", ranking(environment={"NCCL_IB_HCA": "mlx5_0"})),
+    ("its_scripts_are_bash", "a rank", ranking(script="while true; do\n")),
+    ("its_ray_cluster_is_accepted", "a rank", ranking(ray_start_params={"num-gpus": 1})),
     ("its_reader_knows_images_by_words", "all", having(image_lack=lambda _: "lacks all")),
     ("a_head_starts_ray_and_the_engine_once", "twice", saying(("serve &\n", "serve &\nserve &\n"))),
     ("a_container_that_is_started_anew_works_again", "once", scripting(lambda text, _: f"{ONCE}{text}")),

@@ -1,9 +1,9 @@
 """Runs the kit on one engine and prints a line of JSON for each check: what ``rayfleet plugins check`` shows.
 
 Words: a folder or a file with a suite (a subclass of EngineSuite), or the name of an engine of an installed plugin,
-for which a suite is derived. A check that raises anything, or does not end, is broken, and the next one is run; an
-engine that does not come to an end at all is told by one line. The last line is ``{"end": true}``: without it the run
-was cut short, by the plugin or by somebody.
+for which a suite is derived; then the names of checks, if not all of them are wanted. A check that raises anything, or
+does not end, is broken, and the next one is run; an engine that does not come to an end at all is told by one line. The
+last line is ``{"end": true}``: without it the run was cut short, by the plugin or by somebody.
 """
 
 import importlib
@@ -13,14 +13,15 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+from rayfleet.manifest.checking import did_you_mean
 from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
 from rayfleet.testing.suites.derived import derived_suite
 from rayfleet.testing.suites.engine import EngineSuite
@@ -36,15 +37,18 @@ class TooLong(Exception):
 
 def main(words: list[str]) -> int:
     """Run the kit; 0: every check was held, 1: some were not, 2: there is nothing to check."""
+    target, *names = words
     try:
-        suites = suites_at(words[0])
+        checks_named(names)
+        with _limit(CHECK_SECONDS):
+            suites = suites_at(target)
     except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything; it is told
         _print(error=f"{type(error).__name__}: {error}")
         return 2
     broken = 0
     for suite in suites:
         _print(suite=suite.__name__, engine=suite.name)
-        broken += _run(suite)
+        broken += _run(suite, frozenset(names))
     _print(end=True)
     return 1 if broken else 0
 
@@ -60,10 +64,18 @@ def suites_at(target: str) -> list[type[EngineSuite]]:
     return [_derived(target)]
 
 
-def _run(suite: type[EngineSuite]) -> int:
-    checks = sorted(checks_of(suite), key=lambda check: (check.name != _FIRST, check.name))
+def checks_named(names: Sequence[str]) -> None:
+    """Raise LookupError for a name that no check has."""
+    known = [check.name for check in checks_of(EngineSuite)]
+    for name in names:
+        if name not in known:
+            raise LookupError(f"no check is called {name!r}{did_you_mean(name, known)}; --all shows their names")
+
+
+def _run(suite: type[EngineSuite], names: frozenset[str]) -> int:
+    checks = [check for check in checks_of(suite) if not names or check.name in names]
     broken = 0
-    for check in checks:
+    for check in sorted(checks, key=lambda check: (check.name != _FIRST, check.name)):
         message = _broken(suite, check) if check.is_on else ""
         result = "off" if not check.is_on else "broken" if message else "held"
         reason = f"{check.needs} is not declared" if not check.is_on else message
@@ -130,13 +142,29 @@ def _suites_of(module: ModuleType) -> list[type[EngineSuite]]:
 
 
 def _derived(name: str) -> type[EngineSuite]:
-    points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    modules = [importlib.import_module(point.value) for key, point in points.items() if name in {key, point.value}]
-    for module in modules or [importlib.import_module(point.value) for point in points.values()]:
-        engines = [each.name for each in getattr(module, "rayfleet_engines", list)()]
-        if name in engines or (modules and len(engines) == 1):
+    points = list(entry_points(group=ENTRY_POINT_GROUP))
+    own = [point for point in points if name in {point.name, point.value}]
+    for module in map(_module, own) if own else filter(None, map(_module_or_none, points)):
+        engines = list(dict.fromkeys(each.name for each in getattr(module, "rayfleet_engines", list)()))
+        if name in engines or (own and len(engines) == 1):
             return derived_suite(module, name if name in engines else engines[0])
+        if own:
+            raise LookupError(
+                f"plugin {name!r} contributes {f'engines {engines}: name one' if engines else 'no engine'}"
+            )
     raise LookupError(f"{name!r} is neither a file nor an engine of an installed plugin; see `rayfleet plugins list`")
+
+
+def _module(point: EntryPoint) -> ModuleType:
+    return importlib.import_module(point.value)
+
+
+def _module_or_none(point: EntryPoint) -> ModuleType | None:
+    """Return the module of a plugin that nobody asked about; None for one that cannot be imported."""
+    try:
+        return _module(point)
+    except (Exception, SystemExit):  # noqa: BLE001 - whatever a plugin raises is its fault
+        return None
 
 
 def _print(**facts: Any) -> None:

@@ -11,6 +11,7 @@ from rayfleet.testing.suites.engine.contract import ContractChecks
 from rayfleet.testing.suites.engine.metrics import MetricChecks
 from rayfleet.testing.suites.engine.promises import switch
 from rayfleet.testing.suites.engine.purity import PurityChecks
+from rayfleet.testing.suites.engine.ranks import RankChecks
 from rayfleet.testing.suites.engine.reading import ReaderChecks
 from rayfleet.testing.suites.engine.scripts import ScriptChecks
 from rayfleet.testing.suites.engine.serving import ServingChecks
@@ -25,6 +26,7 @@ class EngineSuite(
     MetricChecks,
     ReaderChecks,
     ScriptChecks,
+    RankChecks,
     ServingChecks,
 ):
     """Subclass it with the plugin and with what the image of its engine holds; see TestedEngine."""

@@ -12,7 +12,7 @@ from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
 from rayfleet.plugin.registry import load
 from rayfleet.testing.launching import bash_problem
 from rayfleet.testing.suites.engine.promises import ENGINE, HOOK, NODE, PLAN, PROBE, promise
-from rayfleet.testing.suites.engine.tested import TestedEngine
+from rayfleet.testing.suites.engine.tested import TestedEngine, nodes_of
 
 SECRET = "a-token-that-must-not-be-written-down"  # noqa: S105 - a test's own
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|API_?KEY", re.IGNORECASE)
@@ -26,7 +26,8 @@ _FLAGS_OF_OTHERS = frozenset(
 # Ray hands the driver's variables of these engines' and libraries' prefixes on to every rank; the interfaces and
 # devices of one node are not those of another (vLLM 0.32.0, `ray_env.py`; NCCL and UCX, "Environment Variables").
 _OF_ONE_NODE = re.compile(r".*_(SOCKET_IFNAME|NET_DEVICES|IB_HCA)|(CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|LD_PRELOAD")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Besides plain names the function of rayfleet.plugin.rank_frame, which bash takes from the environment.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|BASH_FUNC_ray%%")
 _FLAG = re.compile(r"[a-z][a-z0-9-]*")
 _MOST_SCRIPT = 128 * 1024 - 1  # of one argument of a program (Linux, MAX_ARG_STRLEN), its last byte included
 _MOST_PLAN = 400 * 1024  # etcd takes objects of 1.5 MiB, and a RayCluster holds each script about twice
@@ -102,8 +103,8 @@ class AnswerChecks(TestedEngine):
     @promise(PLAN)
     def test_without_ray_each_node_has_its_rank(self) -> None:
         """One launch for each node after the head, in order; on Ray there are none, for all workers are alike."""
-        for nodes in self.node_counts:
-            plan = self.engine.launch_plan(self.serving(nodes))
+        for serving in self.servings():
+            nodes, plan = serving.nodes, self.engine.launch_plan(serving)
             expected = nodes - 1 if plan.backend is Backend.MP else 0
             assert len(plan.ranks) == expected, f"{nodes} nodes by {plan.backend} have {len(plan.ranks)} ranks"
             if plan.backend is Backend.MP:
@@ -112,10 +113,10 @@ class AnswerChecks(TestedEngine):
     @promise(NODE)
     def test_its_ray_cluster_is_accepted(self) -> None:
         """As if a person had written it."""
-        for nodes in self.node_counts:
-            template = self.rendered(self.serving(nodes))
+        for serving in self.servings():
+            template = self.rendered(serving)
             errors = ray_template_errors(template.spec, dict(template.annotations), "spec")
-            assert errors == (), f"on {nodes} nodes: {'; '.join(map(str, errors))}"
+            assert errors == (), f"on {serving.nodes} nodes: {'; '.join(map(str, errors))}"
 
     @promise(NODE)
     def test_nothing_listens_on_every_address(self) -> None:
@@ -155,12 +156,14 @@ class AnswerChecks(TestedEngine):
     @promise(NODE)
     def test_it_writes_no_secret_down(self) -> None:
         """Who may read a pod reads its scripts and its variables."""
-        plan = self.engine.launch_plan(replace(self.most, environment={"HF_TOKEN": SECRET}))
-        for launch in (plan.head, plan.worker):
-            text = f"{launch.script}{dict(launch.environment)}{dict(launch.ray_start_params)}{plan.bring}{plan.image}"
-            assert SECRET not in text, "a value of spec.serving.env is in the plan; the core puts it where it belongs"
-            names = [name for name in launch.environment if _SECRET_NAME.search(name)]
-            assert names == [], f"{names} are secrets: they come from the manifest, by reference"
+        for serving in self.servings():
+            plan = self.engine.launch_plan(replace(serving, environment={"HF_TOKEN": SECRET}))
+            assert SECRET not in f"{plan.bring}{plan.image}", "a value of spec.serving.env is in the plan"
+            for launch in nodes_of(plan):
+                text = f"{launch.script}{dict(launch.environment)}{dict(launch.ray_start_params)}"
+                assert SECRET not in text, "a value of spec.serving.env is in it; the core puts it where it belongs"
+                names = [name for name in launch.environment if _SECRET_NAME.search(name)]
+                assert names == [], f"{names} are secrets: they come from the manifest, by reference"
 
     @promise(NODE)
     def test_its_scripts_are_bash(self) -> None:
@@ -179,7 +182,7 @@ class AnswerChecks(TestedEngine):
     def test_linux_and_etcd_take_its_scripts(self) -> None:
         """A script is one argument of bash, and the whole plan a part of one object."""
         for plan in self.plans():
-            sizes = [len(node.script.encode()) for node in (plan.head, plan.worker)]
+            sizes = [len(node.script.encode()) for node in nodes_of(plan)]
             assert max(sizes) <= _MOST_SCRIPT, f"a script of {max(sizes)} bytes: no program takes an argument that long"
             assert len(repr(plan).encode()) <= _MOST_PLAN, f"a plan of {len(repr(plan))} bytes is no object for etcd"
 

@@ -103,9 +103,9 @@ class ContractChecks(TestedEngine):
     @promise(PLAN)
     def test_its_plan_is_of_the_types_of_the_contract(self) -> None:
         """To the last field: a number where a text belongs would be refused by Kubernetes, much later."""
-        for nodes in self.node_counts:
-            wrong = list(type_problems(self.engine.launch_plan(self.serving(nodes)), LaunchPlan, "plan"))
-            assert wrong == [], f"on {nodes} nodes: {'; '.join(wrong)}"
+        for serving in self.servings():
+            wrong = list(type_problems(self.engine.launch_plan(serving), LaunchPlan, "plan"))
+            assert wrong == [], f"on {serving.nodes} nodes: {'; '.join(wrong)}"
 
     @promise(PLAN)
     def test_its_plan_is_data(self) -> None:

@@ -48,9 +48,9 @@ class PurityChecks(TestedEngine):
     @promise(ENGINE)
     def test_its_answers_are_the_same_each_time(self) -> None:
         """Asked twice in one process, of equal servings: no clock, no counter, no chance."""
-        for nodes in self.node_counts:
-            first, second = (self.engine.launch_plan(self.serving(nodes)) for _ in range(2))
-            assert first == second, f"two plans of equal servings on {nodes} nodes differ"
+        for serving in self.servings():
+            first, second = (self.engine.launch_plan(serving) for _ in range(2))
+            assert first == second, f"two plans of equal servings on {serving.nodes} nodes differ"
 
     @promise(ENGINE)
     def test_one_fleet_does_not_colour_another(self) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
@@ -15,15 +15,22 @@ from rayfleet.model.engine import LaunchPlan, NodeLaunch
 from rayfleet.model.fleet import RayClusterTemplate
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.policies import Drain
-from rayfleet.model.serving import Serving
+from rayfleet.model.serving import Backend, Serving
 from rayfleet.planning.render import render_template
 from rayfleet.plugin.contracts import Engine
-from rayfleet.testing.launching import LIMIT_SECONDS, NO_HEAD, Image, Running, real
+from rayfleet.testing.launching import LIMIT_SECONDS, NO_HEAD, POD_IP, Image, Running, real
 
 STAYS = f"exec {real('sleep')} 60"
 # Hears no SIGTERM, and has a child that hears none: an engine that hangs, or Ray's daemons while they drain.
 DEAF = f"trap '' TERM; {real('sleep')} 60 & touch deaf; {real('sleep')} 60"
 _NOTES_ITS_WORDS = r"""printf '%s\0' "$@" >engine.words; touch engine.noted"""
+# Stands for what rayfleet's frames bring along: their watches stay, their waits and looks are over at once.
+_WATCHES = f"""\
+case "${{3:-}}" in
+  serve | link | join) {STAYS} ;;
+  wait | splits) exit 0 ;;
+esac
+"""
 _ASKS_ANEW = Path(__file__).with_name("asked.py").read_text(encoding="utf-8")
 ASKED_TIMES = 300
 # Of a process that asks, a second of work that a busy machine makes a minute of; what hangs is found by that alone.
@@ -55,15 +62,17 @@ class TestedEngine:
 
     ``plugin`` is the module that contributes the engine ``name``, and ``program`` the program that is the engine, on
     the head. ``programs`` are the other programs of its image that its scripts need besides ``ray``, as bash texts, run
-    in a folder of the test. ``arguments`` are some of ``spec.serving.args`` that it takes. ``drain_flag`` is the flag
-    by which it is told for how many seconds it may finish requests, None when it has none. ``node_counts`` are numbers
-    of nodes that it can use, and ``limit_seconds`` bounds each wait.
+    in a folder of the test; ``python3`` need not stand for what rayfleet's own frames run. ``arguments`` are some of
+    ``spec.serving.args`` that it takes. ``drain_flag`` is the flag by which it is told for how many seconds it may
+    finish requests, None when it has none. ``node_counts`` are numbers of nodes that it can use, and ``limit_seconds``
+    bounds each wait.
 
     What an engine does not have is declared, and the checks of it are off. ``sets_flags``: the plan gives flags of its
     own to the engine, so the manifest may not; False for an engine whose arguments are the whole command.
     ``metrics_page`` is a page of the engine's metrics, recorded while it served; empty: none is at hand.
     ``command_line`` is what a person writes to start the engine on one node, for the plugin's command reader; empty:
-    the plugin has none.
+    the plugin has none. ``rank_programs`` are the programs that are the engine on the nodes of a replica without Ray,
+    the head's first, the last one on all that follow; empty: it does not span nodes without Ray.
     """
 
     plugin: ModuleType
@@ -77,10 +86,15 @@ class TestedEngine:
     sets_flags: bool = True
     metrics_page: str = ""
     command_line: tuple[str, ...] = ()
+    rank_programs: tuple[str, ...] = ()
 
     def serving(self, nodes: int) -> Serving:
         """Return what the engine can do on that many nodes, with neither arguments nor environment."""
         raise NotImplementedError
+
+    def without_ray(self, nodes: int) -> Serving:
+        """Return the same without Ray: what else it takes for that, a subclass knows."""
+        return replace(self.serving(nodes), backend=Backend.MP)
 
     def reaching(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         """Return the engine's words that come of ``spec.serving.args``: the same, unless a subclass knows better."""
@@ -99,15 +113,25 @@ class TestedEngine:
         """What the engine can do on the most of its nodes."""
         return self.serving(max(self.node_counts))
 
+    def servings(self) -> Iterator[Serving]:
+        """Yield what it can do on each number of nodes, then what it can do there without Ray."""
+        yield from map(self.serving, self.node_counts)
+        yield from self.servings_without_ray()
+
+    def servings_without_ray(self) -> Iterator[Serving]:
+        """Yield what it has a plan for that is without Ray."""
+        for serving in map(self.without_ray, self.node_counts):
+            if not self.engine.problems(serving) and self.engine.launch_plan(serving).backend is Backend.MP:
+                yield serving
+
     def plans(self) -> Iterator[LaunchPlan]:
-        """Yield the launch plan for each number of nodes."""
-        for nodes in self.node_counts:
-            yield self.engine.launch_plan(self.serving(nodes))
+        """Yield the launch plan of each of ``servings``."""
+        yield from map(self.engine.launch_plan, self.servings())
 
     def launches(self) -> Iterator[NodeLaunch]:
-        """Yield how head and worker are started, for each number of nodes."""
+        """Yield how head, worker and ranks are started, for each of ``servings``."""
         for plan in self.plans():
-            yield from (plan.head, plan.worker, *plan.ranks)
+            yield from nodes_of(plan)
 
     def rendered(self, serving: Serving) -> RayClusterTemplate:
         """Return the template of a replica."""
@@ -143,10 +167,24 @@ class TestedEngine:
         """Return an image whose engine notes its words, then does as ``engine`` says; as ``ray`` does Ray."""
         image = Image(folder=folder, limit_seconds=self.limit_seconds)
         for name, text in self.programs.items():
-            image.add(name, text)
+            image.add(name, f"{_WATCHES}{text}" if name == "python3" else text)
         image.add("ray", f"touch ray.started\n{ray}")
         image.add(self.program, f"{_NOTES_ITS_WORDS}\n{engine}")
         return image
+
+    def rank_image(self, folder: Path, rank: int, engine: str = STAYS) -> Image:
+        """Return the image of a node without Ray: it has none, and the program of that rank is the engine."""
+        folder.mkdir()
+        image = Image(folder=folder, limit_seconds=self.limit_seconds, variables={"POD_IP": rank_address(rank)})
+        programs = {"python3": "exit 0", **dict.fromkeys(self.rank_programs, STAYS), **self.programs}
+        for name, text in programs.items():
+            image.add(name, f"{_WATCHES}{text}" if name == "python3" else text)
+        image.add(self.rank_program(rank), f"{_NOTES_ITS_WORDS}\n{engine}")
+        return image
+
+    def rank_program(self, rank: int) -> str:
+        """Return the program that is the engine on the node of that rank, the head's is 0."""
+        return self.rank_programs[min(rank, len(self.rank_programs) - 1)]
 
     def head(
         self, image: Image, serving: Serving | None = None, ray_start: str = "ray start"
@@ -174,6 +212,17 @@ class TestedEngine:
             script.terminate()
             assert script.ended().status == 0
         return max(slept(image))
+
+
+def rank_address(rank: int) -> str:
+    """Return the address of a node in tests of ranks; that of the head is POD_IP."""
+    front, _, last = POD_IP.rpartition(".")
+    return f"{front}.{int(last) + rank}"
+
+
+def nodes_of(plan: LaunchPlan) -> tuple[NodeLaunch, ...]:
+    """Return every kind of node that a plan starts."""
+    return (plan.head, plan.worker, *plan.ranks)
 
 
 def no_waiting(image: Image) -> None:
