@@ -19,6 +19,7 @@ from rayfleet.plugin.arguments import OF_THE_PLAN, flag_problems, flag_value, ha
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.images import backend_problems
+from rayfleet.plugin.model_split import split_look, split_problems
 from rayfleet.plugin.splitting import (
     Splitter,
     bring_command,
@@ -77,6 +78,7 @@ class Sglang:
             *backend_problems(serving, image, image_facts(image)),
             *place_problems(serving),
             *path_problems(serving),
+            *split_problems(serving),
             *flag_problems(serving.arguments, _REFUSED),
         )
 
@@ -115,6 +117,7 @@ def _frame(serving: Serving, backend: Backend, rank: int) -> Frame:
     )
     return Frame(
         command=joined(words),
+        before=split_look(serving, shown_model(serving.model)),
         bring=script_bring(serving.model),
         programs=("sglang", "python3"),
         way_out=with_ray if backend is Backend.RAY else "Name one in spec.serving.image that has SGLang.",

@@ -7,7 +7,8 @@ page is there with ``--enable-metrics`` alone; without it nothing is told of req
 from collections.abc import Sequence
 
 from rayfleet.model.engine import EngineCommand, EngineProbe
-from rayfleet.plugin.arguments import count_value, has_flag, is_program
+from rayfleet.plugin.arguments import count_value, flag_value, has_flag, is_program
+from rayfleet.plugin.model_split import expert_ranks, has_other_config
 from rayfleet_sglang.images import image_facts
 from rayfleet_sglang.metrics import HEALTH_PATH, METRICS, TRAFFIC
 
@@ -34,6 +35,8 @@ class SglangReader:
             port=port,
             probe=probe if is_plain else None,
             metrics=METRICS,
+            model="" if has_other_config(words) else flag_value(words, "--model-path", "--model") or "",
+            expert_ranks=expert_ranks(words, 1),
         )
 
     def image_lack(self, image: str) -> str:

@@ -16,6 +16,7 @@ from rayfleet.plugin.arguments import OF_THE_PLAN, flag_problems, flag_value
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.images import BACKEND_PATH, backend_problems, chosen_backend
+from rayfleet.plugin.model_split import split_look, split_problems
 from rayfleet.plugin.splitting import (
     Splitter,
     bring_command,
@@ -55,6 +56,7 @@ class TrtLlm:
             *_node_problems(serving, backend, image),
             *place_problems(serving),
             *path_problems(serving),
+            *split_problems(serving),
             *flag_problems(serving.arguments, _refused(backend)),
         )
 
@@ -109,7 +111,7 @@ def _frame(serving: Serving, backend: Backend, rank: int) -> Frame:
     way_out = f"Name one in spec.serving.image that has TensorRT-LLM{f' and ray=={RAY_VERSION}' if on_ray else ''}."
     return Frame(
         command=joined(words),
-        before=_RAY_OPTIONS if on_ray else "",
+        before=f"{_RAY_OPTIONS if on_ray else ''}{split_look(serving, shown_model(serving.model))}",
         bring=script_bring(serving.model),
         programs=("trtllm-serve", "python3"),
         way_out=way_out,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rayfleet.model.engine import EngineCommand, EngineProbe
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.plugin.arguments import count_value, is_program
+from rayfleet.plugin.model_split import expert_ranks
 from rayfleet_trtllm.images import image_facts
 from rayfleet_trtllm.metrics import METRICS, METRICS_PATH
 
@@ -26,6 +27,8 @@ class TrtLlmReader:
             port=port,
             probe=EngineProbe(port=port, metrics_path=METRICS_PATH),
             metrics=METRICS,
+            model=next((word for word in words[1:3] if word[:1] != "-" and word != "serve"), ""),
+            expert_ranks=expert_ranks(words, 1),
         )
 
     def image_lack(self, image: str) -> str:

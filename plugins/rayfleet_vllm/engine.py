@@ -16,6 +16,7 @@ from rayfleet.model.serving import Serving
 from rayfleet.plugin.arguments import OF_THE_PLAN, drain_problems, flag_problems, flag_value, has_flag
 from rayfleet.plugin.contracts import ModelFormat
 from rayfleet.plugin.images import backend_problems
+from rayfleet.plugin.model_split import split_problems
 from rayfleet.plugin.splitting import Splitter, bring_command, path_problems, place_problems, split_plan
 from rayfleet_vllm.images import IMAGE, image_facts
 from rayfleet_vllm.launch import vllm_frame
@@ -64,6 +65,7 @@ class Vllm:
             *backend_problems(serving, image, image_facts(image)),
             *place_problems(serving),
             *path_problems(serving),
+            *split_problems(serving),
             *flag_problems(serving.arguments, _REFUSED),
             *drain_problems(_DRAIN_FLAG, _drain_seconds(serving.arguments)),
         )

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.model.serving import Backend, Serving
 from rayfleet.plugin.frame import RAY_VERSION, Frame
+from rayfleet.plugin.model_split import split_look
 from rayfleet.plugin.ray_frame import NODE_OWN
 from rayfleet.plugin.splitting import joined, script_bring, shown_model
 
@@ -42,7 +43,7 @@ def vllm_frame(serving: Serving, backend: Backend, rank: int, drain_seconds: flo
     )
     return Frame(
         command=joined(words),
-        before=_STAY_AT_HOME if backend is Backend.RAY else "",
+        before=f"{_STAY_AT_HOME if backend is Backend.RAY else ''}{split_look(serving, shown_model(serving.model))}",
         bring=script_bring(serving.model),
         programs=("vllm", "python3"),
         way_out=_WITH_RAY if backend is Backend.RAY else "Name one in spec.serving.image that has vLLM.",

@@ -6,10 +6,12 @@ Source: vLLM's engine arguments (0.32.0). Its published images ship no Ray since
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rayfleet.model.engine import EngineCommand, EngineProbe
 from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.plugin.arguments import count_value, flag_value, has_flag, is_program
+from rayfleet.plugin.model_split import expert_ranks, has_other_config
 from rayfleet_vllm.images import image_facts
 from rayfleet_vllm.metrics import METRICS, TRAFFIC
 
@@ -27,15 +29,19 @@ class VllmReader:
         if not (is_program(words, "vllm", "serve") or any(is_program(words, module) for module in _MODULES)):
             return None
         port = count_value(words, ENGINE_PORT, "--port")
+        tensor = count_value(words, 1, "--tensor-parallel-size", "-tp")
+        data = count_value(words, 1, "--data-parallel-size", "-dp")
         return EngineCommand(
             engine=self.name,
-            tensor=count_value(words, 1, "--tensor-parallel-size", "-tp"),
+            tensor=tensor,
             pipeline=count_value(words, 1, "--pipeline-parallel-size", "-pp"),
-            data=count_value(words, 1, "--data-parallel-size", "-dp"),
+            data=data,
             port=port,
             probe=EngineProbe(port=port, traffic=TRAFFIC) if _generates_for_all(words) else None,
             metrics=METRICS,
             key_variable="VLLM_API_KEY",
+            model="" if has_other_config(words) else _model(words),
+            expert_ranks=expert_ranks(words, tensor * data),
         )
 
     def image_lack(self, image: str) -> str:
@@ -49,6 +55,12 @@ class VllmReader:
         """Return the known holes of a published image; see CommandReader."""
         facts = image_facts(image)
         return facts.risks if facts is not None else ()
+
+
+def _model(words: Sequence[str]) -> str:
+    """Return the model: the word after ``serve``, or the flag's."""
+    after = [following for word, following in pairwise(words) if word == "serve" and following[:1] != "-"]
+    return flag_value(words, "--model") or next(iter(after), "")
 
 
 def _generates_for_all(words: Sequence[str]) -> bool:

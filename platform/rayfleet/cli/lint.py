@@ -1,9 +1,11 @@
 """``lint``: look at manifests before they are sent. Needs no API server."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +15,7 @@ from rayfleet.cli.target import run
 
 if TYPE_CHECKING:
     from rayfleet.manifest.documents import Document
+    from rayfleet.plugin.split_check import Shape
     from rayfleet.preflight.linting import Located
 
 
@@ -60,10 +63,25 @@ def findings_of(documents: Sequence["Document"], namespace: str) -> tuple["Locat
     from rayfleet.plugin.registry import load
     from rayfleet.plugin.settings import read_plugin_settings
     from rayfleet.preflight.documents import in_namespace
-    from rayfleet.preflight.linting import lint
+    from rayfleet.preflight.linting import lint, model_folders
 
     placed = [replace(each, raw=in_namespace(each.raw, namespace)) for each in documents]
-    return lint(placed, load(disabled=read_plugin_settings().disabled))
+    plugins = load(disabled=read_plugin_settings().disabled)
+    return lint(placed, plugins, _shapes(model_folders(placed, plugins.command_readers.values())))
+
+
+def _shapes(models: Iterable[str]) -> Mapping[str, "Shape"]:
+    """Return the shapes of models whose folders are on this machine; what cannot be read is not known."""
+    from rayfleet.plugin.reference import split_reference
+    from rayfleet.plugin.split_check import shape_of
+
+    shapes = {}
+    for model in models:
+        with contextlib.suppress(OSError, ValueError):
+            config = json.loads((Path(split_reference(model).rest) / "config.json").read_text(encoding="utf-8"))
+            if isinstance(config, dict):
+                shapes[model] = shape_of(config)
+    return shapes
 
 
 def lines_of(located: Iterable["Located"]) -> list[str]:

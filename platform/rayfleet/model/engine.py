@@ -158,8 +158,9 @@ class LocalEnvironment:
 class EngineCommand:
     """What a command line that a person wrote asks of an engine.
 
-    ``tensor``, ``pipeline`` and ``data`` as the engine's flags say, 1 each when they are silent; ``port`` is where it
-    will listen. ``probe`` is how a sidecar asks such an engine, None where it cannot be asked for a token over plain
+    ``model`` is what it loads, empty where that cannot be told. ``tensor``, ``pipeline`` and ``data`` as the engine's
+    flags say, 1 each when they are silent, and so are ``expert_ranks``, over which experts are spread. It will listen
+    on ``port``. ``probe`` is how a sidecar asks such an engine, None where it cannot be asked for a token over plain
     HTTP (it wants a key that stands in the command, it speaks TLS, it makes embeddings); ``metrics`` is where its page
     tells what every engine tells. ``key_variable`` is the environment variable that it takes a key from, if any.
     """
@@ -172,6 +173,8 @@ class EngineCommand:
     probe: EngineProbe | None = None
     metrics: MetricMap = field(default_factory=MetricMap)
     key_variable: str = ""
+    model: str = ""
+    expert_ranks: int = 1
 
     @property
     def ranks(self) -> int:

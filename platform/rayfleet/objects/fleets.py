@@ -24,6 +24,11 @@ def served_model_name(fleet: ReadOnlyJson) -> str:
     return str(part(fleet, "spec", "serving").get("servedModelName") or "")
 
 
+def model_reference(fleet: ReadOnlyJson) -> str:
+    """Return the model that ``spec.serving`` names, empty without one."""
+    return str(part(fleet, "spec", "serving").get("model") or "")
+
+
 def has_serving(fleet: ReadOnlyJson) -> bool:
     """Whether the fleet names its model by ``spec.serving``."""
     return bool(part(fleet, "spec", "serving"))

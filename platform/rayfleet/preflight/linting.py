@@ -5,8 +5,9 @@ former as well, whoever sent them. Warnings are what works, but hardly as it is 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from rayfleet.manifest.documents import Document
 from rayfleet.manifest.fleet import decode_fleet
@@ -15,13 +16,19 @@ from rayfleet.model.errors import FieldError, ManifestError
 from rayfleet.model.fleet import Fleet
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
+from rayfleet.objects.fleets import model_reference
 from rayfleet.objects.meta import annotations_of, kind_of, name_of
 from rayfleet.objects.parts import part
-from rayfleet.objects.ray_spec import accelerators
+from rayfleet.objects.ray_spec import accelerators, containers, head_group
 from rayfleet.planning.fleet.bounds import rollout_bounds
+from rayfleet.planning.overlay import read_engines
 from rayfleet.planning.render import fleet_template
 from rayfleet.plugin.checks import check_serving
+from rayfleet.plugin.contracts import CommandReader
+from rayfleet.plugin.model_split import split_problems
+from rayfleet.plugin.reference import split_reference
 from rayfleet.plugin.registry import Registry
+from rayfleet.plugin.split_check import Shape
 from rayfleet.preflight.documents import namespace_of
 from rayfleet.preflight.findings import Finding, Severity
 from rayfleet.preflight.known_fields import unknown_fields
@@ -36,6 +43,7 @@ RULES: Mapping[str, str] = {
     "serving": "the engine or the model source is not here, or cannot do what spec.serving asks",
     "resources": "amounts that no API server takes: half an accelerator, requests above limits, unknown names",
     "parallelism": "tensor x pipeline x data does not fit the accelerators of a replica",
+    "model-split": "tensor, pipeline or expert parallelism that the model's heads, layers or experts do not allow",
     "tensor-over-nodes": "tensor parallelism across pods: every layer waits for the network",
     "unknown-field": "KubeRay does not know a field of the RayCluster spec and drops it",
     "port-collision": "two processes of one pod listen on one port, Ray's implicit ones included",
@@ -61,6 +69,7 @@ RULES: Mapping[str, str] = {
 _SUBJECT_RULES: Sequence[Callable[[Subject], Iterator[Finding]]] = (
     unknown_fields,
     sizes.ranks,
+    sizes.splits,
     sizes.worker_ranges,
     sizes.surge_of_one,
     sizes.pinned_pods,
@@ -94,9 +103,14 @@ class Located:
     finding: Finding
 
 
-def lint(documents: Sequence[Document], plugins: Registry) -> tuple[Located, ...]:
-    """Return everything to change, in the order of the documents; errors of a document come first."""
-    looked_at = [(document, *_looked_at(document.raw, plugins)) for document in documents]
+def lint(
+    documents: Sequence[Document], plugins: Registry, shapes: Mapping[str, Shape] = MappingProxyType({})
+) -> tuple[Located, ...]:
+    """Return everything to change, in the order of the documents; errors of a document come first.
+
+    ``shapes`` are those of the models whose folders are here, by what documents call them (``model_folders``).
+    """
+    looked_at = [(document, *_looked_at(document.raw, plugins, shapes)) for document in documents]
     subjects = [subject for _, _, subject in looked_at if subject is not None]
     raws = [document.raw for document in documents]
     located: list[Located] = []
@@ -109,10 +123,25 @@ def lint(documents: Sequence[Document], plugins: Registry) -> tuple[Located, ...
     return tuple(located)
 
 
-def _looked_at(raw: ReadOnlyJson, plugins: Registry) -> tuple[list[Finding], Subject | None]:
+def model_folders(documents: Sequence[Document], readers: Iterable[CommandReader]) -> frozenset[str]:
+    """Return what documents call models that are folders, from the root: whoever can reads their ``config.json``."""
+    known = tuple(readers)
+    models = {model for document in documents for model in _models(document.raw, known)}
+    return frozenset(model for model in models if split_reference(model).rest.startswith("/"))
+
+
+def _models(raw: ReadOnlyJson, readers: Sequence[CommandReader]) -> Iterator[str]:
+    yield model_reference(raw)
+    for container in containers(head_group(part(raw, "spec", "template", "spec")))[:1]:
+        yield from (command.model for command in read_engines(container, readers))
+
+
+def _looked_at(
+    raw: ReadOnlyJson, plugins: Registry, shapes: Mapping[str, Shape]
+) -> tuple[list[Finding], Subject | None]:
     """Return what the decoder refuses and what the rules look at; nothing of another kind."""
     if kind_of(raw) == FLEETS.kind:
-        return _fleet(raw, plugins)
+        return _fleet(raw, plugins, shapes)
     if kind_of(raw) != REPLICA_SETS.kind:
         return [], None
     errors: Sequence[FieldError] = ()
@@ -120,21 +149,23 @@ def _looked_at(raw: ReadOnlyJson, plugins: Registry) -> tuple[list[Finding], Sub
         decode_replica_set(raw)
     except ManifestError as error:
         errors = error.errors
-    return [_refused(each) for each in errors], _subject(raw, plugins)
+    return [_refused(each) for each in errors], replace(_subject(raw, plugins), shapes=shapes)
 
 
-def _fleet(raw: ReadOnlyJson, plugins: Registry) -> tuple[list[Finding], Subject | None]:
+def _fleet(raw: ReadOnlyJson, plugins: Registry, shapes: Mapping[str, Shape]) -> tuple[list[Finding], Subject | None]:
     fleet: Fleet | None = None
     errors: Sequence[FieldError] = ()
     try:
         fleet = decode_fleet(raw)
         if fleet.spec.serving is not None:
             check_serving(fleet, fleet.spec.serving, plugins.engines, plugins.model_sources)
+            errors = tuple(split_problems(fleet.spec.serving, shapes.get(fleet.spec.serving.model)))
     except ManifestError as error:
         errors = error.errors
     findings = [_refused(each) for each in errors]
     if fleet is None or fleet.spec.serving is None:
-        return findings, _subject(raw, plugins, fleet) if part(raw, "spec", "template") else None
+        has_template = bool(part(raw, "spec", "template"))
+        return findings, replace(_subject(raw, plugins, fleet), shapes=shapes) if has_template else None
     if errors:
         return findings, None
     template = fleet_template(fleet, plugins.engines)

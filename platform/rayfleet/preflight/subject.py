@@ -4,7 +4,7 @@ Parts of a wrong type count as absent: what is wrong with them is the decoder's 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rayfleet.model.engine import EngineCommand, LocalEnvironment
 from rayfleet.model.fleet import Fleet
@@ -39,6 +39,7 @@ from rayfleet.objects.shell_commands import simple_commands
 from rayfleet.planning.fleet.bounds import Bounds
 from rayfleet.planning.overlay import read_engines
 from rayfleet.plugin.contracts import CommandReader
+from rayfleet.plugin.split_check import Shape
 
 _RAY_STARTS = ("KUBERAY_GEN_RAY_START_CMD", "ray start")
 _KUBERAY_LABELS = {IS_RAY_NODE_LABEL: "yes", APP_LABEL: "kuberay", CREATED_BY_LABEL: "kuberay-operator"}
@@ -92,7 +93,7 @@ class Subject:
     """A fleet or replica set. ``spec`` is the RayCluster's, at ``path``; ``annotations`` are the RayCluster's.
 
     ``fleet`` is the decoded one, None of a replica set or when it cannot be decoded; ``bounds`` its rollout's.
-    ``readers`` and ``environments`` are what plugins contribute.
+    ``readers`` and ``environments`` are what plugins contribute. ``shapes`` are those of model folders that are here.
     """
 
     raw: ReadOnlyJson
@@ -105,6 +106,7 @@ class Subject:
     bounds: Bounds | None = None
     readers: Sequence[CommandReader] = ()
     environments: Sequence[LocalEnvironment] = ()
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
 
     @property
     def head(self) -> Group:

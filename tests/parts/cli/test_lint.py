@@ -64,3 +64,21 @@ def test_what_is_no_manifest_is_an_error_with_its_place() -> None:
     shown = lint("-f", "-", manifests=[{"a": 1}])
     assert shown.exit_code == 1
     assert "line 1: is no Kubernetes manifest" in shown.stderr
+
+
+def test_a_model_whose_folder_is_here_is_looked_at(tmp_path: Path) -> None:
+    """Its heads are in its configuration; what cannot be read is not known."""
+    (tmp_path / "config.json").write_text('{"num_attention_heads": 9}', encoding="utf-8")
+    asked = {"parallelism": {"tensor": 2}, "resources": {"accelerators": 2}, "image": "vllm/vllm-openai:v0.32.0"}
+    fleets: list[Json] = [
+        {
+            "apiVersion": "orchestration.aibrix.ai/v1alpha1",
+            "kind": "RayClusterFleet",
+            "metadata": {"name": name},
+            "spec": {"serving": {"engine": "vllm", "model": str(model), **asked}},
+        }
+        for name, model in (("here", tmp_path), ("elsewhere", tmp_path / "not-here"))
+    ]
+    (line,) = [line for line in lint("-f", "-", manifests=fleets).stdout.splitlines() if "split" in line]
+    assert "RayClusterFleet default/here, spec.serving.parallelism: " in line
+    assert "tensor 2 does not divide its 9 attention heads (these do: 1, 3, 9) (serving)" in line

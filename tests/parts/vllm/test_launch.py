@@ -10,12 +10,13 @@ from rayfleet.testing.launching import POD_IP, Image, real
 from rayfleet_vllm.engine import Vllm
 
 STAYS = f"exec {real('sleep')} 60"
-# Stands for the observer's three uses and for the fetching of a model.
+# Stands for the observer's three uses, for the look at how a model may be split, and for the fetching of one.
 PYTHON = f"""
 case "$1 ${{3:-}}" in
   "-c serve") echo "$@" >observer.words; until [ -e observer.end ]; do {real("sleep")} 0.05; done; exit 5 ;;
   "-c link") echo "$@" >link.words; exec {real("sleep")} 60 ;;
   "-c wait") echo "$@" >wait.words; until [ -e nodes ]; do {real("sleep")} 0.05; done; exit "$(cat nodes)" ;;
+  "-c splits") exit 0 ;;
   *) echo "$*" >fetch.words; [ ! -e fetch.fails ] || exit 1; [ ! -e fetch.hangs ] || {real("sleep")} 60
      echo /cache/the-model ;;
 esac

@@ -10,9 +10,9 @@ from rayfleet_vllm.reading import VllmReader
 
 
 def vllm(port: int = ENGINE_PORT, **counts: int) -> EngineCommand:
-    """Return what is read of a command of vLLM that says no more than these."""
-    probe = EngineProbe(port=port, traffic=TRAFFIC)
-    return EngineCommand(engine="vllm", port=port, probe=probe, metrics=METRICS, key_variable="VLLM_API_KEY", **counts)
+    """Return what is read of a command of vLLM for the model ``m`` that says no more than these."""
+    probe, key = EngineProbe(port=port, traffic=TRAFFIC), "VLLM_API_KEY"
+    return EngineCommand(engine="vllm", model="m", port=port, probe=probe, metrics=METRICS, key_variable=key, **counts)
 
 
 def commands(script: str) -> list[list[str]]:
@@ -58,7 +58,7 @@ def test_what_is_no_shell_has_no_script(words: list[str]) -> None:
     [
         "vllm serve m -tp 2 --pipeline-parallel-size=3 --data_parallel_size 4 --port 9",
         "/usr/bin/vllm serve m -tp 8 -tp 2 -pp 3 -dp 4 --port=9",
-        "python3 -m vllm.entrypoints.openai.api_server --tensor-parallel-size 2 -pp 3 -dp 4 --port 9",
+        "python3 -m vllm.entrypoints.openai.api_server --model m --tensor-parallel-size 2 -pp 3 -dp 4 --port 9",
     ],
 )
 def test_vllms_flags_are_read_in_each_of_their_forms(words: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from rayfleet.manifest.documents import Document
 from rayfleet.model.json import Json
 from rayfleet.plugin.registry import load
+from rayfleet.plugin.split_check import Shape
 from rayfleet.preflight.findings import Severity
 from rayfleet.preflight.linting import RULES, lint
 from rayfleet.testing.good_fleet import good_fleet
@@ -22,12 +23,14 @@ OVERWRITTEN = {ANNOTATIONS: {"ray.io/overwrite-container-cmd": "true"}}
 GPU = {"limits": {"nvidia.com/gpu": 1}}
 TWO_GPUS = {f"{HEAD_RAY}.resources": GPU, f"{WORKER_RAY}.resources": GPU}
 AUTOSCALED = {f"{SPEC}.enableInTreeAutoscaling": True}
+SMOL, FOLDER = "HuggingFaceTB/SmolLM2-135M-Instruct", "/models/mine"
+SHAPES = {FOLDER: Shape(heads=3), f"{FOLDER}-padded": Shape(heads=4)}
 HEAD_ONLY: Json = {f"{SPEC}.workerGroupSpecs": []}
 
 
-def serve(flags: str) -> Json:
+def serve(flags: str, model: str = "org/model") -> Json:
     """Return the head's command: Ray in the background, vLLM with these flags."""
-    script = f'eval "$KUBERAY_GEN_RAY_START_CMD" &\nexec vllm serve org/model \\\n  {flags}'
+    script = f'eval "$KUBERAY_GEN_RAY_START_CMD" &\nexec vllm serve {model} \\\n  {flags}'
     return {f"{HEAD_RAY}.command": ["/bin/bash", "-c"], f"{HEAD_RAY}.args": [script]}
 
 
@@ -125,6 +128,22 @@ CASES = (
         good=serve("--tensor-parallel-size 8"),  # without accelerators nothing can be said
         path=place(HEAD_RAY),
         words="uses 1 accelerators of 2",
+    ),
+    Case(
+        rule="model-split",
+        bad=serve("-tp 2", SMOL),
+        good=serve("-tp 3", SMOL),
+        path=place(HEAD_RAY),
+        words=f"{SMOL} cannot be split so: tensor 2 does not divide its 9 attention heads (these do: 1, 3, 9)",
+        is_error=True,
+    ),
+    Case(
+        rule="model-split",
+        bad=serve("-tp 2", FOLDER),
+        good=serve("-tp 2", f"{FOLDER}-padded"),
+        path=place(HEAD_RAY),
+        words=f"{FOLDER} cannot be split so: tensor 2 does not divide its 3 attention heads",
+        is_error=True,
     ),
     Case(
         rule="tensor-over-nodes",
@@ -354,7 +373,7 @@ CASES = (
 
 def findings(*documents: Json) -> list[Any]:
     listed = [Document(raw=raw, source="f", line=1) for raw in documents]
-    return [each.finding for each in lint(listed, PLUGINS)]
+    return [each.finding for each in lint(listed, PLUGINS, SHAPES)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.rule}-{place(case.path)[-24:]}" for case in CASES])

@@ -14,9 +14,11 @@ from rayfleet_sglang.reading import SglangReader
 
 
 def sglang(port: int, tensor: int, pipeline: int = 1) -> EngineCommand:
-    """Return what is read of a command of SGLang that says no more than these."""
+    """Return what is read of a command of SGLang for the model ``m`` that says no more than these."""
     probe = EngineProbe(port=port, health_path=HEALTH_PATH, traffic=TRAFFIC)
-    return EngineCommand(engine="sglang", tensor=tensor, pipeline=pipeline, port=port, probe=probe, metrics=METRICS)
+    return EngineCommand(
+        engine="sglang", model="m", tensor=tensor, pipeline=pipeline, port=port, probe=probe, metrics=METRICS
+    )
 
 
 def serving(backend: Backend = Backend.AUTO, nodes: int = 2, image: str = "", accelerators: int = 8) -> Serving:
@@ -87,7 +89,7 @@ def test_images_have_facts_and_holes_by_their_version() -> None:
     [
         ("sglang serve --model-path m --tp 16 --port 9", sglang(9, tensor=16)),
         (
-            "python3 -m sglang.launch_server --tp-size 2 --pp-size=2",
+            "python3 -m sglang.launch_server --model-path=m --tp-size 2 --pp-size=2",
             sglang(30000, tensor=2, pipeline=2),
         ),
         ("sglang version", None),

@@ -72,5 +72,5 @@ def test_images_have_facts_and_command_lines_are_read() -> None:
     assert [risk.partition(":")[0] for risk in facts.risks] == ["CVE-2026-24227", "CVE-2026-65119"]
     read = TrtLlmReader().read(["trtllm-serve", "m", "--tp_size", "4", "--pp_size=2"])
     probe = EngineProbe(port=ENGINE_PORT, metrics_path=METRICS_PATH)
-    assert read == EngineCommand(engine="trtllm", tensor=4, pipeline=2, probe=probe, metrics=METRICS)
+    assert read == EngineCommand(engine="trtllm", model="m", tensor=4, pipeline=2, probe=probe, metrics=METRICS)
     assert TrtLlmReader().read(["trtllm-bench"]) is None

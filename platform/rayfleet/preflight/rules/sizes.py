@@ -8,6 +8,8 @@ from rayfleet.objects.container_specs import declared_ports
 from rayfleet.objects.parts import part
 from rayfleet.objects.pod_specs import required_nodes
 from rayfleet.objects.ray_spec import INT32_MAX, group_replicas, pod_spec, worker_bounds
+from rayfleet.plugin.model_split import known_shape
+from rayfleet.plugin.split_check import split_lacks
 from rayfleet.preflight.findings import Finding, Severity
 from rayfleet.preflight.subject import Group, Subject
 
@@ -40,6 +42,15 @@ def ranks(subject: Subject) -> Iterator[Finding]:
                 " that fits one pod wants more replicas, a larger one tensor within pods and pipeline across them"
             )
             yield Finding(rule="tensor-over-nodes", path=here, message=message)
+
+
+def splits(subject: Subject) -> Iterator[Finding]:
+    """Yield an error where a command splits a model as it cannot be split; of ``spec.serving`` others tell."""
+    for command in subject.engines() if not subject.is_rendered else ():
+        shape = known_shape(command.model) or subject.shapes.get(command.model)
+        lacks = split_lacks(shape, command.tensor, command.pipeline, command.expert_ranks) if shape else ()
+        for lack in lacks:
+            yield _error("model-split", subject.head.container_path(0), f"{command.model} cannot be split so: {lack}")
 
 
 def worker_ranges(subject: Subject) -> Iterator[Finding]:
