@@ -3,6 +3,8 @@
 Nobody counts pods here: a budget's status is what the test writes, as the disruption controller would.
 """
 
+from typing import Any
+
 import pytest
 
 from rayfleet.model.json import Json, ReadOnlyJson
@@ -102,7 +104,7 @@ async def test_what_serves_nobody_goes_past_the_budget(api: RawApi, ns: str, sta
 
 @pytest.mark.parametrize("policy", [{"unhealthyPodEvictionPolicy": "AlwaysAllow"}, {}], ids=["always", "by default"])
 async def test_a_pod_that_is_not_ready_costs_a_healthy_budget_nothing(
-    api: RawApi, ns: str, policy: dict[str, str]
+    api: RawApi, ns: str, policy: dict[str, Any]
 ) -> None:
     path = await pod(api, ns, UNREADY)
     of_budget = await budget(api, ns, allowed=0, **policy)

@@ -91,7 +91,7 @@ def test_the_second_plan_writes_nothing() -> None:
 
 @pytest.mark.parametrize("bound", [{"minAvailable": "50%"}, {"minAvailable": None, "maxUnavailable": 1}])
 def test_what_no_scale_tells_lets_nothing_go_and_says_so(bound: dict[str, object]) -> None:
-    status = written([pod("x"), pod("y"), pod("z")], **bound)
+    status = written([pod("x"), pod("y"), pod("z")], None, **bound)
     assert status["disruptionsAllowed"] == 0
     assert status["conditions"][0]["reason"] == "SyncFailed"
 
