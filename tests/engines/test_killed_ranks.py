@@ -49,7 +49,7 @@ DEATHS: dict[str, Callable[[Replica], int]] = {
 def test_a_dead_rank_of_an_idle_replica_is_noticed(replica: Replica, which: str) -> None:
     with shown_logs(replica.machine), losing(replica, partial(kill, DEATHS[which](replica))) as loss:
         check_recovery(replica, loss, OFF_AFTER_DEATH_SECONDS)
-        check_evidence(loss)
+        check_evidence(loss, is_replaced_whole=which == "the worker's node")
 
 
 def test_a_frozen_rank_of_an_idle_replica_is_noticed(replica: Replica) -> None:

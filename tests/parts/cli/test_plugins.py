@@ -185,6 +185,12 @@ def test_ranks_of_our_own_engines_are_checked_by_their_names_alone(engine: str) 
     )
 
 
+def test_a_check_of_an_engine_that_is_not_there_says_so_in_words_alone() -> None:
+    result = rayfleet("check", "nosuch")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: 'nosuch' is neither a file nor an engine of an installed plugin;")
+
+
 def test_a_check_that_is_not_there_says_so() -> None:
     result = rayfleet("check", "vllm", "--only", "it answers at onc")
     assert result.exit_code == 2

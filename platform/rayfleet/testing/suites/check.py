@@ -35,6 +35,10 @@ class TooLong(Exception):
     """A check did not end."""
 
 
+class NothingToCheck(LookupError):
+    """What was named is no suite, engine or check."""
+
+
 def main(words: list[str]) -> int:
     """Run the kit; 0: every check was held, 1: some were not, 2: there is nothing to check."""
     target, *names = words
@@ -42,6 +46,9 @@ def main(words: list[str]) -> int:
         checks_named(names)
         with _limit(CHECK_SECONDS):
             suites = suites_at(target)
+    except NothingToCheck as error:
+        _print(error=str(error))
+        return 2
     except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything; it is told
         _print(error=f"{type(error).__name__}: {error}")
         return 2
@@ -54,22 +61,22 @@ def main(words: list[str]) -> int:
 
 
 def suites_at(target: str) -> list[type[EngineSuite]]:
-    """Return the suites in a folder or a file, or one for an installed engine. Raises LookupError: there is none."""
+    """Return the suites in a folder or a file, or one for an installed engine. Raises NothingToCheck: there is none."""
     path = Path(target)
     if path.exists():
         suites = [suite for file in _files(path) for suite in _suites_of(_imported(file))]
         if not suites:
-            raise LookupError(f"no subclass of EngineSuite in {target}; `rayfleet plugins new` shows one")
+            raise NothingToCheck(f"no subclass of EngineSuite in {target}; `rayfleet plugins new` shows one")
         return suites
     return [_derived(target)]
 
 
 def checks_named(names: Sequence[str]) -> None:
-    """Raise LookupError for a name that no check has."""
+    """Raise NothingToCheck for a name that no check has."""
     known = [check.name for check in checks_of(EngineSuite)]
     for name in names:
         if name not in known:
-            raise LookupError(f"no check is called {name!r}{did_you_mean(name, known)}; --all shows their names")
+            raise NothingToCheck(f"no check is called {name!r}{did_you_mean(name, known)}; --all shows their names")
 
 
 def _run(suite: type[EngineSuite], names: frozenset[str]) -> int:
@@ -149,10 +156,12 @@ def _derived(name: str) -> type[EngineSuite]:
         if name in engines or (own and len(engines) == 1):
             return derived_suite(module, name if name in engines else engines[0])
         if own:
-            raise LookupError(
+            raise NothingToCheck(
                 f"plugin {name!r} contributes {f'engines {engines}: name one' if engines else 'no engine'}"
             )
-    raise LookupError(f"{name!r} is neither a file nor an engine of an installed plugin; see `rayfleet plugins list`")
+    raise NothingToCheck(
+        f"{name!r} is neither a file nor an engine of an installed plugin; see `rayfleet plugins list`"
+    )
 
 
 def _module(point: EntryPoint) -> ModuleType:
