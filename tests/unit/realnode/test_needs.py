@@ -105,6 +105,16 @@ def test_a_command_that_cannot_run_here_ends_with_a_code_of_its_own(
     )
 
 
+def test_packages_are_printed_alone_for_a_script_that_installs_them(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (machine / "bin" / "nft").unlink()
+    monkeypatch.setattr(__main__, "CNI_FOLDER", machine / "nothing")
+    monkeypatch.setattr("sys.argv", ["realnode", "packages"])
+    assert __main__.main() == 0
+    assert capsys.readouterr().out == "containernetworking-plugins\nnftables\n"
+
+
 def test_the_base_is_of_this_machines_debian() -> None:
     assert debian_suite('ID=debian\nVERSION_CODENAME=bookworm\nNAME="Debian"\n') == "bookworm"
     with pytest.raises(RealKubeError, match="this machine has none"):

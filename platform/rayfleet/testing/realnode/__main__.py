@@ -1,4 +1,4 @@
-"""``python -m rayfleet.testing.realnode {needs,build,images,run,clean}``: look at the machine, fill the cache, run."""
+"""``python -m rayfleet.testing.realnode COMMAND``: look at the machine, fill the cache, run a cluster."""
 
 import argparse
 import asyncio
@@ -12,6 +12,7 @@ from rayfleet.testing.realkube import default_cache
 from rayfleet.testing.realnode import EXIT_CODE, NeedsMissing, check_needs, ensure_everything, real_cluster
 from rayfleet.testing.realnode.images import ImageArchive, ensure_images
 from rayfleet.testing.realnode.machine import clean
+from rayfleet.testing.realnode.needs import CNI_FOLDER, missing_packages
 from rayfleet.testing.realnode.programs import ensure_pause
 
 
@@ -22,6 +23,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
         ("needs", f"say what this machine lacks; exit code {EXIT_CODE} if it lacks anything"),
+        ("packages", "print the names of Debian's packages that are missing, for `apt-get install`"),
         ("build", "build the programs and our images, and print the images' sizes"),
         ("images", "build our images alone, without a container tool; print the OCI archive's path and the sizes"),
         ("run", "run a cluster until Ctrl-C, and print its kubeconfig"),
@@ -46,6 +48,9 @@ def _carry_out(command: str, cache: Path) -> None:
     if command == "images":
         images = ensure_images(cache, ensure_pause(cache, progress=_tell), progress=_tell)
         sys.stdout.write(f"{images.path}\n{_sizes(images)}")
+        return
+    if command == "packages":
+        sys.stdout.write("".join(f"{name}\n" for name in missing_packages(CNI_FOLDER)))
         return
     check_needs()
     match command:

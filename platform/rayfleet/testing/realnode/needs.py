@@ -155,11 +155,16 @@ def _refused_by_kernel(place: Path) -> Iterator[Need]:
             yield Need(what=f"{what} ({words})", way_out="a kernel that gives them to root of this machine")
 
 
-def _missing_packages(cni: Path) -> tuple[Need, ...]:
+def missing_packages(cni: Path) -> tuple[str, ...]:
+    """Return the names of Debian's packages that a node needs and this machine lacks, in order."""
     packages = {package for program, package in PACKAGES.items() if shutil.which(program) is None}
     if not all((cni / name).is_file() for name in _CNI_PLUGINS):
         packages.add("containernetworking-plugins")
-    if not packages:
+    return tuple(sorted(packages))
+
+
+def _missing_packages(cni: Path) -> tuple[Need, ...]:
+    names = " ".join(missing_packages(cni))
+    if not names:
         return ()
-    names = " ".join(sorted(packages))
     return (Need(what=f"Debian's packages {names}", way_out=f"apt-get install --no-install-recommends {names}"),)
