@@ -9,7 +9,6 @@ Figures for people, never asserted.
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -45,7 +44,6 @@ _LIMIT_SECONDS = 900
 _IDLE_SECONDS = 20
 _LOOK_SECONDS = 0.25
 _WRITERS = 20
-_SOURCE_ROOTS = ("platform", "gateway", "runtime_sidecar", "plugins")
 _CONTROLLER = "from rayfleet.cli.main import main; main()"
 _PROFILED = "import cProfile; from rayfleet.cli.main import main; cProfile.run('main()', {file!r})"
 _DEFINITIONS = "import json; from rayfleet.manifest.crds import fleet_crds; print(json.dumps(list(fleet_crds())))"
@@ -78,15 +76,15 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A checkout whose controllers are measured."""
+    """Packages whose controllers are measured: this checkout's, or another commit's in ``folder``, plugins and all."""
 
     name: str
-    folder: Path
+    folder: Path | None = None
 
     def environment(self) -> dict[str, str]:
         """Return an environment in which Python imports this tree's packages."""
-        paths = os.pathsep.join(str(self.folder / root) for root in _SOURCE_ROOTS)
-        return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": paths}
+        found = {"PYTHONPATH": str(self.folder)} if self.folder else {}
+        return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **found}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -200,25 +198,37 @@ def _is_done(raw: ReadOnlyJson, replicas: int) -> bool:
 
 async def main(size: Size, against: str) -> None:
     """Measure and print."""
-    trees = [Tree(name="this tree", folder=ROOT)]
-    with _checked_out(against) as other:
+    trees = [Tree(name="this tree")]
+    with _installed(against) as other:
         results = {tree.name: await _run(tree, size) for tree in (*other, *trees)}
     _print(results, size)
 
 
 @contextmanager
-def _checked_out(commit: str) -> Iterator[Sequence[Tree]]:
-    """Give a checkout of another commit, or none when ``commit`` is empty."""
+def _installed(commit: str) -> Iterator[Sequence[Tree]]:
+    """Give the packages of another commit, or none when ``commit`` is empty."""
     if not commit:
         yield ()
         return
-    folder = Path(tempfile.mkdtemp(prefix="rayfleet-bench-")) / "tree"
-    subprocess.run(("git", "worktree", "add", "--quiet", "--detach", str(folder), commit), cwd=ROOT, check=True)
-    try:
-        yield (Tree(name=commit, folder=folder),)
-    finally:
-        subprocess.run(("git", "worktree", "remove", "--force", str(folder)), cwd=ROOT, check=True)
-        shutil.rmtree(folder.parent)
+    with tempfile.TemporaryDirectory(prefix="rayfleet-bench-") as folder:
+        source, packages = Path(folder) / "source", Path(folder) / "packages"
+        source.mkdir()
+        archive = subprocess.run(("git", "archive", commit), cwd=ROOT, check=True, capture_output=True).stdout
+        subprocess.run(("tar", "-x", "-C", str(source)), input=archive, check=True)
+        install = (
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(packages),
+            str(source),
+        )
+        subprocess.run(install, check=True)
+        yield (Tree(name=commit, folder=packages),)
 
 
 async def _run(tree: Tree, size: Size) -> list[Phase]:
@@ -234,9 +244,9 @@ async def _run(tree: Tree, size: Size) -> list[Phase]:
                 await install(client, _definitions(tree))
                 await client.create(NAMESPACES, {"metadata": {"name": _NAMESPACE}})
                 program = _CONTROLLER
-                if size.profile and tree.folder == ROOT:
+                if size.profile and not tree.folder:
                     program = _PROFILED.format(file=size.profile)
-                async with _processes(tree, api.kubeconfig, program) as controller:
+                async with _processes(tree, api.kubeconfig, program, Path(folder) / "controller.log") as controller:
                     bench = Bench(client=client, audit=Audit(log), process_id=controller, size=size)
                     return await bench.phases()
 
@@ -250,18 +260,21 @@ def _definitions(tree: Tree) -> list[Json]:
 
 
 @asynccontextmanager
-async def _processes(tree: Tree, kubeconfig: Path, program: str) -> AsyncIterator[int]:
-    """Run the simulator and the tree's controllers; give the controllers' process id."""
+async def _processes(tree: Tree, kubeconfig: Path, program: str, log: Path) -> AsyncIterator[int]:
+    """Run the simulator and the tree's controllers; give the controllers' process id, or end with their last words."""
     simulator = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.bench.simulator", str(kubeconfig), cwd=ROOT
     )
-    controller = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program, "controller", "--kubeconfig", str(kubeconfig), "-n", _NAMESPACE),
-        env=tree.environment(),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    with log.open("wb") as words:
+        controller = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, "controller", "--kubeconfig", str(kubeconfig), "-n", _NAMESPACE),
+            env=tree.environment(),
+            stderr=words,
+        )
     try:
         await asyncio.sleep(2)  # both have their first lists
+        if controller.returncode is not None:
+            sys.exit(f"the controllers of {tree.name} ended: {log.read_text(encoding='utf-8')[-1000:]}")
         yield controller.pid
     finally:
         for process in (controller, simulator):
