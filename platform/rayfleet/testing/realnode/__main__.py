@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rayfleet.model.errors import RayfleetError
 from rayfleet.process import stop_event
-from rayfleet.testing.realkube import default_cache
+from rayfleet.testing.realkube import HELM_VERSIONS, default_cache, ensure_helm, ensure_kubectl
 from rayfleet.testing.realnode import EXIT_CODE, NeedsMissing, check_needs, ensure_everything, real_cluster
 from rayfleet.testing.realnode.images import ImageArchive, ensure_images
 from rayfleet.testing.realnode.machine import clean
@@ -24,7 +24,7 @@ def main() -> int:
     for name, what in (
         ("needs", f"say what this machine lacks; exit code {EXIT_CODE} if it lacks anything"),
         ("packages", "print the names of Debian's packages that are missing, for `apt-get install`"),
-        ("build", "build the programs and our images, and print the images' sizes"),
+        ("build", "build the programs, Helm and our images, and print the images' sizes"),
         ("images", "build our images alone, without a container tool; print the OCI archive's path and the sizes"),
         ("run", "run a cluster until Ctrl-C, and print its kubeconfig"),
         ("clean", "remove what a killed cluster left"),
@@ -57,7 +57,10 @@ def _carry_out(command: str, cache: Path) -> None:
         case "needs":
             _tell("nothing is missing")
         case "build":
-            sys.stdout.write(_sizes(ensure_everything(cache, progress=_tell).images))
+            everything = ensure_everything(cache, progress=_tell)
+            ensure_kubectl(cache, progress=_tell)
+            ensure_helm(cache, HELM_VERSIONS[-1], progress=_tell)
+            sys.stdout.write(_sizes(everything.images))
         case "clean":
             clean()
         case _:
