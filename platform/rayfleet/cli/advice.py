@@ -73,6 +73,8 @@ ADVICE: Mapping[str, str] = {
     "Suspended": "A queue (Kueue) lets it in; `kubectl get workloads` shows the queue.",
     "RayClusterFailure": "KubeRay says what it could not do; " + _RETRIED,
     "FailedCreate": _RETRIED,
+    "FailedUpdate": _RETRIED,
+    "FailedDelete": _RETRIED,
     "FailedCreateHeadPod": _RETRIED,
     "FailedCreateWorkerPod": _RETRIED,
     # Fleets

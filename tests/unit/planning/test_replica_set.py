@@ -9,15 +9,26 @@ import pytest
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, Selector
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.meta import ObjectMeta
+from rayfleet.model.meta import ObjectKey, ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.resources import RAY_CLUSTERS
+from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import books_of
 from rayfleet.planning.replica_set.places import names_in_question, new_ray_clusters
 from rayfleet.planning.replica_set.plan import plan_replica_set
-from rayfleet.planning.writes import Create, CreateTogether, Delete, WriteFailure, in_batches, writes_status
+from rayfleet.planning.writes import (
+    Action,
+    Create,
+    CreateTogether,
+    Delete,
+    Merge,
+    ObjectRef,
+    Replace,
+    WriteFailure,
+    in_batches,
+    writes_status,
+)
 from rayfleet.testing.planner_world import START as NOW
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -39,6 +50,9 @@ def replica_set(replicas: int, *, resource: str = "cpu", min_ready: int = 0, **s
         ),
         status=ReplicaSetStatus(**status),
     )
+
+
+REF = ObjectRef(key=ObjectKey(namespace="ns", name="a"), uid="u")
 
 
 def cluster(name: str, *, age: int = 0, ready: bool = True, cost: str = "", **facts: Any) -> RayCluster:
@@ -180,6 +194,20 @@ def test_a_refused_create_is_a_condition_and_nothing_else() -> None:
     again = replace(replica_set(2), status=plan.status)
     repeated = plan_replica_set(observe(again, failure=failure), NOW + timedelta(seconds=9))
     assert (repeated.actions, repeated.events) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (Merge(resource=RAY_CLUSTERS, ref=REF, patch={}), "FailedUpdate"),
+        (Replace(resource=REPLICA_SETS, ref=REF, content={}), "FailedUpdate"),
+        (Delete(resource=RAY_CLUSTERS, ref=REF), "FailedDelete"),
+    ],
+)
+def test_a_refused_write_is_named_by_what_it_was(action: Action, reason: str) -> None:
+    failure = WriteFailure(action=action, message="denied")
+    plan = plan_replica_set(observe(replica_set(2), failure=failure), NOW)
+    assert [condition.reason for condition in plan.status.conditions] == [reason]
 
 
 def test_a_clean_pass_takes_the_failure_back() -> None:

@@ -3,7 +3,7 @@
 No number in it changes by itself, so it is written when something happens and not because time passes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -31,9 +31,16 @@ from rayfleet.planning.replica_set.lives import Loss, loss_since
 from rayfleet.planning.replica_set.places import highest_number, last_number
 from rayfleet.planning.replica_set.recovery import NOT_READY, Verdict, counted_rebuilds, is_resumed
 from rayfleet.planning.replica_set.replicas import Replica
-from rayfleet.planning.writes import Delete, Event, WriteFailure
+from rayfleet.planning.writes import Event, Verb, WriteFailure, permission_of
 
 REPLICA_FAILURE = "ReplicaFailure"
+_FAILURES: Mapping[Verb, str] = {
+    Verb.CREATE: "FailedCreate",
+    Verb.PATCH: "FailedUpdate",
+    Verb.UPDATE: "FailedUpdate",
+    Verb.DELETE: "FailedDelete",
+}
+"""As ReplicaSet's, which updates none of its pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,4 +210,4 @@ def _conditions(standing: Standing) -> Conditions:
 
 
 def _failure_reason(failure: WriteFailure) -> str:
-    return "FailedDelete" if isinstance(failure.action, Delete) else "FailedCreate"
+    return _FAILURES[permission_of(failure.action).verb]
