@@ -344,6 +344,27 @@ def test_a_fleet_is_degraded_until_what_was_rebuilt_is_ready() -> None:
     passes(world, 3)
     assert lost not in world.names()
     assert len(world.names()) == 2
-    assert passes(world).phase == "Degraded"
+    status = passes(world)
+    assert status.phase == "Degraded"
+    assert summary(status, "Degraded")[0] is TRUE
     world.make_ready(*world.names())
-    assert passes(world).phase == "Available"
+    status = passes(world)
+    assert status.phase == "Available"
+    assert find_condition(status.conditions, "Degraded") is None
+
+
+def test_a_place_that_was_rebuilt_once_degrades_no_fleet_that_grows() -> None:
+    world = make_world(recovery={"graceSeconds": 1})
+    world.make_ready(*world.names())
+    world.make_unready(world.names()[0])
+    passes(world, 5)
+    world.finish_deletions()
+    passes(world, 3)
+    world.make_ready(*world.names())
+    assert find_condition(passes(world).conditions, "Degraded") is None
+    world.change_spec({"replicas": 3})
+    assert find_condition(passes(world).conditions, "Degraded") is None
+    world.make_unready(world.names()[1])
+    assert summary(passes(world), "Degraded")[0] is TRUE
+    world.make_ready(world.names()[1])
+    assert find_condition(passes(world).conditions, "Degraded") is None, "the third only starts"

@@ -8,6 +8,7 @@ admission (Kueue) nothing is late: the clock stands, and begins anew.
 
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from rayfleet.model.fleet import Fleet, FleetStatus
 from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
+from rayfleet.planning.fleet.members import Member
 from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import are_suspended, lost, waiting_words
 from rayfleet.planning.replica_set.clock import is_ahead
@@ -140,6 +142,13 @@ def with_replica_failure(conditions: Conditions, view: View) -> Conditions:
     return with_condition(conditions, newest)
 
 
+def ready_places(view: View, member: Member) -> AbstractSet[int]:
+    """Return the places of a replica set whose Ray clusters are ready."""
+    clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
+    places = places_of(clusters)
+    return {places[cluster.meta.uid] for cluster in clusters if cluster.is_ready}
+
+
 def until_deadline(fleet: Fleet, status: FleetStatus, now: datetime, *, is_done: bool) -> timedelta | None:
     """Return how long until the deadline could be exceeded; None when it cannot."""
     current = find_condition(status.conditions, PROGRESSING)
@@ -180,9 +189,7 @@ def _has_lost_one(view: View) -> bool:
 def _is_rebuilding(view: View) -> bool:
     """Whether what was made in the place of a Ray cluster that recovery gave up on is not ready yet."""
     for member in view.members:
-        clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
-        places = places_of(clusters)
-        ready = {places[cluster.meta.uid] for cluster in clusters if cluster.is_ready}
+        ready = ready_places(view, member)
         if any(rebuild.index not in ready for rebuild in counted_rebuilds(member.replica_set, view.now)):
             return True
     return False
