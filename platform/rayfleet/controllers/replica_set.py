@@ -12,6 +12,7 @@ from dataclasses import replace
 from rayfleet.controllers.reach import reachable_of, replica_sets_of_slice
 from rayfleet.controllers.sidecar_looks import SidecarLooks
 from rayfleet.controllers.sidecar_questions import reasons_not_ready, requests_in_flight
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.store import Store
 from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
@@ -76,10 +77,10 @@ def replica_set_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
     )
 
 
-def replica_set_part(reflectors: Reflectors, server: Server) -> ControllerPart:
+def replica_set_part(reflectors: Reflectors, client: KubeClient) -> ControllerPart:
     """Return the whole controller, with the tasks that ask sidecars: for requests of drained replicas, for words."""
-    in_flight = SidecarLooks(reflectors[PODS], requests_in_flight())
-    words = SidecarLooks(reflectors[PODS], reasons_not_ready())
+    in_flight = SidecarLooks(reflectors[PODS], requests_in_flight(), now=client.clock.now)
+    words = SidecarLooks(reflectors[PODS], reasons_not_ready(), now=client.clock.now)
 
     def answers() -> SidecarAnswers:
         return SidecarAnswers(in_flight=in_flight.looks(), words=words.looks())
@@ -91,7 +92,7 @@ def replica_set_part(reflectors: Reflectors, server: Server) -> ControllerPart:
 
     return ControllerPart(
         name="replica-set",
-        steps=replica_set_steps(reflectors, server, answers),
+        steps=replica_set_steps(reflectors, client, answers),
         watches=replica_set_watches(reflectors),
         beside=ask_sidecars,
     )

@@ -44,7 +44,6 @@ from rayfleet.plugin.bounded import BoundedEngine, BoundedReader
 from rayfleet.plugin.watch import Watch
 from rayfleet.process import until_stopped
 from rayfleet.reconciling.assembly import ControllerPart, Shared, run_together
-from rayfleet.reconciling.confirming import Server
 from rayfleet.reconciling.runtime import RuntimeSettings
 
 log = logging.getLogger(__name__)
@@ -142,6 +141,7 @@ async def _elected(client: KubeClient, settings: ControllerSettings, sources: Fl
             recorder=EventRecorder(client, COMPONENT),
             may_act=may_act,
             settings=settings.runtime,
+            now=client.clock.now,
             telemetry=standing.telemetry,
         )
         await run_together(controller_parts(reflectors, sources, client, settings.routes), shared)
@@ -183,18 +183,18 @@ def controller_reflectors(
 
 
 def controller_parts(
-    reflectors: Reflectors, sources: FleetSources, server: Server, routes: RouteDefaults | None = None
+    reflectors: Reflectors, sources: FleetSources, client: KubeClient, routes: RouteDefaults | None = None
 ) -> tuple[ControllerPart, ...]:
     """Return our controllers, a line each; ``reflectors`` are ``controller_reflectors``'.
 
-    ``server`` is asked where the stores may be behind.
+    ``client`` asks where the stores may be behind.
     """
     return (
         ControllerPart(
             name="fleet",
-            steps=fleet_steps(reflectors, sources, server, routes),
+            steps=fleet_steps(reflectors, sources, client, routes),
             watches=fleet_watches(reflectors),
         ),
-        replica_set_part(reflectors, server),
+        replica_set_part(reflectors, client),
         ControllerPart(name="route", steps=route_steps(reflectors, routes), watches=route_watches(reflectors)),
     )

@@ -10,13 +10,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 import aiohttp
 
 from rayfleet.kube.reflector import Reflector
+from rayfleet.kube.server_clock import local_time
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.meta import is_terminating, uid_of
 from rayfleet.objects.owners import controller_uid
@@ -75,6 +76,7 @@ class SidecarLooks(Generic[_T]):
     question: Question[_T]
     settings: LookSettings = field(default_factory=LookSettings)
     ask: Ask | None = None
+    now: Callable[[], datetime] = local_time
     _heads: dict[str, ReadOnlyJson] = field(default_factory=dict)  # both by the UID of the Ray cluster
     _looks: dict[str, _T] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,7 +126,7 @@ class SidecarLooks(Generic[_T]):
         if asked is None or uid_of(asked) != uid_of(head):  # it went while it was asked
             return
         before = self._looks.get(owner)
-        self._looks[owner] = after = self.question.look_after(before, reply, head, datetime.now(UTC))
+        self._looks[owner] = after = self.question.look_after(before, reply, head, self.now())
         log.debug(
             "asked a sidecar", extra={"pod": uid_of(head), "path": self.question.path, "answered": reply is not None}
         )

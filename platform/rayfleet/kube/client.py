@@ -27,6 +27,7 @@ from rayfleet.kube.requests import (
     object_path,
     selector_query,
 )
+from rayfleet.kube.server_clock import ServerClock
 from rayfleet.kube.sockets import Sockets
 from rayfleet.kube.throttle import TokenBucket
 from rayfleet.kube.watching import LineSplitter, WatchEvent, decode_watch_line
@@ -77,6 +78,7 @@ class KubeClient:
     def __init__(self, address: KubeAddress, settings: ClientSettings | None = None) -> None:
         self.address = address
         self.settings = settings or ClientSettings()
+        self.clock = ServerClock()
         self._credentials = address.who()
         self._bucket = TokenBucket(
             rate_per_second=self.settings.queries_per_second, burst=self.settings.burst, reserve=self.settings.reserve
@@ -325,8 +327,10 @@ class KubeClient:
     async def _once(self, request: Request) -> bytes:
         bucket = self._talk_bucket if request.is_talk else self._bucket
         await bucket.take(is_urgent=request.method == "DELETE")
+        asked_at = self.clock.local()
         try:
             async with self._session.request(**await self._arguments(request)) as response:
+                self.clock.hear(response.headers.get(aiohttp.hdrs.DATE, ""), asked_at)
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from error

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 
 from rayfleet.kube.client import KubeClient
@@ -163,7 +163,7 @@ class LeaderElector:
         return bool(monotonic() - self._seen.changed_at > seconds)
 
     def _lease(self, previous: ReadOnlyJson | None) -> Json:
-        now = encode_micro_time(datetime.now(UTC))
+        now = encode_micro_time(self._client.clock.now())
         old = (previous or {}).get("spec") or {}
         is_change = old.get("holderIdentity") != self._settings.identity
         key = self._settings.key

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.objects.durations import duration_seconds
+from rayfleet.objects.meta import created_at
 from rayfleet.objects.parts import mappings, part
 from rayfleet.objects.pods import (
     container_statuses,
@@ -73,6 +74,17 @@ class ContainerLife:
 def container_lives(pod: ReadOnlyJson) -> tuple[ContainerLife, ...]:
     """Return the containers that run together, the Ray container first."""
     return tuple(_lives(part(pod, "spec").get("containers"), container_statuses(pod)))
+
+
+def started_at(pod: ReadOnlyJson, container: ContainerLife) -> datetime | None:
+    """Return when a container's run began, None when none has.
+
+    By its node's clock, but not before the pod was there: that is the API server's word.
+    """
+    if container.started_at is None:
+        return None
+    created = created_at(pod)
+    return container.started_at if created is None else max(container.started_at, created)
 
 
 def init_container_lives(pod: ReadOnlyJson) -> tuple[ContainerLife, ...]:

@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from rayfleet.controllers.fleet_source import FleetSources
@@ -70,14 +70,14 @@ class FleetWorld:
         controller_client: KubeClient | None = None,
         engines: Mapping[str, Engine] | None = None,
         readers: Sequence[CommandReader] = (),
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self.client = client
         self.namespace = namespace
         self.simulator = RayClusterSimulator(client, namespace)
         self._controller_client = controller_client or client
         self._sources = FleetSources(engines or {}, readers)
-        self._now = now
+        self._now = now or self._controller_client.clock.now
         self.standing = Standing()
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ in KubeRay's ``wait-gcs-ready`` for ever), nothing below us tries again.
 from datetime import datetime
 
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.objects.containers import container_lives, init_container_lives
+from rayfleet.objects.containers import container_lives, init_container_lives, started_at
 from rayfleet.planning.replica_set.replicas import Replica
 
 
@@ -32,4 +32,4 @@ def _stands(pod: ReadOnlyJson) -> bool:
 def _youngest_start(pod: ReadOnlyJson) -> datetime | None:
     """Return when the youngest of the containers that run began: Ray's, or the init container that holds it back."""
     containers = (*container_lives(pod)[:1], *init_container_lives(pod))
-    return max((each.started_at for each in containers if each.started_at is not None), default=None)
+    return max((start for each in containers if (start := started_at(pod, each)) is not None), default=None)

@@ -15,7 +15,7 @@ from enum import Enum
 
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.objects.conditions import changed_at
-from rayfleet.objects.containers import ContainerEnd, ContainerLife, container_lives
+from rayfleet.objects.containers import ContainerEnd, ContainerLife, container_lives, started_at
 from rayfleet.objects.meta import created_at, name_of
 from rayfleet.objects.pods import is_head, is_ready, life_of
 
@@ -120,7 +120,7 @@ def _ray_container(pod: ReadOnlyJson) -> ContainerLife | None:
 
 def _started(pod: ReadOnlyJson) -> datetime | None:
     container = _ray_container(pod)
-    return container.started_at if container is not None else None
+    return started_at(pod, container) if container is not None else None
 
 
 def _ends(pod: ReadOnlyJson) -> list[ContainerEnd]:
