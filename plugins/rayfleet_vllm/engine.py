@@ -6,6 +6,7 @@ and with it the head. Without Ray every node runs vLLM, and a lost rank goes uns
 request: the scripts see to that (``rayfleet.plugin.rank_frame``).
 """
 
+from dataclasses import replace
 from itertools import zip_longest
 from types import MappingProxyType
 
@@ -20,6 +21,7 @@ from rayfleet.plugin.model_split import split_problems
 from rayfleet.plugin.splitting import Splitter, bring_command, path_problems, place_problems, split_plan
 from rayfleet_vllm.images import IMAGE, image_facts
 from rayfleet_vllm.launch import vllm_frame
+from rayfleet_vllm.load import load_path
 from rayfleet_vllm.metrics import METRICS, TRAFFIC
 
 _DRAIN_FLAG = "--shutdown-timeout"
@@ -89,10 +91,11 @@ class Vllm:
 
 def _probe(serving: Serving) -> EngineProbe:
     """Return how it is asked; it sleeps where it was told that it may, and serves what developers need."""
+    probe = EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC, load_path=load_path(serving))
     may_sleep = has_flag(serving.arguments, "--enable-sleep-mode")
     if not may_sleep or serving.environment.get("VLLM_SERVER_DEV_MODE") != "1":
-        return EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC)
-    return EngineProbe(port=ENGINE_PORT, traffic=TRAFFIC, sleep_path="/sleep?level=1", wake_path="/wake_up")
+        return probe
+    return replace(probe, sleep_path="/sleep?level=1", wake_path="/wake_up")
 
 
 def _drain_seconds(arguments: tuple[str, ...]) -> int:

@@ -15,6 +15,7 @@ from rayfleet.plugin.frame import RAY_VERSION, Frame
 from rayfleet.plugin.model_split import split_look
 from rayfleet.plugin.ray_frame import NODE_OWN
 from rayfleet.plugin.splitting import joined, script_bring, shown_model
+from rayfleet_vllm.load import load_flags
 
 _API = f'--host "$POD_IP" --port {ENGINE_PORT}'
 _MEETING = '--master-addr "$head_address" --master-port "$rendezvous"'
@@ -39,7 +40,7 @@ def vllm_frame(serving: Serving, backend: Backend, rank: int, drain_seconds: flo
         f"vllm serve {shown_model(serving.model)}",
         "--headless" if rank else _API,
         "" if is_alone else f"--nnodes {serving.nodes} --node-rank {rank} {_MEETING}",
-        shlex.join(_arguments(serving, backend)),
+        shlex.join(_arguments(serving, backend, rank)),
     )
     return Frame(
         command=joined(words),
@@ -53,11 +54,12 @@ def vllm_frame(serving: Serving, backend: Backend, rank: int, drain_seconds: flo
     )
 
 
-def _arguments(serving: Serving, backend: Backend) -> tuple[str, ...]:
+def _arguments(serving: Serving, backend: Backend, rank: int) -> tuple[str, ...]:
     return (
         *("--served-model-name", serving.served_model_name),
         *("--distributed-executor-backend", backend.value),
         *("--tensor-parallel-size", str(serving.parallelism.tensor)),
         *("--pipeline-parallel-size", str(serving.parallelism.pipeline)),
+        *(() if rank else load_flags(serving)),
         *serving.arguments,
     )

@@ -13,6 +13,7 @@ from rayfleet.model.ports import ENGINE_PORT
 from rayfleet.plugin.arguments import count_value, flag_value, has_flag, is_program
 from rayfleet.plugin.model_split import expert_ranks, has_other_config
 from rayfleet_vllm.images import image_facts
+from rayfleet_vllm.load import told_load_path
 from rayfleet_vllm.metrics import METRICS, TRAFFIC
 
 _OF_ITS_OWN = ("--api-key", "--ssl-keyfile", "--ssl-certfile", "--uds", "--root-path", "--headless")
@@ -37,7 +38,7 @@ class VllmReader:
             pipeline=count_value(words, 1, "--pipeline-parallel-size", "-pp"),
             data=data,
             port=port,
-            probe=EngineProbe(port=port, traffic=TRAFFIC) if _generates_for_all(words) else None,
+            probe=_probe(words, port) if _generates_for_all(words) else None,
             metrics=METRICS,
             key_variable="VLLM_API_KEY",
             model="" if has_other_config(words) else _model(words),
@@ -55,6 +56,10 @@ class VllmReader:
         """Return the known holes of a published image; see CommandReader."""
         facts = image_facts(image)
         return facts.risks if facts is not None else ()
+
+
+def _probe(words: Sequence[str], port: int) -> EngineProbe:
+    return EngineProbe(port=port, traffic=TRAFFIC, load_path=told_load_path(words))
 
 
 def _model(words: Sequence[str]) -> str:

@@ -91,6 +91,22 @@ class EngineClient:
         text = body.decode("utf-8", "replace")
         return EnginePage(state=state, text=text, size_bytes=len(body), seconds=time.monotonic() - began)
 
+    async def load(self) -> int | None:
+        """Return how many requests the engine's port has taken up, 0 where it does not tell; None without an answer."""
+        settings = self._settings
+        path, _, key = settings.load_path.partition("#")
+        if not path:
+            return 0
+        try:
+            async with (
+                asyncio.timeout(settings.answer_limit.total_seconds()),
+                self._session.get(settings.engine_url + path, headers=self._headers, allow_redirects=False) as response,
+            ):
+                text = await _text(response, settings.most_bytes)
+        except (TimeoutError, aiohttp.ClientError):
+            return None
+        return _number(text, key) if response.status == 200 else 0
+
     async def models(self, authorization: str) -> EngineAnswer:
         """Return the engine's answer to ``/v1/models``; asked as the caller, or as ourselves when there is no word."""
         limit = self._settings.answer_limit.total_seconds()
@@ -188,6 +204,16 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
         if len(body) > most_bytes:
             raise _TooLarge(f"an answer of more than {most_bytes} bytes")
     return bytes(body)
+
+
+def _number(text: str, key: str) -> int:
+    """Return the whole number under a key of a JSON object, 0 when there is none."""
+    try:
+        content: Any = json.loads(text)
+    except ValueError:
+        return 0
+    value = content.get(key) if isinstance(content, dict) else None
+    return value if type(value) is int else 0
 
 
 def _has_choice(text: str) -> bool:

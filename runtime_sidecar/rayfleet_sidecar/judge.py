@@ -52,6 +52,10 @@ class Engine(Protocol):
         """Return the engine's own page, empty when it cannot be had."""
         ...
 
+    async def load(self) -> int | None:
+        """Return how many requests its port has taken up, 0 where it does not tell; None when it does not answer."""
+        ...
+
 
 class Judge:
     """``on_loss`` is called after a look when a ready engine was lost, or one has failed to generate.
@@ -134,6 +138,7 @@ class Judge:
             failures=self.traffic.failures,
             read_at=self.traffic.read_at,
             moved_at=self.traffic.moved_at,
+            busy_at=self.traffic.busy_at,
         )
         self._take(judged(self.judgement, observation, rules, now))
         self.observation = observation

@@ -54,7 +54,8 @@ class Observation:
     nodes as it calls them. From the engine's metrics: ``stalled_for`` is how long running requests have not got on,
     ``failures`` the generations that have failed since one ended well, ``read_at`` when they were last read (None:
     never, nobody knows what the engine is at), ``moved_at`` when they last showed work besides the judge's own
-    question, or any step; both by the steady clock.
+    question, or any step; both by the steady clock, as is ``busy_at``: when the engine's port last told of requests
+    besides that question, whether or not anything shows of them in the metrics.
     """
 
     answer: Answer
@@ -67,3 +68,4 @@ class Observation:
     failures: int = 0
     read_at: timedelta | None = None
     moved_at: timedelta = LONG_AGO
+    busy_at: timedelta = LONG_AGO

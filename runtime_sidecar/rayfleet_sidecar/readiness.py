@@ -6,7 +6,8 @@ and since it last became healthy a one-token generation came back. Health endpoi
 is asked for a token again and again (canary): vLLM without Ray does not notice the death of an idle rank.
 
 A canary waits its turn behind clients' requests, so a late one says something only of an engine that has nothing else
-in flight and takes no step: by the engine's own metrics, read after its limit. Without them lateness says nothing.
+in flight and takes no step: by the engine's own metrics, read after its limit. Without them lateness says nothing. Of
+one that is late beside others, which an engine's port may know before its metrics do, a stall is said, in its time.
 
 The judge tells two things, each with the moment of its end: what a look showed (``judged``), and how a one-token
 generation went (``with_generation``). After each look it carries out what ``next_token_action`` says. Nothing here
@@ -100,8 +101,8 @@ class Judgement:
     before the newest token came; ``is_suspect``: too many have come since. By the steady clock: ``looked_at`` is the
     newest look, ``lost_at`` when the engine last ceased to be ready, ``failed_at`` when the newest generation failed,
     None unless that is the reason or it was a canary: ``failed_canaries`` have in a row, the last one by
-    ``canary_failure``. ``asked_at`` is when the newest token was asked for, ``proved_at`` when one came; ``read_at``
-    and ``moved_at`` as in an Observation.
+    ``canary_failure``. ``asked_at`` is when the newest token was asked for, ``proved_at`` when one came; ``read_at``,
+    ``moved_at`` and ``busy_at`` as in an Observation.
     """
 
     reason: Reason
@@ -121,6 +122,7 @@ class Judgement:
     asked_at: timedelta = LONG_AGO
     proved_at: timedelta = LONG_AGO
     moved_at: timedelta = LONG_AGO
+    busy_at: timedelta = LONG_AGO
     read_at: timedelta = LONG_AGO
     failed_canaries: int = 0
     canary_failure: str = ""
@@ -187,6 +189,7 @@ def judged(before: Judgement, observation: Observation, rules: ReadinessRules, n
         excused_failures=excused,
         is_suspect=observation.failures - excused >= rules.suspicious_failures,
         moved_at=max(before.moved_at, observation.moved_at),
+        busy_at=max(before.busy_at, observation.busy_at),
         read_at=before.read_at if observation.read_at is None else observation.read_at,
     )
     if looked.failed_at is not None and looked.moved_at > looked.failed_at:  # canaries fail of an engine that is full
@@ -329,7 +332,7 @@ def _well_cause(before: Judgement, observation: Observation, rules: ReadinessRul
 
 def _is_canary_missed(before: Judgement, rules: ReadinessRules) -> bool:
     """Whether a token is late of an engine that, by its metrics, does nothing else and does not get on with it."""
-    since = max(before.asked_at, before.moved_at)
+    since = max(before.asked_at, before.moved_at, before.busy_at)
     return before.is_asked and bool(rules.canary_every) and before.read_at - since >= rules.canary_limit
 
 

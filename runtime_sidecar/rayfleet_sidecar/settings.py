@@ -43,6 +43,7 @@ class SidecarSettings:
     compiles and allocates. ``most_bytes`` and ``most_page_bytes`` bound what is read of an answer and of the engine's
     metrics. ``api_key`` is what the engine wants to see as a bearer token. ``traffic`` is what the metrics tell of
     requests; they are read every ``traffic_period``. ``metric_map`` is where they tell what every engine tells.
+    ``load_path`` is where the engine's port tells how many generations it has taken up (``EngineProbe``).
     ``linger`` is how long to serve on after SIGTERM while the engine does: whoever drains a replica asks here.
     ``log_format`` is what a line of the log is (``rayfleet.logs``). ``sleep_path`` and ``wake_path`` are the engine's
     own operations, empty when it has none; each may take ``operation_limit``. ``token`` is what whoever changes
@@ -69,6 +70,7 @@ class SidecarSettings:
     traffic_period: timedelta = timedelta(seconds=5)
     linger: timedelta = timedelta()
     log_format: str = "text"
+    load_path: str = ""
     sleep_path: str = ""
     wake_path: str = ""
     operation_limit: timedelta = timedelta(seconds=60)
@@ -94,6 +96,7 @@ _CANARY_SECONDS = "--canary-seconds"
 _LINGER_SECONDS = "--linger-seconds"
 _LOG_FORMAT = "--log-format"
 _METRIC_MAP = "--metric-map"
+_LOAD_PATH = "--load-path"
 # By the field of SidecarSettings that a flag sets; ``expected_nodes`` and seconds of stalls and canaries are rules.
 _FLAGS: Mapping[str, _Flag] = {
     "host": _Flag(name="--host", default=_PLAIN.host, help="address to listen on (default: %(default)s)"),
@@ -133,6 +136,11 @@ _FLAGS: Mapping[str, _Flag] = {
         name=_CANARY_SECONDS,
         default=int(_PLAIN.rules.canary_every.total_seconds()),
         help="an engine that had nothing to do for so long is asked for a token; 0: never (default: %(default)s)",
+    ),
+    "load_path": _Flag(
+        name=_LOAD_PATH,
+        default="",
+        help="where the engine's port tells how many generations it has taken up: PATH#KEY of a JSON object",
     ),
     "sleep_path": _Flag(name="--sleep-path", default="", help="where the engine is put to sleep, by POST"),
     "wake_path": _Flag(name="--wake-path", default="", help="where it is woken, by POST"),
@@ -246,6 +254,9 @@ def _check(settings: SidecarSettings) -> None:
         raise SettingsError(f"{_LOG_FORMAT}: {settings.log_format!r} is neither text nor json")
     _check_url("--engine-url", settings.engine_url)
     _check_url("--ray-nodes-url", settings.nodes_url)
+    path, _, key = settings.load_path.partition("#")
+    if settings.load_path and not (path.startswith("/") and key):
+        raise SettingsError(f"{_LOAD_PATH}: {settings.load_path!r} is no path and key such as /load#server_load")
     expected = settings.rules.expected_nodes
     if expected < 0:
         raise SettingsError(f"{_EXPECTED_NODES}: {expected} is negative")

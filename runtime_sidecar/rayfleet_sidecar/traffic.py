@@ -5,6 +5,11 @@ that works on a request takes steps. So a *stall* is a part of the engine (the s
 requests running and has taken no step for a while. What was seen of a part is kept as long as it is so, and forgotten
 with any change, a counter that starts anew included.
 
+A page may learn of a request only when a first step with it has ended. Where the engine's port tells how many it has
+taken up (``load``), such requests are known: those that are there beside the sidecar's own question, which waits as
+they do, are a part that stands still too. Without that question they prove nothing: a client that does not read its
+answer holds a request as well, and so does a port that has lost count.
+
 Failures alone are no verdict, since a client may cause them: they only make the engine *suspect*, and a one-token
 generation tells. The failures are those since the last reading that showed a generation which ended well.
 """
@@ -28,13 +33,17 @@ from rayfleet_sidecar.observation import LONG_AGO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """One reading. ``running`` and ``steps`` by the labels of their series; the rest are sums over the page."""
+    """One reading. ``running`` and ``steps`` by the labels of their series; the rest are sums over the page.
+
+    ``load`` is how many requests the engine's port has taken up, 0 where it does not tell; None: it was not asked.
+    """
 
     running: Mapping[str, float] = field(default_factory=dict)
     steps: Mapping[str, float] = field(default_factory=dict)
     waiting: float = 0
     served: float = 0
     failed: float = 0
+    load: int | None = None
 
     @property
     def work(self) -> tuple[float, float]:
@@ -62,13 +71,18 @@ class Watched:
     ``busy`` is what has requests running, by its labels, as of the newest reading (``read_at``, steady clock).
     ``served`` and ``failed`` are the counters as they stood when a generation was last seen to end well; None before
     the first reading. ``work`` is that of the newest reading; ``moved_at`` when a reading last showed that it had
-    changed, or requests besides ``own``.
+    changed, or requests besides ``own``; ``busy_at`` when the port last told of such, and ``held`` since when they wait
+    beside ``own`` without a step, None when they do not. ``zero`` is the least that the port has told since the
+    engine's counters began, if below 0: so far it has lost count (vLLM 0.32 takes some requests off twice).
     """
 
     read_at: timedelta = timedelta()
     moved_at: timedelta = LONG_AGO
     work: tuple[float, float] | None = None
+    zero: int = 0
+    busy_at: timedelta = LONG_AGO
     busy: Mapping[str, Standstill] = field(default_factory=dict)
+    held: Standstill | None = None
     served: float | None = None
     failed: float = 0
     failures: int = 0
@@ -102,11 +116,18 @@ def watched(before: Watched, traffic: Traffic, now: timedelta, own: int = 0) -> 
     }
     is_anew = before.served is None or traffic.served != before.served or traffic.failed < before.failed
     has_moved = traffic.in_flight > own or (before.work is not None and traffic.work != before.work)
+    is_restarted = before.work is not None and sum(traffic.work) < sum(before.work)
+    zero = min(0 if is_restarted else before.zero, traffic.load or 0)
+    has_others = traffic.load is not None and traffic.load - zero > own
+    is_alone = traffic.load is not None and not has_others
     return Watched(
         read_at=now,
         moved_at=now if has_moved else before.moved_at,
         work=traffic.work,
+        zero=zero,
+        busy_at=now if has_others else before.busy_at,
         busy=busy,
+        held=None if is_alone else _held(before.held, sum(traffic.work), now, starts=bool(own) and has_others),
         served=traffic.served if is_anew else before.served,
         failed=traffic.failed if is_anew else before.failed,
         failures=0 if is_anew else round(traffic.failed - before.failed),
@@ -118,11 +139,18 @@ def stalled_for(seen: Watched) -> timedelta:
 
     Time that passes without a reading is no proof: an engine that is busy may be late with its page.
     """
-    return max((seen.read_at - part.since for part in seen.busy.values()), default=timedelta())
+    parts = (*seen.busy.values(), *((seen.held,) if seen.held is not None else ()))
+    return max((seen.read_at - part.since for part in parts), default=timedelta())
 
 
 def _standstill(before: Standstill | None, steps: float, now: timedelta) -> Standstill:
     return before if before is not None and before.steps == steps else Standstill(steps=steps, since=now)
+
+
+def _held(before: Standstill | None, steps: float, now: timedelta, *, starts: bool) -> Standstill | None:
+    """Return since when others wait: from when the sidecar's question waits too, until a step, also between two."""
+    after = _standstill(before, steps, now)
+    return after if starts or after is before else None
 
 
 def _steps_of(labels: str, steps: Mapping[str, float]) -> float | None:

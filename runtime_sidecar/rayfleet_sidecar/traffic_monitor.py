@@ -1,8 +1,11 @@
 """Reads the engine's metrics now and then and remembers what they told of its requests; what it means is traffic.py's.
 
-A page that cannot be had tells nothing: neither that requests get on nor that they do not.
+A page that cannot be had tells nothing: neither that requests get on nor that they do not. Nor does one when
+the engine's port does not answer how many requests it has taken up.
 """
 
+import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -16,6 +19,13 @@ class Pages(Protocol):
 
     async def metrics_page(self) -> str:
         """Return the page, empty when it cannot be had; ends within a limit of its own."""
+        ...
+
+    async def load(self) -> int | None:
+        """Return how many requests the port has taken up, 0 where it does not tell, None when it does not answer.
+
+        Ends within such a limit too.
+        """
         ...
 
 
@@ -46,6 +56,11 @@ class TrafficMonitor:
         return self._watched.moved_at
 
     @property
+    def busy_at(self) -> timedelta:
+        """When the engine's port last told of requests that are not the sidecar's own."""
+        return self._watched.busy_at
+
+    @property
     def failures(self) -> int:
         """Generations that have failed since one ended well."""
         return self._watched.failures
@@ -60,13 +75,21 @@ class TrafficMonitor:
         now = self._clock().steady
         if self._settings.traffic.running and (is_due or now >= self._due):
             self._due = now + self._settings.traffic_period
-            self.take(await self._engine.metrics_page())
+            async with asyncio.TaskGroup() as group:
+                page = group.create_task(self._engine.metrics_page())
+                load = group.create_task(self._engine.load())
+            if load.result() is not None:
+                self.take(page.result(), load.result())
 
-    def take(self, page: str) -> Traffic | None:
-        """Take in a page that was read just now; return what it tells of the requests, None when nothing."""
+    def take(self, page: str, load: int | None = None) -> Traffic | None:
+        """Take in what was read just now; return what the page tells of the requests, None when nothing.
+
+        ``load`` is None when the port was not asked.
+        """
         traffic = read_traffic(page, self._settings.traffic, self._settings.metric_map.copies)
         if traffic is None:
             return None
+        traffic = replace(traffic, load=load)
         now = self._clock()
         self._watched = watched(self._watched, traffic, now.steady, self.own)
         if traffic.in_flight != self.in_flight:

@@ -48,6 +48,9 @@ class EngineProbe:
 
     ``nodes_path`` answers ``{"alive": [ip, ...], "dead": [ip, ...]}``, Ray's own view of the nodes; it may have a port
     of its own (``nodes_port``), 0 for the engine's. ``traffic`` is what the page at ``metrics_path`` tells of requests.
+    ``load_path`` is where the engine's port tells at once how many generations it has taken up and not answered, a
+    whole number in a JSON object, as the path and its key, ``/load#server_load``; empty: it does not. It is for engines
+    whose page learns of a request only when a step with it has ended.
     ``sleep_path`` and ``wake_path`` are where the engine takes a POST to sleep and to wake, with a query if it wants
     one; empty: it cannot.
     """
@@ -58,6 +61,7 @@ class EngineProbe:
     nodes_path: str = "/nodes"
     nodes_port: int = 0
     traffic: TrafficMetrics = field(default_factory=TrafficMetrics)
+    load_path: str = ""
     sleep_path: str = ""
     wake_path: str = ""
 

@@ -58,12 +58,12 @@ def sidecar_container(port: int, flags: list[str], environment: tuple[ReadOnlyJs
 
 def engine_flags(engine: str, probe: EngineProbe) -> list[str]:
     """Return which engine it is and where it is asked, as the sidecar's flags."""
-    operations = {"--sleep-path": probe.sleep_path, "--wake-path": probe.wake_path}
+    paths = {"--load-path": probe.load_path, "--sleep-path": probe.sleep_path, "--wake-path": probe.wake_path}
     return [
         f"--engine={engine}",
         f"--engine-url=http://$(POD_IP):{probe.port}",
         "--evidence-folder=/tmp/rayfleet-evidence/$(POD_IP)",
-        *(f"{flag}={path}" for flag, path in operations.items() if path),
+        *(f"{flag}={path}" for flag, path in paths.items() if path),
         f"--health-path={probe.health_path}",
         f"--metrics-path={probe.metrics_path}",
     ]

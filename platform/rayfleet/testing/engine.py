@@ -1,9 +1,9 @@
 """A fake inference engine that speaks the real protocol, for speed and for faults.
 
 ``/health``, ``/nodes``, ``/v1/models``, ``/v1/completions`` and ``/v1/chat/completions`` (plain and streamed,
-``stream_options.include_usage``), ``/metrics``. Its answers are shaped as vLLM 0.32's are, and the real ``openai``
-package reads them (tests/parts/testing/test_engine.py); tests/e2e/test_sidecar_real_engine.py holds the sidecar to a
-real engine as well.
+``stream_options.include_usage``), ``/metrics``, ``/load``. Its answers are shaped as vLLM 0.32's are, and the real
+``openai`` package reads them (tests/parts/testing/test_engine.py); tests/e2e/test_sidecar_real_engine.py holds the
+sidecar to a real engine as well.
 """
 
 import asyncio
@@ -40,8 +40,9 @@ class FakeEngine:
     ``requests`` counts generations asked for, ``aborted`` those left, ``health_checks`` the questions after its health,
     ``page_reads`` those after its metrics.
 
-    With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``. ``page`` is added
-    to ``/metrics``.
+    ``is_page_late``: the page does not know the requests that run, as vLLM's before a first step with them has ended;
+    ``/load`` does. With an ``api_key`` everything under ``/v1`` wants it as a bearer token, as vLLM's ``--api-key``.
+    ``page`` is added to ``/metrics``.
     """
 
     model: str = "fake"
@@ -51,6 +52,7 @@ class FakeEngine:
     token_seconds: float = 0.0
     api_key: str = ""
     page: str = ""
+    is_page_late: bool = False
     url: str = ""
     requests: int = 0
     running: int = 0
@@ -65,6 +67,7 @@ class FakeEngine:
         app.router.add_get("/health", self._health)
         app.router.add_get("/nodes", self._nodes)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/load", self._load)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._generate)
         app.router.add_post("/v1/chat/completions", self._generate)
@@ -97,10 +100,14 @@ class FakeEngine:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         self.page_reads += 1
+        running = 0 if self.is_page_late else self.running
         return web.Response(
-            text=f"# TYPE fake:requests_running gauge\nfake:requests_running {self.running}\n"
+            text=f"# TYPE fake:requests_running gauge\nfake:requests_running {running}\n"
             f"# TYPE fake:requests_total counter\nfake:requests_total {self.requests}\n{self.page}"
         )
+
+    async def _load(self, request: web.Request) -> web.Response:
+        return web.json_response({"server_load": self.running})
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.model, "object": "model", "created": 0}]})

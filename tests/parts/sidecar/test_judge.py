@@ -29,6 +29,7 @@ class OwnEngine:
         self.look_error: Exception | None = None
         self.token_error: Exception | None = None
         self.page = ""
+        self.known: int | None = 0
         self.looks = self.asked = self.ended = self.dropped = 0
 
     async def observed(self) -> Observation:
@@ -39,6 +40,9 @@ class OwnEngine:
 
     async def metrics_page(self) -> str:
         return self.page
+
+    async def load(self) -> int | None:
+        return self.known
 
     async def token_failure(self) -> str:
         self.asked += 1
@@ -196,6 +200,21 @@ async def test_a_page_that_does_not_come_is_no_stall(engine: OwnEngine, start: S
     clock.advance(1000)
     await looked(engine)
     assert judge.verdict().is_ready
+
+
+async def test_a_port_that_does_not_answer_makes_its_page_worthless(
+    engine: OwnEngine, start: Start, clock: HandClock
+) -> None:
+    engine.page = "running 2\nsteps 7\n"
+    judge = start()
+    await until_ready(judge)
+    engine.known = None
+    clock.advance(1000)
+    await looked(engine)
+    assert judge.verdict().is_ready
+    engine.known = 0
+    clock.advance(5)
+    await until_reason(judge, Reason.ENGINE_STALLED)
 
 
 async def test_generations_that_fail_are_tried_by_a_token(engine: OwnEngine, start: Start, clock: HandClock) -> None:

@@ -1,6 +1,7 @@
 """Ten minutes of an engine that is full, or reads long prompts: not one verdict against it. Time passes by hand.
 
-tests/engines/test_saturation.py does the same to real vLLM.
+tests/engines/test_saturation.py does the same to real vLLM, whose metrics know nothing of a request until a first step
+with it has ended: there its port does.
 """
 
 import asyncio
@@ -74,6 +75,7 @@ async def watched(aiohttp_client: AiohttpClient) -> AsyncIterator[Watched]:
             judge_period=timedelta(milliseconds=1),
             answer_limit=timedelta(seconds=LIMIT_SECONDS),
             traffic=TRAFFIC,
+            load_path="/load#server_load",
         )
         engine.page = page(0)
         yield Watched(engine, await aiohttp_client(make_app(settings, clock)), clock)
@@ -108,9 +110,16 @@ COURSES: dict[str, tuple[int, Callable[[float], int]]] = {
 
 @pytest.mark.parametrize("name", COURSES)
 @pytest.mark.parametrize("is_canary_first", [False, True])
-async def test_ten_minutes_of_work_bring_no_verdict(name: str, is_canary_first: bool, watched: Watched) -> None:
-    """Also when the work comes upon a canary that is under way, and so is behind it."""
+@pytest.mark.parametrize("is_page_late", [False, True])
+async def test_ten_minutes_of_work_bring_no_verdict(
+    name: str, is_canary_first: bool, is_page_late: bool, watched: Watched
+) -> None:
+    """Also when the work comes upon a canary that is under way, and so is behind it; and where the page knows neither.
+
+    A canary that is sent meanwhile waits as the others do.
+    """
     count, steps = COURSES[name]
+    watched.engine.is_page_late = is_page_late
     await watched.until_ready()
     if is_canary_first:
         watched.engine.fault = Fault.HANGS

@@ -19,6 +19,7 @@ from rayfleet.testing.launching import LIMIT_SECONDS
 from rayfleet.testing.suites.engine import EngineSuite
 from rayfleet.testing.suites.engine.promises import checks_of
 from rayfleet.testing.toy_engine import (
+    TRAFFIC,
     Fault,
     Toy,
     ToySuite,
@@ -186,6 +187,9 @@ FAULTS: tuple[tuple[str, str, Fault], ...] = (
     ("its_reader_knows_images_by_words", "nothing", having(image_lack=lambda _: None)),
     ("its_reader_knows_images_by_words", "holes of all", having(image_risks=lambda _: ("has a hole",))),
     ("its_reader_knows_images_by_words", "one text", having(image_risks=lambda _: "has a hole")),
+    ("its_load_is_a_number_somewhere", "no key", probing(traffic=TRAFFIC, load_path="/load")),
+    ("its_load_is_a_number_somewhere", "no root", probing(traffic=TRAFFIC, load_path="load#n")),
+    ("its_load_is_a_number_somewhere", "no steps", probing(traffic=TrafficMetrics(), load_path="/load#n")),
     ("what_sleeps_can_be_woken", "never", probing(sleep_path="/sleep")),
     ("what_sleeps_can_be_woken", "no root", probing(sleep_path="sleep", wake_path="wake")),
     ("its_plan_says_how_it_spans_its_nodes", "auto", planning(lambda plan, _: replace(plan, backend=Backend.AUTO))),

@@ -18,7 +18,7 @@ from rayfleet_sidecar.readiness import (
     with_generation,
     with_token_action,
 )
-from rayfleet_sidecar.traffic import Watched, read_traffic, watched
+from rayfleet_sidecar.traffic import Watched, read_traffic, stalled_for, watched
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = ReadinessRules()
@@ -34,6 +34,7 @@ class Course:
     running: int = 0
     waiting: int = 0
     steps: int = 0
+    load: int | None = None
     has_page: bool = True
     judgement: Judgement = field(init=False)
     seen: Watched = field(default_factory=Watched)
@@ -56,11 +57,14 @@ class Course:
             page = f"running {self.running}\nwaiting {self.waiting}\nsteps {self.steps}\nserved 0\n"
             traffic = read_traffic(page, METRICS)
             assert traffic is not None
+            traffic = replace(traffic, load=self.load)
             self.seen = watched(self.seen, traffic, self.now, int(self.judgement.is_asked))
         observation = Observation(
             answer=Answer.OK,
             read_at=None if self.seen.work is None else self.seen.read_at,
             moved_at=self.seen.moved_at,
+            busy_at=self.seen.busy_at,
+            stalled_for=stalled_for(self.seen),
         )
         self.judgement = judged(self.judgement, observation, self.rules, self.moment())
         action = next_token_action(self.judgement, self.rules, self.moment())
@@ -151,6 +155,57 @@ def test_a_long_prefill_beside_a_canary_is_no_missed_one_until_the_engine_has_no
     course.looks(3.6)
     assert course.judgement.is_ready
     course.looks(0.8)
+    assert course.judgement.reason is Reason.CANARY_MISSED
+
+
+def test_a_canary_behind_a_request_that_the_port_alone_knows_is_no_missed_one_until_that_has_left() -> None:
+    course = Course(load=0)
+    course.until_asked()
+    course.load = 2
+    course.looks(100)
+    assert course.judgement.is_ready
+    course.load = 1
+    course.looks(3.6)
+    assert course.judgement.is_ready
+    course.looks(0.8)
+    assert course.judgement.reason is Reason.CANARY_MISSED
+
+
+@pytest.mark.parametrize("is_canary_first", [True, False])
+def test_an_engine_that_hangs_with_a_request_that_the_port_alone_knows_is_stalled(*, is_canary_first: bool) -> None:
+    course = Course(load=0)
+    if is_canary_first:
+        course.until_asked()
+    course.load = 1
+    course.looks(0.4)
+    hung_at = course.now
+    while course.judgement.is_ready:
+        course.load = 1 + course.judgement.is_asked
+        course.look()
+        assert course.now - hung_at < RULES.stall_after + timedelta(seconds=4)
+    assert course.judgement.reason is Reason.ENGINE_STALLED
+
+
+def test_a_port_that_has_lost_count_upwards_costs_an_engine_that_answers_nothing() -> None:
+    course = Course(load=1)
+    for number in range(1, 200):
+        course.until_asked()
+        course.load = 2
+        course.look()
+        course.steps, course.load = number, 1
+        course.token()
+    assert course.now > timedelta(hours=1, minutes=10)
+    assert course.judgement.is_ready
+
+
+def test_a_port_that_has_lost_count_downwards_hides_nobody() -> None:
+    course = Course(load=-1)
+    course.until_asked()
+    course.load = 1  # the canary, and one other
+    course.looks(100)
+    assert course.judgement.is_ready
+    course.load = 0
+    course.looks(4.4)
     assert course.judgement.reason is Reason.CANARY_MISSED
 
 

@@ -27,6 +27,7 @@ def test_every_flag_arrives_in_its_field() -> None:
         "--expected-ray-nodes": "2",
         "--ray-nodes-url": "http://a:2/nodes",
         "--linger-seconds": "70",
+        "--load-path": "/l#n",
         "--sleep-path": "/s",
         "--wake-path": "/w",
         "--evidence-folder": "/e",
@@ -42,6 +43,7 @@ def test_every_flag_arrives_in_its_field() -> None:
     assert (settings.engine_url, settings.health_path, settings.metrics_path) == ("http://a:1", "/h", "/m")
     assert settings.linger == timedelta(seconds=70)
     assert (settings.sleep_path, settings.wake_path, settings.evidence.folder) == ("/s", "/w", "/e")
+    assert settings.load_path == "/l#n"
     assert settings.traffic == TrafficMetrics(running=('a:running{x="1"}', "b"))
     assert settings.metric_map == MetricMap(requests_running=("a:running", "a:busy"))
     assert (settings.rules.expected_nodes, settings.nodes_url) == (2, "http://a:2/nodes")
@@ -93,6 +95,8 @@ def test_the_sidecars_own_token_comes_by_the_environment_and_is_never_printed() 
         (["--stall-seconds", "-1"], "--stall-seconds: -1 is negative"),
         (["--canary-seconds", "-1"], "--canary-seconds: -1 is negative"),
         (["--linger-seconds", "-1"], "--linger-seconds: -1 is negative"),
+        (["--load-path", "/load"], "--load-path: '/load' is no path and key"),
+        (["--load-path", "load#n"], "--load-path: 'load#n' is no path and key"),
         (["--metric-map", "[]"], r"--metric-map: '\[\]' is no JSON object"),
         (["--port", "0"], "--port: 0 is not a port"),
         (["--engine-url", "127.0.0.1:8000"], "--engine-url: '127.0.0.1:8000' is no URL"),

@@ -145,6 +145,36 @@ def test_a_stall_is_as_old_as_its_first_reading(readings: list[tuple[float, Traf
     assert stalled_for(_seen(*readings)) == _seconds(seconds)
 
 
+def _loaded(*readings: tuple[float, int | None, int, float]) -> Watched:
+    """Return what readings show: their second, the port's load, how many of these are the sidecar's, the steps."""
+    seen = Watched()
+    for seconds, load, own, steps in readings:
+        seen = watched(seen, Traffic(steps={"a": steps}, load=load), _seconds(seconds), own)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("readings", "seconds"),
+    [
+        ([(0, 2, 1, 5), (60, 2, 1, 5)], 60),
+        ([(0, 2, 1, 5), (60, 1, 0, 5), (70, 2, 1, 5)], 70),  # between two of the sidecar's questions
+        ([(0, 1, 0, 5), (60, 1, 0, 5), (70, 2, 1, 5), (90, 2, 1, 5)], 20),  # its own question has to wait too
+        ([(0, 1, 0, 5), (60, 1, 0, 5)], 0),
+        ([(0, 1, 1, 5), (60, 1, 1, 5)], 0),  # it is alone
+        ([(0, 2, 1, 5), (60, 1, 1, 5), (90, 1, 1, 5)], 0),  # it has become so
+        ([(0, 2, 1, 5), (60, 2, 1, 6), (90, 2, 1, 6)], 30),
+        ([(0, 2, 1, 5), (60, None, 1, 5), (90, 2, 1, 5)], 90),  # it was not asked
+        ([(0, None, 1, 5), (60, None, 1, 5)], 0),
+        ([(0, -1, 0, 5), (10, 1, 1, 5), (60, 1, 1, 5)], 50),  # it has lost count by one
+        ([(0, -1, 0, 5), (10, 1, 1, 2), (60, 1, 1, 2)], 0),  # and is another process now
+    ],
+)
+def test_requests_that_the_port_alone_knows_stand_still_beside_the_sidecars_own(
+    readings: list[tuple[float, int | None, int, float]], seconds: float
+) -> None:
+    assert stalled_for(_loaded(*readings)) == _seconds(seconds)
+
+
 def test_a_part_that_stands_still_is_seen_beside_one_that_works() -> None:
     def page(steps_of_b: float) -> Traffic:
         return Traffic(running={"a": 1, "b": 1}, steps={"a": 5, "b": steps_of_b})

@@ -14,6 +14,7 @@ from rayfleet.testing.vllm_cpu import environment_folder
 from rayfleet_vllm.engine import Vllm
 from rayfleet_vllm.images import image_facts
 from rayfleet_vllm.plugin import rayfleet_local_environments
+from rayfleet_vllm.reading import VllmReader
 
 ROOT = Path(__file__).parents[3]
 WITH_RAY = "rayfleet.local/vllm-cpu"
@@ -105,7 +106,8 @@ def test_vllm_is_told_the_serving() -> None:
     assert command(serving(arguments=("--note", "it's"))) == [
         *("exec", "vllm", "serve", "org/model", "--host", "$POD_IP", "--port", "8000"),
         *("--served-model-name", "m", "--distributed-executor-backend", "ray"),
-        *("--tensor-parallel-size", "1", "--pipeline-parallel-size", "2", "--note", "it's"),
+        *("--tensor-parallel-size", "1", "--pipeline-parallel-size", "2", "--enable-server-load-tracking"),
+        *("--note", "it's"),
     ]
 
 
@@ -118,7 +120,10 @@ def test_without_ray_every_node_runs_vllm_and_knows_its_rank() -> None:
     ]
     serve = ["exec", "vllm", "serve", "org/model"]
     assert [shlex.split(line) for line in lines] == [
-        [*serve, "--host", "$POD_IP", "--port", "8000", "--nnodes", "3", "--node-rank", "0", *shared],
+        [
+            *(*serve, "--host", "$POD_IP", "--port", "8000", "--nnodes", "3", "--node-rank", "0", *shared),
+            "--enable-server-load-tracking",
+        ],
         [*serve, "--headless", "--nnodes", "3", "--node-rank", "1", *shared],
         [*serve, "--headless", "--nnodes", "3", "--node-rank", "2", *shared],
     ]
@@ -207,6 +212,40 @@ def test_ray_has_a_slot_for_each_rank(resources: NodeResources, expected: dict[s
 def test_the_sidecar_finds_rays_nodes_beside_the_engine() -> None:
     probe = Vllm().launch_plan(serving()).probe
     assert (probe.port, probe.nodes_port, probe.nodes_path) == (8000, 8081, "/nodes")
+
+
+LOAD_FLAG, NO_LOAD_FLAG = "--enable-server-load-tracking", "--no-enable-server-load-tracking"
+
+
+@pytest.mark.parametrize(
+    ("given", "has_flag", "is_told"),
+    [
+        (serving(), True, True),
+        (serving(arguments=(LOAD_FLAG,)), True, True),
+        (serving(arguments=("--enable_server_load_tracking",)), False, True),
+        (serving(arguments=(NO_LOAD_FLAG,)), False, False),
+        (serving(image="vllm/vllm-openai:v0.8.1"), False, False),
+        (serving(image="vllm/vllm-openai:v0.10.2"), True, True),
+        (serving(image="vllm/vllm-openai@sha256:0"), True, True),
+        (replace(serving(), environment={"VLLM_USE_RUST_FRONTEND": "1"}), False, True),
+        (replace(serving(), environment={"VLLM_USE_RUST_FRONTEND": "0"}), True, True),
+    ],
+)
+def test_its_port_tells_its_load_where_the_version_knows_how(given: Serving, has_flag: bool, is_told: bool) -> None:
+    assert (command(given).count(LOAD_FLAG), Vllm().launch_plan(given).probe.load_path) == (
+        int(has_flag),
+        "/load#server_load" if is_told else "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "path"), [((), ""), ((LOAD_FLAG,), "/load#server_load"), ((LOAD_FLAG, NO_LOAD_FLAG), "")]
+)
+def test_the_load_of_a_persons_own_command_is_asked_where_it_is_told(words: tuple[str, ...], path: str) -> None:
+    read = VllmReader().read(("vllm", "serve", "m", *words))
+    assert read is not None
+    assert read.probe is not None
+    assert read.probe.load_path == path
 
 
 def test_it_sleeps_only_where_it_was_told_that_it_may() -> None:

@@ -93,6 +93,14 @@ class AnswerChecks(TestedEngine):
             odd = [path for path in paths if not re.fullmatch(r"/[\w./-]*(\?[\w=&.-]*)?", path)]
             assert odd == [], f"{odd} are no paths"
 
+    @promise(PROBE)
+    def test_its_load_is_a_number_somewhere(self) -> None:
+        """A path from the root and a key, ``/load#server_load``; beside series that tell of requests and of steps."""
+        for plan in self.plans():
+            path, traffic = plan.probe.load_path, plan.probe.traffic
+            assert not path or re.fullmatch(r"/[\w./-]*#\w+", path), f"{path!r} is no path and key of a JSON object"
+            assert not path or (traffic.running and traffic.steps), "load is for what `running` and `steps` miss"
+
     @promise(PLAN)
     def test_its_plan_says_how_it_spans_its_nodes(self) -> None:
         """On Ray or without; ``auto`` was decided by whoever made the plan."""
