@@ -13,7 +13,7 @@ from rayfleet_sidecar.readiness import STALLED, Moment, Reason, Verdict
 _OURS = "rayfleet_sidecar_"
 _IN_FLIGHT = "rayfleet_requests_in_flight"
 _FOLLOWING = frozenset({PageState.OK, PageState.PARTLY})
-_REASONS = (*(reason.value for reason in Reason), *(leave.value for leave in Leave), STALLED)
+REASONS = (*(reason.value for reason in Reason), *(leave.value for leave in Leave), STALLED)
 OWN_NAMES = (_OURS, _IN_FLIGHT)
 """How the names of the sidecar's own series begin; an engine may not use them."""
 
@@ -50,7 +50,7 @@ def judge_families(judge: Judged, engine: str, now: Moment) -> tuple[Family, ...
     seconds = round((now.date - verdict.since).total_seconds(), 3)
     return (
         _gauge("engine_ready", "Whether the engine is ready, as /ready says.", [(label, verdict.is_ready)]),
-        _states("engine_state", "The current reason is 1, the others 0.", engine, ("reason", _REASONS, verdict.reason)),
+        _states("engine_state", "The current reason is 1, the others 0.", engine, ("reason", REASONS, verdict.reason)),
         _gauge("state_seconds", "Seconds since the reason last changed.", [(label, seconds)]),
         _counter("transitions_total", "Changes of the reason.", [(label, judge.transitions)]),
         _counter("judge_errors_total", "Unexpected errors of the judge; each is in the log.", [(label, judge.errors)]),

@@ -58,12 +58,18 @@ def page(running: int = 0, steps: int = 0, served: int = 0, failed: int = 0) -> 
     return said(text)
 
 
+def load(count: int) -> Reply:
+    """Return how many requests the engine's port has taken up."""
+    return said({"n": count})
+
+
 WELL: dict[str, Reply] = {
     "/health": Reply(),
     "/nodes": nodes("a", "b"),
     "/v1/models": said({"data": [{"id": "m"}]}),
     "/v1/completions": TOKEN,
     "/metrics": page(),
+    "/load": load(0),
     "/sleep": Reply(),
     "/wake": Reply(),
 }

@@ -1,12 +1,12 @@
-"""The table of faults: what an engine does over real sockets, and what ``/ready``, ``/status`` and ``/metrics`` say.
+"""The table of faults over real sockets: what an engine does is what ``/ready``, ``/status`` and ``/metrics`` say.
 
 Time that matters to a verdict passes by hand; only answers that never come take the fraction of a second that is their
 limit here.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,24 +14,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp import AiohttpClient
-from tests.parts.sidecar.scripted import (
-    CLOSES,
-    HANGS,
-    TOKEN,
-    Deed,
-    Reply,
-    ScriptedEngine,
-    error,
-    nodes,
-    page,
-    said,
-    scripted_engine,
-)
+from tests.parts.sidecar.fault_cases import CASES, CHAT, HEALTH, NODES, Case, Step
+from tests.parts.sidecar.scripted import HANGS, TOKEN, Reply, ScriptedEngine, error, nodes, scripted_engine
 
 from rayfleet.model.engine import TrafficMetrics
-from rayfleet.testing.waiting import LIMIT_SECONDS, until
+from rayfleet.testing.waiting import until
 from rayfleet_sidecar.app import make_app
 from rayfleet_sidecar.keys import JUDGE
+from rayfleet_sidecar.metrics.engine_page import PageState
+from rayfleet_sidecar.metrics.own_families import REASONS
 from rayfleet_sidecar.observation import Observation, ReadinessRules
 from rayfleet_sidecar.settings import SidecarSettings
 from rayfleet_sidecar.testing import HandClock
@@ -39,203 +30,6 @@ from rayfleet_sidecar.testing import HandClock
 TRAFFIC = TrafficMetrics(
     running=("running",), steps=("steps_total",), served=("served_total",), failed=("failed_total",)
 )
-CHAT, PAGE, HEALTH, NODES = "/v1/completions", "/metrics", "/health", "/nodes"
-FROZEN = dict.fromkeys((HEALTH, NODES, CHAT, PAGE, "/v1/models"), HANGS)
-OVERLOADED = error(429, "too many requests")
-BROKEN = error(500, "EngineDeadError")
-STREAMED_ERROR = said('data: {"error": {"message": "EngineCore died"}}\n\ndata: [DONE]\n\n')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Seconds that pass by hand, then what the engine does from now on."""
-
-    seconds: float = 0
-    replies: Mapping[str, Reply] = field(default_factory=dict)
-    is_gone: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """``replies`` are there from the start; ``steps`` come when the engine has become ready.
-
-    ``failed`` are the checks of ``/status`` that have failed, ``words`` are somewhere in the message.
-    """
-
-    reason: str
-    failed: tuple[str, ...] = ()
-    words: str = ""
-    replies: Mapping[str, Reply] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    stage: str | None = None
-
-    @property
-    def limits(self) -> dict[str, timedelta]:
-        """How long an answer may take: little only where one never comes that is waited for."""
-        parts = (self.replies, *(step.replies for step in self.steps))
-        replies = [reply for part in parts for path, reply in part.items() if path != CHAT]
-        never = any(reply.deed in {Deed.HANG, Deed.ENDLESS} for reply in replies)
-        return {"answer_limit": timedelta(seconds=0.5 if never else LIMIT_SECONDS)}
-
-
-def starts(reason: str, stage: str, failed: str, words: str = "", **replies: Reply) -> Case:
-    by_path = {_PATHS[name]: reply for name, reply in replies.items()}
-    return Case(reason=reason, stage=stage, failed=(failed,) if failed else (), words=words, replies=by_path)
-
-
-_PATHS = {"health": HEALTH, "nodes": NODES, "chat": CHAT, "page": PAGE}
-HUGE = Reply(body=b"steps_total 1\n" * 4_000_000)
-A_FAILURE = Step(replies={PAGE: page(failed=3)})
-BUSY_CANARY = Step(seconds=3, replies={CHAT: HANGS, PAGE: page(running=2)})
-
-CASES: dict[str, Case] = {
-    # A start
-    "hangs at load": starts("EngineStarting", "EngineStart", "Health", "no answer within", health=HANGS),
-    "exits in a loop": starts("EngineStarting", "EngineStart", "Health", health=CLOSES),
-    "speaks no HTTP": starts("EngineStarting", "EngineStart", "Health", health=Reply(raw=b"\x00\x01garbage\r\n\r\n")),
-    "loads": starts("EngineLoading", "EngineLoad", "Health", "Loading model", health=error(503, "Loading model")),
-    "loads without a word": starts("EngineLoading", "EngineLoad", "Health", "status 503", health=Reply(status=503)),
-    "health is a page of errors": starts(
-        "EngineLoading", "EngineLoad", "Health", "oops", health=Reply(status=500, body=b"<b>oops</b>")
-    ),
-    "health leads elsewhere": starts("EngineLoading", "EngineLoad", "Health", "302", health=Reply(status=302)),
-    "health is not there": starts("EngineLoading", "EngineLoad", "Health", "404", health=Reply(status=404)),
-    "health is cut": starts("EngineStarting", "EngineStart", "Health", health=Reply(body=b"ok", deed=Deed.CUT)),
-    "health has no end": starts("EngineStarting", "EngineStart", "Health", health=Reply(deed=Deed.ENDLESS)),
-    "generation breaks": starts("GenerationFailed", "FirstToken", "Generation", "EngineDeadError", chat=BROKEN),
-    "generation kills the connection": starts("GenerationFailed", "FirstToken", "Generation", chat=CLOSES),
-    "generation is an error with 200": starts(
-        "GenerationFailed", "FirstToken", "Generation", "without a choice", chat=error(200, "out of memory")
-    ),
-    "generation has no choice": starts(
-        "GenerationFailed", "FirstToken", "Generation", "without a choice", chat=said({"choices": []})
-    ),
-    "generation is garbage": starts("GenerationFailed", "FirstToken", "Generation", chat=said("\x00}{")),
-    "generation is empty": starts("GenerationFailed", "FirstToken", "Generation", chat=Reply()),
-    "generation is no object": starts("GenerationFailed", "FirstToken", "Generation", chat=said([1, 2])),
-    "generation streams an error": starts("GenerationFailed", "FirstToken", "Generation", chat=STREAMED_ERROR),
-    "generation is cut": starts(
-        "GenerationFailed", "FirstToken", "Generation", chat=Reply(body=b'{"cho', deed=Deed.CUT)
-    ),
-    "generation has no end": starts(
-        "GenerationFailed", "FirstToken", "Generation", "more than", chat=Reply(deed=Deed.ENDLESS)
-    ),
-    "the model is not served": starts(
-        "GenerationFailed", "FirstToken", "Generation", "does not exist", chat=error(404, "m does not exist")
-    ),
-    "the key is wrong": starts("GenerationFailed", "FirstToken", "Generation", "401", chat=error(401, "Unauthorized")),
-    "refuses the first token": starts("GenerationFailed", "FirstToken", "Generation", "429", chat=OVERLOADED),
-    "never generates": Case(
-        reason="GenerationFailed",
-        stage="FirstToken",
-        failed=("Generation",),
-        words="no token within",
-        replies={CHAT: HANGS},
-        settings={"token_limit": timedelta(milliseconds=50)},
-    ),
-    "generation is awaited": starts("Warming", "FirstToken", "", chat=HANGS),
-    "serves no model": Case(
-        reason="GenerationFailed",
-        stage="FirstToken",
-        failed=("Generation",),
-        replies={"/v1/models": said({"data": []})},
-        settings={"model": ""},
-    ),
-    "a node is missing": starts(
-        "RayNodesMissing", "RayNodes", "RayNodes", "1/2 Ray nodes are alive; dead: b", nodes=nodes("a", dead=("b",))
-    ),
-    "a node is too many": starts("RayNodesMissing", "RayNodes", "RayNodes", "3/2", nodes=nodes("a", "b", "c")),
-    "Ray is silent": starts("RayNodesUnknown", "RayNodes", "", nodes=Reply(status=503)),
-    "Ray hangs": starts("RayNodesUnknown", "RayNodes", "", nodes=HANGS),
-    "Ray's view is garbage": starts("RayNodesUnknown", "RayNodes", "", nodes=said("[")),
-    "Ray's view is a list": starts("RayNodesUnknown", "RayNodes", "", nodes=said(["a", "b"])),
-    "Ray's nodes are a number": starts("RayNodesUnknown", "RayNodes", "", nodes=said({"alive": 2})),
-    # A life
-    "stays well": Case(reason="Ready", steps=(Step(), Step(seconds=3), Step(seconds=3))),
-    "says that it is unwell": Case(
-        reason="EngineFailing", failed=("Health",), steps=(Step(replies={HEALTH: Reply(status=503)}),)
-    ),
-    "is gone": Case(
-        reason="EngineUnreachable",
-        failed=("Health",),
-        words="refused",
-        stage="EngineStart",
-        steps=(Step(is_gone=True),),
-    ),
-    "is frozen": Case(
-        reason="EngineUnreachable", failed=("Health",), stage="EngineStart", steps=(Step(replies=FROZEN),)
-    ),
-    "loses a node": Case(
-        reason="RayNodesMissing",
-        failed=("RayNodes",),
-        words="dead: b",
-        stage="RayNodes",
-        steps=(Step(replies={NODES: nodes("a", dead=("b",))}),),
-    ),
-    "Ray falls silent": Case(reason="RayNodesUnknown", stage="RayNodes", steps=(Step(replies={NODES: HANGS}),)),
-    "a rank is frozen under load": Case(
-        reason="EngineStalled",
-        failed=("Progress",),
-        words="no step for",
-        steps=(Step(replies={PAGE: page(running=2, steps=7)}), Step(seconds=5), Step(seconds=120)),
-    ),
-    "a prefill is long": Case(
-        reason="Ready", steps=(Step(seconds=5, replies={PAGE: page(running=1, steps=7)}), Step(seconds=114))
-    ),
-    "a prefill is long and moves": Case(
-        reason="Ready",
-        steps=tuple(Step(seconds=60, replies={PAGE: page(running=1, steps=number)}) for number in range(5)),
-    ),
-    "a rank of an idle engine is frozen": Case(
-        reason="CanaryMissed",
-        failed=("Generation",),
-        words="alone in the engine",
-        steps=(Step(replies={CHAT: HANGS}), Step(seconds=3), Step(seconds=3), Step(seconds=3)),
-    ),
-    "a canary waits behind clients": Case(reason="Ready", steps=(Step(), BUSY_CANARY, Step(seconds=60))),
-    "a canary is late and the engine moves": Case(
-        reason="Ready",
-        steps=(
-            Step(replies={CHAT: HANGS}),
-            Step(seconds=3),
-            *(Step(seconds=3, replies={PAGE: page(running=1, steps=number)}) for number in range(1, 6)),
-        ),
-    ),
-    "an idle engine has lost its generation": Case(
-        reason="GenerationFailed",
-        failed=("Generation",),
-        words="EngineDeadError",
-        steps=(Step(replies={CHAT: BROKEN}), Step(seconds=3), Step(seconds=1), Step(seconds=1)),
-    ),
-    "a full engine refuses the canary": Case(
-        reason="Ready",
-        steps=(
-            Step(replies={CHAT: OVERLOADED}),
-            Step(seconds=3),
-            *(Step(seconds=1, replies={PAGE: page(running=9, steps=number)}) for number in range(9)),
-        ),
-    ),
-    "clients' generations fail, and the judge's": Case(
-        reason="GenerationFailed",
-        failed=("Generation",),
-        words="EngineDeadError",
-        steps=(Step(replies={CHAT: BROKEN}), A_FAILURE, Step(seconds=5)),
-    ),
-    "clients' generations fail, and the judge's does not": Case(
-        reason="Ready", steps=(Step(replies={CHAT: TOKEN}), A_FAILURE, Step(seconds=5))
-    ),
-    "metrics of 50 MB": Case(reason="Ready", replies={PAGE: HUGE}, steps=(Step(seconds=5), Step(seconds=5))),
-    "metrics have no end": Case(
-        reason="Ready", replies={PAGE: Reply(deed=Deed.ENDLESS)}, steps=(Step(seconds=5), Step(seconds=5))
-    ),
-    "metrics hang": Case(reason="Ready", replies={PAGE: HANGS}, steps=(Step(seconds=5), Step(seconds=5))),
-    "metrics are JSON": Case(reason="Ready", replies={PAGE: said({"a": 1})}, steps=(Step(seconds=5),)),
-    "metrics are refused": Case(reason="Ready", replies={PAGE: Reply(status=401)}, steps=(Step(seconds=5),)),
-    "metrics are cut": Case(
-        reason="Ready", replies={PAGE: Reply(body=b"running 1\nsteps_to", deed=Deed.CUT)}, steps=(Step(seconds=5),)
-    ),
-}
 
 
 @pytest.fixture
@@ -288,6 +82,7 @@ async def opened(engine: ScriptedEngine, aiohttp_client: AiohttpClient, **change
         "judge_period": timedelta(milliseconds=5),
         "answer_limit": timedelta(seconds=0.5),
         "traffic": TRAFFIC,
+        "load_path": "/load#n",
     }
     clock = HandClock()
     return Site(engine, await aiohttp_client(make_app(SidecarSettings(**(plain | changes)), clock)), clock)
@@ -314,10 +109,37 @@ async def test_each_fault_has_its_words_on_every_page(
     assert list(checks) == ["RayNodes", "Health", "Generation", "Progress"]
     assert tuple(check for check in checks if checks[check]["passed"] is False) == case.failed
     assert all(check["reason"] and check["message"] and check["since"] for check in checks.values())
-    families = text_string_to_metric_families(await (await site.client.get("/metrics")).text())
-    samples = {sample.name: sample.value for family in families for sample in family.samples}
-    assert samples["rayfleet_sidecar_engine_ready"] == (case.reason == "Ready")
+    assert await own_series(site) == expected_series(case, status, site.clock().date)
     assert await (await site.client.get("/healthz")).json() == {"status": "ok"}
+
+
+async def own_series(site: Site) -> dict[tuple[str, ...], float]:
+    """Return what ``/metrics`` says of the judge, the page and the requests, by names and labels but the engine's."""
+    families = text_string_to_metric_families(await (await site.client.get("/metrics")).text())
+    return {
+        (sample.name, *(value for name, value in sorted(sample.labels.items()) if name != "engine")): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith(("rayfleet_sidecar_", "rayfleet_requests_"))
+        and sample.name not in {"rayfleet_sidecar_engine_page_bytes", "rayfleet_sidecar_engine_page_seconds"}
+    }
+
+
+def expected_series(case: Case, status: dict[str, Any], now: datetime) -> dict[tuple[str, ...], float]:
+    """Return what ``/metrics`` has to say of a case, whose counters are those of ``/status``."""
+    ours = "rayfleet_sidecar_"
+    return {
+        (f"{ours}engine_ready",): case.reason == "Ready",
+        **{(f"{ours}engine_state", reason): reason == case.reason for reason in REASONS},
+        (f"{ours}state_seconds",): (now - datetime.fromisoformat(status["since"])).total_seconds(),
+        (f"{ours}transitions_total",): status["transitions"],
+        (f"{ours}judge_errors_total",): status["judge_errors"],
+        **{(f"{ours}generations_total", result): count for result, count in status["generations"].items()},
+        (f"{ours}engine_page_up",): case.page is PageState.OK,
+        **{(f"{ours}engine_page_state", state): state is case.page for state in PageState},
+        (f"{ours}engine_page_broken_lines",): case.page is PageState.UNREADABLE,
+        **({("rayfleet_requests_in_flight",): case.in_flight} if case.page is PageState.OK else {}),
+    }
 
 
 async def test_a_stage_that_takes_too_long_is_named(engine: ScriptedEngine, aiohttp_client: AiohttpClient) -> None:
