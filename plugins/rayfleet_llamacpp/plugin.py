@@ -9,6 +9,8 @@ from rayfleet_llamacpp.engine import LlamaCpp
 from rayfleet_llamacpp.images import IMAGE_NAME, LOCAL_RPC_IMAGE, RPC_ENVIRONMENT
 
 rayfleet_contract = 1
+# For `rayfleet plugins check llamacpp`: the driver reads its arguments, and refuses what it does not know.
+rayfleet_sample_args = ("--threads", "2", "--context-tokens=8192")
 
 
 @hookimpl

@@ -7,6 +7,8 @@ from rayfleet.plugin.hookspecs import hookimpl
 from rayfleet_openai.engine import OpenAi
 
 rayfleet_contract = 1
+# For `rayfleet plugins check openai`: the arguments are the whole command, and without one there is nothing to try.
+rayfleet_sample_args = ("my-server", "--host={host}", "--port", "{port}", "--model", "{model}", "--alias", "{name}")
 
 
 @hookimpl

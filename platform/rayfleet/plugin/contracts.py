@@ -37,6 +37,15 @@ def contract_of(plugin: object) -> int | None:
     return version if type(version) is int else None
 
 
+def sample_args_of(plugin: object) -> tuple[str, ...]:
+    """Return some ``spec.serving.args`` that a plugin says its engine takes, if it needs to: see plugins/README.md.
+
+    Only who tries the engine without knowing more of it asks.
+    """
+    sample = getattr(plugin, "rayfleet_sample_args", ())
+    return tuple(map(str, sample)) if isinstance(sample, tuple | list) else ()
+
+
 class ModelFormat(StrEnum):
     """On-disk forms of a model."""
 

@@ -185,6 +185,33 @@ def test_ranks_of_our_own_engines_are_checked_by_their_names_alone(engine: str) 
     )
 
 
+def test_an_engine_whose_arguments_are_its_command_is_tried_with_that_of_its_module() -> None:
+    result = rayfleet("check", "openai", "-o", "json")
+    checks = {check["check"]: check["result"] for check in json.loads(result.stdout)}
+    assert ([name for name, each in checks.items() if each == "broken"], result.exit_code) == ([], 0)
+    own = {check.name for check in checks_of(EngineSuite) if check.needs == "sets_flags"}
+    assert {name for name, each in checks.items() if each == "off"} == OFF | own
+
+
+def test_an_engine_that_refuses_the_plainest_fleet_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody said what it takes, so nothing was tried."""
+    wants = "if not serving.arguments:\n            return (FieldError(path='spec.serving.args', message='name one'),)"
+    source = good_source().replace("        return tuple(flag", f"        {wants}\n        return tuple(flag")
+    install(tmp_path, "zoo_wants", source, monkeypatch)
+    result = rayfleet("check", "zoo_wants")
+    assert result.exit_code == 2
+    for words in ("refuses the plainest fleet", "spec.serving.args: name one", "rayfleet_sample_args ="):
+        assert words in result.stderr
+
+
+def test_an_engine_that_knows_its_arguments_is_tried_with_those_of_its_module() -> None:
+    names = ("arguments_reach_it_unchanged", "its_own_flags_are_refused_with_their_field")
+    result = rayfleet("check", "llamacpp", *(word for name in names for word in ("--only", name)))
+    assert (result.exit_code, result.stdout.strip()) == (0, "2 held, 0 broken, 0 off")
+
+
 def test_a_check_of_an_engine_that_is_not_there_says_so_in_words_alone() -> None:
     result = rayfleet("check", "nosuch")
     assert result.exit_code == 2

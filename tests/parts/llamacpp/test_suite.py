@@ -11,7 +11,7 @@ class TestLlamaCpp(EngineSuite):
     plugin = rayfleet_llamacpp.plugin
     name = "llamacpp"
     program = "python"
-    arguments = ("--threads", "2", "--context-tokens=8192")
+    arguments = rayfleet_llamacpp.plugin.rayfleet_sample_args
     drain_flag = "--drain-seconds"
     rank_programs = ("llama-server", "ggml-rpc-server")
 

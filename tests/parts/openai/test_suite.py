@@ -5,7 +5,7 @@ from rayfleet.model.serving import Serving
 from rayfleet.testing.launching import POD_IP
 from rayfleet.testing.suites.engine import EngineSuite
 
-COMMAND = ("my-server", "--host={host}", "--port", "{port}", "--model", "{model}", "--alias", "{name}")
+COMMAND = rayfleet_openai.plugin.rayfleet_sample_args
 
 
 class TestOpenAi(EngineSuite):

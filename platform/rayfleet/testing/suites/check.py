@@ -23,7 +23,7 @@ from typing import Any
 
 from rayfleet.manifest.checking import did_you_mean
 from rayfleet.plugin.contracts import ENTRY_POINT_GROUP
-from rayfleet.testing.suites.derived import derived_suite
+from rayfleet.testing.suites.derived import RefusesThePlainest, derived_suite
 from rayfleet.testing.suites.engine import EngineSuite
 from rayfleet.testing.suites.engine.promises import Check, checks_of
 
@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
         checks_named(names)
         with _limit(CHECK_SECONDS):
             suites = suites_at(target)
-    except NothingToCheck as error:
+    except (NothingToCheck, RefusesThePlainest) as error:
         _print(error=str(error))
         return 2
     except Exception as error:  # noqa: BLE001 - a plugin's import may raise anything; it is told

@@ -2,53 +2,66 @@
 
 A script says at once which program its image lacks, so an empty image that is filled step by step shows what the engine
 is. On how many nodes it works, with Ray and without, is what it has no problem with. A plugin whose scripts want more
-than programs that start and stay needs a suite of its own, written by who knows the engine.
+than programs that start and stay needs a suite of its own, written by who knows the engine; so does one that refuses
+the plainest fleets or arguments that it does not know, unless its module names some (``rayfleet_sample_args``).
 """
 
+import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from rayfleet.model.engine import NodeLaunch
-from rayfleet.model.serving import Backend, Parallelism, Serving
+from rayfleet.model.errors import FieldError
+from rayfleet.model.serving import Backend, NodeResources, Parallelism, Serving
+from rayfleet.plugin.contracts import Engine, sample_args_of
 from rayfleet.testing.launching import Image, real
 from rayfleet.testing.suites.engine import EngineSuite
 from rayfleet.testing.suites.engine.promises import switch
 
+Learnt = TypeVar("Learnt")
 _MOST_PROGRAMS = 8
 _MOST_NODES = 2
+_MODELS = ("org/name", "/models/name", "/models/name.gguf")
+_UNKNOWN = ("--a-flag", "a value")
 _IMAGE = "registry.example/image:1"  # of which nothing is known, so that Ray is the usual way
 _LACK = "rayfleet: this image has no '"
 
 
-def derived_suite(plugin: ModuleType, name: str, model: str = "org/name") -> type[EngineSuite]:
-    """Return a suite for the engine ``name`` of ``plugin``, without arguments of its own.
+class RefusesThePlainest(LookupError):
+    """The engine takes no fleet of which no more is said than a model, an image, and perhaps an accelerator."""
 
-    What an engine does not answer well, or not at all, is left for the checks to tell.
+
+def derived_suite(plugin: ModuleType, name: str) -> type[EngineSuite]:
+    """Return a suite for the engine ``name`` of ``plugin``.
+
+    What an engine does not answer well, or not at all, is left for the checks to tell. Raises RefusesThePlainest, with
+    the engine's own words.
     """
 
     class Derived(EngineSuite):
         """What could be learnt of the engine."""
 
-        arguments = ("--a-flag", "a value")
+        arguments: tuple[str, ...] = _UNKNOWN
         drain_flag = None
         node_counts: tuple[int, ...] = (1,)
+        plainest = Serving(engine=name, model=_MODELS[0], served_model_name="name", image=_IMAGE)
 
         def serving(self, nodes: int) -> Serving:
-            return Serving(
-                engine=name,
-                model=model,
-                served_model_name="name",
-                nodes=nodes,
-                image=_IMAGE,
-                parallelism=Parallelism(pipeline=nodes),
-            )
+            return replace(self.plainest, nodes=nodes, parallelism=Parallelism(pipeline=nodes))
+
+        def reaching(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+            return arguments[len(self.plainest.arguments) :]  # what becomes of a command is the engine's business
 
     Derived.plugin, Derived.name, Derived.program = plugin, name, ""
     if Derived().asked_anew(Derived().most).is_endless:
         return Derived  # asked here it would not come to an end
+    Derived.plainest, Derived.arguments = _taken(Derived().engine, Derived.plainest, sample_args_of(plugin))
+    Derived.sets_flags = not Derived.plainest.arguments
     programs = _learnt(lambda: _programs(Derived().engine.launch_plan(Derived().most).head))
     Derived.program = programs[0] if programs else ""
     Derived.programs = dict.fromkeys(programs[1:], "exit 0")
@@ -59,7 +72,36 @@ def derived_suite(plugin: ModuleType, name: str, model: str = "org/name") -> typ
     return Derived
 
 
-def _learnt(learn: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+def _taken(engine: Engine, plain: Serving, sample: tuple[str, ...]) -> tuple[Serving, tuple[str, ...]]:
+    """Return the first of the plainest fleets that the engine takes, and arguments that it takes there.
+
+    To take it is to have no problem with it, or no proper answer. A sample that is a command comes before arguments.
+    """
+    commands = ((), sample) if sample else ((),)
+    plainest = [
+        replace(plain, model=model, arguments=command, resources=NodeResources(accelerators=accelerators))
+        for command, model, accelerators in itertools.product(commands, _MODELS, (0, 1))
+    ]
+    found = _first_taken(engine, plainest, "refuses the plainest fleet, of which only its name is known")
+    more = [(*found.arguments, *_UNKNOWN), *([sample] if sample and not found.arguments else [])]
+    words = "takes a fleet without arguments, and refuses some that it does not know"
+    return found, _first_taken(engine, [replace(found, arguments=each) for each in more], words).arguments
+
+
+def _first_taken(engine: Engine, servings: Sequence[Serving], words: str) -> Serving:
+    refusals = []
+    for serving in servings:
+        problems = _learnt(partial(engine.problems, serving))
+        if not problems or not all(isinstance(problem, FieldError) for problem in problems):
+            return serving
+        refusals.append("; ".join(map(str, problems)))
+    raise RefusesThePlainest(
+        f"{engine.name} {words}: {refusals[0]}. Check a suite of its own (`rayfleet plugins new` shows one), or name "
+        "arguments that it takes in its module, as in rayfleet_sample_args = ('--threads', '2')"
+    )
+
+
+def _learnt(learn: Callable[[], tuple[Learnt, ...]]) -> tuple[Learnt, ...]:
     try:
         return learn()
     except (Exception, SystemExit):  # noqa: BLE001 - whatever a plugin raises is its fault, and a check tells of it
