@@ -83,6 +83,14 @@ def test_a_model_that_cannot_be_loaded_ends_the_container_with_the_servers_statu
     assert "the engine ended (4)" in ended.output
 
 
+def test_a_model_that_is_too_big_for_the_memory_is_told_by_the_signal_of_its_server(tmp_path: Path) -> None:
+    """The kernel ends the largest process of the pod, without a word of it; the kubelet adds ``OOMKilled``."""
+    with head(tmp_path, "kill -9 $$") as (_, script):
+        ended = script.ended()
+    assert ended.status == 128 + 9
+    assert "the engine ended (137)" in ended.output
+
+
 def test_a_server_that_ends_in_a_loop_is_started_anew_each_time_and_leaves_nothing(tmp_path: Path) -> None:
     """A kubelet backs off between lives; each of them tells its status, and ``ended`` that nothing outlived it."""
     for life in (1, 2, 3):
