@@ -45,9 +45,9 @@ def served(state_home: Path, name: str, manifest: Json) -> Iterator[Machine]:
     path = state_home / "fleet.yaml"
     path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
     machine = Machine(state_home=state_home, name=name)
-    done = machine.rayfleet("up", "--detach", "-f", str(path), "--gateway-port", "0", limit=300)
-    assert done.returncode == 0, done.stderr
     try:
+        done = machine.rayfleet("up", "--detach", "-f", str(path), "--gateway-port", "0", limit=300)
+        assert done.returncode == 0, done.stderr
         wait_until(
             lambda: ready_replicas(machine) == manifest["spec"]["replicas"],
             "every replica is ready",

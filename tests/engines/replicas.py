@@ -94,9 +94,9 @@ def served_replica(state_home: Path, example: str) -> Iterator[Replica]:
     manifest = EXAMPLES / example / "fleet.yaml"
     machine = Machine(state_home=state_home, name="engines")
     flags = ("--detach", "-f", str(manifest), "--gateway-port", "0")
-    done = machine.rayfleet("up", *flags, limit=UP_SECONDS)
-    assert done.returncode == 0, done.stderr
     try:
+        done = machine.rayfleet("up", *flags, limit=UP_SECONDS)
+        assert done.returncode == 0, done.stderr
         with shown_logs(machine):
             fleet = yaml.safe_load(manifest.read_text(encoding="utf-8"))["metadata"]["name"]
             available = f"{fleet} is available"
