@@ -25,6 +25,12 @@ def schema_of(definition: ReadOnlyJson, version: str) -> ReadOnlyJson:
     return part(_versions(definition)[version], "schema", "openAPIV3Schema")
 
 
+def with_schema(definition: ReadOnlyJson, schema: ReadOnlyJson) -> Json:
+    """Return the definition with one schema for all its versions."""
+    versions = [{**each, "schema": {"openAPIV3Schema": schema}} for each in _versions(definition).values()]
+    return {**definition, "spec": {**part(definition, "spec"), "versions": versions}}
+
+
 async def install(client: KubeClient, definitions: Iterable[ReadOnlyJson], limit: float = LIMIT_SECONDS) -> None:
     """Create what is not there yet, and return when every kind is served. Raises NotInTime."""
     paths = []

@@ -13,7 +13,7 @@ from rayfleet.manifest.structural import PRESERVE
 from rayfleet.model.json import Json
 from rayfleet.model.resources import RAY_CLUSTERS
 from rayfleet.objects.meta import name_of
-from rayfleet.testing.definitions import install, read_definitions
+from rayfleet.testing.definitions import install, read_definitions, with_schema
 from rayfleet.testing.realkube import (
     default_cache,
     ensure_binaries,
@@ -66,9 +66,7 @@ def _without_schema_of_others(definition: Json) -> Json:
     """
     if name_of(definition) == f"{RAY_CLUSTERS.plural}.{RAY_CLUSTERS.group}":
         return definition
-    opened = {"openAPIV3Schema": {"type": "object", PRESERVE: True}}
-    versions = [{**each, "schema": opened} for each in definition["spec"]["versions"]]
-    return {**definition, "spec": {**definition["spec"], "versions": versions}}
+    return with_schema(definition, {"type": "object", PRESERVE: True})
 
 
 @asynccontextmanager

@@ -82,10 +82,10 @@ def _taken(engine: Engine, plain: Serving, sample: tuple[str, ...]) -> tuple[Ser
         replace(plain, model=model, arguments=command, resources=NodeResources(accelerators=accelerators))
         for command, model, accelerators in itertools.product(commands, _MODELS, (0, 1))
     ]
-    found = _first_taken(engine, plainest, "refuses the plainest fleet, of which only its name is known")
-    more = [(*found.arguments, *_UNKNOWN), *([sample] if sample and not found.arguments else [])]
+    taken = _first_taken(engine, plainest, "refuses the plainest fleet, of which only its name is known")
+    more = [(*taken.arguments, *_UNKNOWN), *([sample] if sample and not taken.arguments else [])]
     words = "takes a fleet without arguments, and refuses some that it does not know"
-    return found, _first_taken(engine, [replace(found, arguments=each) for each in more], words).arguments
+    return taken, _first_taken(engine, [replace(taken, arguments=each) for each in more], words).arguments
 
 
 def _first_taken(engine: Engine, servings: Sequence[Serving], words: str) -> Serving:
