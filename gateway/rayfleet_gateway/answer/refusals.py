@@ -2,11 +2,7 @@
 
 ``{"error": {"message", "type", "param", "code"}}``, so that the OpenAI clients raise the class they should (404
 NotFoundError, 400 BadRequestError, ...), and ``x-should-retry`` where they should not guess. On ``/v1/messages`` the
-shape is Anthropic's, ``{"type": "error", "error": {"type", "message"}}``. Codes: model_not_found, model_not_ready,
-path_not_found, method_not_allowed, invalid_request_error, unsupported_media_type, expectation_failed,
-request_too_large, uri_too_long, head_too_large, request_timeout, not_implemented, http_version_not_supported,
-upstream_error, upstream_timeout, gateway_starting, gateway_stopping, gateway_overloaded, route_without_backend,
-internal_error.
+shape is Anthropic's, ``{"type": "error", "error": {"type", "message"}}``.
 
 No message tells the address of a pod, whoever wrote it into a reason.
 """
@@ -23,6 +19,29 @@ import orjson
 
 from rayfleet_gateway.model.errors import BodyTooLarge, HeadRefused, UnreadableBody, UnsupportedCoding
 
+CODES = (
+    "model_not_found",
+    "model_not_ready",
+    "path_not_found",
+    "method_not_allowed",
+    "invalid_request_error",
+    "unsupported_media_type",
+    "expectation_failed",
+    "request_too_large",
+    "uri_too_long",
+    "head_too_large",
+    "request_timeout",
+    "not_implemented",
+    "http_version_not_supported",
+    "upstream_error",
+    "upstream_timeout",
+    "gateway_starting",
+    "gateway_stopping",
+    "gateway_overloaded",
+    "route_without_backend",
+    "internal_error",
+)
+"""Every code; the manual has a table of them."""
 RETRY_AFTER_SECONDS = 2
 QUOTED_CHARACTERS = 200
 _COMPARED_NEIGHBOURS = 3  # on each side of where the name would stand: each costs up to 40 us, in the loop of all

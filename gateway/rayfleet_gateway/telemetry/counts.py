@@ -5,9 +5,10 @@ holds ``MOST_LABELS`` of them, and then counts under ``other``. A model's series
 before its last request has left.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
-from rayfleet_gateway.model.values import Outcome, Result
+from rayfleet_gateway.answer.refusals import CODES
+from rayfleet_gateway.model.values import Failure, Outcome, Result
 from rayfleet_gateway.telemetry import histogram
 from rayfleet_gateway.telemetry.histogram import Histogram
 
@@ -21,15 +22,16 @@ OPERATIONS = {"chat/completions": "chat", "completions": "text_completion", "emb
 
 # What an engine answered whole; ``first_byte_seconds`` is over these, so that the quotient is their mean.
 ANSWERED = frozenset({Result.OK, Result.ENGINE_ERROR, Result.ENGINE_4XX, Result.ENGINE_5XX})
+_FAILURES = tuple(failure.name.lower() for failure in Failure)
 
 
 class Labelled:
-    """Counts by one label."""
+    """Counts by one label; those that are known beforehand begin at 0."""
 
     __slots__ = ("counts",)
 
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self.counts = dict.fromkeys(known, 0)
 
     def add(self, label: str, number: int = 1) -> None:
         """Count under ``label``, or under ``other`` when there are many already."""
@@ -136,11 +138,11 @@ class Tallies:
         self.connections = 0
         self.connections_open = 0
         self.connections_refused = 0
-        self.ejections = Labelled()
+        self.ejections = Labelled(_FAILURES)
         self.loop_lag_seconds = 0.0
         self.plugin_failures = Labelled()
         self.problems: dict[str, int] = {}
-        self.retries = Labelled()
+        self.retries = Labelled(_FAILURES)
         self.retry_budget_exhausted = 0
         self.spans = Deliveries()
         self.table_changed_at: float | None = None
@@ -161,7 +163,7 @@ class Telemetry:
         self._has_model_histograms = has_model_histograms
         self._series: dict[str, ModelSeries] = {}
         self.answers: dict[tuple[int, Result], int] = {}
-        self.refusals = Labelled()
+        self.refusals = Labelled(CODES)
         self.tallies = Tallies()
         self.timings = Timings()
 

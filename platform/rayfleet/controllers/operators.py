@@ -54,7 +54,7 @@ class Standing:
         """This process acts now, on what ``reflectors`` read."""
         self.stage, self._reflectors = Stage.LEADING, reflectors
         self.telemetry.leads(True)
-        self.telemetry.shows(lambda: absence_families(reflectors.absences(reflectors)))
+        self.telemetry.shows(lambda: absence_families(reflectors, reflectors.absences(reflectors)))
         self.telemetry.shows(lambda: fleet_families(reflectors.store(FLEETS), reflectors.store(REPLICA_SETS)))
         reflectors[REPLICA_SETS].subscribe(self.telemetry.hear_replica_set)
 

@@ -139,13 +139,14 @@ def _metrics_service(component: str, port: int) -> Json:
 
 
 def _service_monitor(component: str) -> Json:
+    """Return a monitor that keeps the labels of the page: a fleet's ``namespace`` is not the one of our pods."""
     return {
         "apiVersion": _MONITORING,
         "kind": "ServiceMonitor",
         "metadata": _monitored(f"rayfleet-{component}"),
         "spec": {
             "selector": {"matchLabels": {**labels_of(component), "rayfleet.io/metrics": "true"}},
-            "endpoints": [{"port": ADMIN, "path": "/metrics"}],
+            "endpoints": [{"port": ADMIN, "path": "/metrics", "honorLabels": True}],
         },
     }
 

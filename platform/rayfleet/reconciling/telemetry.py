@@ -3,7 +3,8 @@
 One ``Telemetry`` per process; its page is Prometheus'. Labels are bounded: kinds, verbs, controllers and reasons are
 closed lists, fleets are as many as there are. What a fleet's controller does not lead is not on its page: of two
 processes only the leader shows fleets. Times to ready and restarts are counted as they are seen to happen, so a new
-leader begins at nothing, as counters may.
+leader begins at nothing, as counters may. What can be named before it happens begins at 0: Prometheus takes the first
+value of a series for no increase, so what appears with its first event would miss that one.
 """
 
 from collections import Counter as Tally
@@ -18,17 +19,23 @@ from rayfleet import __version__
 from rayfleet.kube.errors import ApiError
 from rayfleet.kube.store import Store
 from rayfleet.manifest.replica_states import decode_rebuilds, decode_replica_states, written_reasons
-from rayfleet.model.absence import Absence
+from rayfleet.model.absence import Absence, AbsenceReason
 from rayfleet.model.json import ReadOnlyJson
-from rayfleet.model.replica import ReplicaPhase, ReplicaState
+from rayfleet.model.replica import NODE_LOST, ReplicaPhase, ReplicaState
 from rayfleet.model.resources import FLEETS, ResourceType
 from rayfleet.objects.meta import name_of, namespace_of
 from rayfleet.objects.owners import controller_of
 from rayfleet.objects.parts import part
+from rayfleet.planning.replica.stages import STAGES
+from rayfleet.planning.replica_set.recovery import REASONS
 from rayfleet.planning.writes import Action, Create, CreateTogether, Delete, Merge, Replace, permission_of
 
 PASS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 STAGE_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1200, 2400)
+_RESULTS = ("ok", "stale", "failed", "fault")
+_CAUSES = (*REASONS, NODE_LOST, "OOMKilled")
+"""Why replicas break: recovery's own reasons, and of those that pods tell the two that come most."""
+_MOST_REFUSALS = "Conflict"
 _COUNTS: Mapping[str, str] = {
     "replicas": "replicas",
     "ready": "readyReplicas",
@@ -68,6 +75,11 @@ class Telemetry:
             buckets=STAGE_BUCKETS,
             registry=self._registry,
         )
+        for cause in _CAUSES:
+            self._breaks.labels(cause)
+            self._rebuilds.labels(cause)
+        for stage in STAGES:
+            self._stages.labels(stage)
 
     def page(self) -> bytes:
         """Return what is told of the work, in Prometheus' text format: in the loop, whose stores it reads."""
@@ -83,17 +95,20 @@ class Telemetry:
 
     def passed(self, controller: str, seconds: float, result: str) -> None:
         """Count one pass; ``result`` is ok, stale, failed or fault."""
+        for each in _RESULTS:
+            self._passes.labels(controller, each)
         self._passes.labels(controller, result).inc()
         self._seconds.labels(controller).observe(seconds)
 
     def wrote(self, controller: str, action: Action, error: ApiError | None) -> None:
         """Count the writes of one action that went well, or by ``error`` that it failed."""
+        what = (controller, action.resource.kind, _verb(action))
+        self._refused.labels(*what, _MOST_REFUSALS)
         if error is not None:
-            why = error.reason or type(error).__name__
-            self._refused.labels(controller, action.resource.kind, _verb(action), why).inc()
+            self._refused.labels(*what, error.reason or type(error).__name__).inc()
             return
         number = len(action.manifests) if isinstance(action, CreateTogether) else 1
-        self._writes.labels(controller, action.resource.kind, _verb(action), _reason(action)).inc(number)
+        self._writes.labels(*what, _reason(action)).inc(number)
 
     def shows(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Let each page show what ``collect`` returns at that moment."""
@@ -153,13 +168,15 @@ def queue_families(depths: Mapping[str, int]) -> Iterator[Metric]:
     yield family
 
 
-def absence_families(absences: Mapping[ResourceType, Absence]) -> Iterator[Metric]:
-    """Yield which kinds cannot be read now, and why. Pure."""
+def absence_families(kinds: Iterable[ResourceType], absences: Mapping[ResourceType, Absence]) -> Iterator[Metric]:
+    """Yield of each kind that is read whether it cannot be now, and why. Pure."""
     family = GaugeMetricFamily(
         "rayfleet_controller_absent_kinds", "Kinds that cannot be read now, by reason.", labels=["kind", "reason"]
     )
-    for resource, absence in absences.items():
-        family.add_metric([resource.kind, absence.reason.value], 1)
+    for resource in kinds:
+        absence = absences.get(resource)
+        for reason in AbsenceReason:
+            family.add_metric([resource.kind, reason.value], absence is not None and absence.reason is reason)
     yield family
 
 

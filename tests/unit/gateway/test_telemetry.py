@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as classic_families
 
+from rayfleet_gateway.answer.refusals import CODES
 from rayfleet_gateway.model.values import Outcome, Result
 from rayfleet_gateway.telemetry.counts import MOST_LABELS, MOST_MODELS, OTHER, Labelled, Telemetry
 from rayfleet_gateway.telemetry.families import Snapshot
@@ -86,6 +87,13 @@ def test_time_per_token_is_of_whole_streams_with_more_than_one(
     page = samples(telemetry)
     assert page["gen_ai_server_time_per_output_token_seconds_count", "other"] == counted
     assert page["gen_ai_server_time_per_output_token_seconds_sum", "other"] == pytest.approx(0.25 * counted)
+
+
+def test_what_has_not_happened_is_told_as_none() -> None:
+    page = samples(Telemetry())
+    assert {code: page[f"{PREFIX}refusals_total", code] for code in CODES} == dict.fromkeys(CODES, 0)
+    for name in ("retries", "ejections"):
+        assert page[f"{PREFIX}{name}_total", "not_connected"] == 0
 
 
 def test_a_model_has_at_most_fifteen_series() -> None:

@@ -6,10 +6,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rayfleet.kube.errors import Conflict
+from rayfleet.model.absence import no_such_kind
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import RAY_CLUSTERS
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS
 from rayfleet.planning.writes import CreateTogether, Delete, Event, ObjectRef
-from rayfleet.reconciling.telemetry import Telemetry
+from rayfleet.reconciling.telemetry import Telemetry, absence_families
 
 SINCE = "2026-11-25T12:00:00.000000Z"
 
@@ -24,6 +25,11 @@ def replica_set(*states: dict[str, Any], rebuilds: tuple[str, ...] = ()) -> dict
 
 
 def counted(telemetry: Telemetry, name: str) -> dict[str, float]:
+    """Return what was counted, without what has not happened."""
+    return {labels: value for labels, value in told(telemetry, name).items() if value}
+
+
+def told(telemetry: Telemetry, name: str) -> dict[str, float]:
     return {
         ",".join(text for _, text in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(telemetry.page().decode())
@@ -82,3 +88,26 @@ def test_a_write_is_counted_by_kind_verb_and_reason_and_a_refused_one_apart() ->
     assert counted(telemetry, "rayfleet_controller_writes_total") == {"rs,RayCluster,SuccessfulCreate,create": 2}
     refused = counted(telemetry, "rayfleet_controller_refused_writes_total")
     assert refused == {"rs,RayCluster,Conflict,delete": 1}
+
+
+def test_what_has_not_happened_is_told_as_none() -> None:
+    telemetry = Telemetry()
+    telemetry.passed("fleet", 0.1, "ok")
+    telemetry.wrote("rs", CreateTogether(resource=RAY_CLUSTERS, manifests=({},)), None)
+    passes = told(telemetry, "rayfleet_controller_reconciles_total")
+    assert passes == {"fleet,ok": 1, "fleet,stale": 0, "fleet,failed": 0, "fleet,fault": 0}
+    assert told(telemetry, "rayfleet_controller_refused_writes_total") == {"rs,RayCluster,Conflict,create": 0}
+    assert {"NodeLost", "OOMKilled", "WorkerLost"} <= told(telemetry, "rayfleet_controller_replica_breaks_total").keys()
+    assert {"NodeLost", "FormingTimedOut"} <= told(telemetry, "rayfleet_controller_replica_rebuilds_total").keys()
+    stages = told(telemetry, "rayfleet_controller_replica_stage_seconds_count")
+    assert stages == dict.fromkeys(("image", "scheduling", "ray", "weights", "warmUp"), 0)
+
+
+def test_a_kind_that_cannot_be_read_is_told_by_its_reason_and_the_others_as_none() -> None:
+    telemetry = Telemetry()
+    telemetry.shows(lambda: absence_families([FLEETS, RAY_CLUSTERS], {RAY_CLUSTERS: no_such_kind(RAY_CLUSTERS)}))
+    kinds = told(telemetry, "rayfleet_controller_absent_kinds")
+    assert {kind for kind, value in kinds.items() if value} == {"RayCluster,NoSuchKind"}
+    assert kinds.keys() == {
+        f"{kind},{reason}" for kind in ("RayClusterFleet", "RayCluster") for reason in ("NoSuchKind", "Forbidden")
+    }

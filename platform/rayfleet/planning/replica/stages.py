@@ -18,6 +18,7 @@ _STAGES: Mapping[ReplicaPhase, str] = {
     ReplicaPhase.ENGINE_LOADING: "weights",
     ReplicaPhase.WARMING: "warmUp",
 }
+STAGES = tuple(dict.fromkeys(_STAGES.values()))
 
 
 def stages_after(before: ReplicaState, phase: ReplicaPhase, now: datetime) -> Mapping[str, float]:

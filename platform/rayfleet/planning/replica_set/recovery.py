@@ -82,6 +82,8 @@ _FIRST_SIGNAL = 128  # a runtime that names no signal adds it to this
 _BROKEN = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
 _STUCK = Rule(reason=FORMING_TIMED_OUT, words="Ray does not stand in all of its containers", patience=Patience.FORMING)
 _HELD_BACK = Rule(reason=BACK_OFF, words="a container is held back for too long", patience=Patience.NONE)
+REASONS = tuple(dict.fromkeys(rule.reason for rule in (*_RULES.values(), _STUCK, _HELD_BACK)))
+"""Every reason that a verdict may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
