@@ -72,6 +72,7 @@ ADVICE: Mapping[str, str] = {
     # Ray clusters
     "Suspended": "A queue (Kueue) lets it in; `kubectl get workloads` shows the queue.",
     "RayClusterFailure": "KubeRay says what it could not do; " + _RETRIED,
+    "KubeRayTooOld": "Upgrade KubeRay's operator, and its definitions too, which Helm leaves as they are.",
     "FailedCreate": _RETRIED,
     "FailedUpdate": _RETRIED,
     "FailedDelete": _RETRIED,

@@ -27,6 +27,8 @@ def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
         failure_reason=failure.reason if failure else "",
         is_suspended=is_suspended(spec),
         first_ready_at=provisioned.last_transition_time if provisioned else None,
+        has_auth_options="authOptions" in spec,
+        lacks_conditions=status.get("state") == "ready" and not status.get("conditions"),
     )
 
 

@@ -21,6 +21,7 @@ class RayCluster:
     ``accelerators`` counts devices that all pods together ask for. ``failure`` is KubeRay's ``ReplicaFailure`` message,
     ``failure_reason`` its reason. ``is_suspended``: somebody (Kueue) has its pods wait. ``first_ready_at``: when all of
     its pods were ready first since it was made or resumed, by KubeRay's word; how it stands now is another question.
+    ``has_auth_options``: its spec kept them. ``lacks_conditions``: KubeRay calls it ready and tells no conditions.
     """
 
     meta: ObjectMeta
@@ -32,6 +33,8 @@ class RayCluster:
     failure_reason: str = ""
     is_suspended: bool = False
     first_ready_at: datetime | None = None
+    has_auth_options: bool = False
+    lacks_conditions: bool = False
 
     @property
     def is_terminating(self) -> bool:

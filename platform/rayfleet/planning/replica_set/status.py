@@ -23,6 +23,7 @@ from rayfleet.objects.labels import RESUME_ANNOTATION
 from rayfleet.objects.pods import incarnation_text, is_ready
 from rayfleet.planning.availability import Availability, availability_of
 from rayfleet.planning.observed import ObservedReplicaSet
+from rayfleet.planning.replica.kuberays_age import with_kuberays_age
 from rayfleet.planning.replica.obstacles import Calm, is_trouble
 from rayfleet.planning.replica.state import replica_state
 from rayfleet.planning.replica.words import with_words
@@ -130,6 +131,7 @@ def _states(standing: Standing) -> Iterator[ReplicaState]:
     absence = missing.message if missing is not None else ""
     for replica in sorted(_all(standing.books), key=lambda replica: (replica.place, replica.name)):
         state = replica_state(replica.cluster, replica.pods, replica.before, standing.now, absence)
+        state = with_kuberays_age(state, replica.cluster, standing.observed.replica_set.spec.template.spec)
         yield with_words(_with_recovery(state, replica, standing), replica.words, replica.before)
 
 

@@ -22,7 +22,7 @@ from rayfleet.testing.realkube.build import (
     ensure_kuberay_operator,
     ensure_node_programs,
 )
-from rayfleet.testing.realkube.crds import gateway_api_crds, kuberay_crds
+from rayfleet.testing.realkube.crds import KUBERAY_VERSIONS, gateway_api_crds, kuberay_crds, prometheus_operator_crds
 from rayfleet.testing.realkube.errors import RealKubeError, ServerStartError
 from rayfleet.testing.realkube.kubectl import ensure_kubectl
 from rayfleet.testing.realkube.server import RealKubeServer, RunningApiServer, real_kube_apiserver
@@ -32,6 +32,7 @@ __all__ = [
     "ETCD_VERSION",
     "HELM_VERSIONS",
     "KUBERAY_VERSION",
+    "KUBERAY_VERSIONS",
     "KUBERNETES_VERSION",
     "Binaries",
     "NodePrograms",
@@ -48,5 +49,6 @@ __all__ = [
     "ensure_node_programs",
     "gateway_api_crds",
     "kuberay_crds",
+    "prometheus_operator_crds",
     "real_kube_apiserver",
 ]

@@ -17,6 +17,7 @@ class _CrdModule:
     version: str
     checksum: str  # of the module zip, as go.sum would have it
     folder: str
+    kinds: tuple[str, ...] = ("",)  # how the files end, all by default
 
 
 _GATEWAY_API = _CrdModule(
@@ -26,12 +27,29 @@ _GATEWAY_API = _CrdModule(
     checksum="h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=",
     folder="config/crd/standard",
 )
-_KUBERAY = _CrdModule(
-    name="kuberay",
-    module="github.com/ray-project/kuberay/ray-operator",
-    version=KUBERAY_VERSION,
-    checksum="h1:1hs7Di2U/vm09ot7MIU8jUqEo7gHDc4gkbv1eFvqCsQ=",
-    folder="config/crd/bases",
+_KUBERAYS = {
+    version: _CrdModule(
+        name="kuberay",
+        module="github.com/ray-project/kuberay/ray-operator",
+        version=version,
+        checksum=checksum,
+        folder="config/crd/bases",
+    )
+    for version, checksum in (
+        (KUBERAY_VERSION, "h1:1hs7Di2U/vm09ot7MIU8jUqEo7gHDc4gkbv1eFvqCsQ="),
+        ("v1.3.2", "h1:3tDr1WtLS8WgOg/PVvyokFFsCVuh44SsjPdtlOrHDY4="),
+        ("v1.2.2", "h1:wj4qe9SmJfD1ubgEaVPuAsnU/WFDvremzR8j3JslBdk="),
+    )
+}
+KUBERAY_VERSIONS = tuple(_KUBERAYS)
+"""Those whose CRDs can be had, the newest first: the one that is run, the oldest that we support, and one before."""
+_PROMETHEUS_OPERATOR = _CrdModule(
+    name="prometheus-operator",
+    module="github.com/prometheus-operator/prometheus-operator",
+    version="v0.92.0",
+    checksum="h1:tAbsod3+9sQsxDeAvLP27dAe9terToht5M+YdDwLGP0=",
+    folder="example/prometheus-operator-crd",
+    kinds=("podmonitors", "servicemonitors", "prometheusrules"),
 )
 
 
@@ -43,12 +61,17 @@ def gateway_api_crds(cache: Path, *, progress: Progress = lambda _line: None) ->
     return _crd_files(_GATEWAY_API, cache, progress=progress)
 
 
-def kuberay_crds(cache: Path, *, progress: Progress = lambda _line: None) -> list[Path]:
-    """Return the files of KubeRay's CRDs (RayCluster, RayJob, RayService), by name.
+def kuberay_crds(cache: Path, version: str = KUBERAY_VERSION, *, progress: Progress = lambda _line: None) -> list[Path]:
+    """Return the files of KubeRay's CRDs (RayCluster, RayJob, RayService) in one of ``KUBERAY_VERSIONS``, by name.
 
     They are too big for the annotation of a plain ``kubectl apply``: create them. Raises ``RealKubeError``.
     """
-    return _crd_files(_KUBERAY, cache, progress=progress)
+    return _crd_files(_KUBERAYS[version], cache, progress=progress)
+
+
+def prometheus_operator_crds(cache: Path, *, progress: Progress = lambda _line: None) -> list[Path]:
+    """Return the files of the kinds of the Prometheus operator that the chart has. Raises ``RealKubeError``."""
+    return _crd_files(_PROMETHEUS_OPERATOR, cache, progress=progress)
 
 
 def _crd_files(source: _CrdModule, cache: Path, *, progress: Progress) -> list[Path]:
@@ -65,7 +88,8 @@ def _copy_crds(source: _CrdModule, folder: Path, *, cache: Path, progress: Progr
     go = find_go(cache, progress=progress)
     module = downloaded_module(go, source.module, source.version, source.checksum)
     with new_folder(folder) as made:
-        for file in sorted((module / source.folder).glob("*.yaml")):
+        files = (file for kind in source.kinds for file in (module / source.folder).glob(f"*{kind}.yaml"))
+        for file in sorted(files):
             if "\nkind: CustomResourceDefinition\n" in file.read_text(encoding="utf-8"):
                 shutil.copyfile(file, made / file.name)
         if not any(made.iterdir()):
