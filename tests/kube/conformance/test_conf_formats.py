@@ -18,17 +18,17 @@ def yaml_map(name: str, data: str) -> bytes:
 
 async def test_a_yaml_body_is_read(api: RawApi, ns: str) -> None:
     path = f"/api/v1/namespaces/{ns}/configmaps"
-    answer = await api.call("POST", path, yaml_map("a", '{when: 2026-01-02, k: "1"}'), headers={"Content-Type": YAML})
+    answer = await api.call("POST", path, yaml_map("a", '{when: 2026-01-02, y: "1"}'), headers={"Content-Type": YAML})
     assert answer.status == 201, answer.body
-    assert answer.json["data"] == {"when": "2026-01-02", "k": "1"}
+    assert answer.json["data"] == {"when": "2026-01-02", "true": "1"}
     again = await api.call("PUT", f"{path}/a", yaml_map("a", "{b: c}"), headers={"Content-Type": YAML})
     assert (again.status, again.json["data"]) == (200, {"b": "c"})
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"a: [\n", b"- a\n", yaml_map("a", "{b: yes}"), yaml_map("a", "{b: 2}")],
-    ids=["broken", "list", "boolean", "number"],
+    [b"a: [\n", b"- a\n", yaml_map("a", "{b: yes}"), yaml_map("a", "{b: N}"), yaml_map("a", "{b: 2}")],
+    ids=["broken", "list", "boolean", "short boolean", "number"],
 )
 async def test_a_yaml_body_that_is_no_such_object_is_refused(api: RawApi, ns: str, body: bytes) -> None:
     answer = await api.call("POST", f"/api/v1/namespaces/{ns}/configmaps", body, headers={"Content-Type": YAML})
@@ -44,6 +44,41 @@ async def test_a_key_that_stands_twice_in_yaml_is_refused_when_that_is_asked_for
     assert (lenient.status, len(lenient.warnings), lenient.json["data"]) == (201, 1, {"b": "d"})
 
 
+@pytest.mark.parametrize(
+    ("data", "value", "is_doubled"),
+    [
+        ('{<<: *l, z: "3"}', {"x": "1", "k": "1", "z": "3"}, False),
+        ('{<<: *l, x: "3"}', {"x": "3", "k": "1"}, True),
+        ('{x: "3", <<: *l}', {"x": "1", "k": "1"}, True),
+        ("{<<: [*l, *m]}", {"x": "1", "k": "1", "v": "2"}, True),
+        ("{<<: *l, <<: *n}", {"x": "1", "k": "1", "w": "4"}, False),
+        ("{<<: *o}", {"x": "1", "k": "1", "u": "5"}, False),
+    ],
+    ids=["beside it", "under it", "over it", "of two", "twice", "in turn"],
+)
+async def test_what_yaml_merges_in_stands_where_the_merge_does(
+    api: RawApi, ns: str, data: str, value: Json, is_doubled: bool
+) -> None:
+    """A key that is written too stands twice."""
+    anchors = (
+        "metadata:\n  name: a\n  labels: &l {x: '1', k: '1'}\n  annotations:\n"
+        "    a: b\n  managedFields:\n  - fieldsV1: {l: &m {x: '2', v: '2'}, n: &n {w: '4'}, o: &o {<<: *l, u: '5'}}\n"
+    )
+    body = f"apiVersion: v1\nkind: ConfigMap\n{anchors}data: {data}\n".encode()
+    path, headers = f"/api/v1/namespaces/{ns}/configmaps", {"Content-Type": YAML}
+    strict = await api.call("POST", path, body, query={"fieldValidation": "Strict", "dryRun": "All"}, headers=headers)
+    assert strict.status == (400 if is_doubled else 201), strict.body
+    lenient = await api.call("POST", path, body, headers=headers)
+    assert (lenient.status, lenient.json["data"], bool(lenient.warnings)) == (201, value, is_doubled)
+
+
+@pytest.mark.parametrize("data", ["{<<: 1}", "{<<: [1]}", "&a {<<: *a}", "&a {b: *a}"])
+async def test_a_merge_that_cannot_be_is_refused(api: RawApi, ns: str, data: str) -> None:
+    path, headers = f"/api/v1/namespaces/{ns}/configmaps", {"Content-Type": YAML}
+    answer = await api.call("POST", path, yaml_map("a", data), headers=headers)
+    assert (answer.status, answer.reason) == (400, "BadRequest")
+
+
 async def test_answers_are_written_as_yaml(api: RawApi, ns: str) -> None:
     answer = await api.get(f"/api/v1/namespaces/{ns}", accept=YAML)
     assert (answer.status, answer.headers["Content-Type"]) == (200, YAML)
@@ -52,6 +87,15 @@ async def test_answers_are_written_as_yaml(api: RawApi, ns: str) -> None:
     assert yaml.safe_load(listed.body)["kind"] == "NamespaceList"
     absent = await api.get("/api/v1/namespaces/not-there", accept=YAML)
     assert (absent.status, yaml.safe_load(absent.body)["reason"]) == (404, "NotFound")
+
+
+async def test_an_answer_in_yaml_can_be_sent_back(api: RawApi, ns: str) -> None:
+    """Texts that YAML would take for something else are quoted."""
+    path, data = f"/api/v1/namespaces/{ns}/configmaps", {"y": "1e3", "b": "y", "c": "0x1", "d": "1:30", "e": "NO"}
+    await api.post(path, {"metadata": {"name": "a"}, "data": data})
+    answer = await api.call("GET", f"{path}/a", headers={"Accept": YAML})
+    again = await api.call("PUT", f"{path}/a", answer.body, headers={"Content-Type": YAML})
+    assert (again.status, again.json["data"]) == (200, data)
 
 
 async def test_json_stays_the_answer_of_those_who_like_it_better(api: RawApi, ns: str) -> None:

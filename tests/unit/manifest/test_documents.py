@@ -42,6 +42,8 @@ def test_a_syntax_error_names_file_and_line(text: str, message: str) -> None:
         ("1e3", 1000.0),
         ("1.5", 1.5),
         ("yes", True),
+        ("y", True),
+        ("N", False),
         ("25%", "25%"),
         ("~", None),
     ],
