@@ -65,6 +65,10 @@ def tells(state: PageState, reply: Reply) -> Case:
     return Case(reason="Ready", page=state, replies={PAGE: reply}, steps=(Step(seconds=5), Step(seconds=5)))
 
 
+def loads(reply: Reply) -> Case:
+    return Case(reason="Ready", replies={LOAD: reply}, steps=(Step(seconds=5), Step(seconds=5)))
+
+
 _PATHS = {"health": HEALTH, "nodes": NODES, "chat": CHAT, "page": PAGE}
 HUGE = Reply(body=b"steps_total 1\n" * 4_000_000)
 A_FAILURE = Step(replies={PAGE: page(failed=3)})
@@ -227,6 +231,11 @@ CASES: dict[str, Case] = {
     "clients' generations fail, and the judge's does not": Case(
         reason="Ready", steps=(Step(replies={CHAT: TOKEN}), A_FAILURE, Step(seconds=5))
     ),
+    "the load is garbage": loads(said("{")),
+    "the load is a list": loads(said([2])),
+    "the load is a text": loads(said({"n": "2"})),
+    "the load is not there": loads(Reply(status=404)),
+    "the load hangs": loads(HANGS),
     "metrics of 50 MB": tells(PageState.TOO_LARGE, HUGE),
     "metrics have no end": tells(PageState.TOO_LARGE, Reply(deed=Deed.ENDLESS)),
     "metrics hang": tells(PageState.LATE, HANGS),
