@@ -6,7 +6,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.objects.conditions import decode_conditions
 from rayfleet.objects.meta import decode_meta
 from rayfleet.objects.parts import mapping
-from rayfleet.objects.ray_spec import accelerators, expected_workers, is_suspended
+from rayfleet.objects.ray_spec import accelerators, expected_workers, has_auth_options, is_suspended
 
 
 def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
@@ -27,7 +27,7 @@ def decode_ray_cluster(raw: ReadOnlyJson) -> RayCluster:
         failure_reason=failure.reason if failure else "",
         is_suspended=is_suspended(spec),
         first_ready_at=provisioned.last_transition_time if provisioned else None,
-        has_auth_options="authOptions" in spec,
+        has_auth_options=has_auth_options(spec),
         lacks_conditions=status.get("state") == "ready" and not status.get("conditions"),
     )
 

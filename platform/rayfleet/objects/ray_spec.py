@@ -84,6 +84,16 @@ def is_suspended(spec: ReadOnlyJson) -> bool:
     return spec.get("suspend") is True
 
 
+def has_auth_options(spec: ReadOnlyJson) -> bool:
+    """Whether it says how Ray's nodes know each other; a definition before KubeRay 1.5.1 keeps no such field."""
+    return "authOptions" in spec
+
+
+def wants_tokens(spec: ReadOnlyJson) -> bool:
+    """Whether it asks KubeRay for a token of Ray's nodes."""
+    return part(spec, "authOptions").get("mode") == "token"
+
+
 def has_autoscaler(spec: ReadOnlyJson) -> bool:
     """Whether Ray's autoscaler decides on the number of workers."""
     return spec.get("enableInTreeAutoscaling") is True

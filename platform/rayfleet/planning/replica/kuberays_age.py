@@ -10,7 +10,7 @@ from dataclasses import replace
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import ReplicaPhase, ReplicaState
-from rayfleet.objects.parts import part
+from rayfleet.objects.ray_spec import wants_tokens
 from rayfleet.planning.replica.obstacles import Calm
 
 KUBERAY_TOO_OLD = "KubeRayTooOld"
@@ -38,7 +38,7 @@ def with_kuberays_age(state: ReplicaState, cluster: RayCluster, asked: ReadOnlyJ
     """Return the state with what KubeRay is too old for, if anything; ``asked`` is the template's spec."""
     if state.phase not in _COMING_UP or state.reason == Calm.SUSPENDED:
         return state
-    if part(asked, "authOptions").get("mode") == "token" and not cluster.has_auth_options:
+    if wants_tokens(asked) and not cluster.has_auth_options:
         return _told(state, _NO_TOKENS)
     return _told(state, _NO_CONDITIONS) if cluster.lacks_conditions else state
 
