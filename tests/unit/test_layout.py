@@ -99,7 +99,7 @@ def test_nothing_is_imported_by_the_name_of_a_source_root() -> None:
     wrong = [
         f"{name}:{node.lineno}"
         for name, tree in trees(*FOLDERS)
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for module in imported(node)
         if module.split(".")[0] in {"gateway", "runtime_sidecar", "plugins"} or module.startswith("platform.")
@@ -126,7 +126,7 @@ def test_a_name_says_what_the_thing_is() -> None:
     empty = [
         f"{name}:{node.lineno}"
         for name, tree in trees(*SOURCE_ROOTS)
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in EMPTY_NAMES)
         or (isinstance(node, ast.arg) and node.arg in EMPTY_NAMES)
     ]
@@ -141,7 +141,7 @@ def test_the_environment_is_read_in_settings() -> None:
     readers = {
         without_root(name)
         for name, tree in trees(*SOURCE_ROOTS)
-        if Path(name).name != "settings.py" and any(reads_environment(node) for node in ast.walk(tree))
+        if Path(name).name != "settings.py" and any(reads_environment(node) for node in walked(tree))
     }
     assert readers == set(ENVIRONMENT_READERS)
 
@@ -151,7 +151,7 @@ def test_every_process_logs_in_one_way() -> None:
     wrong = [
         f"{name}:{node.lineno}"
         for name, tree in trees(*SOURCE_ROOTS)
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if isinstance(node, ast.Attribute) and node.attr == "basicConfig"
     ]
     assert [place.partition(":")[0] for place in wrong] == ["platform/rayfleet/logs.py"]
@@ -162,7 +162,7 @@ def test_a_unit_test_needs_no_loop_no_socket_and_no_process() -> None:
     wrong = [
         f"{name}:{node.lineno}"
         for name, tree in trees("tests/unit")
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if isinstance(node, ast.AsyncFunctionDef)
         or (isinstance(node, ast.Import | ast.ImportFrom) and roots_of(node) & LOOPS_AND_PROCESSES)
     ]
@@ -174,7 +174,7 @@ def test_a_module_that_calls_itself_pure_is() -> None:
         f"{name}:{node.lineno}: {', '.join(sorted(effects))}"
         for name, tree in trees(*SOURCE_ROOTS)
         if re.search(r"\bPure\b(?! but)", ast.get_docstring(tree) or "")
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if isinstance(node, ast.Import | ast.ImportFrom) and (effects := roots_of(node) & EFFECTS)
     ]
     assert wrong == []
@@ -192,7 +192,7 @@ def test_times_quantities_and_owners_are_parsed_in_one_place() -> None:
 def test_facts_of_objects_are_read_in_their_rooms() -> None:
     reads: Counter[str] = Counter()
     for name, tree in trees(*SOURCE_ROOTS):
-        reads[package_of(name)] += sum(1 for node in ast.walk(tree) if reads_a_literal_key(node))
+        reads[package_of(name)] += sum(1 for node in walked(tree) if reads_a_literal_key(node))
     differences = [
         f"{package} fell to {count}: write it down"
         if count < KEY_READS.get(package, 0)
@@ -238,7 +238,7 @@ def parsers_outside_objects() -> set[str]:
         without_root(name)
         for name, tree in trees(*SOURCE_ROOTS)
         if package_of(name) not in {"rayfleet.objects", "rayfleet.testing"}
-        and any(parses_a_fact(node) for node in ast.walk(tree))
+        and any(parses_a_fact(node) for node in walked(tree))
     }
 
 
@@ -250,7 +250,7 @@ def long_functions() -> set[str]:
     return {
         f"{without_root(name)}:{node.name}"
         for name, tree in trees(*FOLDERS)
-        for node in ast.walk(tree)
+        for node in walked(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > MOST_FUNCTION_LINES
     }
@@ -276,6 +276,12 @@ def trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
 @cache
 def parsed(name: str) -> ast.Module:
     return ast.parse((ROOT / name).read_text(encoding="utf-8"))
+
+
+@cache
+def walked(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Return all nodes of a file: a walk costs more than every look at what it comes by."""
+    return tuple(ast.walk(tree))
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> Sequence[str]:
