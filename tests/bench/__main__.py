@@ -1,10 +1,10 @@
-"""``python -m tests.bench [gateway|activation|fleets|sidecar]``: each a module here; no word: the gateway in short."""
+"""``python -m tests.bench [gateway|activation|fleets|sidecar|ray]``: each a module here; no word: a short gateway."""
 
 import argparse
 import asyncio
 import sys
 
-from tests.bench import activation, fleets, gateway, sidecar
+from tests.bench import activation, fleets, gateway, ray_cost, sidecar
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -13,10 +13,12 @@ def _parser() -> argparse.ArgumentParser:
         description="gateway: with peers, written into docs/benchmarks.md; quick: without, on the screen.",
     )
     parser.add_argument(
-        "what", nargs="?", choices=("quick", "gateway", "activation", "fleets", "sidecar"), default="quick"
+        "what", nargs="?", choices=("quick", "gateway", "activation", "fleets", "sidecar", "ray"), default="quick"
     )
     parser.add_argument("--seconds", type=float, default=1.0, help="gateway: length of one turn")
-    parser.add_argument("--turns", type=int, default=3, help="gateway, sidecar: turns of each (default: %(default)s)")
+    parser.add_argument(
+        "--turns", type=int, default=3, help="gateway, sidecar, ray: turns of each (default: %(default)s)"
+    )
     parser.add_argument("--requests", type=int, default=200_000, help="gateway: for memory (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=50, help="activation: of each change (default: %(default)s)")
     parser.add_argument("--no-write", action="store_true", help="gateway: leave docs/benchmarks.md as it is")
@@ -50,6 +52,8 @@ if __name__ == "__main__":
             asyncio.run(gateway.main(extent))
         case "sidecar":
             asyncio.run(sidecar.main(chosen.turns))
+        case "ray":
+            ray_cost.main(chosen.turns)
         case "activation":
             sys.stdout.write(asyncio.run(activation.measured(chosen.rounds)).rendered() + "\n")
         case _:
