@@ -46,7 +46,7 @@ def stand_ins(client: KubeClient, reflectors: Reflectors) -> tuple[ControllerPar
         ControllerPart(
             name="namespaces", steps=namespace_steps(client, reflectors), watches=namespace_watches(reflectors)
         ),
-        *upkeep_parts(reflectors),
+        *upkeep_parts(client, reflectors),
     )
 
 

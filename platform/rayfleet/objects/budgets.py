@@ -12,12 +12,27 @@ def budget_selector(raw: ReadOnlyJson) -> ReadOnlyJson | None:
     return selector
 
 
-def least_available(raw: ReadOnlyJson) -> int | None:
-    """Return how many pods must stay, None where that is a share or ``maxUnavailable`` is said instead."""
-    least = part(raw, "spec").get("minAvailable")
-    return least if isinstance(least, int) else None
+def is_of_scale(raw: ReadOnlyJson) -> bool:
+    """Whether the budget is a part of what the pods' controllers ask for, and not of the pods that there are."""
+    spec = part(raw, "spec")
+    return spec.get("maxUnavailable") is not None or isinstance(spec.get("minAvailable"), str)
+
+
+def desired_healthy(raw: ReadOnlyJson, expected: int) -> int:
+    """Return how many of so many expected pods must stay: of 3, ``50%`` available is 2, ``50%`` unavailable leaves 1.
+
+    Both shares are rounded up, as the disruption controller's.
+    """
+    spec = part(raw, "spec")
+    if spec.get("maxUnavailable") is not None:
+        return max(0, expected - _share(spec["maxUnavailable"], expected))
+    return _share(spec.get("minAvailable") or 0, expected)
 
 
 def disrupted_pods(raw: ReadOnlyJson) -> Mapping[str, str]:
     """Return when pods were evicted whose deletion was not yet seen, by their names."""
     return part(raw, "status").get("disruptedPods") or {}
+
+
+def _share(bound: int | str, whole: int) -> int:
+    return bound if isinstance(bound, int) else -(-int(bound.removesuffix("%")) * whole // 100)

@@ -1,4 +1,4 @@
-"""Facts of a CustomResourceDefinition: which kind it serves. Pure.
+"""Facts of a CustomResourceDefinition: which kind it serves, and whether that has a scale. Pure.
 
 Source: Kubernetes 1.36, apiextensions.k8s.io/v1.
 """
@@ -26,3 +26,9 @@ def served_kind(definition: ReadOnlyJson) -> ResourceType | None:
         kind=str(names.get("kind")),
         is_namespaced=spec.get("scope") == "Namespaced",
     )
+
+
+def has_scale(definition: ReadOnlyJson) -> bool:
+    """Whether objects of the kind have a scale, in any version that is served."""
+    versions = mappings(part(definition, "spec").get("versions"))
+    return any("scale" in part(each, "subresources") for each in versions if each.get("served"))

@@ -30,8 +30,12 @@ def pod(name: str, *, ready: str = "True", **meta: object) -> Json:
     }
 
 
+def seen(raw: ReadOnlyJson, pods: list[Json]) -> ObservedBudget:
+    return ObservedBudget(budget=raw, pods=pods, expected=len(pods))
+
+
 def written(pods: list[Json], before: ReadOnlyJson | None = None, **spec: object) -> ReadOnlyJson:
-    [action] = plan_budget(ObservedBudget(budget=budget(before, **spec), pods=pods), NOW).actions
+    [action] = plan_budget(seen(budget(before, **spec), pods), NOW).actions
     assert isinstance(action, Replace)
     assert (action.resource, action.ref.resource_version) == (DISRUPTION_BUDGETS, "7")
     return action.content
@@ -67,7 +71,7 @@ def test_what_is_ready_and_stays_is_healthy(pods: list[Json], counted: tuple[int
 def test_an_evicted_pod_counts_no_more_until_it_is_seen_to_go() -> None:
     evicted = {"disruptedPods": {"z": encode_time(NOW - timedelta(minutes=1))}}
     pods = [pod("x"), pod("y"), pod("z")]
-    plan = plan_budget(ObservedBudget(budget=budget(evicted), pods=pods), NOW)
+    plan = plan_budget(seen(budget(evicted), pods), NOW)
     assert plan.requeue_after == timedelta(minutes=1)
     status = written(pods, evicted)
     assert counts(status) == (3, 2, 2, 0)
@@ -86,14 +90,42 @@ def test_the_second_plan_writes_nothing() -> None:
     pods = [pod("x"), pod("y"), pod("z")]
     first = written(pods)
     later = NOW + timedelta(minutes=5)
-    assert plan_budget(ObservedBudget(budget=budget(first), pods=pods), later).actions == ()
+    assert plan_budget(seen(budget(first), pods), later).actions == ()
 
 
-@pytest.mark.parametrize("bound", [{"minAvailable": "50%"}, {"minAvailable": None, "maxUnavailable": 1}])
-def test_what_no_scale_tells_lets_nothing_go_and_says_so(bound: dict[str, object]) -> None:
-    status = written([pod("x"), pod("y"), pod("z")], None, **bound)
-    assert status["disruptionsAllowed"] == 0
-    assert status["conditions"][0]["reason"] == "SyncFailed"
+@pytest.mark.parametrize(
+    ("bound", "counted"),
+    [
+        ({"minAvailable": "50%"}, (3, 3, 2, 1)),
+        ({"minAvailable": None, "maxUnavailable": 1}, (3, 3, 2, 1)),
+        ({"minAvailable": None, "maxUnavailable": "50%"}, (3, 3, 1, 2)),
+        ({"minAvailable": None, "maxUnavailable": 9}, (3, 3, 0, 3)),
+        ({"minAvailable": "100%"}, (3, 3, 3, 0)),
+    ],
+    ids=str,
+)
+def test_shares_are_of_what_is_expected(bound: dict[str, object], counted: tuple[int, int, int, int]) -> None:
+    assert counts(written([pod("x"), pod("y"), pod("z")], None, **bound)) == counted
+
+
+def test_where_nothing_is_expected_nothing_may_go() -> None:
+    lone = ObservedBudget(budget=budget(minAvailable=None, maxUnavailable=1), pods=[pod("x")], expected=0)
+    [action] = plan_budget(lone, NOW).actions
+    assert isinstance(action, Replace)
+    assert counts(action.content) == (0, 1, 0, 0)
+
+
+def test_what_cannot_be_counted_lets_nothing_go_and_says_why() -> None:
+    before = {"disruptionsAllowed": 1, "currentHealthy": 3, "desiredHealthy": 2, "expectedPods": 3}
+    observed = ObservedBudget(budget=budget(before), pods=[pod("x")], expected=0, problem="no scale")
+    [action] = plan_budget(observed, NOW).actions
+    assert isinstance(action, Replace)
+    assert counts(action.content) == (3, 3, 2, 0)
+    assert "observedGeneration" not in action.content, "an eviction is told that it is still being processed"
+    [condition] = action.content["conditions"]
+    assert (condition["reason"], condition["message"]) == ("SyncFailed", "no scale")
+    again = ObservedBudget(budget=budget(action.content), pods=[pod("x")], expected=0, problem="no scale")
+    assert plan_budget(again, NOW + timedelta(minutes=5)).actions == ()
 
 
 def test_a_budget_without_selector_is_of_no_pod() -> None:

@@ -1,19 +1,19 @@
 """How many pods of a disruption budget are healthy, and how many may go. Pure.
 
-As the disruption controller, for ``minAvailable`` as a number. What a share or ``maxUnavailable`` is of, it asks the
-scale of the pods' controllers; a Ray cluster has none, so there and here such a budget lets nothing go, and says so.
+As the disruption controller: what a share or ``maxUnavailable`` is of, the scales of the pods' controllers say
+(``scales``). A Ray cluster has none, so there and here such a budget of its pods lets nothing go, and says so.
 Evictions count down what is written here until the pod that they name is seen to go. Source: Kubernetes v1.36
 pkg/controller/disruption/disruption.go.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rayfleet.manifest.template import decode_selector
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import DISRUPTION_BUDGETS
-from rayfleet.objects.budgets import budget_selector, disrupted_pods, least_available
+from rayfleet.objects.budgets import budget_selector, desired_healthy, disrupted_pods
 from rayfleet.objects.conditions import conditions_of, since
 from rayfleet.objects.meta import generation_of, is_terminating, labels_of, name_of
 from rayfleet.objects.parts import part
@@ -26,17 +26,21 @@ from rayfleet.planning.writes import ref_of, status_permission, status_replaced
 BUDGET_WRITES = frozenset({status_permission(DISRUPTION_BUDGETS)})
 
 _ALLOWED = "DisruptionAllowed"
-_COUNTS = ("currentHealthy", "desiredHealthy", "expectedPods")
 _GONE_WITHIN = timedelta(minutes=2)
 """So long an evicted pod counts as going, until its deletion is seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedBudget:
-    """A budget, and the pods of its namespace that it selects."""
+    """A budget, and the pods of its namespace that it selects.
+
+    ``expected`` is how many there are to be; ``problem`` is why that cannot be told, empty when it can.
+    """
 
     budget: ReadOnlyJson
     pods: Sequence[ReadOnlyJson]
+    expected: int
+    problem: str = ""
 
 
 def is_of_budget(budget: ReadOnlyJson, pod: ReadOnlyJson) -> bool:
@@ -48,35 +52,44 @@ def is_of_budget(budget: ReadOnlyJson, pod: ReadOnlyJson) -> bool:
 def plan_budget(observed: ObservedBudget, now: datetime) -> StatelessPlan:
     """Return the write of a budget's status where it is another; it names the version, for evictions write it too."""
     budget = observed.budget
+    if observed.problem:
+        return _written(budget, _failed(budget, observed.problem, now))
     disrupted = _disrupted(observed, now)
-    allowed, counts = _counts(observed, disrupted)
+    healthy = _healthy(observed, disrupted)
+    desired = desired_healthy(budget, observed.expected)
+    allowed = max(0, healthy - desired) if observed.expected > 0 else 0
+    reason = "SufficientPods" if allowed else "InsufficientPods"
     status = {
-        **counts,
+        "currentHealthy": healthy,
+        "desiredHealthy": desired,
+        "expectedPods": observed.expected,
         "disruptionsAllowed": allowed,
         "observedGeneration": generation_of(budget),
-        "conditions": [_condition(budget, allowed, now)],
+        "conditions": [_condition(budget, reason, "", now) | {"observedGeneration": generation_of(budget)}],
         **({"disruptedPods": dict(disrupted)} if disrupted else {}),
     }
     ends = [time + _GONE_WITHIN - now for each in disrupted.values() if (time := decode_time(each)) is not None]
-    ref = ref_of(budget, at_this_version=True)
-    is_same = status == part(budget, "status")
-    return StatelessPlan(
-        actions=() if is_same else (status_replaced(DISRUPTION_BUDGETS, ref, status),),
-        status=None,
-        requeue_after=min(ends, default=None),
-    )
+    return replace(_written(budget, status), requeue_after=min(ends, default=None))
 
 
-def _counts(observed: ObservedBudget, disrupted: Mapping[str, str]) -> tuple[int, Json]:
-    """Return how many pods may go, and the counts that it rests on."""
-    pods, least = observed.pods, least_available(observed.budget)
-    if least is None:
-        before = part(observed.budget, "status")
-        return 0, {name: before.get(name, 0) for name in _COUNTS}
-    staying = [pod for pod in pods if not is_terminating(pod) and name_of(pod) not in disrupted]
-    healthy = sum(map(is_ready, staying))
-    allowed = max(0, healthy - least) if pods else 0
-    return allowed, dict(zip(_COUNTS, (healthy, least, len(pods)), strict=True))
+def _written(budget: ReadOnlyJson, status: ReadOnlyJson) -> StatelessPlan:
+    """Return the write of a status, nothing when it is the same."""
+    if status == part(budget, "status"):
+        return StatelessPlan(status=None)
+    write = status_replaced(DISRUPTION_BUDGETS, ref_of(budget, at_this_version=True), status)
+    return StatelessPlan(actions=(write,), status=None)
+
+
+def _failed(budget: ReadOnlyJson, problem: str, now: datetime) -> Json:
+    """Return the status of a budget that cannot be counted: nothing may go, the rest stays as it was."""
+    before = part(budget, "status")
+    return {**before, "disruptionsAllowed": 0, "conditions": [_condition(budget, "SyncFailed", problem, now)]}
+
+
+def _healthy(observed: ObservedBudget, disrupted: Mapping[str, str]) -> int:
+    """Return how many pods are ready and stay."""
+    staying = (pod for pod in observed.pods if not is_terminating(pod) and name_of(pod) not in disrupted)
+    return sum(map(is_ready, staying))
 
 
 def _disrupted(observed: ObservedBudget, now: datetime) -> Mapping[str, str]:
@@ -91,17 +104,12 @@ def _is_awaited(evicted: str, now: datetime) -> bool:
     return time is not None and time + _GONE_WITHIN >= now
 
 
-def _condition(budget: ReadOnlyJson, allowed: int, now: datetime) -> Json:
-    status, reason, message = "False", "InsufficientPods", ""
-    if least_available(budget) is None:
-        reason, message = "SyncFailed", "only minAvailable as a number is counted: a Ray cluster has no scale"
-    elif allowed:
-        status, reason = "True", "SufficientPods"
+def _condition(budget: ReadOnlyJson, reason: str, message: str, now: datetime) -> Json:
+    status = "True" if reason == "SufficientPods" else "False"
     return {
         "type": _ALLOWED,
         "status": status,
         "reason": reason,
         "message": message,
-        "observedGeneration": generation_of(budget),
         "lastTransitionTime": since(conditions_of(budget), _ALLOWED, status, now),
     }

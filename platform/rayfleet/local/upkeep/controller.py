@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rayfleet.kube.client import KubeClient
 from rayfleet.kube.watches import Reflectors
 from rayfleet.local.upkeep.budgets import BUDGET_WRITES, ObservedBudget, is_of_budget, plan_budget
 from rayfleet.local.upkeep.plan import (
@@ -12,17 +13,19 @@ from rayfleet.local.upkeep.plan import (
     plan_account,
     plan_node,
 )
+from rayfleet.local.upkeep.scales import NoScale, expected_pods
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import DISRUPTION_BUDGETS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from rayfleet.model.resources import CRDS, DISRUPTION_BUDGETS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from rayfleet.objects.budgets import is_of_scale
 from rayfleet.objects.meta import key_of, name_of, namespace_of
 from rayfleet.reconciling.assembly import ControllerPart
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, primary
 
 
-def upkeep_parts(reflectors: Reflectors) -> tuple[ControllerPart, ...]:
-    """Return the chores; ``reflectors`` have namespaces, accounts, nodes, budgets and pods."""
+def upkeep_parts(client: KubeClient, reflectors: Reflectors) -> tuple[ControllerPart, ...]:
+    """Return the chores; ``reflectors`` have namespaces, accounts, nodes, budgets, pods and definitions."""
     accounts = reflectors.store(SERVICE_ACCOUNTS)
 
     def observed(namespace: ReadOnlyJson) -> ObservedAccounts:
@@ -51,16 +54,22 @@ def upkeep_parts(reflectors: Reflectors) -> tuple[ControllerPart, ...]:
             ),
             watches=(primary(reflectors[NODES]),),
         ),
-        _budgets(reflectors),
+        _budgets(client, reflectors),
     )
 
 
-def _budgets(reflectors: Reflectors) -> ControllerPart:
+def _budgets(client: KubeClient, reflectors: Reflectors) -> ControllerPart:
     pods, budgets = reflectors.store(PODS), reflectors.store(DISRUPTION_BUDGETS)
 
-    def observed(budget: ReadOnlyJson) -> ObservedBudget:
-        its_own = (pod for pod in pods.list(namespace_of(budget)) if is_of_budget(budget, pod))
-        return ObservedBudget(budget=budget, pods=tuple(its_own))
+    async def observed(budget: ReadOnlyJson) -> ObservedBudget:
+        its_own = tuple(pod for pod in pods.list(namespace_of(budget)) if is_of_budget(budget, pod))
+        if not is_of_scale(budget):
+            return ObservedBudget(budget=budget, pods=its_own, expected=len(its_own))
+        try:
+            expected = await expected_pods(its_own, reflectors.store(CRDS).list(), client)
+        except NoScale as problem:
+            return ObservedBudget(budget=budget, pods=its_own, expected=0, problem=str(problem))
+        return ObservedBudget(budget=budget, pods=its_own, expected=expected)
 
     def budgets_of_pod(pod: ReadOnlyJson) -> Iterable[ObjectKey]:
         return (key_of(each) for each in budgets.list(namespace_of(pod)) if is_of_budget(each, pod))

@@ -143,9 +143,16 @@ class GarbageCollectorSuite:
 
 async def defined_kind(client: KubeClient) -> tuple[ResourceType, Json]:
     """Return a new kind of one's own, served, and its definition."""
+    kind, definition = new_kind({"type": "object"})
+    await install(client, [definition])
+    return kind, definition
+
+
+def new_kind(schema: ReadOnlyJson, subresources: ReadOnlyJson | None = None) -> tuple[ResourceType, Json]:
+    """Return a kind that no server has yet, and the definition that brings it."""
     group = f"g{uuid4().hex[:8]}.rayfleet.test"
     kind = ResourceType(group=group, version="v1", plural="gadgets", kind="Gadget")
-    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": dict(schema)}}
     definition: Json = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -154,10 +161,9 @@ async def defined_kind(client: KubeClient) -> tuple[ResourceType, Json]:
             "group": group,
             "names": {"plural": "gadgets", "kind": "Gadget"},
             "scope": "Namespaced",
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+            "versions": [{**version, "subresources": dict(subresources or {})}],
         },
     }
-    await install(client, [definition])
     return kind, definition
 
 

@@ -3,19 +3,24 @@
 For the real one and for what stands in for it.
 """
 
+import itertools
 from uuid import uuid4
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import DISRUPTION_BUDGETS, NODES, PODS, SERVICE_ACCOUNTS
-from rayfleet.objects.conditions import is_true
-from rayfleet.objects.meta import generation_of, uid_of
+from rayfleet.objects.conditions import condition_of, is_true
+from rayfleet.objects.meta import generation_of, name_of, uid_of
 from rayfleet.objects.nodes import taints_of
 from rayfleet.objects.parts import part
+from rayfleet.testing.definitions import install
 from rayfleet.testing.nodes import exists
 from rayfleet.testing.stand_ins import put_pod_status
+from rayfleet.testing.suites.garbage import NEW_KIND_LIMIT_SECONDS, new_kind
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
+
+_LABELS = {"app": "budgeted"}
 
 
 class UpkeepSuite:
@@ -69,6 +74,90 @@ class UpkeepSuite:
         await _until_allowed(client, namespace, healthy=2, allowed=1)
         await client.delete(PODS, ObjectKey(namespace=namespace, name="one"), grace_period_seconds=0)
         await _until_allowed(client, namespace, healthy=1, allowed=0)
+
+    async def test_a_share_is_of_what_the_controllers_of_the_pods_ask_for(
+        self, client: KubeClient, namespace: str
+    ) -> None:
+        """By their scales: of three, half may go, rounded up, and half must stay, rounded up too."""
+        owner = await _owner(client, namespace, replicas=3, has_scale=True)
+        await _made_ready(client, namespace, 3, owner)
+        await client.create(DISRUPTION_BUDGETS, _budget(namespace, minAvailable="50%"))
+        await _until_counted(client, namespace, (3, 3, 2, 1), "SufficientPods")
+        for bound, counts in (("50%", (3, 3, 1, 2)), (1, (3, 3, 2, 1))):
+            patch = {"spec": {"minAvailable": None, "maxUnavailable": bound}}
+            await client.patch(DISRUPTION_BUDGETS, ObjectKey(namespace=namespace, name="budget"), patch)
+            await _until_counted(client, namespace, counts, "SufficientPods")
+
+    async def test_pods_that_nobody_controls_are_expected_by_nobody(self, client: KubeClient, namespace: str) -> None:
+        """A budget by ``maxUnavailable`` lets none of them go."""
+        await _made_ready(client, namespace, 2)
+        await client.create(DISRUPTION_BUDGETS, _budget(namespace, maxUnavailable=1))
+        await _until_counted(client, namespace, (0, 2, 0, 0), "InsufficientPods")
+
+    async def test_a_share_of_what_has_no_scale_lets_nothing_go_and_says_why(
+        self, client: KubeClient, namespace: str
+    ) -> None:
+        """So a share says nothing of a Ray cluster's pods."""
+        owner = await _owner(client, namespace, replicas=2, has_scale=False)
+        await _made_ready(client, namespace, 2, owner)
+        await client.create(DISRUPTION_BUDGETS, _budget(namespace, maxUnavailable=1))
+        await _until_counted(client, namespace, (0, 0, 0, 0), "SyncFailed", "does not implement the scale subresource")
+
+
+async def _until_counted(
+    client: KubeClient, namespace: str, counts: tuple[int, int, int, int], reason: str, words: str = ""
+) -> None:
+    """Return when a budget's counts are expected, healthy, desired, allowed, for a reason in words.
+
+    The real controller learns new kinds now and then, and looks again when a budget changes: so this changes one.
+    """
+    key, looks = ObjectKey(namespace=namespace, name="budget"), itertools.count()
+
+    async def counted() -> tuple[tuple[int, ...], str, str]:
+        note = {"metadata": {"annotations": {"look": str(next(looks))}}}
+        status = part(await client.patch(DISRUPTION_BUDGETS, key, note), "status")
+        names = ("expectedPods", "currentHealthy", "desiredHealthy", "disruptionsAllowed")
+        condition = condition_of({"status": status}, "DisruptionAllowed")
+        found = tuple(status.get(name, 0) for name in names)
+        return found, condition.get("reason", ""), condition.get("message", "")
+
+    def holds(each: tuple[tuple[int, ...], str, str]) -> bool:
+        return each[:2] == (counts, reason) and words in each[2]
+
+    await until(counted, f"{counts}, {reason} {words}", NEW_KIND_LIMIT_SECONDS, holds=holds)
+
+
+def _budget(namespace: str, **bound: object) -> Json:
+    meta = {"name": "budget", "namespace": namespace}
+    spec = {**bound, "selector": {"matchLabels": _LABELS}}
+    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec}
+
+
+async def _owner(client: KubeClient, namespace: str, *, replicas: int, has_scale: bool) -> Json:
+    """Return an object of a new kind that asks for so many pods."""
+    kind, definition = new_kind(
+        {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        {"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}}
+        if has_scale
+        else {},
+    )
+    await install(client, [definition])
+    meta = {"name": "owner", "namespace": namespace}
+    spec = {"replicas": replicas}
+    return await client.create(
+        kind, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, "spec": spec}
+    )
+
+
+async def _made_ready(client: KubeClient, namespace: str, count: int, owner: ReadOnlyJson | None = None) -> None:
+    """Make so many ready pods, which ``owner`` controls."""
+    for number in range(count):
+        manifest = _pod(namespace, f"pod-{number}", _LABELS)
+        if owner is not None:
+            names = {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
+            reference = {**names, "name": name_of(owner), "uid": uid_of(owner), "controller": True}
+            manifest["metadata"]["ownerReferences"] = [reference]
+        await put_pod_status(client, await client.create(PODS, manifest), address=f"10.0.0.{number + 1}")
 
 
 async def _until_allowed(client: KubeClient, namespace: str, *, healthy: int, allowed: int) -> None:
