@@ -92,14 +92,12 @@ async def _inflight(request: web.Request) -> web.Response:
     judge.leave_alone()
     if not request.app[SETTINGS].traffic.running:
         return _unknown("MetricsUnknown", "nobody has told which of the engine's metrics count its requests")
-    page = await request.app[ENGINE].metrics_page()
+    in_flight = await judge.traffic.ask()
     if judge.judgement.reason is Reason.ENGINE_STALLED:
         return _unknown(judge.judgement.reason.value, judge.judgement.message)
-    traffic = judge.traffic.take(page)
-    if traffic is None:
-        words = "the engine's metrics cannot be had" if not page else "the engine's metrics lack its requests"
-        return _unknown("MetricsMissing", words)
-    return _answer({"in_flight": traffic.in_flight, "since": judge.traffic.since.isoformat()}, is_good=True)
+    if in_flight is None:
+        return _unknown("MetricsMissing", "the engine's metrics cannot be had, or lack its requests")
+    return _answer({"in_flight": in_flight, "since": judge.traffic.since.isoformat()}, is_good=True)
 
 
 def _unknown(reason: str, message: str) -> web.Response:

@@ -54,8 +54,7 @@ async def _drain(request: web.Request) -> web.Response:
     """Take the engine out of service until DELETE; the answer's ``in_flight`` and ``/inflight`` tell what is left."""
     judge = request.app[JUDGE]
     judge.set_duty(Leave.DRAINING)
-    traffic = judge.traffic.take(await request.app[ENGINE].metrics_page())
-    return _answer(request, {"in_flight": None if traffic is None else traffic.in_flight})
+    return _answer(request, {"in_flight": await judge.traffic.ask()})
 
 
 async def _end_drain(request: web.Request) -> web.Response:
@@ -73,9 +72,9 @@ async def _sleep(request: web.Request) -> web.Response:
         return _cannot(request, "sleep", "--sleep-path")
     if judge.duty.leave is Leave.ASLEEP:
         return _answer(request, {})
-    traffic = judge.traffic.take(await engine.metrics_page())
-    if traffic is None or traffic.in_flight:
-        count = "an unknown number of" if traffic is None else str(traffic.in_flight)
+    in_flight = await judge.traffic.ask()
+    if in_flight != 0:
+        count = "an unknown number of" if in_flight is None else str(in_flight)
         return refused(409, "busy", f"the engine has {count} requests; POST /drain and wait until it has none")
     before = judge.duty.leave
     judge.set_duty(Leave.ASLEEP)

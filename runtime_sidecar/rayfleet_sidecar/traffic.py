@@ -35,7 +35,7 @@ from rayfleet_sidecar.observation import LONG_AGO
 class Traffic:
     """One reading. ``running`` and ``steps`` by the labels of their series; the rest are sums over the page.
 
-    ``load`` is how many requests the engine's port has taken up, 0 where it does not tell; None: it was not asked.
+    ``load`` is how many requests the engine's port has taken up, 0 where it does not tell.
     """
 
     running: Mapping[str, float] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Traffic:
     waiting: float = 0
     served: float = 0
     failed: float = 0
-    load: int | None = None
+    load: int = 0
 
     @property
     def work(self) -> tuple[float, float]:
@@ -51,8 +51,8 @@ class Traffic:
         return sum(self.steps.values()), self.served
 
     @property
-    def in_flight(self) -> int:
-        """Requests that are running or waiting."""
+    def on_page(self) -> int:
+        """Requests that the page knows: running or waiting."""
         return round(sum(self.running.values()) + self.waiting)
 
 
@@ -74,12 +74,14 @@ class Watched:
     changed, or requests besides ``own``; ``busy_at`` when the port last told of such, and ``held`` since when they wait
     beside ``own`` without a step, None when they do not. ``zero`` is the least that the port has told since the
     engine's counters began, if below 0: so far it has lost count (vLLM 0.32 takes some requests off twice).
+    ``in_flight`` is how many requests the newest reading showed, those that the port alone knows included.
     """
 
     read_at: timedelta = timedelta()
     moved_at: timedelta = LONG_AGO
     work: tuple[float, float] | None = None
     zero: int = 0
+    in_flight: int = 0
     busy_at: timedelta = LONG_AGO
     busy: Mapping[str, Standstill] = field(default_factory=dict)
     held: Standstill | None = None
@@ -115,19 +117,19 @@ def watched(before: Watched, traffic: Traffic, now: timedelta, own: int = 0) -> 
         if count > 0 and (steps := _steps_of(labels, traffic.steps)) is not None
     }
     is_anew = before.served is None or traffic.served != before.served or traffic.failed < before.failed
-    has_moved = traffic.in_flight > own or (before.work is not None and traffic.work != before.work)
+    has_moved = traffic.on_page > own or (before.work is not None and traffic.work != before.work)
     is_restarted = before.work is not None and sum(traffic.work) < sum(before.work)
-    zero = min(0 if is_restarted else before.zero, traffic.load or 0)
-    has_others = traffic.load is not None and traffic.load - zero > own
-    is_alone = traffic.load is not None and not has_others
+    zero = min(0 if is_restarted else before.zero, traffic.load)
+    others = traffic.load - zero - own
     return Watched(
         read_at=now,
         moved_at=now if has_moved else before.moved_at,
         work=traffic.work,
         zero=zero,
-        busy_at=now if has_others else before.busy_at,
+        busy_at=now if others > 0 else before.busy_at,
         busy=busy,
-        held=None if is_alone else _held(before.held, sum(traffic.work), now, starts=bool(own) and has_others),
+        in_flight=max(traffic.on_page, others),
+        held=_held(before.held, sum(traffic.work), now, starts=own > 0) if others > 0 else None,
         served=traffic.served if is_anew else before.served,
         failed=traffic.failed if is_anew else before.failed,
         failures=0 if is_anew else round(traffic.failed - before.failed),

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rayfleet_sidecar.clock import Clock
 from rayfleet_sidecar.settings import SidecarSettings
-from rayfleet_sidecar.traffic import Traffic, Watched, read_traffic, stalled_for, watched
+from rayfleet_sidecar.traffic import Watched, read_traffic, stalled_for, watched
 
 
 class Pages(Protocol):
@@ -75,23 +75,22 @@ class TrafficMonitor:
         now = self._clock().steady
         if self._settings.traffic.running and (is_due or now >= self._due):
             self._due = now + self._settings.traffic_period
-            async with asyncio.TaskGroup() as group:
-                page = group.create_task(self._engine.metrics_page())
-                load = group.create_task(self._engine.load())
-            if load.result() is not None:
-                self.take(page.result(), load.result())
+            await self.ask()
 
-    def take(self, page: str, load: int | None = None) -> Traffic | None:
-        """Take in what was read just now; return what the page tells of the requests, None when nothing.
+    async def ask(self) -> int | None:
+        """Ask the engine now; return how many requests are in flight, None when nobody can tell."""
+        async with asyncio.TaskGroup() as group:
+            page = group.create_task(self._engine.metrics_page())
+            load = group.create_task(self._engine.load())
+        return self.take(page.result(), load.result())
 
-        ``load`` is None when the port was not asked.
-        """
+    def take(self, page: str, load: int | None) -> int | None:
+        """Take in what was read just now; return how many requests are in flight, None when nobody can tell."""
         traffic = read_traffic(page, self._settings.traffic, self._settings.metric_map.copies)
-        if traffic is None:
+        if traffic is None or load is None:
             return None
-        traffic = replace(traffic, load=load)
         now = self._clock()
-        self._watched = watched(self._watched, traffic, now.steady, self.own)
-        if traffic.in_flight != self.in_flight:
-            self.in_flight, self.since = traffic.in_flight, now.date
-        return traffic
+        self._watched = watched(self._watched, replace(traffic, load=load), now.steady, self.own)
+        if self._watched.in_flight != self.in_flight:
+            self.in_flight, self.since = self._watched.in_flight, now.date
+        return self.in_flight

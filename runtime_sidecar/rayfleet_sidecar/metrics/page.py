@@ -20,7 +20,6 @@ from rayfleet_sidecar.metrics.common import PREFIX, common_families, mapped
 from rayfleet_sidecar.metrics.engine_page import EnginePage, PageState
 from rayfleet_sidecar.metrics.own_families import OWN_NAMES, Judged, PageReport, judge_families, page_families
 from rayfleet_sidecar.metrics.slices import in_slices
-from rayfleet_sidecar.traffic import Traffic
 
 _FOREIGN = (*OWN_NAMES, PREFIX)
 
@@ -32,12 +31,16 @@ class Pages(Protocol):
         """Return the page as it came, or why it did not; ends within a limit of its own."""
         ...
 
+    async def load(self) -> int | None:
+        """Return how many requests the port has taken up, None when it does not answer; ends within such a limit."""
+        ...
+
 
 class Requests(Protocol):
     """Who knows the engine's requests from its page."""
 
-    def take(self, page: str) -> Traffic | None:
-        """Take in a page that was read just now; return what it tells, None when nothing."""
+    def take(self, page: str, load: int | None) -> int | None:
+        """Take in what was read just now; return how many requests are in flight, None when nobody can tell."""
         ...
 
 
@@ -87,8 +90,8 @@ class MetricsPage:
                 await self._reading
 
     async def _read(self) -> _Reading:
-        came = await self._pages.page()
-        traffic = self._judge.traffic.take(came.text)
+        came, load = await asyncio.gather(self._pages.page(), self._pages.load())
+        in_flight = self._judge.traffic.take(came.text, load)
         page = await in_slices(reading(came.text))
         families = await in_slices(grouping(page, foreign=_FOREIGN))
         common = common_families(page.samples, self._metrics, self._engine)
@@ -102,7 +105,7 @@ class MetricsPage:
         )
         return _Reading(
             report=report,
-            in_flight=None if traffic is None else traffic.in_flight,
+            in_flight=in_flight,
             families=(*common, *families),
         )
 

@@ -34,7 +34,7 @@ class Case:
     """``replies`` are there from the start; ``steps`` come when the engine has become ready.
 
     ``failed`` are the checks of ``/status`` that have failed, ``words`` are somewhere in the message. ``page`` is what
-    ``/metrics`` says of the engine's page, ``in_flight`` of the requests in it: nothing where the page cannot be had.
+    ``/metrics`` says of the engine's page, ``in_flight`` of the requests in it: None where it cannot say.
     """
 
     reason: str
@@ -45,7 +45,7 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     stage: str | None = None
     page: PageState = PageState.OK
-    in_flight: int = 0
+    in_flight: int | None = 0
 
     @property
     def limits(self) -> dict[str, timedelta]:
@@ -62,11 +62,13 @@ def starts(reason: str, stage: str, failed: str, words: str = "", **replies: Rep
 
 
 def tells(state: PageState, reply: Reply) -> Case:
-    return Case(reason="Ready", page=state, replies={PAGE: reply}, steps=(Step(seconds=5), Step(seconds=5)))
+    return Case(
+        reason="Ready", page=state, in_flight=None, replies={PAGE: reply}, steps=(Step(seconds=5), Step(seconds=5))
+    )
 
 
-def loads(reply: Reply) -> Case:
-    return Case(reason="Ready", replies={LOAD: reply}, steps=(Step(seconds=5), Step(seconds=5)))
+def loads(reply: Reply, in_flight: int | None = 0) -> Case:
+    return Case(reason="Ready", in_flight=in_flight, replies={LOAD: reply}, steps=(Step(seconds=5), Step(seconds=5)))
 
 
 _PATHS = {"health": HEALTH, "nodes": NODES, "chat": CHAT, "page": PAGE}
@@ -148,6 +150,7 @@ CASES: dict[str, Case] = {
         words="refused",
         stage="EngineStart",
         page=PageState.UNREACHABLE,
+        in_flight=None,
         steps=(Step(is_gone=True),),
     ),
     "is frozen": Case(
@@ -155,6 +158,7 @@ CASES: dict[str, Case] = {
         failed=("Health",),
         stage="EngineStart",
         page=PageState.LATE,
+        in_flight=None,
         steps=(Step(replies=FROZEN),),
     ),
     "loses a node": Case(
@@ -176,10 +180,11 @@ CASES: dict[str, Case] = {
         reason="EngineStalled",
         failed=("Progress",),
         words="no step for",
+        in_flight=2,
         steps=(*FIRST_STEP, Step(seconds=60), Step(seconds=60)),
     ),
     "a first step is long and the port alone knows of clients": Case(
-        reason="Ready", steps=(*FIRST_STEP, Step(seconds=60), Step(seconds=50))
+        reason="Ready", in_flight=1, steps=(*FIRST_STEP, Step(seconds=60), Step(seconds=50))
     ),
     "a prefill is long": Case(
         reason="Ready",
@@ -235,7 +240,7 @@ CASES: dict[str, Case] = {
     "the load is a list": loads(said([2])),
     "the load is a text": loads(said({"n": "2"})),
     "the load is not there": loads(Reply(status=404)),
-    "the load hangs": loads(HANGS),
+    "the load hangs": loads(HANGS, in_flight=None),
     "metrics of 50 MB": tells(PageState.TOO_LARGE, HUGE),
     "metrics have no end": tells(PageState.TOO_LARGE, Reply(deed=Deed.ENDLESS)),
     "metrics hang": tells(PageState.LATE, HANGS),

@@ -138,7 +138,7 @@ def expected_series(case: Case, status: dict[str, Any], now: datetime) -> dict[t
         (f"{ours}engine_page_up",): case.page is PageState.OK,
         **{(f"{ours}engine_page_state", state): state is case.page for state in PageState},
         (f"{ours}engine_page_broken_lines",): case.page is PageState.UNREADABLE,
-        **({("rayfleet_requests_in_flight",): case.in_flight} if case.page is PageState.OK else {}),
+        **({("rayfleet_requests_in_flight",): case.in_flight} if case.in_flight is not None else {}),
     }
 
 

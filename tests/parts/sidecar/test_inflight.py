@@ -112,6 +112,18 @@ async def test_the_requests_are_those_of_this_moment(site: Site) -> None:
     assert (status, later["in_flight"], later["since"] > content["since"]) == (200, 0, True)
 
 
+async def test_requests_that_the_engines_port_alone_knows_are_waited_for_too(site: Site) -> None:
+    site.engine.is_page_late = True
+    await site.open(load_path="/load#server_load")
+    async with site.requests(3):
+        status, content = await site.get("/inflight")
+        assert (status, content["in_flight"]) == (200, 3)
+        async with site.session.get(f"{URL}/metrics") as answer:
+            assert 'rayfleet_requests_in_flight{engine="engine"} 3\n' in await answer.text()
+    status, content = await site.get("/inflight")
+    assert (status, content["in_flight"]) == (200, 0)
+
+
 async def test_an_engine_that_does_not_answer_tells_no_number(site: Site) -> None:
     await site.open(answer_limit=timedelta(seconds=0.5))
     site.engine.fault = Fault.FROZEN

@@ -36,7 +36,7 @@ LONG = timedelta(seconds=60)  # beyond what a crowded machine takes
 class Untold:
     """Knows no requests."""
 
-    def take(self, page: str) -> None:
+    def take(self, page: str, load: int | None) -> None:
         return None
 
 
@@ -207,6 +207,9 @@ async def test_a_page_of_megabytes_leaves_the_loop_many_turns() -> None:
     class Engine:
         async def page(self) -> EnginePage:
             return EnginePage(state=PageState.OK, text=text, size_bytes=len(text))
+
+        async def load(self) -> int:
+            return 0
 
     verdict = verdict_of(first_judgement(system_clock()), ReadinessRules(), system_clock())
     judge = SimpleNamespace(verdict=lambda: verdict, transitions=0, errors=0, generations={}, traffic=Untold())

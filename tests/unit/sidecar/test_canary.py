@@ -34,7 +34,7 @@ class Course:
     running: int = 0
     waiting: int = 0
     steps: int = 0
-    load: int | None = None
+    load: int = 0
     has_page: bool = True
     judgement: Judgement = field(init=False)
     seen: Watched = field(default_factory=Watched)

@@ -35,7 +35,7 @@ def _vllm_page(running: int, waiting: int) -> str:
 def test_a_page_of_vllm_tells_its_requests_steps_and_answers() -> None:
     traffic = read_traffic(_vllm_page(3, 2), VLLM)
     assert traffic == Traffic(running={LABELS: 3}, steps={LABELS: 395 + 2697}, waiting=2, served=23, failed=0)
-    assert traffic.in_flight == 5
+    assert traffic.on_page == 5
 
 
 def test_a_page_of_the_llama_cpp_driver_tells_the_same() -> None:
@@ -78,7 +78,7 @@ def test_requests_that_are_told_by_priority_and_by_each_rank_are_counted_once() 
     }
     common = {each.name: each for each in common_families(read_metric_page(SGLANG_PAGE).samples, SGLANG_MAP, "sglang")}
     in_flight = [common[f"rayfleet_engine_requests_{name}"].samples[0].value for name in ("running", "waiting")]
-    assert traffic.in_flight == sum(in_flight)
+    assert traffic.on_page == sum(in_flight)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_requests_that_are_told_by_priority_and_by_each_rank_are_counted_once() 
 def test_a_total_is_never_counted_with_its_parts(page: str, running: int) -> None:
     traffic = read_traffic(page, TrafficMetrics(running=("r",)), ("rank",))
     assert traffic is not None
-    assert traffic.in_flight == running
+    assert traffic.on_page == running
 
 
 def test_steps_that_are_told_in_finer_parts_are_those_of_their_part() -> None:
@@ -145,7 +145,7 @@ def test_a_stall_is_as_old_as_its_first_reading(readings: list[tuple[float, Traf
     assert stalled_for(_seen(*readings)) == _seconds(seconds)
 
 
-def _loaded(*readings: tuple[float, int | None, int, float]) -> Watched:
+def _loaded(*readings: tuple[float, int, int, float]) -> Watched:
     """Return what readings show: their second, the port's load, how many of these are the sidecar's, the steps."""
     seen = Watched()
     for seconds, load, own, steps in readings:
@@ -163,16 +163,20 @@ def _loaded(*readings: tuple[float, int | None, int, float]) -> Watched:
         ([(0, 1, 1, 5), (60, 1, 1, 5)], 0),  # it is alone
         ([(0, 2, 1, 5), (60, 1, 1, 5), (90, 1, 1, 5)], 0),  # it has become so
         ([(0, 2, 1, 5), (60, 2, 1, 6), (90, 2, 1, 6)], 30),
-        ([(0, 2, 1, 5), (60, None, 1, 5), (90, 2, 1, 5)], 90),  # it was not asked
-        ([(0, None, 1, 5), (60, None, 1, 5)], 0),
         ([(0, -1, 0, 5), (10, 1, 1, 5), (60, 1, 1, 5)], 50),  # it has lost count by one
         ([(0, -1, 0, 5), (10, 1, 1, 2), (60, 1, 1, 2)], 0),  # and is another process now
     ],
 )
 def test_requests_that_the_port_alone_knows_stand_still_beside_the_sidecars_own(
-    readings: list[tuple[float, int | None, int, float]], seconds: float
+    readings: list[tuple[float, int, int, float]], seconds: float
 ) -> None:
     assert stalled_for(_loaded(*readings)) == _seconds(seconds)
+
+
+@pytest.mark.parametrize(("load", "own", "in_flight"), [(0, 0, 2), (2, 0, 2), (5, 0, 5), (5, 1, 4), (-1, 0, 2)])
+def test_requests_that_the_port_alone_knows_are_in_flight(load: int, own: int, in_flight: int) -> None:
+    seen = watched(Watched(), Traffic(running={"a": 1}, waiting=1, load=load), _seconds(0), own)
+    assert seen.in_flight == in_flight
 
 
 def test_a_part_that_stands_still_is_seen_beside_one_that_works() -> None:
