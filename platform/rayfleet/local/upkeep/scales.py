@@ -17,7 +17,7 @@ from rayfleet.model.resources import ResourceType
 from rayfleet.objects.definitions import has_scale, served_kind
 from rayfleet.objects.meta import name_of, namespace_of, uid_of
 from rayfleet.objects.owners import OwnerReference, controller_of
-from rayfleet.objects.parts import part, whole_number
+from rayfleet.objects.scales import replicas_of_scale
 
 
 class NoScale(Exception):
@@ -51,4 +51,4 @@ async def _scale(kind: ResourceType, owner: OwnerReference, namespace: str, clie
         scale = orjson.loads(await client.raw("GET", object_path(kind, owner.name, namespace, "scale")))
     except NotFound:
         return None
-    return whole_number(part(scale, "spec").get("replicas"), 0) if uid_of(scale) == owner.uid else None
+    return replicas_of_scale(scale) if uid_of(scale) == owner.uid else None

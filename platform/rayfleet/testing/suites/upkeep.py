@@ -10,9 +10,10 @@ from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import DISRUPTION_BUDGETS, NODES, PODS, SERVICE_ACCOUNTS
-from rayfleet.objects.conditions import condition_of, is_true
+from rayfleet.objects.conditions import conditions_of, decode_conditions, find_condition, is_true
 from rayfleet.objects.meta import generation_of, name_of, uid_of
 from rayfleet.objects.nodes import taints_of
+from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import part
 from rayfleet.testing.definitions import install
 from rayfleet.testing.nodes import exists
@@ -115,11 +116,11 @@ async def _until_counted(
 
     async def counted() -> tuple[tuple[int, ...], str, str]:
         note = {"metadata": {"annotations": {"look": str(next(looks))}}}
-        status = part(await client.patch(DISRUPTION_BUDGETS, key, note), "status")
+        budget = await client.patch(DISRUPTION_BUDGETS, key, note)
         names = ("expectedPods", "currentHealthy", "desiredHealthy", "disruptionsAllowed")
-        condition = condition_of({"status": status}, "DisruptionAllowed")
-        found = tuple(status.get(name, 0) for name in names)
-        return found, condition.get("reason", ""), condition.get("message", "")
+        numbers = tuple(part(budget, "status").get(name, 0) for name in names)
+        condition = find_condition(decode_conditions(conditions_of(budget)), "DisruptionAllowed")
+        return (numbers, condition.reason, condition.message) if condition is not None else (numbers, "", "")
 
     def holds(each: tuple[tuple[int, ...], str, str]) -> bool:
         return each[:2] == (counts, reason) and words in each[2]
@@ -134,30 +135,22 @@ def _budget(namespace: str, **bound: object) -> Json:
 
 
 async def _owner(client: KubeClient, namespace: str, *, replicas: int, has_scale: bool) -> Json:
-    """Return an object of a new kind that asks for so many pods."""
-    kind, definition = new_kind(
-        {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-        {"scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}}
-        if has_scale
-        else {},
-    )
+    """Return the reference to an object of a new kind that asks for so many pods."""
+    scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    kind, definition = new_kind(schema, {"scale": scale} if has_scale else None)
     await install(client, [definition])
     meta = {"name": "owner", "namespace": namespace}
-    spec = {"replicas": replicas}
-    return await client.create(
-        kind, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, "spec": spec}
-    )
+    names = {"apiVersion": kind.api_version, "kind": kind.kind}
+    made = await client.create(kind, {**names, "metadata": meta, "spec": {"replicas": replicas}})
+    return controller_reference(kind, name_of(made), uid_of(made))
 
 
-async def _made_ready(client: KubeClient, namespace: str, count: int, owner: ReadOnlyJson | None = None) -> None:
-    """Make so many ready pods, which ``owner`` controls."""
+async def _made_ready(client: KubeClient, namespace: str, count: int, *owners: ReadOnlyJson) -> None:
+    """Make so many ready pods of these owners."""
     for number in range(count):
-        manifest = _pod(namespace, f"pod-{number}", _LABELS)
-        if owner is not None:
-            names = {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
-            reference = {**names, "name": name_of(owner), "uid": uid_of(owner), "controller": True}
-            manifest["metadata"]["ownerReferences"] = [reference]
-        await put_pod_status(client, await client.create(PODS, manifest), address=f"10.0.0.{number + 1}")
+        pod = await client.create(PODS, _pod(namespace, f"pod-{number}", _LABELS, *owners))
+        await put_pod_status(client, pod, address=f"10.0.0.{number + 1}")
 
 
 async def _until_allowed(client: KubeClient, namespace: str, *, healthy: int, allowed: int) -> None:
@@ -171,11 +164,11 @@ async def _until_allowed(client: KubeClient, namespace: str, *, healthy: int, al
     await until(counted, f"{healthy} healthy, {allowed} may go", LIMIT_SECONDS, holds=lambda each: each == expected)
 
 
-def _pod(namespace: str, name: str, labels: ReadOnlyJson) -> Json:
+def _pod(namespace: str, name: str, labels: ReadOnlyJson, *owners: ReadOnlyJson) -> Json:
     containers = [{"name": "c", "image": "i:1"}]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels), "ownerReferences": list(owners)},
         "spec": {"automountServiceAccountToken": False, "containers": containers},
     }
