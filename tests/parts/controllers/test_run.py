@@ -1,9 +1,11 @@
 """What the controller process asks of an API server before it starts: that it answers, nothing else."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from rayfleet.controllers.run import check_server
 from rayfleet.kube.client import KubeClient
@@ -29,6 +31,20 @@ async def test_who_is_not_let_in_is_told_at_once() -> None:
     async with scripted_server(answer) as address, KubeClient(address) as client:
         with pytest.raises(Unauthorized):
             await check_server(client, limit=timedelta(seconds=20))
+
+
+async def test_a_server_that_comes_up_in_time_will_do() -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return json_answer({"items": []})
+
+    async with scripted_server(answer) as address:
+        port = URL(address.url).port
+    async with KubeClient(address) as client:
+        checking = asyncio.create_task(check_server(client, limit=timedelta(seconds=20)))
+        await asyncio.wait({checking}, timeout=0.3)
+        assert not checking.done(), "it is waited for"
+        async with scripted_server(answer, port):
+            await checking
 
 
 async def test_no_server_is_unreachable() -> None:
