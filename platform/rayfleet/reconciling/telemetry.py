@@ -208,6 +208,7 @@ def _phases(replica_sets: Store) -> Tally[tuple[str, str, str]]:
     for manifest in replica_sets.list():
         owner = controller_of(manifest)
         fleet = owner.name if owner is not None and owner.kind == FLEETS.kind else ""
+        tally[namespace_of(manifest), fleet, ReplicaPhase.FAILED] += 0  # an alert asks for it
         for _, phase, _ in written_reasons(part(manifest, "status").get("replicaStates")):
             tally[namespace_of(manifest), fleet, phase] += 1
     return tally
