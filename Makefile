@@ -82,7 +82,7 @@ gpu: $(VENV)/dev-ok ## A torch-backed engine behind the sidecar on a GPU: readin
 	@$(BIN)/python -m tests.gpu $(ARGS)
 
 # What this machine lacks is said first, with an exit code of its own (69), also by gpu: never a silent skip.
-kubernetes: $(VENV)/dev-ok ## A real Kubernetes node with our images, as root: builds once (a quarter of an hour), then serves there
+kubernetes: $(VENV)/dev-ok ## A real Kubernetes node with our images, as root: builds once (20 minutes), then serves there
 	@$(BIN)/python -m rayfleet.testing.realnode build
 	@$(BIN)/python -m pytest tests/kubernetes $(ARGS)
 

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from tests.kubernetes.deeds import wait_settled
 from tests.kubernetes.installation import install
+from tests.kubernetes.prometheus import Prometheus, start
 
 from rayfleet.testing.kubectl import Kubectl
 from rayfleet.testing.realkube import default_cache, ensure_kubectl
 from rayfleet.testing.realkube.files import Progress
 from rayfleet.testing.realkube.processes import Daemon, Keeper
 from rayfleet.testing.realnode import EXIT_CODE, NeedsMissing, check_needs
+from rayfleet.testing.realnode.prometheus import ensure_prometheus
 from rayfleet.testing.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -83,8 +85,14 @@ def installed(kubectl: Kubectl, tell: Progress) -> Kubectl:
 
 
 @pytest.fixture(scope="session")
-def fleet(installed: Kubectl, tell: Progress) -> str:
-    """Return the name of the quickstart's fleet, which is Available."""
+def prometheus(installed: Kubectl, tell: Progress) -> Prometheus:
+    """A Prometheus that has looked on since the installation."""
+    return start(installed, ensure_prometheus(default_cache(), progress=tell), tell)
+
+
+@pytest.fixture(scope="session")
+def fleet(installed: Kubectl, prometheus: Prometheus, tell: Progress) -> str:
+    """Return the name of the quickstart's fleet, which is Available; Prometheus has seen how it came to be."""
     installed("apply", "-f", str(ROOT / "examples" / "01-quickstart" / "fleet.yaml"))
     wait_settled(installed, "smollm2")
     tell("the quickstart's fleet is available")

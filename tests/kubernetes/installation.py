@@ -8,9 +8,11 @@ import subprocess
 
 from rayfleet.deploy.install import CHART, DEFAULT_NAMESPACE, install_objects
 from rayfleet.model.json import Json
+from rayfleet.objects.conditions import is_true
 from rayfleet.testing.kubectl import Kubectl
-from rayfleet.testing.realkube import HELM_VERSIONS, default_cache, ensure_helm
+from rayfleet.testing.realkube import HELM_VERSIONS, default_cache, ensure_helm, prometheus_operator_crds
 from rayfleet.testing.realnode.images import CONTROLLER
+from rayfleet.testing.waiting import wait_until
 
 NAMESPACE = DEFAULT_NAMESPACE
 GATEWAY_URL = f"http://rayfleet-gateway.{NAMESPACE}"
@@ -21,12 +23,21 @@ VALUES: Json = {
     # The cluster has no metrics-server.
     "gateway": {"autoscaling": {"enabled": False}, "resources": {"requests": {"cpu": "100m"}}},
     "controller": {"resources": {"requests": {"cpu": "50m"}}},
+    "monitoring": dict.fromkeys(("serviceMonitors", "podMonitor", "rules", "dashboards"), True),
 }
 """What a small cluster asks for: two cores have to hold a surge beside two of each of ours."""
 
 
 def install(kubectl: Kubectl) -> None:
-    """Install the chart and wait until Helm says that all of it runs."""
+    """Install the chart beside the Prometheus operator's kinds, and wait until Helm says that all of it runs."""
+    files = [str(file) for file in prometheus_operator_crds(default_cache())]
+    for file in files:
+        kubectl("create", "-f", file)
+
+    def unserved() -> list[str]:
+        return [file for file in files if not is_true(kubectl.object("get", "-f", file), "Established")]
+
+    wait_until(unserved, "the Prometheus operator's kinds are served", LIMIT_SECONDS, holds=lambda left: not left)
     kubectl.apply(next(each for each in install_objects({}) if each["kind"] == "Namespace"))
     flags = ("--wait", f"--timeout={LIMIT_SECONDS}s", "--values", "-")
     helm(kubectl, "install", "rayfleet", str(CHART), *flags, stdin=json.dumps(VALUES))

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(5400)]
 
 KINDS = (
     "deployments,replicasets,pods,services,configmaps,serviceaccounts,secrets,poddisruptionbudgets,"
-    "horizontalpodautoscalers,roles,rolebindings,networkpolicies,leases,clusterroles,clusterrolebindings"
+    "horizontalpodautoscalers,roles,rolebindings,networkpolicies,leases,clusterroles,clusterrolebindings,"
+    "servicemonitors,podmonitors,prometheusrules"
 )
 
 

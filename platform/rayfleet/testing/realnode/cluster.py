@@ -23,13 +23,17 @@ from rayfleet.objects.conditions import is_true
 from rayfleet.objects.meta import name_of
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.realkube import (
+    HELM_VERSIONS,
     NodePrograms,
     ensure_binaries,
     ensure_controller_manager,
+    ensure_helm,
+    ensure_kubectl,
     ensure_kuberay_operator,
     ensure_node_programs,
     gateway_api_crds,
     kuberay_crds,
+    prometheus_operator_crds,
 )
 from rayfleet.testing.realkube.build import Binaries
 from rayfleet.testing.realkube.credentials import (
@@ -45,6 +49,7 @@ from rayfleet.testing.realnode.images import ImageArchive, ensure_images
 from rayfleet.testing.realnode.machine import ADDRESS, FOLDER, Machine, running_machine
 from rayfleet.testing.realnode.needs import CNI_FOLDER, check_needs
 from rayfleet.testing.realnode.programs import RuntimePrograms, ensure_runtime
+from rayfleet.testing.realnode.prometheus import ensure_prometheus
 from rayfleet.testing.waiting import until
 
 _START_SECONDS = 300.0  # on a machine that does other things too
@@ -78,11 +83,16 @@ class RunningCluster:
 
 
 def ensure_everything(cache: Path, *, progress: Progress) -> ClusterPrograms:
-    """Return what a cluster needs, building what ``cache`` lacks: some 15 minutes of two cores the first time.
+    """Return what a cluster needs, building what ``cache`` lacks: some 20 minutes of two cores the first time.
 
+    What its tests use beside it is there then too: Helm, kubectl, Prometheus and the kinds of its operator.
     Raises ``NeedsMissing`` before anything is built, and ``RealKubeError``.
     """
     check_needs()
+    ensure_helm(cache, HELM_VERSIONS[-1], progress=progress)
+    ensure_kubectl(cache, progress=progress)
+    ensure_prometheus(cache, progress=progress)
+    prometheus_operator_crds(cache, progress=progress)
     runtime = ensure_runtime(cache, progress=progress)
     return ClusterPrograms(
         binaries=ensure_binaries(cache, progress=progress),
