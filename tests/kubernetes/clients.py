@@ -4,7 +4,7 @@ The one that goes on asks for whole answers and for streams side by side; a stre
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -28,6 +28,17 @@ def opened(question, tokens, **more):
 def ask(tokens=3):
     with opened("What is the capital of France?", tokens) as response:
         return json.load(response)["choices"][0]["message"]["content"]
+"""
+_CONNECT = """
+import json, socket, sys
+def connects(place):
+    host, port = place.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except OSError:
+        return False
+    return True
+print(json.dumps([place for place in sys.argv[1:] if connects(place)]))
 """
 _ONCE = _ASK + "print(ask(8))"
 _LOOP = (
@@ -83,6 +94,13 @@ def ask_once(kubectl: Kubectl, model: str, *, url: str = GATEWAY_URL) -> str:
         return kubectl("logs", name)
 
 
+def reachable(kubectl: Kubectl, places: Sequence[str]) -> set[str]:
+    """Return which of the places (``host:port``) a client pod can connect to."""
+    with _client(kubectl, "connects", _CONNECT, places) as name:
+        _wait_phase(kubectl, name, "Succeeded")
+        return set(json.loads(kubectl("logs", name)))
+
+
 @contextmanager
 def asking(kubectl: Kubectl, model: str) -> Iterator[Asked]:
     """Let a client pod ask again and again for the length of the block, which begins after the first answers."""
@@ -99,7 +117,7 @@ def asking(kubectl: Kubectl, model: str) -> Iterator[Asked]:
 
 
 @contextmanager
-def _client(kubectl: Kubectl, name: str, script: str, arguments: tuple[str, str]) -> Iterator[str]:
+def _client(kubectl: Kubectl, name: str, script: str, arguments: Sequence[str]) -> Iterator[str]:
     container = {"name": "client", "command": ["python", "-c", script, *arguments]}
     pod: Json = {
         "apiVersion": "v1",

@@ -24,6 +24,7 @@ VALUES: Json = {
     "gateway": {"autoscaling": {"enabled": False}, "resources": {"requests": {"cpu": "100m"}}},
     "controller": {"resources": {"requests": {"cpu": "50m"}}},
     "monitoring": dict.fromkeys(("serviceMonitors", "podMonitor", "rules", "dashboards"), True),
+    "networkPolicy": {"enabled": True, "prometheusNamespace": "monitoring", "fleetNamespaces": ["default"]},
 }
 """What a small cluster asks for: two cores have to hold a surge beside two of each of ours."""
 

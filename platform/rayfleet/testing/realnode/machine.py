@@ -68,6 +68,12 @@ class Machine:
         return run_command(self.inside(command), limit=limit)
 
 
+def inside_command(command: Sequence[str]) -> list[str]:
+    """Return the command line that runs ``command`` in the network of a machine that another process runs."""
+    holder = _HOLDER.read_text(encoding="ascii").split()[0]
+    return ["nsenter", "--target", holder, "--net", "--", *command]
+
+
 @contextmanager
 def running_machine(pause: Path, *, progress: Progress) -> Iterator[Machine]:
     """Run an empty machine for the length of the block; what a killed one left is removed first.
