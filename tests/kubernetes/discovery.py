@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-Target = dict[str, Any]
-
 META = "__meta_kubernetes"
 PERIOD_SECONDS = 2.0
 LIMIT_SECONDS = 10.0
@@ -24,7 +22,7 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _API = "https://kubernetes.default.svc/api/v1"
 
 
-def pod_targets(pods: Sequence[Any]) -> Iterator[Target]:
+def pod_targets(pods: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """Yield a target for each port of a container of a pod that has an address."""
     for pod in pods:
         address = pod["status"].get("podIP", "")
@@ -33,7 +31,9 @@ def pod_targets(pods: Sequence[Any]) -> Iterator[Target]:
                 yield _target(address, port["containerPort"], {**_of_pod(pod), **_of_port(container, port)})
 
 
-def endpoint_targets(endpoints: Sequence[Any], services: Sequence[Any], pods: Sequence[Any]) -> Iterator[Target]:
+def endpoint_targets(
+    endpoints: Sequence[Any], services: Sequence[Any], pods: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
     """Yield a target for each address and port behind a Service, with the labels of Service and pod."""
     services_by_key = {_key(each): each for each in services}
     pods_by_key = {_key(each): each for each in pods}
@@ -59,7 +59,7 @@ def main() -> None:
         time.sleep(PERIOD_SECONDS)
 
 
-def _target(address: str, port: int, labels: Mapping[str, str]) -> Target:
+def _target(address: str, port: int, labels: Mapping[str, str]) -> dict[str, Any]:
     return {"targets": [f"{address}:{port}"], "labels": dict(labels)}
 
 
@@ -113,7 +113,7 @@ def _listed(plural: str) -> list[Any]:
         return items
 
 
-def _write(file: Path, targets: list[Target]) -> None:
+def _write(file: Path, targets: list[dict[str, Any]]) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(targets), encoding="utf-8")
     partial.rename(file)

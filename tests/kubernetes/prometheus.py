@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.kubernetes.installation import in_namespace
+from tests.kubernetes.scraping import scrape_configurations, with_files
 
 from rayfleet.model.json import Json
 from rayfleet.testing.kubectl import Kubectl
 from rayfleet.testing.realkube.files import Progress
 from rayfleet.testing.realnode.images import CONTROLLER
 from rayfleet.testing.realnode.prometheus import PrometheusPrograms
-from rayfleet.testing.realnode.scraping import scrape_configurations, with_files
 from rayfleet.testing.waiting import wait_until
 
 NAME = "prometheus"

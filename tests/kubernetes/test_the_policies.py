@@ -10,6 +10,7 @@ import pytest
 from tests.kubernetes.clients import ask_once, reachable
 from tests.kubernetes.deeds import wait_settled
 from tests.kubernetes.installation import GATEWAY_URL, NAMESPACE
+from tests.kubernetes.policies import TABLE, policy_table
 from tests.kubernetes.prometheus import Prometheus
 
 from rayfleet.model.json import Json
@@ -17,7 +18,6 @@ from rayfleet.model.ports import ENGINE_PORT, SIDECAR_PORT
 from rayfleet.objects.pods import is_head
 from rayfleet.testing.kubectl import Kubectl
 from rayfleet.testing.realnode.machine import inside_command
-from rayfleet.testing.realnode.policies import TABLE, policy_table
 from rayfleet.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(5400)]

@@ -1,11 +1,11 @@
-"""NetworkPolicies as rules of nftables (testing.realnode.policies)."""
+"""NetworkPolicies as rules of nftables (tests.kubernetes.policies)."""
 
 from typing import Any
 
 import pytest
+from tests.kubernetes.policies import policy_table
 
 from rayfleet.deploy.install import install_objects
-from rayfleet.testing.realnode.policies import policy_table
 
 OURS = "rayfleet-system"
 NAMESPACES = [

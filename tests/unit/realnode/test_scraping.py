@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from tests.kubernetes.discovery import META, endpoint_targets, pod_targets
+from tests.kubernetes.scraping import scrape_configurations, with_files
 
 from rayfleet.deploy.install import install_objects
-from rayfleet.testing.realnode.scraping import scrape_configurations, with_files
 
 LABELS = {"app.kubernetes.io/name": "rayfleet"}
 POD: dict[str, Any] = {
