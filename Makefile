@@ -6,8 +6,8 @@ UV := $(BIN)/python -m uv
 ARGS ?=
 # These wait more than they compute: three side by side keep two cores busy.
 FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
-# As above, each with API servers of its own, in the order of tests/kube/conftest.py: the longest files first.
-SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/kube tests/clients tests/e2e/without_ray
+# They wait even more, for API servers of their own: four. In the order of tests/kube/conftest.py, the longest files first.
+SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/kube tests/clients tests/e2e/without_ray
 # Real Ray stays alone: it takes both cores, and its addresses are the machine's.
 RAY_TESTS := $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/without_ray
 SOURCES := platform gateway runtime_sidecar plugins tests examples
