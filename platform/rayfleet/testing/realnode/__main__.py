@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rayfleet.model.errors import RayfleetError
 from rayfleet.process import stop_event
-from rayfleet.testing.realkube import HELM_VERSIONS, default_cache, ensure_helm, ensure_kubectl
+from rayfleet.testing.realkube import default_cache
 from rayfleet.testing.realnode import EXIT_CODE, NeedsMissing, check_needs, ensure_everything, real_cluster
 from rayfleet.testing.realnode.images import ImageArchive, ensure_images
 from rayfleet.testing.realnode.machine import clean
@@ -57,10 +57,7 @@ def _carry_out(command: str, cache: Path) -> None:
         case "needs":
             _tell("nothing is missing")
         case "build":
-            everything = ensure_everything(cache, progress=_tell)
-            ensure_kubectl(cache, progress=_tell)
-            ensure_helm(cache, HELM_VERSIONS[-1], progress=_tell)
-            sys.stdout.write(_sizes(everything.images))
+            sys.stdout.write(_sizes(ensure_everything(cache, progress=_tell).images))
         case "clean":
             clean()
         case _:
