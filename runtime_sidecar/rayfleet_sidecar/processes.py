@@ -41,8 +41,12 @@ def _links(number: int) -> Iterator[str]:
 
 def _tree(number: int) -> Iterator[int]:
     yield number
-    for children in (_PROC / str(number) / "task").glob("*/children"):
-        for child in _text(children).split():
+    try:
+        threads = list((_PROC / str(number) / "task").iterdir())
+    except OSError:  # it has ended
+        return
+    for thread in threads:
+        for child in _text(thread / "children").split():
             yield from _tree(int(child))
 
 

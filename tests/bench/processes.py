@@ -152,8 +152,10 @@ async def _answers(port: int) -> bool:
 def _with_descendants(pid: int) -> Sequence[int]:
     pids = [pid]
     for each in pids:  # grows as it goes
-        for thread in Path(f"/proc/{each}/task").glob("*/children"):
-            pids += map(int, thread.read_text(encoding="ascii").split())
+        with suppress(OSError):  # a process that ends meanwhile
+            for thread in Path(f"/proc/{each}/task").iterdir():
+                with suppress(OSError):
+                    pids += map(int, (thread / "children").read_text(encoding="ascii").split())
     return pids
 
 

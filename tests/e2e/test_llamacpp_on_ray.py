@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from rayfleet.local.proc import process_ids
 from rayfleet.model.serving import Serving
 from rayfleet.testing.waiting import NotInTime, until
 from rayfleet_llamacpp.engine import LlamaCpp
@@ -148,13 +149,13 @@ def ray_start(address: str, temp: str, parameters: Any) -> str:
 def processes_of(mark: str) -> list[tuple[int, str]]:
     """Return (pid, command line) of the processes that name ``mark``."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for pid in process_ids():
         try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if mark in line:
-            found.append((int(path.parent.name), line))
+            found.append((pid, line))
     return found
 
 

@@ -165,9 +165,11 @@ def real(program: str) -> str:
 def group_lines(group: int) -> list[str]:
     """Return the status lines of a process group's processes, without the dead that nobody has reaped yet."""
     lines = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for entry in os.scandir("/proc"):  # a glob looks at each file, and raises for one that ends meanwhile
+        if not entry.name.isdigit():
+            continue
         try:
-            line = path.read_text(encoding="utf-8", errors="replace")
+            line = Path(entry.path, "stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         state, _, its_group = line.rpartition(")")[2].split()[:3]
