@@ -47,6 +47,7 @@ _FIRST = (
     "test_gateway_discovery",
     "test_controllers_faults",
     "test_standin_real_operator",
+    "test_standin_real_manager",
 )
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 For the real one and for what stands in for it.
 """
 
-import itertools
+from time import monotonic
 from uuid import uuid4
 
 from rayfleet.kube.client import KubeClient
@@ -20,6 +20,8 @@ from rayfleet.testing.nodes import exists
 from rayfleet.testing.stand_ins import put_pod_status
 from rayfleet.testing.suites.garbage import NEW_KIND_LIMIT_SECONDS, new_kind
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
+
+_LOOK_AGAIN_SECONDS = 2.0  # the controller's own retries of one object come later and later
 
 _LABELS = {"app": "budgeted"}
 
@@ -110,13 +112,18 @@ async def _until_counted(
 ) -> None:
     """Return when a budget's counts are expected, healthy, desired, allowed, for a reason in words.
 
-    The real controller learns new kinds now and then, and looks again when a budget changes: so this changes one.
+    The real controller learns new kinds now and then, and looks again when a budget changes: so this changes one, and
+    gives it time to write what it counted: of a budget that changed meanwhile it cannot.
     """
-    key, looks = ObjectKey(namespace=namespace, name="budget"), itertools.count()
+    key, looked_at = ObjectKey(namespace=namespace, name="budget"), 0.0
 
     async def counted() -> tuple[tuple[int, ...], str, str]:
-        note = {"metadata": {"annotations": {"look": str(next(looks))}}}
-        budget = await client.patch(DISRUPTION_BUDGETS, key, note)
+        nonlocal looked_at
+        if monotonic() - looked_at > _LOOK_AGAIN_SECONDS:
+            looked_at = monotonic()
+            note = {"metadata": {"annotations": {"look": str(looked_at)}}}
+            await client.patch(DISRUPTION_BUDGETS, key, note)
+        budget = await client.get(DISRUPTION_BUDGETS, "budget", namespace)
         names = ("expectedPods", "currentHealthy", "desiredHealthy", "disruptionsAllowed")
         numbers = tuple(part(budget, "status").get(name, 0) for name in names)
         condition = find_condition(decode_conditions(conditions_of(budget)), "DisruptionAllowed")
