@@ -13,6 +13,7 @@ from rayfleet.model.engine import NodeLaunch
 from rayfleet.plugin.frame import END_SECONDS, HEAD_SECONDS, Frame, alone_launch, head_launch, worker_launch
 from rayfleet.testing.launching import Image, real
 from rayfleet.testing.suites.engine.tested import DEAF, no_waiting, slept
+from rayfleet.testing.waiting import wait_until
 
 SLEEP = real("sleep")
 STAYS = f"exec {SLEEP} 60"
@@ -165,6 +166,8 @@ def test_a_frozen_process_is_killed_and_its_stack_told(image: Image, program: st
     with image.running(launch) as script:
         image.wait_for("rank")
         rank = int(image.wait_for("rank.pid"))
+        comm = Path(f"/proc/{rank}/comm")
+        wait_until(comm.read_text, "it is no longer what it was forked from", 30, holds=lambda name: name == "sleep\n")
         os.kill(rank, signal.SIGSTOP)
         ended = script.ended()
     assert f"process {rank} (sleep) stands still" in ended.output
