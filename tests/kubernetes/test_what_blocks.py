@@ -30,6 +30,7 @@ CASES = [
 ]
 
 
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"the users' manifests are not here: {SHARED}")
 @pytest.mark.parametrize(("file", "kind", "name", "words"), CASES, ids=[case[0].rpartition("/")[2] for case in CASES])
 def test_the_status_names_the_pod_and_what_blocks_it(
     installed: Kubectl, file: str, kind: str, name: str, words: tuple[str, ...]
