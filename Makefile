@@ -6,10 +6,9 @@ UV := $(BIN)/python -m uv
 ARGS ?=
 # These wait more than they compute: three side by side keep two cores busy.
 FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
-# They wait even more, for API servers of their own: four. In the order of tests/kube/conftest.py, the longest files first.
-SIDE_BY_SIDE_TESTS := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/kube tests/clients tests/e2e/without_ray
-# Real Ray stays alone: it takes both cores, and its addresses are the machine's.
-RAY_TESTS := $(BIN)/python -m pytest tests/e2e --ignore tests/e2e/without_ray
+# They wait even more, for API servers of their own and for real Ray: one worker has all of Ray, four the rest, the longest
+# files first (tests/conftest.py).
+LONG_TESTS := $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder tests/e2e tests/kube tests/clients
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 IMAGES := controller sidecar llamacpp
@@ -49,18 +48,17 @@ up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers onc
 test: $(VENV)/dev-ok ## Every test: check, then real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m rayfleet.testing.realkube build
-	@$(SIDE_BY_SIDE_TESTS) $(ARGS)
-	@$(RAY_TESTS) $(ARGS)
+	@$(LONG_TESTS) $(ARGS)
 
-# The type checker keeps one core busy for more than a minute: the tests have the other one meanwhile.
+# Type checker and import linter keep one core busy for more than a minute: the tests have the other one meanwhile.
 check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: some minutes
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
-	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python tests/unit/test_layout.py
 	@$(MAKE) --no-print-directory -j 2 types unit ARGS=
 
 types: $(VENV)/dev-ok
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tests/unit/test_layout.py
 	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
 
 unit: $(VENV)/dev-ok ## The fast tests alone

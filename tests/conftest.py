@@ -4,13 +4,19 @@
 packages makes such a call and a loop runs in the thread; tests themselves and the test kit may block. Processes that a
 test starts are not watched. What may block all the same stands below, with the reason. No example of a property has a
 time limit, nor has its making: a busy machine is no fault.
+
+Files go to several workers whole and the longest first, and all files with real Ray go to one worker, one after the
+other: each of them takes a core or more, and says how long things take.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -44,6 +50,49 @@ MAY_BLOCK: tuple[tuple[str, set[str]], ...] = (
     ("rayfleet/plugin/rank_frame.py", {"_watch_text"}),
     ("rayfleet/plugin/ray_frame.py", {"_watch_text"}),
 )
+
+# By their minutes: a file that comes last and alone keeps one of several workers busy and the others idle.
+LONGEST = (
+    "test_controllers_server_away",
+    "test_attacks",
+    "test_up_refused",
+    "test_controllers_kills",
+    "test_gateway_discovery",
+    "test_controllers_faults",
+    "test_standin_real_operator",
+    "test_standin_real_manager",
+)
+
+
+class Sharing(LoadFileScheduling):  # type: ignore[misc]  # xdist publishes no types
+    """Of what is given out whole: a file, or all that has real Ray."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "real Ray" if has_real_ray(Path(file)) else file
+
+
+def has_real_ray(file: Path) -> bool:
+    """Whether the tests of a file start Ray; its path is from the checkout."""
+    return file.parent == Path("tests/e2e")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing | None:
+    """Share among workers where files are asked for."""
+    return Sharing(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest files first, each whole; what has real Ray is longer than all."""
+
+    def place(item: pytest.Item) -> int:
+        if has_real_ray(item.path.relative_to(config.rootpath)):
+            return -1
+        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,17 +38,6 @@ from rayfleet.testing.realkube import (
 )
 
 _START_LIMIT_SECONDS = 150  # some seconds, with a core of its own
-# By their minutes: a file that comes last and alone keeps one of several workers busy and the others idle.
-_FIRST = (
-    "test_controllers_server_away",
-    "test_attacks",
-    "test_up_refused",
-    "test_controllers_kills",
-    "test_gateway_discovery",
-    "test_controllers_faults",
-    "test_standin_real_operator",
-    "test_standin_real_manager",
-)
 T = TypeVar("T")
 
 
@@ -70,12 +59,6 @@ class ApiServer:
 
 
 BOTH = [pytest.param("embedded"), pytest.param("real", marks=pytest.mark.realkube)]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, each whole."""
-    items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
 
 
 @pytest.fixture(scope="session")
