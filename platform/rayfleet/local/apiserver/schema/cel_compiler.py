@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cel
-
 from rayfleet.local.apiserver.grammar.refusal import Cause, required
 from rayfleet.local.apiserver.schema import cel_functions
 from rayfleet.local.apiserver.schema.cel_cost import Loop, loops_of
+from rayfleet.local.apiserver.schema.cel_library import cel
 from rayfleet.local.apiserver.schema.cel_source import bound_names, located, name_at, undefined_field, with_optionals
 from rayfleet.local.apiserver.schema.cel_values import cel_value, has_dynamic_parts, sample
 from rayfleet.local.apiserver.schema.validation import invalid, shown

@@ -10,11 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
-import cel
-from cel.stdlib import STDLIB_FUNCTIONS
-
 from rayfleet.local.apiserver.grammar.formats import is_of_format
 from rayfleet.local.apiserver.grammar.patterns import all_matches
+from rayfleet.local.apiserver.schema.cel_library import STDLIB_FUNCTIONS, cel
 
 # What the library itself evaluates; operators and macros do not count as functions there.
 _OWN = frozenset(

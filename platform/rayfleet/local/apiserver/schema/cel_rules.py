@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cel
-
 from rayfleet.local.apiserver.grammar.refusal import Cause
 from rayfleet.local.apiserver.schema.cel_compiler import VALIDATIONS, Rule, RuleCompiler
 from rayfleet.local.apiserver.schema.cel_cost import is_too_costly
 from rayfleet.local.apiserver.schema.cel_functions import context
+from rayfleet.local.apiserver.schema.cel_library import cel
 from rayfleet.local.apiserver.schema.cel_values import cel_value, with_type_meta
 from rayfleet.local.apiserver.schema.validation import shown
 from rayfleet.manifest.structural import ABSENT, is_same, old_item
