@@ -121,6 +121,7 @@ def _frame(serving: Serving, backend: Backend, rank: int) -> Frame:
         bring=script_bring(serving.model),
         programs=("sglang", "python3"),
         way_out=with_ray if backend is Backend.RAY else "Name one in spec.serving.image that has SGLang.",
+        part="ray::Scheduler" if backend is Backend.RAY else "",  # SchedulerActor
         drain_seconds=_DRAIN_SECONDS,
     )
 

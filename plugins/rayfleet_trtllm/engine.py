@@ -115,6 +115,7 @@ def _frame(serving: Serving, backend: Backend, rank: int) -> Frame:
         bring=script_bring(serving.model),
         programs=("trtllm-serve", "python3"),
         way_out=way_out,
+        part="ray::RayWorker" if on_ray else "",  # RayWorkerWrapper
     )
 
 

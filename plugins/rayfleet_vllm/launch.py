@@ -48,10 +48,20 @@ def vllm_frame(serving: Serving, backend: Backend, rank: int, drain_seconds: flo
         bring=script_bring(serving.model),
         programs=("vllm", "python3"),
         way_out=_WITH_RAY if backend is Backend.RAY else "Name one in spec.serving.image that has vLLM.",
-        part="" if is_alone else "VLLM::",  # its core and its ranks; with Ray they are Ray's
+        part=_part(serving, backend),
         drain_seconds=drain_seconds,
         environment=_ENVIRONMENT,
     )
+
+
+def _part(serving: Serving, backend: Backend) -> str:
+    """Return how the names of its core and ranks begin; on Ray only ranks are on every node, in actors.
+
+    RayWorkerProc is an actor of vLLM 0.32.0, RayWorkerWrapper one of its former executor.
+    """
+    if backend is Backend.RAY:
+        return "ray::RayWorker"
+    return "VLLM::" if serving.nodes > 1 else ""
 
 
 def _arguments(serving: Serving, backend: Backend, rank: int) -> tuple[str, ...]:

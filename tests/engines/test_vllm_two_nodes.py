@@ -6,7 +6,7 @@ a kubelet's back-off grows with each end of the same container, and a new pod ha
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -88,16 +88,19 @@ def test_a_dead_rank_of_an_idle_head_is_noticed(replica: Replica) -> None:
 
 
 @pytest.mark.full
-def test_a_frozen_rank_under_load_is_noticed(replica: Replica) -> None:
+@pytest.mark.parametrize(
+    ("hurt", "limit"), [(kill, OFF_AFTER_DEATH_SECONDS), (freeze, OFF_AFTER_FREEZE_SECONDS)], ids=["dead", "frozen"]
+)
+def test_a_rank_that_is_lost_under_load_is_noticed(replica: Replica, hurt: Callable[[int], None], limit: float) -> None:
     rank = replica.rank_process(1)
     with (
         shown_logs(replica.machine),
         streaming(replica.machine, STREAMS, TOKENS, lambda: True) as streams,
-        losing(replica, partial(freeze, rank)) as loss,
+        losing(replica, partial(hurt, rank)) as loss,
     ):
         wait_until(lambda: loss.off_after() < float("inf"), "traffic is off", 60)
         streams.stop()
-        check_recovery(replica, loss, OFF_AFTER_FREEZE_SECONDS)
+        check_recovery(replica, loss, limit)
         check_evidence(loss)
     assert len(streams.broken) == len(streams.made), "what a dead engine had begun has ended, and not well"
 

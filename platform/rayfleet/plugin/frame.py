@@ -9,7 +9,8 @@ An engine gives its command, its limits and its environment (:class:`Frame`). Wh
   from it. Only then Ray is ended: SIGTERM, 3 s, SIGKILL (Ray drains for up to 30 s, for nothing: the engine is gone).
 - A worker brings the model, if it has to be brought, then runs Ray and watches its head's port for its whole life:
   ``ray start --address`` to a dead head tries for ever, and a raylet that lost its head lingers for a minute. Gone for
-  the limit, the script ends, and the container's restart finds the head's new address.
+  the limit, the script ends, and the container's restart finds the head's new address. It ends at once with a part of
+  the engine that has ended there: vLLM 0.32.0 with requests running waits for the answer of a dead rank for ever.
 - Without Ray every node is started as a head is, less Ray (``rayfleet.plugin.rank_frame`` says who has which rank).
 - A process of the container that a signal stopped is killed after some seconds: frozen it would go unseen, its end is
   noticed. Its stack goes to the log before, where the image has py-spy.
@@ -54,7 +55,8 @@ class Frame:
     ``definitions`` are assignments for all of these.
     ``bring`` is a command that brings the model to a node and prints where it is: every worker runs it before it joins,
     and the head before the engine, whose ``command`` and ``before`` find what it printed in ``$model``.
-    ``part`` is how the names of processes begin (as in ``comm``) of which none ends before the engine, empty for none.
+    ``part`` is how the names of processes begin (as in ``comm``) of which none ends before the engine, empty for none;
+    on Ray those are its actors that hold a rank, on workers too.
     ``programs`` have to be in the image, besides ``ray`` where it is used; ``way_out`` tells what to do about an image
     that lacks one. ``drain_seconds`` is how long the engine may go on after SIGTERM, ``head_seconds`` how long a worker
     bears the closed port of its head; both whole or fractions of seconds.
@@ -278,7 +280,8 @@ if declare -F beside >/dev/null; then
   beside=$!
 fi
 silent=0
-while all_live "$ray" $beside && [ "$stop" = 0 ]; do
+lost=
+while all_live "$ray" $beside && [ "$stop$lost" = 0 ]; do
   if timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$head" "$port" 2>/dev/null; then
     silent=0
   else
@@ -289,8 +292,9 @@ while all_live "$ray" $beside && [ "$stop" = 0 ]; do
     fi
   fi
   start_timer 2
-  while all_live "$ray" "$timer" $beside && [ "$stop" = 0 ]; do
+  while all_live "$ray" "$timer" $beside && [ "$stop$lost" = 0 ]; do
     look
+    are_parts_alive || lost=1
     rest
   done
   kill -KILL "$timer" 2>/dev/null

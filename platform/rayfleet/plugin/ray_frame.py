@@ -1,7 +1,8 @@
 """How the nodes of a replica on Ray are started, for engines that split one model over them. Pure.
 
 Stock images hold no rayfleet, so the head is handed the text of the watch: it serves Ray's own view of the nodes to the
-sidecar, and lets the engine start once all nodes are there.
+sidecar, lets the engine start once all nodes are there, and ends it when one of them is lost: all start anew together,
+in the containers that they have.
 
 Ray's actors get the environment of the process that makes them, the engine on the head: all of it with vLLM 0.32.0,
 what begins with ``VLLM_``, ``NCCL_``, ``UCX_``, ``HF_`` and some more with older ones. What is one node's own
@@ -47,7 +48,7 @@ def ray_launches(frame: Frame, nodes: int, ray_start_params: Mapping[str, str]) 
     watched = replace(
         frame,
         before=f"{wait}{frame.before}",
-        companions={"observer of Ray's nodes": f'{watch} serve "$POD_IP" {NODES_PORT}', **frame.companions},
+        companions={"observer of Ray's nodes": f'{watch} serve "$POD_IP" {NODES_PORT} {nodes}', **frame.companions},
         definitions=f"ray_watch={shlex.quote(_WATCH)}\n{frame.definitions}",
         beside_worker=f'{watch} link "${{RAY_ADDRESS%:*}}" {NODES_PORT} "$POD_IP"',
     )

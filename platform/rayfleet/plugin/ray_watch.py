@@ -3,8 +3,10 @@
 Its text is passed to ``python3 -c`` by the head script, because stock images hold no rayfleet: standard library and Ray
 alone.
 
-``serve HOST PORT``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head service
-is silent. ``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
+``serve HOST PORT NODES``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head
+service is silent. Ends with 1 when a node's link ends after that many nodes were alive: what is left of the engine may
+wait for the dead rank for ever (vLLM 0.32.0, requests running).
+``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
 ``link HOST PORT OWN`` on every other node, from its own address: holds a connection to the head (``GET /link``) and
 sends a byte a second, which comes back. Ray takes seconds to miss a raylet that was killed; the end of this connection,
 which the node's script brings about, is known at once, and until it is held again the node is not told as alive.
@@ -16,6 +18,7 @@ the same way. It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environ
 import importlib
 import json
 import os
+import queue
 import socket
 import sys
 import threading
@@ -58,11 +61,18 @@ def membership(nodes: Iterable[NodeInfo]) -> dict[str, list[str]]:
 
 
 class Links:
-    """The connections of other nodes, by their addresses; ``gone`` are those that had one and have none now."""
+    """The connections of other nodes, by their addresses; ``gone`` are those that had one and have none now.
 
-    def __init__(self) -> None:
+    The start is when ``expected`` nodes are alive; ``lost`` holds the addresses of those that are gone since. One that
+    Ray did not know at the start is none of them: its connection is a former node's.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
         self._lock = threading.Lock()
         self._held: dict[str, int] = {}
+        self._started: frozenset[str] = frozenset()
+        self.lost: queue.Queue[str] = queue.Queue()
 
     def join(self, address: str) -> None:
         """Note a connection."""
@@ -73,25 +83,29 @@ class Links:
         """Note the end of a connection."""
         with self._lock:
             self._held[address] -= 1
+            if not self._held[address] and address in self._started:
+                self.lost.put(address)
 
     def without_gone(self, nodes: dict[str, list[str]]) -> dict[str, list[str]]:
         """Return a membership in which those that are gone are dead, whatever Ray says yet."""
         with self._lock:
             gone = {address for address in nodes["alive"] if self._held.get(address) == 0}
-        alive = [address for address in nodes["alive"] if address not in gone]
+            alive = [address for address in nodes["alive"] if address not in gone]
+            if len(alive) >= self._expected:
+                self._started = self._started or frozenset(alive)
         return {"alive": alive, "dead": sorted({*nodes["dead"], *gone})}
 
 
 class View:
     """Asks Ray at most twice a second, whoever asks here; the client is made anew after a failure."""
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Any], expected: int) -> None:
         self._connect = connect
         self._client: Any = None
         self._lock = threading.Lock()
         self._known: dict[str, list[str]] = {}
         self._known_until = 0.0
-        self.links = Links()
+        self.links = Links(expected)
 
     def read(self) -> dict[str, list[str]]:
         """Return the membership; raises whatever Ray's client does."""
@@ -210,7 +224,14 @@ def main(words: list[str]) -> int:
     if action == "wait":
         url = f"http://{host}:{port}/nodes"
         return 0 if wait_for_nodes(lambda: _count(url), int(words[3]), float(words[4]), _tell) else 1
-    make_server(host, port, View(_connect)).serve_forever()
+    return serve(host, port, View(_connect, int(words[3])))
+
+
+def serve(host: str, port: int, view: View) -> int:
+    """Serve until a node is lost; return 1."""
+    server = make_server(host, port, view)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    _tell(f"the node at {view.links.lost.get()} is lost, and the engine with it")
     return 1
 
 

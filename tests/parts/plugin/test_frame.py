@@ -176,6 +176,16 @@ def test_a_frozen_process_is_killed_and_its_stack_told(image: Image, program: st
 
 
 @pytest.mark.parametrize("part", ["par", ""])
+def test_a_worker_ends_with_a_part_of_the_engine(image: Image, part: str) -> None:
+    image.add("part", f"{SLEEP} 4")
+    image.add("ray", f"part & exec {SLEEP} 8")
+    with image.running(worker_launch(replace(FRAME, part=part), {})) as script:
+        ended = script.ended()
+    assert ended.status == 1
+    assert ("a part of the engine, ended" in ended.output) == bool(part)
+
+
+@pytest.mark.parametrize("part", ["par", ""])
 def test_a_part_of_the_engine_that_ends_ends_all_of_it(image: Image, part: str) -> None:
     """Here nobody takes note of its end, as an engine that is busy with other things: it is a zombie."""
     image.add("part", f"{SLEEP} 4")

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rayfleet.plugin.ray_watch import View, hold_link, main, make_server, membership, wait_for_nodes
+from rayfleet.plugin.ray_watch import Links, View, hold_link, main, make_server, membership, serve, wait_for_nodes
 from rayfleet.testing.waiting import wait_until
 
 HOST, WORKER = "127.0.0.1", "127.79.0.3"
+HEAD_ALONE: dict[str, list[str]] = {"alive": [HOST], "dead": []}
+WHOLE: dict[str, list[str]] = {"alive": [HOST, WORKER], "dead": []}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Gcs:
 
 @contextmanager
 def served(gcs: Gcs, silence_seconds: float = 10) -> Iterator[int]:
-    server = make_server(HOST, 0, View(gcs.connect), silence_seconds)
+    server = make_server(HOST, 0, View(gcs.connect, 2), silence_seconds)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -96,6 +98,44 @@ def test_a_node_that_falls_silent_is_dead() -> None:
         wait_until(lambda: get(port)[1], "it is dead", 10, holds=lambda seen: seen["dead"] == [WORKER])
 
 
+def test_a_node_that_leaves_after_the_start_is_lost() -> None:
+    links = Links(2)
+    links.join(WORKER)
+    assert links.without_gone(WHOLE) == WHOLE
+    links.leave(WORKER)
+    assert links.lost.get_nowait() == WORKER
+
+
+@pytest.mark.parametrize("known", [HEAD_ALONE, {"alive": [HOST, "127.79.0.4"], "dead": []}], ids=["alone", "former"])
+def test_a_link_that_ends_is_no_lost_node_before_ray_knows_its_node(known: dict[str, list[str]]) -> None:
+    """Before the start, or at one with another worker: of the replica's former life, whose raylets end for new ones."""
+    links = Links(2)
+    links.join(WORKER)
+    assert links.without_gone(known) == known
+    links.leave(WORKER)
+    assert links.lost.empty()
+
+
+def test_a_node_of_two_links_is_lost_with_the_last() -> None:
+    links = Links(2)
+    links.join(WORKER)
+    links.join(WORKER)
+    links.without_gone(WHOLE)
+    links.leave(WORKER)
+    assert links.lost.empty()
+    links.leave(WORKER)
+    assert links.lost.get_nowait() == WORKER
+
+
+def test_the_observer_ends_with_a_lost_node(capsys: pytest.CaptureFixture[str]) -> None:
+    view = View(Gcs(nodes={"1": Info(HOST, 0), "2": Info(WORKER, 0)}).connect, 2)
+    view.links.join(WORKER)
+    view.read()
+    view.links.leave(WORKER)
+    assert serve(HOST, 0, view) == 1
+    assert f"the node at {WORKER} is lost, and the engine with it" in capsys.readouterr().err
+
+
 def test_a_link_is_held_with_beats_and_ends_with_its_head() -> None:
     beats: list[bytes] = []
     with socket.create_server((HOST, 0)) as server:
@@ -128,7 +168,7 @@ def test_a_silent_head_service_is_no_empty_cluster() -> None:
 
 def test_a_client_that_failed_is_made_anew() -> None:
     gcs = Gcs(is_silent=True)
-    view = View(gcs.connect)
+    view = View(gcs.connect, 2)
     with pytest.raises(TimeoutError):
         view.read()
     gcs.is_silent = False
@@ -138,7 +178,7 @@ def test_a_client_that_failed_is_made_anew() -> None:
 
 def test_ray_is_not_asked_for_every_question() -> None:
     gcs = Gcs()
-    view = View(gcs.connect)
+    view = View(gcs.connect, 2)
     view.read()
     gcs.is_silent = True
     assert view.read() == {"alive": [], "dead": []}

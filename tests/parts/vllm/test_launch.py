@@ -60,7 +60,7 @@ def test_a_head_gives_vllm_the_model_its_address_and_the_arguments(image: Image)
     assert words[-2:] == ["--note", "it's {here}"]
     assert image.wait_for("vllm.host").strip() == POD_IP
     assert image.wait_for("wait.words").strip().endswith(f"wait {POD_IP} 8081 2 600")
-    assert observed.endswith(f"serve {POD_IP} 8081")
+    assert observed.endswith(f"serve {POD_IP} 8081 2")
     assert not (image.folder / "fetch.words").exists()
 
 
