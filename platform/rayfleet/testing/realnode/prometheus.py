@@ -1,6 +1,6 @@
 """Debian's ``prometheus`` and ``promtool`` for tests, without an installation: its service would start here.
 
-That build has no discovery of Kubernetes: its targets come from files (``scraping.with_files``).
+That build has no discovery of Kubernetes: its targets come from files, which whoever runs it writes.
 """
 
 import shutil
