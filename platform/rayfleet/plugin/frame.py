@@ -106,10 +106,11 @@ def alone_launch(frame: Frame) -> NodeLaunch:
 #
 # A process that a signal stopped (SIGSTOP) takes no step, and whoever looks for it finds it alive: Ray, vLLM's monitor,
 # its connections. `look` kills one that it sees stopped twice, two seconds apart; the engine or Ray notice that within
-# a second. A debugger stops in another way (state t). Who descends from this script is asked of few processes, and one
-# that `kubectl exec` brought here does not. An engine takes seconds to end after one of its parts (a rank of vLLM
-# 0.32.0 that has no API: three), so that is not waited for; a part may be a zombie by then. What a part forks has its
-# name until it is another program, and is none.
+# a second. A debugger stops in another way (state t). Pods that share a machine see hundreds of processes: most
+# are passed over by their text alone. Who descends from this script is asked of the few, and one that `kubectl exec`
+# brought here does not. An engine takes seconds to end after one of its parts (a rank of vLLM 0.32.0 that has no API:
+# three), so that is not waited for; a part may be a zombie by then. What a part forks has its name until it is another
+# program, and is none.
 #
 # `trees` prints living processes and all that descend from them. Orphans of one that died are not found any more: hence
 # `family`, which is what descended from those that were told to end, as it was then.
@@ -161,7 +162,7 @@ descends() {
 }
 is_part() {
   local own=${1#*\(} parent=${1##*) } line
-  [ -n "$part" ] && [[ $own = "$part"* ]] || return 1
+  [[ -n $part && $own = "$part"* ]] || return 1
   parent=${parent#? }
   { read -r line <"/proc/${parent%% *}/stat"; } 2>/dev/null || return 1
   line=${line#*\(}
@@ -177,6 +178,7 @@ look() {
   parts=
   for file in /proc/[0-9]*/stat; do
     { read -r line <"$file"; } 2>/dev/null || continue
+    [[ -n $part && $line = *"($part"* || $line = *") T "* ]] || continue
     process=${line%% *}
     ! is_part "$line" || ! descends "$process" || parts="$parts $process"
     [[ ${line##*) } = T* ]] && descends "$process" || continue
