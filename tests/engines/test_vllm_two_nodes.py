@@ -89,14 +89,22 @@ def test_a_dead_rank_of_an_idle_head_is_noticed(replica: Replica) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("hurt", "limit"), [(kill, OFF_AFTER_DEATH_SECONDS), (freeze, OFF_AFTER_FREEZE_SECONDS)], ids=["dead", "frozen"]
+    ("rank", "hurt", "limit"),
+    [
+        (1, kill, OFF_AFTER_DEATH_SECONDS),
+        (1, freeze, OFF_AFTER_FREEZE_SECONDS),
+        (0, kill, OFF_AFTER_DEATH_SECONDS),
+    ],
+    ids=["dead", "frozen", "the heads"],
 )
-def test_a_rank_that_is_lost_under_load_is_noticed(replica: Replica, hurt: Callable[[int], None], limit: float) -> None:
-    rank = replica.rank_process(1)
+def test_a_rank_that_is_lost_under_load_is_noticed(
+    replica: Replica, rank: int, hurt: Callable[[int], None], limit: float
+) -> None:
+    process = replica.rank_process(rank)
     with (
         shown_logs(replica.machine),
         streaming(replica.machine, STREAMS, TOKENS, lambda: True) as streams,
-        losing(replica, partial(hurt, rank)) as loss,
+        losing(replica, partial(hurt, process)) as loss,
     ):
         wait_until(lambda: loss.off_after() < float("inf"), "traffic is off", 60)
         streams.stop()

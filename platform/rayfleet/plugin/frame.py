@@ -225,6 +225,8 @@ _NO_RAY = "ray=\nunset -f ray\n"
 #   hence the timer.
 # - One that lost a part of itself (Ray, a rank) has nothing to finish: vLLM would answer that it is well for seconds
 #   after SIGTERM, and requests would come. So it is killed where nobody asked it to end.
+# - One that was asked to end may lose its ranks, and what runs beside with them, before it has told clients the last of
+#   their answers: it is waited for all the same.
 # - A process that was forked this very moment may lose a SIGTERM. As long as the engine is this script yet, it has
 #   nothing to finish either: SIGKILL.
 _ENGINE = r"""is_this_script() {
@@ -246,7 +248,8 @@ done
 serve &
 engine=$!
 timer=
-while all_live $ray "$engine" "${beside[@]}" $timer && { [ "$stop" = 1 ] || are_parts_alive; }; do
+is_whole() { [ "$stop" = 1 ] || { all_live "${beside[@]}" && are_parts_alive; }; }
+while all_live $ray "$engine" $timer && is_whole; do
   [ "$stop" = 0 ] || [ -n "$timer" ] || end_engine
   look
   rest
@@ -255,7 +258,7 @@ status=1
 all_live $timer || { say "the engine did not end within $end_limit s; killing it"; kill -KILL $(trees "$engine"); }
 lives "$engine" || { wait "$engine"; status=$?; say "the engine ended ($status)"; }
 for index in "${!companions[@]}"; do
-  lives "${beside[$index]}" || { say "the ${companions[$index]} ended; ending the engine"; status=1; }
+  [ "$stop" = 1 ] || lives "${beside[$index]}" || say "the ${companions[$index]} ended; ending the engine"
 done
 all_live $ray || { say "Ray ended; ending the engine"; status=1; }
 [ "$stop" = 1 ] || kill -KILL $(trees "$engine") 2>/dev/null

@@ -4,12 +4,13 @@ Its text is passed to ``python3 -c`` by the head script, because stock images ho
 alone.
 
 ``serve HOST PORT NODES``: ``GET /nodes`` answers ``{"alive": [address, ...], "dead": [...]}``, 503 while Ray's head
-service is silent. Ends with 1 when a node's link ends after that many nodes were alive: what is left of the engine may
-wait for the dead rank for ever (vLLM 0.32.0, requests running).
+service is silent. Ends with 1 when a node is lost after that many were alive: what is left of the engine may wait for
+the dead rank for ever (vLLM 0.32.0, requests running). Lost is a node whose link ended and that is not back by itself.
 ``wait HOST PORT NODES SECONDS``: ends with 0 when that many nodes are alive, with 1 after the limit.
-``link HOST PORT OWN`` on every other node, from its own address: holds a connection to the head (``GET /link``) and
-sends a byte a second, which comes back. Ray takes seconds to miss a raylet that was killed; the end of this connection,
-which the node's script brings about, is known at once, and until it is held again the node is not told as alive.
+``link HOST PORT OWN`` on every other node, from its own address: holds a connection to the head (``GET /link/TOKEN``,
+the token is the process's own) and sends a byte a second, which comes back. Ray takes seconds to miss a raylet that was
+killed; the end of this connection, which the node's script brings about, is known at once, and until it is held again
+the node is not told as alive.
 
 ``ray._raylet.GcsClient`` is private (Ray 2.60.0), but needs neither a driver nor the dashboard; Ray Serve reads nodes
 the same way. It takes ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` from the environment.
@@ -34,6 +35,7 @@ ASK_SECONDS = 2
 REUSE_SECONDS = 0.5
 REPORT_SECONDS = 10.0
 BEAT_SECONDS = 1.0
+BACK_SECONDS = 2.0  # a link that only broke is held again after half a second
 SILENCE_SECONDS = 7.0  # a frozen node is out of service within ten seconds, a crowded one is not
 
 
@@ -63,36 +65,41 @@ def membership(nodes: Iterable[NodeInfo]) -> dict[str, list[str]]:
 class Links:
     """The connections of other nodes, by their addresses; ``gone`` are those that had one and have none now.
 
-    The start is when ``expected`` nodes are alive; ``lost`` holds the addresses of those that are gone since. One that
-    Ray did not know at the start is none of them: its connection is a former node's.
+    The start is when ``expected`` nodes are alive; ``left`` holds the links of those nodes that ended since, each by
+    its address and token. A link of a node that Ray did not know then, or an older one, is a former life's.
     """
 
     def __init__(self, expected: int) -> None:
         self._expected = expected
         self._lock = threading.Lock()
-        self._held: dict[str, int] = {}
-        self._started: frozenset[str] = frozenset()
-        self.lost: queue.Queue[str] = queue.Queue()
+        self._held: dict[str, list[str]] = {}
+        self._started: dict[str, str] = {}
+        self.left: queue.Queue[tuple[str, str]] = queue.Queue()
 
-    def join(self, address: str) -> None:
+    def join(self, address: str, token: str) -> None:
         """Note a connection."""
         with self._lock:
-            self._held[address] = self._held.get(address, 0) + 1
+            self._held.setdefault(address, []).append(token)
 
-    def leave(self, address: str) -> None:
+    def leave(self, address: str, token: str) -> None:
         """Note the end of a connection."""
         with self._lock:
-            self._held[address] -= 1
-            if not self._held[address] and address in self._started:
-                self.lost.put(address)
+            self._held[address].remove(token)
+            if self._started.get(address) in {token, ""}:
+                self.left.put((address, token))
+
+    def is_back(self, address: str, token: str) -> bool:
+        """Whether the same process holds a link of that address."""
+        with self._lock:
+            return token in self._held[address]
 
     def without_gone(self, nodes: dict[str, list[str]]) -> dict[str, list[str]]:
         """Return a membership in which those that are gone are dead, whatever Ray says yet."""
         with self._lock:
-            gone = {address for address in nodes["alive"] if self._held.get(address) == 0}
+            gone = {address for address in nodes["alive"] if self._held.get(address) == []}
             alive = [address for address in nodes["alive"] if address not in gone]
-            if len(alive) >= self._expected:
-                self._started = self._started or frozenset(alive)
+            if len(alive) >= self._expected and not self._started:
+                self._started = {address: self._held.get(address, [""])[-1] for address in alive}
         return {"alive": alive, "dead": sorted({*nodes["dead"], *gone})}
 
 
@@ -138,7 +145,7 @@ def make_server(host: str, port: int, view: View, silence_seconds: float = SILEN
 
 
 class NodesHandler(BaseHTTPRequestHandler):
-    """Answers ``/nodes``, and holds the connection of ``/link``."""
+    """Answers ``/nodes``, and holds the connection of ``/link/TOKEN``."""
 
     @property
     def view(self) -> View:
@@ -147,26 +154,26 @@ class NodesHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a question; the name is the base class's."""
-        if self.path == "/link":
-            self._hold(self.client_address[0])
+        if self.path.startswith("/link/"):
+            self._hold(self.client_address[0], self.path.removeprefix("/link/"))
             return
         if self.path != "/nodes":
-            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are only /nodes and /link"})
+            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are only /nodes and /link/TOKEN"})
             return
         try:
             self._answer(HTTPStatus.OK, self.view.read())
         except Exception as error:  # noqa: BLE001 - Ray's private client raises many kinds; who asks is told
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": f"{type(error).__name__}: {error}"})
 
-    def _hold(self, address: str) -> None:
-        self.view.links.join(address)
+    def _hold(self, address: str, token: str) -> None:
+        self.view.links.join(address, token)
         try:
             while beat := self.rfile.read(1):
                 self.wfile.write(beat)
         except OSError:  # reset, or silent for too long
             pass
         finally:
-            self.view.links.leave(address)
+            self.view.links.leave(address, token)
 
     def _answer(self, status: HTTPStatus, value: object) -> None:
         body = json.dumps(value).encode()
@@ -203,11 +210,11 @@ def wait_for_nodes(read: Callable[[], int], expected: int, limit_seconds: float,
         time.sleep(0.5)
 
 
-def hold_link(head: tuple[str, int], own: str, beat_seconds: float = BEAT_SECONDS) -> None:
+def hold_link(head: tuple[str, int], own: str, token: str, beat_seconds: float = BEAT_SECONDS) -> None:
     """Hold a connection from ``own`` address to the head until it ends; one that cannot be had has ended."""
     try:
         with socket.create_connection(head, timeout=SILENCE_SECONDS, source_address=(own, 0)) as link:
-            link.sendall(b"GET /link HTTP/1.0\r\n\r\n.")
+            link.sendall(f"GET /link/{token} HTTP/1.0\r\n\r\n.".encode())
             while link.recv(1):
                 time.sleep(beat_seconds)
                 link.sendall(b".")
@@ -218,21 +225,27 @@ def hold_link(head: tuple[str, int], own: str, beat_seconds: float = BEAT_SECOND
 def main(words: list[str]) -> int:
     """Serve, wait or hold a link; return the exit code."""
     action, host, port = words[0], words[1], int(words[2])
+    token = f"{os.getpid()}-{time.time_ns()}"
     while action == "link":  # for the node's whole life: that of its head is for the node's script to watch
-        hold_link((host, port), words[3])
+        hold_link((host, port), words[3], token)
         time.sleep(BEAT_SECONDS / 2)
     if action == "wait":
         url = f"http://{host}:{port}/nodes"
         return 0 if wait_for_nodes(lambda: _count(url), int(words[3]), float(words[4]), _tell) else 1
-    return serve(host, port, View(_connect, int(words[3])))
+    serve(host, port, View(_connect, int(words[3])))
+    os._exit(1)  # at once: the end of the interpreter would meet a thread that is in Ray's client
 
 
-def serve(host: str, port: int, view: View) -> int:
-    """Serve until a node is lost; return 1."""
+def serve(host: str, port: int, view: View, back_seconds: float = BACK_SECONDS) -> None:
+    """Serve until a node is lost."""
     server = make_server(host, port, view)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    _tell(f"the node at {view.links.lost.get()} is lost, and the engine with it")
-    return 1
+    while True:
+        address, token = view.links.left.get()
+        time.sleep(back_seconds)
+        if not view.links.is_back(address, token):
+            _tell(f"the node at {address} is lost, and the engine with it")
+            return
 
 
 def _count(url: str) -> int:

@@ -157,7 +157,11 @@ def test_an_engine_is_killed_when_it_outlives_its_drain(image: Image, drain: flo
 
 @pytest.mark.parametrize(
     ("program", "launch"),
-    [("engine", head_launch(FRAME, {})), ("engine", alone_launch(FRAME)), ("ray", worker_launch(FRAME, {}))],
+    [
+        ("engine", head_launch(FRAME, {})),
+        ("engine", alone_launch(replace(FRAME, part="some"))),
+        ("ray", worker_launch(FRAME, {})),
+    ],
     ids=["head", "without Ray", "worker"],
 )
 def test_a_frozen_process_is_killed_and_its_stack_told(image: Image, program: str, launch: NodeLaunch) -> None:
@@ -183,6 +187,30 @@ def test_a_worker_ends_with_a_part_of_the_engine(image: Image, part: str) -> Non
         ended = script.ended()
     assert ended.status == 1
     assert ("a part of the engine, ended" in ended.output) == bool(part)
+
+
+def test_a_worker_that_was_asked_to_end_ends_well_whatever_ends_meanwhile(image: Image) -> None:
+    image.add("part", f"touch begun; exec {SLEEP} 60")
+    image.add("ray", "part & child=$!; trap 'kill $child' TERM; wait; exit 3")
+    with image.running(worker_launch(replace(FRAME, part="par"), {})) as script:
+        image.wait_for("begun")
+        script.terminate()
+        assert script.ended().status == 0
+
+
+def test_an_engine_that_was_asked_to_end_outlives_what_runs_beside_it(image: Image) -> None:
+    """As ranks do that end before clients have the last of their answers, and with them the watch over them."""
+    image.add("first", f"until [ -e asked ]; do {SLEEP} 0.02; done")
+    image.add(
+        "engine", f"trap 'touch asked; {SLEEP} 5; touch told; exit 0' TERM; touch begun; while :; do {SLEEP} 0.1; done"
+    )
+    with image.running(alone_launch(replace(FRAME, companions={"first": "first"}, drain_seconds=20))) as script:
+        image.wait_for("begun")
+        script.terminate()
+        ended = script.ended()
+    assert ended.status == 0
+    assert (image.folder / "told").exists()
+    assert "the first ended" not in ended.output
 
 
 @pytest.mark.parametrize("part", ["par", ""])

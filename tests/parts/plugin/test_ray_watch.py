@@ -10,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -47,9 +47,13 @@ class Gcs:
         return self.nodes
 
 
+def served(gcs: Gcs, silence_seconds: float = 10) -> AbstractContextManager[int]:
+    return served_view(View(gcs.connect, 2), silence_seconds)
+
+
 @contextmanager
-def served(gcs: Gcs, silence_seconds: float = 10) -> Iterator[int]:
-    server = make_server(HOST, 0, View(gcs.connect, 2), silence_seconds)
+def served_view(view: View, silence_seconds: float = 10) -> Iterator[int]:
+    server = make_server(HOST, 0, view, silence_seconds)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -62,7 +66,7 @@ def served(gcs: Gcs, silence_seconds: float = 10) -> Iterator[int]:
 
 def link(port: int) -> socket.socket:
     made = socket.create_connection((HOST, port), timeout=10, source_address=(WORKER, 0))
-    made.sendall(b"GET /link HTTP/1.0\r\n\r\n.")
+    made.sendall(b"GET /link/its-own HTTP/1.0\r\n\r\n.")
     assert made.recv(1) == b"."
     return made
 
@@ -98,52 +102,74 @@ def test_a_node_that_falls_silent_is_dead() -> None:
         wait_until(lambda: get(port)[1], "it is dead", 10, holds=lambda seen: seen["dead"] == [WORKER])
 
 
-def test_a_node_that_leaves_after_the_start_is_lost() -> None:
-    links = Links(2)
-    links.join(WORKER)
+def test_a_node_that_leaves_after_the_start_has_left() -> None:
+    links = joined("its own")
     assert links.without_gone(WHOLE) == WHOLE
-    links.leave(WORKER)
-    assert links.lost.get_nowait() == WORKER
+    links.leave(WORKER, "its own")
+    assert links.left.get_nowait() == (WORKER, "its own")
+    assert not links.is_back(WORKER, "its own")
 
 
 @pytest.mark.parametrize("known", [HEAD_ALONE, {"alive": [HOST, "127.79.0.4"], "dead": []}], ids=["alone", "former"])
-def test_a_link_that_ends_is_no_lost_node_before_ray_knows_its_node(known: dict[str, list[str]]) -> None:
+def test_a_link_that_ends_before_ray_knows_its_node_is_no_loss(known: dict[str, list[str]]) -> None:
     """Before the start, or at one with another worker: of the replica's former life, whose raylets end for new ones."""
-    links = Links(2)
-    links.join(WORKER)
+    links = joined("its own")
     assert links.without_gone(known) == known
-    links.leave(WORKER)
-    assert links.lost.empty()
+    links.leave(WORKER, "its own")
+    assert links.left.empty()
 
 
-def test_a_node_of_two_links_is_lost_with_the_last() -> None:
-    links = Links(2)
-    links.join(WORKER)
-    links.join(WORKER)
+def test_a_node_leaves_with_the_link_of_its_life() -> None:
+    links = joined("former", "its own")
     links.without_gone(WHOLE)
-    links.leave(WORKER)
-    assert links.lost.empty()
-    links.leave(WORKER)
-    assert links.lost.get_nowait() == WORKER
+    links.leave(WORKER, "former")
+    assert links.left.empty()
+    links.join(WORKER, "a later life's")
+    links.leave(WORKER, "its own")
+    assert links.left.get_nowait() == (WORKER, "its own")
 
 
-def test_the_observer_ends_with_a_lost_node(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_whose_link_came_after_the_start_leaves_with_it() -> None:
+    links = Links(2)
+    links.without_gone(WHOLE)
+    links.join(WORKER, "its own")
+    links.leave(WORKER, "its own")
+    assert links.left.get_nowait() == (WORKER, "its own")
+
+
+def joined(*tokens: str) -> Links:
+    links = Links(2)
+    for token in tokens:
+        links.join(WORKER, token)
+    return links
+
+
+def test_the_observer_ends_with_a_node_that_does_not_come_back_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """A link that only broke is held again by the same process; one of another process is a new life of the node."""
     view = View(Gcs(nodes={"1": Info(HOST, 0), "2": Info(WORKER, 0)}).connect, 2)
-    view.links.join(WORKER)
-    view.read()
-    view.links.leave(WORKER)
-    assert serve(HOST, 0, view) == 1
+    with served_view(view) as port:
+        with link(port):
+            assert get(port) == (200, WHOLE)
+        wait_until(lambda: get(port)[1], "it has left", 10, holds=lambda seen: seen == {**HEAD_ALONE, "dead": [WORKER]})
+        with link(port):
+            wait_until(lambda: get(port)[1], "it is back", 10, holds=lambda seen: seen == WHOLE)
+            observer = threading.Thread(target=serve, args=(HOST, 0, view, 0))
+            observer.start()
+            observer.join(0.5)
+            assert observer.is_alive(), "it was back before it was looked for"
+        observer.join(60)
+        assert not observer.is_alive()
     assert f"the node at {WORKER} is lost, and the engine with it" in capsys.readouterr().err
 
 
 def test_a_link_is_held_with_beats_and_ends_with_its_head() -> None:
     beats: list[bytes] = []
     with socket.create_server((HOST, 0)) as server:
-        holder = threading.Thread(target=hold_link, args=(server.getsockname(), WORKER, 0.001))
+        holder = threading.Thread(target=hold_link, args=(server.getsockname(), WORKER, "its-own", 0.001))
         holder.start()
         head, (address, _) = server.accept()
         with head, head.makefile("rb") as request:
-            assert request.readline() == b"GET /link HTTP/1.0\r\n"
+            assert request.readline() == b"GET /link/its-own HTTP/1.0\r\n"
             assert request.readline() == b"\r\n"
             for _ in range(3):
                 beats.append(request.read(1))

@@ -17,5 +17,6 @@ try:
 finally:
     if sys.modules[_COMMAND_LINE] is _STANDS_IN:
         del sys.modules[_COMMAND_LINE]
+        vars(sys.modules.get("cel", _STANDS_IN)).pop("cli", None)
 
 __all__ = ["STDLIB_FUNCTIONS", "cel"]
