@@ -9,6 +9,7 @@ Files go to several workers whole and the longest first, and all files with real
 other: each of them takes a core or more, and says how long things take.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
+# Go programs that live for a test or two (API servers, etcd, kubectl) spend a fifth of their time on garbage that would
+# fit into memory.
+os.environ.setdefault("GOGC", "400")
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 pytest.register_assert_rewrite("rayfleet.testing.suites")
