@@ -40,6 +40,7 @@ def encode_rebuilds(rebuilds: Iterable[Rebuild]) -> list[Json]:
             "time": encode_micro_time(rebuild.time),
             "reason": rebuild.reason,
             "message": rebuild.message,
+            **({"open": True} if rebuild.is_open else {}),
         }
         for rebuild in rebuilds
     ]
@@ -78,4 +79,5 @@ def _rebuild(item: ReadOnlyJson) -> Rebuild | None:
         time=time,
         reason=item.get("reason", ""),
         message=item.get("message", ""),
+        is_open=item.get("open") is True,
     )

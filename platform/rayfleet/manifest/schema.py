@@ -331,6 +331,10 @@ REPLICA_SET_STATUS = object_of(
                     "time": text("When.", format="date-time"),
                     "reason": text("Why, for programs."),
                     "message": text("Why, for people."),
+                    "open": {
+                        "type": "boolean",
+                        "description": "Whether it had been ready and none was since in its place; false when absent.",
+                    },
                 },
                 required=["index", "time"],
             ),

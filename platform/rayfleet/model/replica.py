@@ -56,10 +56,14 @@ class ReplicaState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuild:
-    """One replica that was given up and made anew: which place of its replica set, when and why."""
+    """One replica that was given up and made anew: which place of its replica set, when and why.
+
+    ``is_open``: it had been ready, and what is in its place since has not been yet.
+    """
 
     index: int
     name: str
     time: datetime
     reason: str
     message: str = ""
+    is_open: bool = False

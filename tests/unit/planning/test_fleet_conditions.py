@@ -186,22 +186,6 @@ def test_every_condition_says_which_generation_it_speaks_of() -> None:
     assert replica_set.status.conditions[0].observed_generation == replica_set.meta.generation
 
 
-def test_degraded_is_only_what_was_good() -> None:
-    world = make_world()
-    stand(world, "crash-looping")
-    assert find_condition(passes(world).conditions, "Degraded") is None
-    world.settle()
-    lost = world.names()[1]
-    world.make_unready(lost)
-    stand(world, "out-of-memory", 1)
-    status = passes(world)
-    assert summary(status, "Degraded") == (TRUE, "OOMKilled")
-    assert "1 replica was ready and is not: Broken since" in said(status, "Degraded").message
-    assert f"pod {lost}-head, container ray" in said(status, "Degraded").message
-    world.make_ready(lost)
-    assert find_condition(passes(world).conditions, "Degraded") is None
-
-
 def test_the_deadline_stands_while_replicas_wait_for_admission() -> None:
     world = make_world(progressDeadlineSeconds=60)
     suspend(world, is_suspended=True)
@@ -321,50 +305,3 @@ def test_a_recreation_that_waits_for_the_old_ones_to_be_gone_has_its_deadline() 
     world.finish_deletions()
     assert summary(passes(world), "Progressing")[0] is TRUE
     assert len(world.replica_sets()) == 2
-
-
-def test_a_fleet_that_grows_is_not_called_degraded() -> None:
-    world = make_world()
-    world.make_ready(*world.names())
-    assert passes(world).phase == "Available"
-    world.change_spec({"replicas": 3})
-    assert passes(world).phase == "Progressing"
-    world.make_unready(world.names()[0])
-    assert passes(world).phase == "Degraded"
-
-
-def test_a_fleet_is_degraded_until_what_was_rebuilt_is_ready() -> None:
-    world = make_world(recovery={"graceSeconds": 1})
-    world.make_ready(*world.names())
-    assert passes(world).phase == "Available"
-    lost = world.names()[0]
-    world.make_unready(lost)
-    passes(world, 5)
-    world.finish_deletions()
-    passes(world, 3)
-    assert lost not in world.names()
-    assert len(world.names()) == 2
-    status = passes(world)
-    assert status.phase == "Degraded"
-    assert summary(status, "Degraded")[0] is TRUE
-    world.make_ready(*world.names())
-    status = passes(world)
-    assert status.phase == "Available"
-    assert find_condition(status.conditions, "Degraded") is None
-
-
-def test_a_place_that_was_rebuilt_once_degrades_no_fleet_that_grows() -> None:
-    world = make_world(recovery={"graceSeconds": 1})
-    world.make_ready(*world.names())
-    world.make_unready(world.names()[0])
-    passes(world, 5)
-    world.finish_deletions()
-    passes(world, 3)
-    world.make_ready(*world.names())
-    assert find_condition(passes(world).conditions, "Degraded") is None
-    world.change_spec({"replicas": 3})
-    assert find_condition(passes(world).conditions, "Degraded") is None
-    world.make_unready(world.names()[1])
-    assert summary(passes(world), "Degraded")[0] is TRUE
-    world.make_ready(world.names()[1])
-    assert find_condition(passes(world).conditions, "Degraded") is None, "the third only starts"

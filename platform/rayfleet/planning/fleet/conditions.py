@@ -7,22 +7,17 @@ admission (Kueue) nothing is late: the clock stands, and begins anew.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rayfleet.model.conditions import Condition, ConditionStatus
 from rayfleet.model.fleet import Fleet, FleetStatus
-from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import FLEETS, REPLICA_SETS, ResourceType
 from rayfleet.objects.conditions import Conditions, find_condition, new_condition, with_condition, without_condition
-from rayfleet.planning.fleet.members import Member
 from rayfleet.planning.fleet.view import View
-from rayfleet.planning.replica.summary import are_suspended, lost, waiting_words
+from rayfleet.planning.replica.summary import are_suspended, waiting_words
 from rayfleet.planning.replica_set.clock import is_ahead
-from rayfleet.planning.replica_set.places import places_of
-from rayfleet.planning.replica_set.recovery import counted_rebuilds
 from rayfleet.planning.replica_set.status import REPLICA_FAILURE
 from rayfleet.planning.warm_up.step import WarmUpStep
 from rayfleet.planning.writes import Verb, WriteFailure, permission_of
@@ -142,13 +137,6 @@ def with_replica_failure(conditions: Conditions, view: View) -> Conditions:
     return with_condition(conditions, newest)
 
 
-def ready_places(view: View, member: Member) -> AbstractSet[int]:
-    """Return the places of a replica set whose Ray clusters are ready."""
-    clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
-    places = places_of(clusters)
-    return {places[cluster.meta.uid] for cluster in clusters if cluster.is_ready}
-
-
 def until_deadline(fleet: Fleet, status: FleetStatus, now: datetime, *, is_done: bool) -> timedelta | None:
     """Return how long until the deadline could be exceeded; None when it cannot."""
     current = find_condition(status.conditions, PROGRESSING)
@@ -156,43 +144,6 @@ def until_deadline(fleet: Fleet, status: FleetStatus, now: datetime, *, is_done:
     if current is None or not waits or is_done or fleet.spec.paused:
         return None
     return max(_CLOCK_MARGIN, _deadline(fleet, current) - now + _CLOCK_MARGIN)
-
-
-def phase(view: View, status: FleetStatus) -> str:
-    """Return the one word that ``kubectl get`` shows."""
-    progressing = find_condition(status.conditions, PROGRESSING)
-    reason = progressing.reason if progressing else ""
-    desired = view.bounds.desired
-    is_settled = reason == NEW_AVAILABLE and status.replicas == status.updated_replicas == desired
-    words: Sequence[tuple[bool, str]] = (
-        (view.fleet.meta.deleted_at is not None, "Terminating"),
-        (progressing is not None and progressing.status is ConditionStatus.FALSE, "Stalled"),
-        (view.fleet.spec.paused, "Paused"),
-        (desired == status.replicas == 0, "Idle"),
-        (is_complete(view, status), "Available"),
-        (is_settled and _has_lost_one(view), "Degraded"),
-    )
-    return next((word for holds, word in words if holds), "Progressing")
-
-
-def _has_lost_one(view: View) -> bool:
-    """Whether a Ray cluster served and does not; one that starts, as after a change of ``spec.replicas``, is none."""
-    known = view.replicas.known
-    if lost(known) or any(state.phase is ReplicaPhase.DRAINING for state in known) or _is_rebuilding(view):
-        return True
-    noted = {uid for member in view.members for uid in member.replica_set.status.ready_since}
-    clusters = (cluster for owned in view.observed.ray_clusters.values() for cluster in owned)
-    unready = (cluster for cluster in clusters if not (cluster.is_ready or cluster.is_terminating))
-    return any(cluster.was_ready or cluster.meta.uid in noted for cluster in unready)
-
-
-def _is_rebuilding(view: View) -> bool:
-    """Whether what was made in the place of a Ray cluster that recovery gave up on is not ready yet."""
-    for member in view.members:
-        ready = ready_places(view, member)
-        if any(rebuild.index not in ready for rebuild in counted_rebuilds(member.replica_set, view.now)):
-            return True
-    return False
 
 
 def _with_pause(conditions: Conditions, fleet: Fleet, current: Condition | None, now: datetime) -> Conditions:

@@ -30,7 +30,6 @@ from rayfleet.planning.fleet.conditions import (
     WRITE_REFUSED,
     is_complete,
     is_refused,
-    phase,
     summary_of,
     until_deadline,
     with_availability,
@@ -39,6 +38,7 @@ from rayfleet.planning.fleet.conditions import (
     with_replica_failure,
     with_returned,
 )
+from rayfleet.planning.fleet.degradation import phase, with_degradation
 from rayfleet.planning.fleet.disruption import budget_actions
 from rayfleet.planning.fleet.failed_rollout import failed_rollout_write, outdated_note, with_rolled_back
 from rayfleet.planning.fleet.members import total_size
@@ -47,7 +47,6 @@ from rayfleet.planning.fleet.readiness import (
     READY,
     STALLED,
     stalled,
-    with_degradation,
     with_readiness,
     with_stall,
 )
@@ -171,7 +170,7 @@ def _status(observed: ObservedFleet, view: View, step: RolloutStep, now: datetim
         conditions = with_routing(conditions, observed.route, fleet.meta.key, now)
     conditions = with_rolled_back(with_replica_failure(conditions, view), view, now)
     conditions = with_overlap(conditions, observed.overlapping, now)
-    conditions = with_degradation(with_stall(conditions, now), view, now)
+    conditions = with_degradation(with_stall(conditions, now), view)
     conditions = with_readiness(conditions, view, counted, now)
     status = replace(counted, conditions=observed_at(conditions, fleet.meta.generation), model=model_name(fleet) or "")
     return replace(status, phase=phase(view, status))

@@ -1,10 +1,9 @@
-"""The conditions of a fleet that tools wait for: Ready and Stalled (kstatus), and Degraded. Pure.
+"""The conditions of a fleet that tools wait for: Ready and Stalled (kstatus). Pure.
 
 ``helm --wait``, Flux and Argo take an object without a Ready condition for done; ours is True only when every desired
 replica is of the present template and available, and can be reached. Stalled ends such a wait as failed: it is there
 while the progress deadline is exceeded, as kstatus reads a Deployment's, or the spec is refused; what is tried again by
-itself is none. Degraded is there only while something that was good is not: a replica that was ready and is not, until
-it is ready again or what recovery made in its place is.
+itself is none.
 Source: sigs.k8s.io/cli-utils ``pkg/kstatus/status/generic.go``.
 """
 
@@ -19,16 +18,14 @@ from rayfleet.planning.fleet.conditions import (
     WRITE_REFUSED,
     is_complete,
     is_refused,
-    ready_places,
 )
 from rayfleet.planning.fleet.view import View
-from rayfleet.planning.replica.summary import in_order_of_need, in_trouble, lost, standing_words, waiting_words
+from rayfleet.planning.replica.summary import in_trouble, waiting_words
 from rayfleet.planning.route.conditions import ROUTE_ACCEPTED
 from rayfleet.planning.route.users import ROUTED
 
 READY = "Ready"
 STALLED = "Stalled"
-DEGRADED = "Degraded"
 _OUT_OF_REACH = (
     (WRITE_REFUSED, ConditionStatus.TRUE),
     (ROUTED, ConditionStatus.FALSE),
@@ -57,29 +54,6 @@ def with_stall(conditions: Conditions, now: datetime) -> Conditions:
 def stalled(reason: str, message: str, now: datetime) -> Condition:
     """Return the condition of a fleet that gets on only when somebody changes it."""
     return new_condition(STALLED, ConditionStatus.TRUE, reason, message, now)
-
-
-def with_degradation(conditions: Conditions, view: View, now: datetime) -> Conditions:
-    """Return the conditions with Degraded while replicas are not ready that were, else without.
-
-    What was said of one that recovery deletes stays said until its place is filled.
-    """
-    broken = in_order_of_need(lost(view.replicas.known))
-    if not broken:
-        return conditions if _lacks_a_rebuilt_one(view) else without_condition(conditions, DEGRADED)
-    verb = "replica was ready and is not" if len(broken) == 1 else "replicas were ready and are not"
-    message = f"{len(broken)} {verb}: {standing_words(broken[0])}"
-    reason = broken[0].reason or broken[0].phase.value
-    return with_condition(conditions, new_condition(DEGRADED, ConditionStatus.TRUE, reason, message, now))
-
-
-def _lacks_a_rebuilt_one(view: View) -> bool:
-    """Whether a place that recovery cleared is not filled again, of a replica set that has too few."""
-    for member in view.members:
-        cleared = {rebuild.index for rebuild in member.replica_set.status.rebuilds}
-        if member.ready < member.size and cleared - ready_places(view, member):
-            return True
-    return False
 
 
 def _blocker(conditions: Conditions, view: View, status: FleetStatus) -> tuple[str, str] | None:

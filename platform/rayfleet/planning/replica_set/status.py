@@ -83,7 +83,7 @@ def status_of(standing: Standing, availability: Availability) -> ReplicaSetStatu
         ready_since=availability.since,
         conditions=observed_at(_conditions(standing), replica_set.meta.generation),
         replica_states=tuple(_states(standing)),
-        rebuilds=(*_kept_rebuilds(standing), *_new_rebuilds(standing)),
+        rebuilds=tuple(_rebuilds(standing)),
         incarnations=max(known, standing.created_number),
         resumed=replica_set.meta.annotations.get(RESUME_ANNOTATION, replica_set.status.resumed),
     )
@@ -103,25 +103,34 @@ def news_of(standing: Standing, status: ReplicaSetStatus) -> Iterator[Event]:
             yield Event(type=EventType.WARNING, reason="RecoveryFailed", message=message)
 
 
-def _kept_rebuilds(standing: Standing) -> Iterator[Rebuild]:
-    """Yield the rebuilds that still count or still go on; older ones leave with the next write that adds one."""
+def _rebuilds(standing: Standing) -> Iterator[Rebuild]:
+    """Yield the rebuilds that still count or still go on, and the new ones; others leave with the next that is added.
+
+    One is open until another is ready in its place, or as many are as there should be; a new one of its place takes
+    that over.
+    """
     replica_set, books = standing.observed.replica_set, standing.books
     counted = counted_rebuilds(replica_set, standing.now)
-    is_pruned = bool(books.newly_broken) or is_resumed(replica_set)
+    newly_broken = books.newly_broken
+    is_pruned = bool(newly_broken) or is_resumed(replica_set)
+    filled = {each.place for each in books.active if each.cluster.is_ready and each.name not in books.given_up}
+    if len(filled) >= replica_set.spec.replicas:
+        filled |= {rebuild.index for rebuild in replica_set.status.rebuilds}
+    still_open = {each.index for each in replica_set.status.rebuilds if each.is_open} - filled
+    taken_over = {replica.place for replica in newly_broken}
     for rebuild in replica_set.status.rebuilds:
-        if not is_pruned or rebuild in counted or rebuild.name in books.given_up:
-            yield rebuild
-
-
-def _new_rebuilds(standing: Standing) -> Iterator[Rebuild]:
-    for replica in standing.books.newly_broken:
-        verdict = standing.books.verdicts[replica.uid]
+        is_open = rebuild.is_open and rebuild.index in still_open - taken_over
+        if not is_pruned or rebuild in counted or rebuild.name in books.given_up or is_open:
+            yield replace(rebuild, is_open=is_open)
+    for replica in newly_broken:
+        verdict = books.verdicts[replica.uid]
         yield Rebuild(
             index=replica.place,
             name=replica.name,
             time=standing.now,
             reason=verdict.reason,
             message=verdict.message,
+            is_open=replica.was_ready or replica.place in still_open,
         )
 
 
