@@ -322,7 +322,7 @@ REPLICA_SET_STATUS = object_of(
         "replicaStates": _REPLICA_STATES,
         "rebuilds": {
             "type": "array",
-            "description": "RayClusters given up and made anew within the recovery window, oldest first.",
+            "description": "RayClusters given up and made anew within the recovery window or still, oldest first.",
             "items": object_of(
                 "One rebuild.",
                 {

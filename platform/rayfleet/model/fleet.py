@@ -154,9 +154,9 @@ class ReplicaSetStatus:
 
     ``replicas`` leaves terminating ones out. ``ready_since`` maps the UID of a ready Ray cluster to when it was first
     seen so: KubeRay keeps no such time for workers, and ``minReadySeconds`` must survive a restart of the controller.
-    ``replica_states`` are all of its Ray clusters; ``rebuilds`` those of the recovery window, oldest first.
-    ``incarnations`` is the highest number that one of its Ray clusters ever had: no name is given twice. ``resumed`` is
-    the last value of the annotation that gave Failed ones another budget.
+    ``replica_states`` are all of its Ray clusters; ``rebuilds`` those that recovery counts or that are open, oldest
+    first. ``incarnations`` is the highest number that one of its Ray clusters ever had: no name is given twice.
+    ``resumed`` is the last value of the annotation that gave Failed ones another budget.
     """
 
     observed_generation: int = 0

@@ -129,9 +129,9 @@ class Telemetry:
         if ready:
             self._became_ready(state for state in decode_replica_states(after["replicaStates"]) if state.uid in ready)
         if before.get("rebuilds") != after.get("rebuilds"):
-            known = set(decode_rebuilds(before.get("rebuilds")))
+            known = {(rebuild.index, rebuild.name) for rebuild in decode_rebuilds(before.get("rebuilds"))}
             for rebuild in decode_rebuilds(after.get("rebuilds")):
-                if rebuild not in known:
+                if (rebuild.index, rebuild.name) not in known:
                     self._rebuilds.labels(rebuild.reason).inc()
 
     def _became_ready(self, states: Iterable[ReplicaState]) -> None:

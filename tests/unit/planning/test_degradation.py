@@ -20,7 +20,7 @@ from rayfleet.testing.planner_world import PlannerWorld
 HOUR = timedelta(hours=1)
 
 
-def make_world(*, replicas: int = 2, grace: int = 1, forming: int = 600, **more: int) -> PlannerWorld:
+def make_world(*, replicas: int = 2, grace: int = 1, forming: int = 600, **more: int | str) -> PlannerWorld:
     """Return a fleet whose Ray clusters are there, and none of them ready."""
     world = PlannerWorld()
     template = {
@@ -28,10 +28,9 @@ def make_world(*, replicas: int = 2, grace: int = 1, forming: int = 600, **more:
         "spec": {"headGroupSpec": {"template": {"spec": {"containers": [{"name": "ray", "image": IMAGE}]}}}},
     }
     recovery = {"graceSeconds": grace, "formingDeadlineSeconds": forming, **more}
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "x"}}, "template": template, "recovery": recovery}
-    world.apply_fleet(
-        {"apiVersion": FLEETS.api_version, "kind": FLEETS.kind, "metadata": {"name": "fleet"}, "spec": spec}
-    )
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "x"}}, "template": template}
+    manifest = {"apiVersion": FLEETS.api_version, "kind": FLEETS.kind, "metadata": {"name": "fleet"}}
+    world.apply_fleet({**manifest, "spec": {**spec, "recovery": recovery}})
     passes(world, 3)
     return world
 
@@ -53,7 +52,8 @@ def passes(world: PlannerWorld, rounds: int = 2) -> FleetStatus:
 
 def all_ready(world: PlannerWorld) -> None:
     world.make_ready(*world.names())
-    assert passes(world).phase == "Available"
+    status = passes(world)
+    assert (status.phase, degraded(status)) == ("Available", None)
 
 
 def in_place(world: PlannerWorld, index: int) -> str:
@@ -82,6 +82,13 @@ def suspend(world: PlannerWorld, name: str, *, is_suspended: bool = True) -> Non
     world.make_unready(name)
 
 
+def change_size(world: PlannerWorld, replicas: int) -> FleetStatus:
+    world.change_spec({"replicas": replicas})
+    passes(world, 3)
+    world.finish_deletions()
+    return passes(world)
+
+
 def stand(world: PlannerWorld, name: str, situation: str) -> None:
     pod = RayPod(name=f"{name}-head", ray_cluster=name)
     world.show_pod(name, pod, SITUATIONS[situation](world.now, pod.containers))
@@ -90,6 +97,16 @@ def stand(world: PlannerWorld, name: str, situation: str) -> None:
 def rebuilds(world: PlannerWorld) -> list[Json]:
     """Return what is noted of the replicas that recovery gave up."""
     return [rebuild for each in world.replica_sets() for rebuild in each["status"].get("rebuilds", ())]
+
+
+def never_forms(world: PlannerWorld, name: str) -> list[FleetStatus]:
+    """Let one's time to form run out; return what was said until what recovery makes of that is there."""
+    stand(world, name, "waiting-for-gcs")
+    said = [passes(world, 1)]
+    world.now += timedelta(seconds=31)
+    said += [passes(world, 1) for _ in range(3)]
+    world.finish_deletions()
+    return [*said, *(passes(world, 1) for _ in range(3))]
 
 
 def degraded(status: FleetStatus) -> Condition | None:
@@ -140,7 +157,6 @@ def test_a_fleet_is_degraded_until_what_was_rebuilt_is_ready() -> None:
     assert len(world.names()) == 2
     the_loss(passes(world))
     all_ready(world)
-    assert degraded(passes(world)) is None
 
 
 def test_a_place_that_was_rebuilt_once_degrades_no_fleet_that_grows() -> None:
@@ -151,10 +167,7 @@ def test_a_place_that_was_rebuilt_once_degrades_no_fleet_that_grows() -> None:
     passes(world, 3)
     all_ready(world)
     assert [each["index"] for each in rebuilds(world)] == [1]
-    world.change_spec({"replicas": 1})
-    passes(world, 3)
-    world.finish_deletions()
-    assert passes(world).phase == "Available"
+    assert change_size(world, 1).phase == "Available"
     world.change_spec({"replicas": 3})
     status = passes(world)
     assert (status.phase, degraded(status)) == ("Progressing", None)
@@ -168,10 +181,7 @@ def test_a_place_that_was_rebuilt_once_degrades_no_fleet_that_grows() -> None:
 def test_a_place_that_nobody_has_any_more_is_not_missed() -> None:
     world = serving_world(replicas=3)
     lose(world, 1)
-    world.change_spec({"replicas": 2})
-    passes(world, 3)
-    world.finish_deletions()
-    status = passes(world)
+    status = change_size(world, 2)
     assert [place_of(each) for each in world.clusters()] == ["0", "2"]
     assert (status.phase, degraded(status)) == ("Available", None)
     suspend(world, in_place(world, 2))
@@ -179,22 +189,68 @@ def test_a_place_that_nobody_has_any_more_is_not_missed() -> None:
     assert (status.phase, degraded(status)) == ("Progressing", None), "it waits for admission, and nothing is broken"
 
 
-def test_one_that_is_made_in_another_place_is_waited_for() -> None:
+def test_a_place_is_no_more_missed_once_it_is_not_wanted() -> None:
+    """Whatever the others do: here one waits for admission."""
+    world = serving_world(replicas=3)
+    lose(world, 2)
+    suspend(world, in_place(world, 1))
+    the_loss(passes(world))
+    status = change_size(world, 2)
+    assert [place_of(each) for each in world.clusters()] == ["0", "1"]
+    assert (status.phase, degraded(status)) == ("Progressing", None)
+
+
+def test_what_is_lost_comes_back_in_its_own_place() -> None:
+    """So that its rebuilds are counted together, though a lower place is free."""
     world = serving_world(replicas=3)
     lose(world, 1)
-    world.change_spec({"replicas": 2})
-    passes(world, 3)
-    world.finish_deletions()
+    change_size(world, 2)
     lost = lose(world, 2)
     status = passes(world)
-    assert [place_of(each) for each in world.clusters()] == ["0", "1"]
+    assert [place_of(each) for each in world.clusters()] == ["0", "2"]
     assert status.phase == "Degraded"
-    assert the_loss(status) == (
-        "NotReady",
-        f"{lost} is rebuilt since {rebuilds(world)[-1]['time'][:19]}Z: it is not ready",
-    )
+    since = f"{rebuilds(world)[-1]['time'][:19]}Z"
+    assert the_loss(status) == ("NotReady", f"{lost} is rebuilt since {since}: it is not ready")
     all_ready(world)
+
+
+def test_of_more_losses_the_last_is_told() -> None:
+    world = serving_world()
+    lose(world, 1)
+    last = lose(world, 0)
+    assert [each["open"] for each in rebuilds(world)] == [True, True]
+    assert the_loss(passes(world))[1].startswith(f"{last} is rebuilt since ")
+
+
+def test_one_that_is_adopted_fills_the_place_of_a_lost_one() -> None:
+    world = serving_world()
+    lose(world, 1)
+    alike = world.stored.of_kind(RAY_CLUSTERS.kind)[in_place(world, 0)]
+    meta = {name: alike["metadata"][name] for name in ("labels", "annotations", "namespace")}
+    world.stored.create({**alike, "metadata": {**meta, "name": "orphan"}, "status": {}})
+    world.make_ready("orphan")
+    passes(world, 4)
+    world.finish_deletions()
+    assert passes(world, 4).phase == "Available"
+    assert [each.get("open") for each in rebuilds(world)] == [None]
+    world.change_spec({"replicas": 3})
+    status = passes(world)
+    assert (status.phase, degraded(status)) == ("Progressing", None)
+
+
+def test_one_that_is_given_up_and_comes_back_is_not_missed_while_it_serves() -> None:
+    """Its successor was made first, and waits for room."""
+    world = serving_world(order="CreateFirst")
+    world.change_spec({"replacementPolicy": "TerminationComplete"})
+    back = in_place(world, 1)
+    world.make_unready(back)
+    passes(world, 5)
+    assert len(world.names()) == 3
+    world.make_ready(back)
     assert degraded(passes(world)) is None
+    world.change_spec({"replicas": 3})
+    status = passes(world, 4)
+    assert (status.phase, degraded(status)) == ("Progressing", None)
 
 
 def test_a_loss_is_said_while_the_successor_waits_for_admission() -> None:
@@ -232,17 +288,6 @@ def test_what_is_filled_again_is_so_before_the_replica_set_has_noted_it() -> Non
     assert rebuilds(world)[-1]["open"] is True
 
 
-def test_one_that_is_given_up_fills_no_place_while_it_drains() -> None:
-    """It says that it is ready, and is not: its engine started anew."""
-    world = serving_world()
-    [name] = [each["metadata"]["name"] for each in world.replica_sets()]
-    replica_set = world.stored.of_kind(REPLICA_SETS.kind)[name]
-    noted = {"index": 1, "name": in_place(world, 1), "time": encode_time(world.now), "reason": "AllLost", "open": True}
-    observed = {**replica_set["status"], "rebuilds": [noted]}
-    world.stored.put_status(REPLICA_SETS.kind, name, observed)
-    assert [each.is_open for each in world.replica_set_pass(name).status.rebuilds] == [True]
-
-
 def test_the_words_are_of_one_that_is_not_back() -> None:
     world = serving_world(grace=30)
     first, second = in_place(world, 0), in_place(world, 1)
@@ -260,37 +305,36 @@ def test_a_loss_is_remembered_for_longer_than_recovery_counts_it() -> None:
     world = serving_world(forming=30, windowSeconds=60, firstBackoffSeconds=1, maxRebuilds=9)
     lose(world, 1)
     for _ in range(4):
-        stand(world, in_place(world, 1), "waiting-for-gcs")
-        passes(world, 1)
-        world.now += timedelta(seconds=31)
-        passes(world, 3)
-        world.finish_deletions()
-        status = passes(world, 3)
+        *_, status = never_forms(world, in_place(world, 1))
         assert (status.phase, the_loss(status)[0]) == ("Degraded", "FormingTimedOut")
     assert len(rebuilds(world)) < 4, "older ones are left out"
     all_ready(world)
 
 
-def test_a_loss_is_remembered_when_others_are_given_another_budget() -> None:
-    world = serving_world()
+def test_another_budget_is_a_whole_one_also_while_a_rebuild_is_under_way() -> None:
+    world = serving_world(forming=30, firstBackoffSeconds=1, maxRebuilds=1)
     lose(world, 1)
     meta = world.fleet["metadata"]
     annotations = {**meta.get("annotations", {}), RESUME_ANNOTATION: "1"}
     world.stored.put({**world.fleet, "metadata": {**meta, "annotations": annotations}})
-    status = passes(world, 3)
-    assert (status.phase, the_loss(status)[0]) == ("Degraded", "NotReady")
+    passes(world, 3)
+    made = []
+    for _ in range(3):
+        made.append(in_place(world, 1))
+        never_forms(world, made[-1])
+    assert made[0] != made[1] == made[2]
+    assert [state.phase for state in passes(world).replica_states] == [ReplicaPhase.FAILED, ReplicaPhase.READY]
 
 
 def test_a_third_that_never_forms_leaves_the_fleet_degraded_once_it_is_given_up() -> None:
     """Nothing progresses any more; nothing was lost either."""
-    world = serving_world(forming=30, maxRebuilds=0)
+    world = serving_world(forming=30, firstBackoffSeconds=1, maxRebuilds=1)
     world.change_spec({"replicas": 3})
     passes(world, 3)
-    stand(world, in_place(world, 2), "waiting-for-gcs")
-    assert passes(world, 1).phase == "Progressing"
-    world.now += timedelta(seconds=31)
-    status = passes(world, 3)
-    assert [state.phase for state in status.replica_states][:1] == [ReplicaPhase.FAILED]
+    states = never_forms(world, in_place(world, 2))
+    assert {(status.phase, degraded(status)) for status in states} == {("Progressing", None)}
+    *_, status = never_forms(world, in_place(world, 2))
+    assert status.replica_states[0].phase is ReplicaPhase.FAILED
     assert (status.phase, degraded(status)) == ("Degraded", None)
 
 
@@ -343,4 +387,3 @@ def test_a_loss_that_came_and_went_between_two_passes_is_said(seen: str) -> None
     assert reason == "NotReady"
     assert f"{lost} is rebuilt since " in message
     all_ready(world)
-    assert degraded(passes(world)) is None

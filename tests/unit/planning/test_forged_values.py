@@ -105,6 +105,16 @@ def test_a_forged_number_of_incarnations_gives_way_to_one_that_counts(number: in
     assert 0 < raw["status"]["incarnations"] < 100
 
 
+@pytest.mark.parametrize("index", [-5, 2**31 - 1])
+def test_a_forged_place_is_not_filled(index: int) -> None:
+    world = make_world(recovery={"graceSeconds": 1})
+    time = "2026-01-02T03:04:05Z"
+    forge(world, REPLICA_SETS, rebuilds=[{"index": index, "name": "z", "time": time, "open": True}])
+    world.stored.remove(next(iter(world.stored.of_kind(RAY_CLUSTERS.kind).values())))
+    world.settle()
+    assert {each.meta.labels[INDEX_LABEL] for each in world.clusters()} == {"0", "1"}
+
+
 @pytest.mark.parametrize("time", TIMES)
 def test_a_time_that_nothing_can_be_added_to_is_none(time: str) -> None:
     world = make_world(minReadySeconds=5)

@@ -10,8 +10,11 @@ from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.fleet import RayClusterTemplate, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus, Selector
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey, ObjectMeta
+from rayfleet.model.policies import Recovery, RecoveryOrder
 from rayfleet.model.ray_cluster import RayCluster
+from rayfleet.model.replica import Rebuild
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.labels import INDEX_LABEL, RESUME_ANNOTATION
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import books_of
@@ -67,6 +70,10 @@ def cluster(name: str, *, age: int = 0, ready: bool = True, cost: str = "", **fa
     )
     since = facts.pop("since", NOW - timedelta(seconds=age)) if ready else None
     return RayCluster(meta=meta, head_ready_since=since, **facts)
+
+
+def in_place(index: int, one: RayCluster) -> RayCluster:
+    return replace(one, meta=replace(one.meta, labels={**one.meta.labels, INDEX_LABEL: str(index)}))
 
 
 def observe(owner: ReplicaSet, *clusters: RayCluster, **more: Any) -> ObservedReplicaSet:
@@ -245,3 +252,55 @@ def test_no_pass_thinks_of_more_than_it_makes() -> None:
     (*_, last) = new_ray_clusters(many.replica_set, books_of(many, NOW).missing, ())
     assert len(names) == 1500
     assert last.name in names
+
+
+LOST = Rebuild(index=7, name="lost", time=NOW, reason="NotReady", is_open=True)
+
+
+def open_after(owner: ReplicaSet, *clusters: RayCluster) -> list[bool]:
+    """Return whether each rebuild is open after a pass."""
+    return [rebuild.is_open for rebuild in plan_replica_set(observe(owner, *clusters), NOW).status.rebuilds]
+
+
+def test_the_place_of_an_open_rebuild_is_filled_before_lower_ones() -> None:
+    observed = observe(replica_set(2, rebuilds=(LOST,)))
+    made = created(plan_replica_set(observed, NOW))
+    assert [manifest["metadata"]["labels"][INDEX_LABEL] for manifest in made] == ["7", "0"]
+    assert {manifest["metadata"]["name"] for manifest in made} <= set(names_in_question(observed.replica_set, ()))
+
+
+def test_a_rebuild_is_open_until_another_is_ready_in_its_place() -> None:
+    owner = replica_set(1, rebuilds=(LOST,))
+    assert open_after(owner) == [True]
+    assert open_after(owner, in_place(7, cluster("b", ready=False))) == [True]
+    assert open_after(owner, in_place(7, cluster("b"))) == [False]
+    assert open_after(owner, in_place(7, cluster("lost"))) == [True], "it is given up, though it says that it is ready"
+
+
+def test_a_rebuild_is_over_when_all_are_in_other_places() -> None:
+    assert open_after(replica_set(1, rebuilds=(LOST,)), in_place(3, cluster("b", ready=False))) == [False]
+    assert open_after(replica_set(2, rebuilds=(LOST,)), in_place(3, cluster("b", ready=False))) == [True]
+
+
+def test_a_rebuild_is_open_while_the_one_that_goes_holds_its_place() -> None:
+    owner = replica_set(2, resource="nvidia.com/gpu", rebuilds=(LOST,))
+    leaving = in_place(7, cluster("lost", deleted_at=NOW))
+    assert open_after(owner, in_place(3, cluster("b")), leaving) == [True]
+
+
+def test_a_successor_that_is_made_first_is_in_no_other_place() -> None:
+    """Two are there, in one place: a second is to come yet."""
+    given_up = replace(LOST, index=3, name="a")
+    owner = replica_set(2, rebuilds=(LOST, given_up))
+    owner = replace(owner, spec=replace(owner.spec, recovery=Recovery(order=RecoveryOrder.CREATE_FIRST)))
+    both = in_place(3, cluster("a", ready=False)), in_place(3, cluster("b", ready=False))
+    assert open_after(owner, *both) == [True, True]
+
+
+def test_one_that_still_goes_stays_noted_when_another_budget_is_given() -> None:
+    """Else it would not go: it is given up by that note alone."""
+    going = replace(LOST, index=3, name="a", is_open=False)
+    owner = replica_set(1, rebuilds=(replace(LOST, is_open=False), going))
+    resumed = replace(owner, meta=replace(owner.meta, annotations={RESUME_ANNOTATION: "1"}))
+    plan = plan_replica_set(observe(resumed, in_place(3, cluster("a", ready=False))), NOW)
+    assert (deleted(plan), plan.status.rebuilds) == (["a"], (going,))

@@ -1,5 +1,6 @@
 """What is counted of replicas, from one state of their replica set to the next (rayfleet.reconciling.telemetry)."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -77,6 +78,15 @@ def test_each_rebuild_is_counted_by_its_cause() -> None:
     telemetry = Telemetry()
     telemetry.hear_replica_set(replica_set(rebuilds=("NodeLost",)), replica_set(rebuilds=("NodeLost", "OOMKilled")))
     assert counted(telemetry, "rayfleet_controller_replica_rebuilds_total") == {"OOMKilled": 1}
+
+
+def test_a_rebuild_that_is_over_is_not_counted_again() -> None:
+    telemetry = Telemetry()
+    under_way, over = replica_set(rebuilds=("NodeLost",)), replica_set(rebuilds=("NodeLost",))
+    under_way["status"]["rebuilds"][0]["open"] = True
+    for before, after in pairwise((replica_set(), under_way, over)):
+        telemetry.hear_replica_set(before, after)
+    assert counted(telemetry, "rayfleet_controller_replica_rebuilds_total") == {"NodeLost": 1}
 
 
 def test_a_write_is_counted_by_kind_verb_and_reason_and_a_refused_one_apart() -> None:

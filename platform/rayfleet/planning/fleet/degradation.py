@@ -19,6 +19,7 @@ from rayfleet.planning.fleet.view import View
 from rayfleet.planning.replica.summary import in_order_of_need, lost, standing_words
 
 DEGRADED = "Degraded"
+_OVER = frozenset({ReplicaPhase.DRAINING, ReplicaPhase.FAILED})
 
 
 def with_degradation(conditions: Conditions, view: View) -> Conditions:
@@ -28,7 +29,7 @@ def with_degradation(conditions: Conditions, view: View) -> Conditions:
         verb = "replica was ready and is not" if len(broken) == 1 else "replicas were ready and are not"
         message = f"{len(broken)} {verb}: {standing_words(broken[0])}"
         return with_condition(conditions, _degraded(broken[0].reason or broken[0].phase.value, message, view))
-    rebuilds = [rebuild for member in view.members for rebuild in _not_over(member)]
+    rebuilds = [rebuild for member in view.members for rebuild in _not_over(view, member)]
     if not rebuilds:
         return without_condition(conditions, DEGRADED)
     latest = max(rebuilds, key=lambda rebuild: rebuild.time)
@@ -55,23 +56,27 @@ def _degraded(reason: str, message: str, view: View) -> Condition:
     return new_condition(DEGRADED, ConditionStatus.TRUE, reason, message, view.now)
 
 
-def _not_over(member: Member) -> Iterator[Rebuild]:
+def _not_over(view: View, member: Member) -> Iterator[Rebuild]:
     """Yield the rebuilds of what was ready whose places are not filled again; none once as many as should be are ready.
 
-    The replica set's word of that may be older than what is seen of its Ray clusters.
+    The replica set's word of that may be older than what is seen of its Ray clusters, and one that is given up may be
+    ready again, until its successor is.
     """
+    clusters = view.observed.ray_clusters.get(member.replica_set.meta.uid, ())
+    ready = {cluster.meta.name for cluster in clusters if cluster.is_ready}
     if member.ready < member.size:
-        yield from (rebuild for rebuild in member.replica_set.status.rebuilds if rebuild.is_open)
+        noted = member.replica_set.status.rebuilds
+        yield from (rebuild for rebuild in noted if rebuild.is_open and rebuild.name not in ready)
 
 
 def _has_lost_one(view: View, status: FleetStatus) -> bool:
-    """Whether a Ray cluster served and does not; one that starts, as after a change of ``spec.replicas``, is none."""
+    """Whether a Ray cluster served and does not, or is given up; one that starts, as after a growth, is none."""
     if find_condition(status.conditions, DEGRADED) is not None:
         return True
     known = view.replicas.known
     if not status.replicas == status.updated_replicas == view.bounds.desired:
         return False
-    if lost(known) or any(state.phase is ReplicaPhase.DRAINING for state in known):
+    if any(state.phase in _OVER for state in known):
         return True
     noted = {uid for member in view.members for uid in member.replica_set.status.ready_since}
     clusters = (cluster for owned in view.observed.ray_clusters.values() for cluster in owned)

@@ -14,7 +14,7 @@ from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.policies import RecoveryOrder
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.replica_set.leaving import holds_place, is_lost, lost_after
-from rayfleet.planning.replica_set.places import BURST, free_indexes
+from rayfleet.planning.replica_set.places import BURST, free_places
 from rayfleet.planning.replica_set.recovery import Verdict, forming_wait, verdicts
 from rayfleet.planning.replica_set.replicas import Replica, replicas_of
 from rayfleet.planning.replica_set.victims import deletion_order
@@ -39,10 +39,10 @@ class Books:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """Return the places that are to be filled now, lowest first; the rest of very many waits for a later pass."""
+        """Return the places that are to be filled now, in order; the rest of very many waits for a later pass."""
         number = self.replica_set.spec.replicas - len(self.counted) - len(self.held)
         occupied = {replica.place for replica in (*self.counted, *self.held)}
-        return tuple(islice(free_indexes(occupied), max(0, min(number, BURST))))
+        return tuple(islice(free_places(self.replica_set, occupied), max(0, min(number, BURST))))
 
     @property
     def newly_broken(self) -> tuple[Replica, ...]:

@@ -1,16 +1,17 @@
 """Places of a replica set, and the names of the Ray clusters that fill them. Pure.
 
-A place is an index from 0; a new Ray cluster gets the lowest free one, and rebuilds are counted by place. Each also
-gets a number that no other of its replica set ever had: ``status.incarnations`` (the highest that is surely known to be
-used) plus one plus its index. Its name is made of both. So one that was deleted in the background never shares a name,
-and with it a Secret or a Service, with its successor; and one whose create got no answer is asked for again under the
-same name, since the status is written after its creates and says nothing of one that failed. (Only one that came and
-went while the controller died between these two writes leaves no trace.)
+A place is an index from 0; a new Ray cluster gets the one of a rebuild that is open, else the lowest free one, and
+rebuilds are counted by place. Each also gets a number that no other of its replica set ever had:
+``status.incarnations`` (the highest that is surely known to be used) plus one plus its index. Its name is made of both.
+So one that was deleted in the background never shares a name, and with it a Secret or a Service, with its successor;
+and one whose create got no answer is asked for again under the same name, since the status is written after its creates
+and says nothing of one that failed. (Only one that came and went while the controller died between these two writes
+leaves no trace.)
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 
 from rayfleet.model.fleet import ReplicaSet
 from rayfleet.model.json import Json
@@ -65,6 +66,13 @@ def free_indexes(occupied: Collection[int]) -> Iterator[int]:
     return (index for index in count() if index not in occupied)
 
 
+def free_places(replica_set: ReplicaSet, occupied: Collection[int]) -> Iterator[int]:
+    """Yield the places that are not ``occupied`` in the order in which they are filled, without end."""
+    is_open = {each.index for each in replica_set.status.rebuilds if each.is_open and 0 <= each.index <= MOST}
+    lost = sorted(is_open.difference(occupied))
+    return chain(lost, free_indexes({*occupied, *lost}))
+
+
 def new_ray_clusters(replica_set: ReplicaSet, indexes: Sequence[int], taken: Collection[str]) -> list[NewRayCluster]:
     """Return what is to be made at these places, in order; no name is one that is ``taken``."""
     made: list[NewRayCluster] = []
@@ -82,7 +90,7 @@ def names_in_question(replica_set: ReplicaSet, clusters: Sequence[RayCluster]) -
     terminating = sum(each.is_terminating for each in clusters)
     most = min(BURST, replica_set.spec.replicas - len(active)) + terminating
     given_up = {rebuild.index for rebuild in replica_set.status.rebuilds}
-    for index in {*islice(free_indexes(active), max(0, most)), *(given_up & active)}:
+    for index in {*islice(free_places(replica_set, active), max(0, most)), *(given_up & active)}:
         number = last_number(replica_set) + 1 + index
         yield from (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in range(_ATTEMPTS))
 

@@ -106,21 +106,19 @@ def news_of(standing: Standing, status: ReplicaSetStatus) -> Iterator[Event]:
 def _rebuilds(standing: Standing) -> Iterator[Rebuild]:
     """Yield the rebuilds that still count or still go on, and the new ones; others leave with the next that is added.
 
-    One is open until another is ready in its place, or as many are as there should be; a new one of its place takes
-    that over.
+    One is open until another is ready in its place, or all that should be there are in others; the next of its place
+    takes that over. Who gives another budget takes all that count away.
     """
     replica_set, books = standing.observed.replica_set, standing.books
     counted = counted_rebuilds(replica_set, standing.now)
-    newly_broken = books.newly_broken
-    is_pruned = bool(newly_broken) or is_resumed(replica_set)
-    filled = {each.place for each in books.active if each.cluster.is_ready and each.name not in books.given_up}
-    if len(filled) >= replica_set.spec.replicas:
-        filled |= {rebuild.index for rebuild in replica_set.status.rebuilds}
-    still_open = {each.index for each in replica_set.status.rebuilds if each.is_open} - filled
+    newly_broken, is_resume = books.newly_broken, is_resumed(replica_set)
+    is_pruned = bool(newly_broken) or is_resume
+    still_open = {each.index for each in replica_set.status.rebuilds if each.is_open and not _is_over(each, books)}
     taken_over = {replica.place for replica in newly_broken}
     for rebuild in replica_set.status.rebuilds:
         is_open = rebuild.is_open and rebuild.index in still_open - taken_over
-        if not is_pruned or rebuild in counted or rebuild.name in books.given_up or is_open:
+        goes_on = rebuild.name in books.given_up or (is_open and not is_resume)
+        if not is_pruned or rebuild in counted or goes_on:
             yield replace(rebuild, is_open=is_open)
     for replica in newly_broken:
         verdict = books.verdicts[replica.uid]
@@ -132,6 +130,15 @@ def _rebuilds(standing: Standing) -> Iterator[Rebuild]:
             message=verdict.message,
             is_open=replica.was_ready or replica.place in still_open,
         )
+
+
+def _is_over(rebuild: Rebuild, books: Books) -> bool:
+    """Whether what is ready fills the place of a rebuild, or nothing is to come into it."""
+    stay = [each for each in books.active if each.name not in books.given_up]
+    there = {replica.place for replica in (*books.active, *books.held)}
+    has_all = len(books.counted) + len(books.held) >= books.replica_set.spec.replicas
+    is_filled = any(each.place == rebuild.index and each.cluster.is_ready for each in stay)
+    return is_filled or (has_all and rebuild.index not in there)
 
 
 def _states(standing: Standing) -> Iterator[ReplicaState]:
