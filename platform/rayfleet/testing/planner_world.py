@@ -17,6 +17,7 @@ from rayfleet.controllers.replica_set import replica_set_steps
 from rayfleet.controllers.route import route_steps
 from rayfleet.local.kuberay.controller import ray_cluster_steps
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
+from rayfleet.model.fleet import FleetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.ray_cluster import RayCluster
@@ -175,6 +176,13 @@ class PlannerWorld:
     def all_passes(self) -> list[Action]:
         """Make one pass for everything; return all writes that were tried."""
         return [write.action for each in self.passes() for write in each.writes]
+
+    def status_after(self, rounds: int = 2) -> FleetStatus:
+        """Make so many passes for everything, a second each; return what the fleet says then."""
+        for _ in range(rounds):
+            self.all_passes()
+            self.now += timedelta(seconds=1)
+        return self.fleet_pass().status
 
     def settle(self, rounds: int = 100) -> int:
         """Let everything happen until a whole round writes nothing and waits for nothing; return the rounds it took."""

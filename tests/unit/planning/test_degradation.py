@@ -31,7 +31,7 @@ def make_world(*, replicas: int = 2, grace: int = 1, forming: int = 600, **more:
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "x"}}, "template": template}
     manifest = {"apiVersion": FLEETS.api_version, "kind": FLEETS.kind, "metadata": {"name": "fleet"}}
     world.apply_fleet({**manifest, "spec": {**spec, "recovery": recovery}})
-    passes(world, 3)
+    world.status_after(3)
     return world
 
 
@@ -42,17 +42,9 @@ def serving_world(**options: Any) -> PlannerWorld:
     return world
 
 
-def passes(world: PlannerWorld, rounds: int = 2) -> FleetStatus:
-    """Let everybody look so often, a second each; return the fleet's status."""
-    for _ in range(rounds):
-        world.all_passes()
-        world.now += timedelta(seconds=1)
-    return world.fleet_pass().status
-
-
 def all_ready(world: PlannerWorld) -> None:
     world.make_ready(*world.names())
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, degraded(status)) == ("Available", None)
 
 
@@ -69,9 +61,9 @@ def lose(world: PlannerWorld, index: int) -> str:
     """Let recovery give one up that does not come back; its successor has not started."""
     lost = in_place(world, index)
     world.make_unready(lost)
-    passes(world, 5)
+    world.status_after(5)
     world.finish_deletions()
-    passes(world, 3)
+    world.status_after(3)
     assert lost not in world.names()
     return lost
 
@@ -84,9 +76,9 @@ def suspend(world: PlannerWorld, name: str, *, is_suspended: bool = True) -> Non
 
 def change_size(world: PlannerWorld, replicas: int) -> FleetStatus:
     world.change_spec({"replicas": replicas})
-    passes(world, 3)
+    world.status_after(3)
     world.finish_deletions()
-    return passes(world)
+    return world.status_after()
 
 
 def stand(world: PlannerWorld, name: str, situation: str) -> None:
@@ -102,11 +94,11 @@ def rebuilds(world: PlannerWorld) -> list[Json]:
 def never_forms(world: PlannerWorld, name: str) -> list[FleetStatus]:
     """Let one's time to form run out; return what was said until what recovery makes of that is there."""
     stand(world, name, "waiting-for-gcs")
-    said = [passes(world, 1)]
+    said = [world.status_after(1)]
     world.now += timedelta(seconds=31)
-    said += [passes(world, 1) for _ in range(3)]
+    said += [world.status_after(1) for _ in range(3)]
     world.finish_deletions()
-    return [*said, *(passes(world, 1) for _ in range(3))]
+    return [*said, *(world.status_after(1) for _ in range(3))]
 
 
 def degraded(status: FleetStatus) -> Condition | None:
@@ -125,56 +117,56 @@ def test_degraded_is_only_what_was_good() -> None:
     world = make_world(grace=60)
     for name in world.names():
         stand(world, name, "crash-looping")
-    assert degraded(passes(world)) is None
+    assert degraded(world.status_after()) is None
     world.settle()
     lost = world.names()[1]
     world.make_unready(lost)
     stand(world, lost, "out-of-memory")
-    reason, message = the_loss(passes(world))
+    reason, message = the_loss(world.status_after())
     assert reason == "OOMKilled"
     assert "1 replica was ready and is not: Broken since" in message
     assert f"pod {lost}-head, container ray" in message
     world.make_ready(lost)
-    assert degraded(passes(world)) is None
+    assert degraded(world.status_after()) is None
 
 
 def test_a_fleet_that_grows_is_not_called_degraded() -> None:
     world = serving_world(grace=60)
     world.change_spec({"replicas": 3})
-    assert passes(world).phase == "Progressing"
+    assert world.status_after().phase == "Progressing"
     world.make_unready(world.names()[0])
-    assert passes(world).phase == "Degraded"
+    assert world.status_after().phase == "Degraded"
 
 
 def test_a_fleet_is_degraded_until_what_was_rebuilt_is_ready() -> None:
     world = serving_world()
     lost = world.names()[0]
     world.make_unready(lost)
-    assert [passes(world, 1).phase for _ in range(5)] == ["Degraded"] * 5
+    assert [world.status_after(1).phase for _ in range(5)] == ["Degraded"] * 5
     world.finish_deletions()
-    assert [passes(world, 1).phase for _ in range(5)] == ["Degraded"] * 5, "also while none is in its place"
+    assert [world.status_after(1).phase for _ in range(5)] == ["Degraded"] * 5, "also while none is in its place"
     assert lost not in world.names()
     assert len(world.names()) == 2
-    the_loss(passes(world))
+    the_loss(world.status_after())
     all_ready(world)
 
 
 def test_a_place_that_was_rebuilt_once_degrades_no_fleet_that_grows() -> None:
     world = serving_world(grace=10)
     world.make_unready(in_place(world, 1))
-    passes(world, 15)
+    world.status_after(15)
     world.finish_deletions()
-    passes(world, 3)
+    world.status_after(3)
     all_ready(world)
     assert [each["index"] for each in rebuilds(world)] == [1]
     assert change_size(world, 1).phase == "Available"
     world.change_spec({"replicas": 3})
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, degraded(status)) == ("Progressing", None)
     world.make_unready(in_place(world, 0))
-    assert passes(world).phase == "Degraded"
+    assert world.status_after().phase == "Degraded"
     world.make_ready(in_place(world, 0))
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, degraded(status)) == ("Progressing", None), "the others only start"
 
 
@@ -185,7 +177,7 @@ def test_a_place_that_nobody_has_any_more_is_not_missed() -> None:
     assert [place_of(each) for each in world.clusters()] == ["0", "2"]
     assert (status.phase, degraded(status)) == ("Available", None)
     suspend(world, in_place(world, 2))
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, degraded(status)) == ("Progressing", None), "it waits for admission, and nothing is broken"
 
 
@@ -194,7 +186,7 @@ def test_a_place_is_no_more_missed_once_it_is_not_wanted() -> None:
     world = serving_world(replicas=3)
     lose(world, 2)
     suspend(world, in_place(world, 1))
-    the_loss(passes(world))
+    the_loss(world.status_after())
     status = change_size(world, 2)
     assert [place_of(each) for each in world.clusters()] == ["0", "1"]
     assert (status.phase, degraded(status)) == ("Progressing", None)
@@ -206,7 +198,7 @@ def test_what_is_lost_comes_back_in_its_own_place() -> None:
     lose(world, 1)
     change_size(world, 2)
     lost = lose(world, 2)
-    status = passes(world)
+    status = world.status_after()
     assert [place_of(each) for each in world.clusters()] == ["0", "2"]
     assert status.phase == "Degraded"
     since = f"{rebuilds(world)[-1]['time'][:19]}Z"
@@ -219,7 +211,7 @@ def test_of_more_losses_the_last_is_told() -> None:
     lose(world, 1)
     last = lose(world, 0)
     assert [each["open"] for each in rebuilds(world)] == [True, True]
-    assert the_loss(passes(world))[1].startswith(f"{last} is rebuilt since ")
+    assert the_loss(world.status_after())[1].startswith(f"{last} is rebuilt since ")
 
 
 def test_one_that_is_adopted_fills_the_place_of_a_lost_one() -> None:
@@ -229,12 +221,12 @@ def test_one_that_is_adopted_fills_the_place_of_a_lost_one() -> None:
     meta = {name: alike["metadata"][name] for name in ("labels", "annotations", "namespace")}
     world.stored.create({**alike, "metadata": {**meta, "name": "orphan"}, "status": {}})
     world.make_ready("orphan")
-    passes(world, 4)
+    world.status_after(4)
     world.finish_deletions()
-    assert passes(world, 4).phase == "Available"
+    assert world.status_after(4).phase == "Available"
     assert [each.get("open") for each in rebuilds(world)] == [None]
     world.change_spec({"replicas": 3})
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, degraded(status)) == ("Progressing", None)
 
 
@@ -244,12 +236,12 @@ def test_one_that_is_given_up_and_comes_back_is_not_missed_while_it_serves() -> 
     world.change_spec({"replacementPolicy": "TerminationComplete"})
     back = in_place(world, 1)
     world.make_unready(back)
-    passes(world, 5)
+    world.status_after(5)
     assert len(world.names()) == 3
     world.make_ready(back)
-    assert degraded(passes(world)) is None
+    assert degraded(world.status_after()) is None
     world.change_spec({"replicas": 3})
-    status = passes(world, 4)
+    status = world.status_after(4)
     assert (status.phase, degraded(status)) == ("Progressing", None)
 
 
@@ -258,10 +250,10 @@ def test_a_loss_is_said_while_the_successor_waits_for_admission() -> None:
     lose(world, 1)
     successor = in_place(world, 1)
     suspend(world, successor)
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, the_loss(status)[0]) == ("Degraded", "NotReady")
     suspend(world, successor, is_suspended=False)
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, the_loss(status)[0]) == ("Degraded", "NotReady")
     all_ready(world)
 
@@ -275,7 +267,7 @@ def test_one_that_somebody_suspends_was_not_lost() -> None:
     head = {"type": "HeadPodReady", "status": "False", "lastTransitionTime": encode_time(world.now)}
     world.stored.put_status(RAY_CLUSTERS.kind, name, {"conditions": [head, once_up], "readyWorkerReplicas": 0})
     assert next(each for each in world.clusters() if each.meta.name == name).was_ready
-    status = passes(world)
+    status = world.status_after()
     assert (status.phase, degraded(status)) == ("Progressing", None)
 
 
@@ -292,13 +284,13 @@ def test_the_words_are_of_one_that_is_not_back() -> None:
     world = serving_world(grace=30)
     first, second = in_place(world, 0), in_place(world, 1)
     world.make_unready(first)
-    passes(world, 20)
+    world.status_after(20)
     world.make_unready(second)
-    assert "2 replicas were ready and are not" in the_loss(passes(world))[1]
-    passes(world, 15)
+    assert "2 replicas were ready and are not" in the_loss(world.status_after())[1]
+    world.status_after(15)
     world.finish_deletions()
     world.make_ready(second)
-    assert f"{first} is rebuilt since " in the_loss(passes(world))[1]
+    assert f"{first} is rebuilt since " in the_loss(world.status_after())[1]
 
 
 def test_a_loss_is_remembered_for_longer_than_recovery_counts_it() -> None:
@@ -317,20 +309,20 @@ def test_another_budget_is_a_whole_one_also_while_a_rebuild_is_under_way() -> No
     meta = world.fleet["metadata"]
     annotations = {**meta.get("annotations", {}), RESUME_ANNOTATION: "1"}
     world.stored.put({**world.fleet, "metadata": {**meta, "annotations": annotations}})
-    passes(world, 3)
+    world.status_after(3)
     made = []
     for _ in range(3):
         made.append(in_place(world, 1))
         never_forms(world, made[-1])
     assert made[0] != made[1] == made[2]
-    assert [state.phase for state in passes(world).replica_states] == [ReplicaPhase.FAILED, ReplicaPhase.READY]
+    assert [state.phase for state in world.status_after().replica_states] == [ReplicaPhase.FAILED, ReplicaPhase.READY]
 
 
 def test_a_third_that_never_forms_leaves_the_fleet_degraded_once_it_is_given_up() -> None:
     """Nothing progresses any more; nothing was lost either."""
     world = serving_world(forming=30, firstBackoffSeconds=1, maxRebuilds=1)
     world.change_spec({"replicas": 3})
-    passes(world, 3)
+    world.status_after(3)
     states = never_forms(world, in_place(world, 2))
     assert {(status.phase, degraded(status)) for status in states} == {("Progressing", None)}
     *_, status = never_forms(world, in_place(world, 2))
@@ -350,7 +342,7 @@ def test_what_is_said_of_a_loss_does_not_change_by_the_clock(happens: str, phase
         suspend(world, in_place(world, 1))
     if happens == "grown":
         world.change_spec({"replicas": 3})
-    said = passes(world, 15)
+    said = world.status_after(15)
     assert said.phase == phase
     for _ in range(3):
         world.now += HOUR
@@ -361,12 +353,12 @@ def test_what_is_said_of_a_loss_does_not_change_by_the_clock(happens: str, phase
 def test_one_that_never_formed_was_not_good() -> None:
     world = make_world(replicas=1, forming=30)
     stand(world, world.names()[0], "waiting-for-gcs")
-    passes(world)
+    world.status_after()
     world.now += timedelta(seconds=40)
-    states = [passes(world, 1) for _ in range(5)]
+    states = [world.status_after(1) for _ in range(5)]
     assert [(each["reason"], each.get("open")) for each in rebuilds(world)] == [("FormingTimedOut", None)]
     world.finish_deletions()
-    states += [passes(world, 1) for _ in range(3)]
+    states += [world.status_after(1) for _ in range(3)]
     assert [degraded(status) for status in states] == [None] * len(states)
 
 

@@ -35,16 +35,8 @@ def make_world(**spec: Any) -> PlannerWorld:
             "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": template, **spec},
         }
     )
-    passes(world, 3)
+    world.status_after(3)
     return world
-
-
-def passes(world: PlannerWorld, rounds: int = 2) -> FleetStatus:
-    """Let everybody look so often, a second each; return the fleet's status."""
-    for _ in range(rounds):
-        world.all_passes()
-        world.now += timedelta(seconds=1)
-    return world.fleet_pass().status
 
 
 def stand(world: PlannerWorld, situation: str, *numbers: int) -> None:
@@ -84,7 +76,7 @@ def summary(status: FleetStatus, name: str) -> tuple[ConditionStatus, str]:
 def test_a_blocked_fleet_names_pod_and_reason_after_one_pass_of_each(situation: str, reason: str, words: str) -> None:
     world = make_world()
     stand(world, situation)
-    status = passes(world, 1)
+    status = world.status_after(1)
     assert summary(status, "Ready") == (FALSE, reason)
     head = f"{min(world.names())}-head"
     for name in ("Ready", "Progressing"):
@@ -98,27 +90,27 @@ def test_a_blocked_fleet_names_pod_and_reason_after_one_pass_of_each(situation: 
 def test_the_deadline_names_the_blocker_and_goes_on_naming_the_present_one() -> None:
     world = make_world(progressDeadlineSeconds=60)
     stand(world, "image-refused")
-    passes(world)
+    world.status_after()
     world.now += timedelta(seconds=61)
-    status = passes(world, 1)
+    status = world.status_after(1)
     assert summary(status, "Progressing") == (FALSE, "ProgressDeadlineExceeded")
     assert "timed out progressing. 2 of 2 replicas wait: " in said(status, "Progressing").message
     assert "ErrImagePull" in said(status, "Progressing").message
     stand(world, "crash-looping")
-    assert "CrashLoopBackOff" in said(passes(world), "Progressing").message
+    assert "CrashLoopBackOff" in said(world.status_after(), "Progressing").message
 
 
 def test_new_words_do_not_move_the_progress_deadline() -> None:
     world = make_world(progressDeadlineSeconds=60)
-    before = said(passes(world), "Progressing").last_update_time
+    before = said(world.status_after(), "Progressing").last_update_time
     stand(world, "crash-looping")
-    assert said(passes(world), "Progressing").last_update_time == before
+    assert said(world.status_after(), "Progressing").last_update_time == before
 
 
 def test_a_fleet_that_waits_writes_nothing_while_nothing_happens() -> None:
     world = make_world(progressDeadlineSeconds=100_000)
     stand(world, "crash-looping")
-    passes(world, 15)
+    world.status_after(15)
     world.now += timedelta(hours=1)
     assert world.all_passes() == []
 
@@ -136,12 +128,12 @@ def test_a_start_that_goes_well_adds_no_write_of_its_own_to_the_fleet() -> None:
 def test_a_start_is_told_once_it_takes_long_and_by_its_present_phase() -> None:
     world = make_world()
     stand(world, "creating")
-    assert passes(world).replica_states == ()
-    status = passes(world, 10)
+    assert world.status_after().replica_states == ()
+    status = world.status_after(10)
     assert {state.phase for state in status.replica_states} == {"Pulling"}
     assert summary(status, "Ready") == (FALSE, "ReplicasNotAvailable")
     world.make_ready(*world.names())
-    status = passes(world)
+    status = world.status_after()
     assert [state.phase for state in status.replica_states] == ["Ready", "Ready"]
     assert all(state.stages["image"] >= 10 for state in status.replica_states)
     assert summary(status, "Ready") == (TRUE, "AllReplicasAvailable")
@@ -150,7 +142,7 @@ def test_a_start_is_told_once_it_takes_long_and_by_its_present_phase() -> None:
 def test_that_a_replica_is_well_is_no_reason_to_write() -> None:
     world = make_world()
     stand(world, "creating")
-    passes(world)
+    world.status_after()
     world.make_ready(*world.names())
     world.fleet_pass()
     [state, _] = world.observe_fleet().fleet.status.replica_states
@@ -164,24 +156,24 @@ def test_that_a_replica_is_well_is_no_reason_to_write() -> None:
 def test_ready_waits_for_every_replica_and_for_the_present_template() -> None:
     world = make_world()
     world.make_ready(world.names()[0])
-    assert summary(passes(world), "Ready")[0] is FALSE
+    assert summary(world.status_after(), "Ready")[0] is FALSE
     world.settle()
-    status = passes(world)
+    status = world.status_after()
     assert summary(status, "Ready") == (TRUE, "AllReplicasAvailable")
     world.change_spec({"minReadySeconds": 5, "replicas": 3})
-    assert summary(passes(world, 1), "Ready")[0] is FALSE
+    assert summary(world.status_after(1), "Ready")[0] is FALSE
 
 
 def test_every_condition_says_which_generation_it_speaks_of() -> None:
     world = make_world()
     world.settle()
     world.change_spec({"replicas": 1})
-    status = passes(world, 1)
+    status = world.status_after(1)
     assert {condition.observed_generation for condition in status.conditions} == {2}
     [replica_set] = world.observe_fleet().replica_sets
     world.stored.quotas[RAY_CLUSTERS.kind] = 1
     world.change_spec({"replicas": 4})
-    passes(world)
+    world.status_after()
     [replica_set] = world.observe_fleet().replica_sets
     assert replica_set.status.conditions[0].observed_generation == replica_set.meta.generation
 
@@ -189,18 +181,18 @@ def test_every_condition_says_which_generation_it_speaks_of() -> None:
 def test_the_deadline_stands_while_replicas_wait_for_admission() -> None:
     world = make_world(progressDeadlineSeconds=60)
     suspend(world, is_suspended=True)
-    assert summary(passes(world), "Progressing") == (UNKNOWN, "ReplicasSuspended")
+    assert summary(world.status_after(), "Progressing") == (UNKNOWN, "ReplicasSuspended")
     world.now += timedelta(hours=1)
     plan = world.fleet_pass()
     assert summary(plan.status, "Progressing") == (UNKNOWN, "ReplicasSuspended")
     assert plan.status.phase == "Progressing"
     suspend(world, is_suspended=False)
-    status = passes(world)
+    status = world.status_after()
     assert summary(status, "Progressing") == (TRUE, "ReplicaSetUpdated")
     world.now += timedelta(seconds=50)
-    assert summary(passes(world, 1), "Progressing")[0] is TRUE
+    assert summary(world.status_after(1), "Progressing")[0] is TRUE
     world.now += timedelta(seconds=20)
-    assert summary(passes(world, 1), "Progressing") == (FALSE, "ProgressDeadlineExceeded")
+    assert summary(world.status_after(1), "Progressing") == (FALSE, "ProgressDeadlineExceeded")
 
 
 def test_a_refused_service_is_told_by_its_kind_and_forgotten_once_it_is_there() -> None:
@@ -208,7 +200,7 @@ def test_a_refused_service_is_told_by_its_kind_and_forgotten_once_it_is_there() 
     [service] = world.stored.of_kind(SERVICES.kind)
     world.stored.remove(world.stored.of_kind(SERVICES.kind)[service])
     world.stored.quotas[SERVICES.kind] = 0
-    status = passes(world)
+    status = world.status_after()
     assert summary(status, "WriteRefused") == (TRUE, "ServiceCreateError")
     assert summary(status, "Progressing")[0] is TRUE
     world.make_ready(*world.names())
@@ -217,7 +209,7 @@ def test_a_refused_service_is_told_by_its_kind_and_forgotten_once_it_is_there() 
     assert (status.phase, summary(status, "Ready")) == ("Available", (FALSE, "ServiceCreateError"))
     assert summary(status, "Progressing") == (TRUE, "NewReplicaSetAvailable")
     world.stored.quotas.clear()
-    status = passes(world)
+    status = world.status_after()
     assert find_condition(status.conditions, "WriteRefused") is None
     assert summary(status, "Ready")[0] is TRUE
 
@@ -228,7 +220,7 @@ def test_a_refused_scale_is_taken_back_by_the_next_pass_that_succeeds() -> None:
     refused = {"status": "False", "reason": "ReplicaSetUpdateError", "message": "denied"}
     conditions = [each | (refused if each["type"] == "Progressing" else {}) for each in before["conditions"]]
     world.stored.put_status(FLEETS.kind, "fleet", {**before, "conditions": conditions})
-    status = passes(world, 0)
+    status = world.status_after(0)
     assert summary(status, "Progressing") == (TRUE, "ReplicaSetUpdated")
     assert name_of(world.replica_sets()[0]) in said(status, "Progressing").message
 
@@ -238,10 +230,10 @@ def test_the_loss_of_the_last_available_replica_is_told_at_once_also_where_too_f
     world = make_world()
     for name in world.names():
         world.make_ready(name)
-    passes(world)
+    world.status_after()
     first, last = world.names()
     world.make_unready(first)
-    passes(world)
+    world.status_after()
     world.make_unready(last)
     plan = world.fleet_pass(world.observe_fleet())
     assert [write.may_wait for write in plan.actions if writes_status(write)] == [False]
@@ -269,13 +261,13 @@ def test_a_new_template_is_not_late_for_the_one_before_while_the_status_waits(st
 def test_a_fleet_that_is_past_its_deadline_is_stalled_until_it_gets_on() -> None:
     """As kstatus reads a Deployment's ``ProgressDeadlineExceeded``: a wait for it ends as failed."""
     world = make_world(progressDeadlineSeconds=60)
-    assert find_condition(passes(world).conditions, "Stalled") is None
+    assert find_condition(world.status_after().conditions, "Stalled") is None
     world.now += timedelta(seconds=70)
-    status = passes(world)
+    status = world.status_after()
     assert summary(status, "Stalled") == (TRUE, "ProgressDeadlineExceeded")
     assert said(status, "Stalled").message == said(status, "Progressing").message
     world.make_ready(world.names()[0])
-    assert find_condition(passes(world).conditions, "Stalled") is None
+    assert find_condition(world.status_after().conditions, "Stalled") is None
 
 
 def test_what_is_refused_and_tried_again_is_not_stalled() -> None:
@@ -284,7 +276,7 @@ def test_what_is_refused_and_tried_again_is_not_stalled() -> None:
     changed = deepcopy(part(world.fleet, "spec", "template"))
     changed["spec"]["headGroupSpec"]["rayStartParams"] = {"num-cpus": "1"}
     world.change_spec({"template": changed})
-    status = passes(world)
+    status = world.status_after()
     assert summary(status, "Progressing") == (FALSE, "ReplicaSetCreateError")
     assert find_condition(status.conditions, "Stalled") is None
 
@@ -293,15 +285,15 @@ def test_a_recreation_that_waits_for_the_old_ones_to_be_gone_has_its_deadline() 
     """A finalizer that hangs would be waited for without a word, as progress that was made long ago."""
     world = make_world(progressDeadlineSeconds=60, strategy={"type": "Recreate"})
     world.make_ready(*world.names())
-    assert summary(passes(world), "Progressing") == (TRUE, "NewReplicaSetAvailable")
+    assert summary(world.status_after(), "Progressing") == (TRUE, "NewReplicaSetAvailable")
     changed = deepcopy(part(world.fleet, "spec", "template"))
     changed["spec"]["headGroupSpec"]["rayStartParams"] = {"num-cpus": "1"}
     world.change_spec({"template": changed})
-    status = passes(world)
+    status = world.status_after()
     assert summary(status, "Progressing") == (TRUE, "ReplicaSetUpdated")
     assert said(status, "Progressing").message == 'Fleet "fleet" is progressing.'
     world.now += timedelta(seconds=70)
-    assert summary(passes(world), "Progressing") == (FALSE, "ProgressDeadlineExceeded")
+    assert summary(world.status_after(), "Progressing") == (FALSE, "ProgressDeadlineExceeded")
     world.finish_deletions()
-    assert summary(passes(world), "Progressing")[0] is TRUE
+    assert summary(world.status_after(), "Progressing")[0] is TRUE
     assert len(world.replica_sets()) == 2
