@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import signal
 import sys
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -99,18 +98,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _served(work: Awaitable[None]) -> None:
-    """Wait for the end of the work; from then on no signal ends the process in another way than it ends anyway.
-
-    The loop, when it is closed, gives the signals back that it still has, and each would be the end of the process.
-    """
-    import asyncio
+    """Wait for the end of the work; no signal changes the exit code after it."""
+    from rayfleet_gateway.planes.python.signals import ignore_signals
 
     try:
         await work
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
 
 
 def _run_workers(arguments: list[str], settings: GatewaySettings) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
 from collections.abc import Mapping
 from secrets import token_hex
 from typing import Protocol
@@ -24,6 +23,7 @@ from rayfleet_gateway.pick.profiles import Profiles
 from rayfleet_gateway.planes.python.listener import unusable
 from rayfleet_gateway.planes.python.plane import Plane
 from rayfleet_gateway.planes.python.shared import Shared
+from rayfleet_gateway.planes.python.signals import hear_signals
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.state.endpoints import EndpointBook
 from rayfleet_gateway.state.plugins import load_profiles
@@ -133,19 +133,9 @@ class Gateway:
 
 
 async def serve_until_signal(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; the same once more ends at once what is left, with errors.
-
-    The same: Ctrl-C in a terminal is SIGINT for every worker, and then their parent's SIGTERM.
-    """
+    """Serve until SIGTERM or SIGINT, then drain; the same once more ends at once what is left, with errors."""
     stop, hurry = asyncio.Event(), asyncio.Event()
-    heard: set[int] = set()
-
-    def hear(number: int) -> None:
-        (hurry if number in heard else stop).set()
-        heard.add(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, hear, number)
+    hear_signals(stop.set, hurry.set)
     telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
     on_fault = telemetry.tallies.plugin_failures.add
     profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet

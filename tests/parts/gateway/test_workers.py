@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +43,14 @@ addressType: IPv4
 ports: [{name: http, port: %d}]
 endpoints: [{addresses: [127.0.0.1]}]
 """
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A gateway's parent, and a request that one of its workers has."""
+
+    process: asyncio.subprocess.Process
+    request: asyncio.Task[aiohttp.ClientResponse]
 
 
 @pytest.fixture
@@ -122,9 +131,10 @@ async def _status(session: aiohttp.ClientSession, page: str) -> int:
         return 0
 
 
-async def test_ctrl_c_in_a_terminal_lets_answers_finish(tmp_path: Path, held: ExitStack) -> None:
-    """It is a SIGINT for every process there, and then the parent's SIGTERM: once more was an end at once."""
-    answers = asyncio.Event()
+@asynccontextmanager
+async def _asked_workers(folder: Path, ports: Sequence[int], answers: asyncio.Event) -> AsyncIterator[Asked]:
+    """Two workers, and a request that an engine has and answers only when ``answers`` is set."""
+    asked = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"}")
@@ -133,31 +143,57 @@ async def test_ctrl_c_in_a_terminal_lets_answers_finish(tmp_path: Path, held: Ex
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         writer.close()
 
-    asked = asyncio.Event()
     engine = await asyncio.start_server(answer, "127.0.0.1", 0)
-    (tmp_path / "route.yaml").write_text(ROUTE + ENGINE % engine.sockets[0].getsockname()[1], encoding="utf-8")
-    port, admin, _ = held.enter_context(held_ports(3))
-    ports = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
-    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
+    (folder / "route.yaml").write_text(ROUTE + ENGINE % engine.sockets[0].getsockname()[1], encoding="utf-8")
+    port, admin = ports
+    words = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(folder), *words]
     process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
     try:
         async with aiohttp.ClientSession() as session:
-            pages = [f"http://127.0.0.1:{admin + place}/readyz" for place in range(2)]
-            for page in pages:
+            for place in range(2):
+                page = f"http://127.0.0.1:{admin + place}/readyz"
                 await until(partial(_status, session, page), "it is ready", holds=lambda got: got == 200)
             body = {"model": "m", "prompt": "x"}
             request = asyncio.create_task(session.post(f"http://127.0.0.1:{port}/v1/completions", json=body))
             await asked.wait()
-            os.killpg(process.pid, signal.SIGINT)
-            await asyncio.sleep(0.3)  # both signals are there
-            answers.set()
-            assert (await request).status == 200
+            yield Asked(process, request)
         assert await asyncio.wait_for(process.wait(), LIMIT_SECONDS) == 0
     finally:
+        answers.set()
         engine.close()
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_for_the_parent_and_its_workers_lets_answers_finish(
+    number: signal.Signals, tmp_path: Path, held: ExitStack
+) -> None:
+    """Ctrl-C in a terminal and systemd tell each process, and the parent tells its workers: that was a second time."""
+    port, admin, _ = held.enter_context(held_ports(3))
+    answers = asyncio.Event()
+    async with _asked_workers(tmp_path, [port, admin], answers) as asked:
+        os.killpg(asked.process.pid, number)
+        await asyncio.sleep(0.3)  # the parent's words are there too
+        answers.set()
+        assert (await asked.request).status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["parent", "all"])
+async def test_the_same_signal_once_more_ends_workers_at_once(
+    send: Callable[[int, int], None], number: signal.Signals, tmp_path: Path, held: ExitStack
+) -> None:
+    port, admin, _ = held.enter_context(held_ports(3))
+    async with _asked_workers(tmp_path, [port, admin], asyncio.Event()) as asked, aiohttp.ClientSession() as session:
+        send(asked.process.pid, number)
+        page = f"http://127.0.0.1:{admin}/readyz"
+        await until(partial(_status, session, page), "it drains, or has", holds=lambda got: got != 200)
+        assert not asked.request.done()
+        send(asked.process.pid, number)
+        assert (await asyncio.wait_for(asked.request, LIMIT_SECONDS)).status == 503
 
 
 @pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])

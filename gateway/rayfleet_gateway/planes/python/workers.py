@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet_gateway.model.settings import GatewaySettings
+from rayfleet_gateway.planes.python.signals import TOLD_TO_HURRY, TOLD_TO_STOP, hear_signals
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,12 @@ def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place:
 
 
 async def run_workers(arguments: Sequence[str], settings: GatewaySettings) -> None:
-    """Run workers until SIGTERM or SIGINT, and until each has drained; a second signal goes to them too.
+    """Run workers until SIGTERM or SIGINT, and until each has drained; the same signal once more lets them hurry.
 
     Raises EnvironmentProblem when one of them cannot start.
     """
     parent = _Parent(arguments, settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, parent.stop)
+    hear_signals(parent.stop, parent.hurry)
     async with asyncio.TaskGroup() as group:
         for place in range(settings.workers):
             group.create_task(parent.keep(place))
@@ -60,11 +59,18 @@ class _Parent:
         self.is_failed = False
 
     def stop(self) -> None:
-        """Let every worker drain; asked again, end at once."""
+        """Let every worker drain."""
         self._stopping.set()
+        self._tell(TOLD_TO_STOP)
+
+    def hurry(self) -> None:
+        """Let every worker end at once."""
+        self._tell(TOLD_TO_HURRY)
+
+    def _tell(self, number: signal.Signals) -> None:
         for process in self._processes.values():
             if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(number)
 
     async def keep(self, place: int) -> None:
         """Run one worker, again and again, until ``stop``."""
@@ -77,7 +83,7 @@ class _Parent:
             process = await asyncio.create_subprocess_exec(sys.executable, "-m", "rayfleet_gateway", *command)
             self._processes[place] = process
             if self._stopping.is_set():
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(TOLD_TO_STOP)
             code = await process.wait()
             if self._stopping.is_set():
                 return
