@@ -146,6 +146,7 @@ def _settings(arguments: list[str]) -> GatewaySettings:
         cors_origins=frozenset(chosen.cors_origin),
         forwarded_policy=chosen.forwarded,
         log_format=chosen.log_format,
+        parent=chosen.parent,
         **given,
     )
 
@@ -217,6 +218,7 @@ def _add_behaviour(parser: argparse.ArgumentParser, plain: GatewaySettings) -> N
         metavar="ORIGIN",
         help="whose pages may read answers; * is all",
     )
+    add("--parent", type=_count, help=argparse.SUPPRESS)  # of a worker: the process that it stops with
     add("--log-format", choices=tuple(LogFormat), default=plain.log_format, help="log lines (default: %(default)s)")
     meaning = "what becomes of X-Forwarded-* (default: %(default)s)"
     add("--forwarded", choices=("append", "replace", "keep"), default=plain.forwarded_policy, help=meaning)

@@ -23,7 +23,7 @@ from rayfleet_gateway.pick.profiles import Profiles
 from rayfleet_gateway.planes.python.listener import unusable
 from rayfleet_gateway.planes.python.plane import Plane
 from rayfleet_gateway.planes.python.shared import Shared
-from rayfleet_gateway.planes.python.signals import hear_signals
+from rayfleet_gateway.planes.python.signals import hear_signals, stop_with
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.state.endpoints import EndpointBook
 from rayfleet_gateway.state.plugins import load_profiles
@@ -136,6 +136,8 @@ async def serve_until_signal(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain; the same once more ends at once what is left, with errors."""
     stop, hurry = asyncio.Event(), asyncio.Event()
     hear_signals(stop.set, hurry.set)
+    if settings.parent is not None:
+        stop_with(settings.parent)
     telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
     on_fault = telemetry.tallies.plugin_failures.add
     profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet

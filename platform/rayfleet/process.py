@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from rayfleet.model.errors import RayfleetError, leaves
 
@@ -24,25 +24,6 @@ def heed_signals(stop: asyncio.Event) -> None:
     """Let SIGTERM and SIGINT set ``stop`` and do nothing else; again, when a library has put its own in their place."""
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-def hear_each(numbers: Iterable[signal.Signals], hear: Callable[[signal.Signals], object]) -> None:
-    """Call ``hear`` in the loop once for each time that one of the signals comes, for those who count.
-
-    The handlers of uvloop 0.23 are called twice for a signal that comes while the loop looks at another one: both its
-    byte in the loop's pipe and Python's own handler tell of it (``_invoke_signals``). Only the latter counts here.
-    """
-    loop = asyncio.get_running_loop()
-
-    def wake() -> None:
-        pass
-
-    def tell(number: int, _: object) -> None:
-        loop.call_soon_threadsafe(hear, signal.Signals(number))
-
-    for number in numbers:
-        loop.add_signal_handler(number, wake)  # without one a signal may wait until the loop has something else to do
-        signal.signal(number, tell)
 
 
 async def until_stopped(work: Awaitable[None]) -> None:

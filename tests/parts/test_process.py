@@ -130,36 +130,3 @@ async def test_a_second_signal_does_not_cut_the_clean_up() -> None:
     async with asyncio.timeout(LIMIT_SECONDS):
         await until_stopped(work())
     assert steps == ["cleaned up"]
-
-
-def test_a_signal_that_comes_while_the_loop_looks_at_another_one_is_heard_once() -> None:
-    """Uvloop told its handlers of it twice; for the gateway that was the second SIGTERM, and cut what ran."""
-    script = """
-        import asyncio, os, signal, threading, uvloop
-        from rayfleet.process import hear_each
-
-        async def work():
-            heard = []
-            hear_each((signal.SIGTERM, signal.SIGINT), heard.append)
-            signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-            this = threading.get_ident()
-            other = threading.Timer(0.2, signal.pthread_kill, (this, signal.SIGUSR1))  # the loop waits for events then
-            other.start()
-            while not heard:
-                await asyncio.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGINT)
-            while signal.SIGINT not in heard:
-                await asyncio.sleep(0.1)
-            print(*(number.name for number in heard))
-
-        uvloop.run(work())
-    """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert ended.stdout == "SIGTERM SIGTERM SIGINT\n"

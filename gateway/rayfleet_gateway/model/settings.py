@@ -15,6 +15,7 @@ class GatewaySettings:
     kept, None: nowhere.
 
     ``admin_port``: of metrics and probes, on the same host; of several workers the n-th has the n-th port from there.
+    ``parent``: of a worker, the process that it stops with.
     ``connect_timeout``: a ready engine on the same network accepts at once. ``first_byte_timeout`` holds where the
     route says no ``timeouts.request``; that one, too, runs to the first byte of the answer, since cutting healthy
     streams is the most reported fault of gateways; zero in a route means no limit, as Gateway API has it.
@@ -44,6 +45,7 @@ class GatewaySettings:
     port: int = 8000
     admin_port: int = 8001
     workers: int = 1
+    parent: int | None = None
     connect_timeout: timedelta = timedelta(seconds=2)
     first_byte_timeout: timedelta = timedelta(seconds=600)
     idle_timeout: timedelta = timedelta(seconds=300)

@@ -115,8 +115,12 @@ async def run(settings: ControllerSettings) -> None:
     Raises SettingsError, LeadershipLost, ApiError.
     """
     sources = usable_plugins(settings.disabled_plugins)
-    async with await connect(settings.kubeconfig, settings.context, settings=settings.limits) as client:
-        await until_stopped(run_controllers(client, settings, sources))
+
+    async def connected() -> None:
+        async with await connect(settings.kubeconfig, settings.context, settings=settings.limits) as client:
+            await run_controllers(client, settings, sources)
+
+    await until_stopped(connected())
 
 
 async def run_controllers(client: KubeClient, settings: ControllerSettings, sources: FleetSources) -> None:

@@ -1,16 +1,21 @@
 """What the controller process asks of an API server before it starts: that it answers, nothing else."""
 
 import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 import pytest
 from aiohttp import web
 from yarl import URL
 
+from rayfleet.controllers import run as controllers
 from rayfleet.controllers.run import check_server
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import Unauthorized, Unreachable
 from rayfleet.testing.scripted_server import json_answer, scripted_server, status_answer
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 NOW = timedelta(0)
 
@@ -56,3 +61,31 @@ async def test_no_server_is_unreachable() -> None:
     async with KubeClient(address) as client:
         with pytest.raises(Unreachable):
             await check_server(client, limit=NOW)
+
+
+async def test_signals_are_heard_until_the_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second SIGTERM ended the process while it closed them."""
+    steps: list[str] = []
+
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[object]:
+        try:
+            yield object()
+        finally:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            steps.append("closed")
+
+    async def connect(*_: object, **__: object) -> AbstractAsyncContextManager[object]:
+        return connected()
+
+    async def run_controllers(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(controllers, "connect", connect)
+    monkeypatch.setattr(controllers, "run_controllers", run_controllers)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await controllers.run(controllers.ControllerSettings())
+    assert steps == ["closed"]

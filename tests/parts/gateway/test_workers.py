@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +51,8 @@ class Asked:
 
     process: asyncio.subprocess.Process
     request: asyncio.Task[aiohttp.ClientResponse]
+    is_leaving: Callable[[], Awaitable[bool]]  # no worker is ready
+    is_gone: Callable[[], Awaitable[bool]]  # no worker listens
 
 
 @pytest.fixture
@@ -61,9 +63,9 @@ def held() -> Iterator[ExitStack]:
 
 def test_a_worker_has_its_own_port_of_operators_and_its_part_of_the_budget() -> None:
     settings = GatewaySettings(workers=4, admin_port=9000, body_budget_bytes=1000, body_limit_bytes=200)
-    words = worker_arguments(["--port", "80", "--workers", "4"], settings, 2)
+    words = worker_arguments(["--port", "80", "--workers", "4"], settings, 2, parent=77)
     assert words[:4] == ["--port", "80", "--workers", "4"]
-    assert " ".join(words[4:]) == "--workers 1 --admin-port 9002 --body-limit 200 --body-budget 250"
+    assert " ".join(words[4:]) == "--workers 1 --parent 77 --admin-port 9002 --body-limit 200 --body-budget 250"
 
 
 async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path: Path, held: ExitStack) -> None:
@@ -119,6 +121,14 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
+async def _none(session: aiohttp.ClientSession, pages: list[str]) -> bool:
+    return 200 not in [await _status(session, page) for page in pages]
+
+
+async def _gone(session: aiohttp.ClientSession, pages: list[str]) -> bool:
+    return {await _status(session, page) for page in pages} == {0}
+
+
 async def _both(session: aiohttp.ClientSession, pages: list[str]) -> bool:
     return [await _status(session, page) for page in pages] == [200, 200]
 
@@ -146,25 +156,24 @@ async def _asked_workers(folder: Path, ports: Sequence[int], answers: asyncio.Ev
     engine = await asyncio.start_server(answer, "127.0.0.1", 0)
     (folder / "route.yaml").write_text(ROUTE + ENGINE % engine.sockets[0].getsockname()[1], encoding="utf-8")
     port, admin = ports
-    words = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--workers", "2"]
+    words = ["--port", str(port), "--admin-port", str(admin), "--lag", "0", "--drain", "600", "--workers", "2"]
     command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(folder), *words]
     process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
     try:
         async with aiohttp.ClientSession() as session:
-            for place in range(2):
-                page = f"http://127.0.0.1:{admin + place}/readyz"
+            pages = [f"http://127.0.0.1:{admin + place}/readyz" for place in range(2)]
+            for page in pages:
                 await until(partial(_status, session, page), "it is ready", holds=lambda got: got == 200)
             body = {"model": "m", "prompt": "x"}
             request = asyncio.create_task(session.post(f"http://127.0.0.1:{port}/v1/completions", json=body))
             await asked.wait()
-            yield Asked(process, request)
-        assert await asyncio.wait_for(process.wait(), LIMIT_SECONDS) == 0
+            yield Asked(process, request, lambda: _none(session, pages), lambda: _gone(session, pages))
     finally:
         answers.set()
         engine.close()
-        if process.returncode is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        await process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -176,9 +185,11 @@ async def test_a_signal_for_the_parent_and_its_workers_lets_answers_finish(
     answers = asyncio.Event()
     async with _asked_workers(tmp_path, [port, admin], answers) as asked:
         os.killpg(asked.process.pid, number)
+        await until(asked.is_leaving, "all drain")
         await asyncio.sleep(0.3)  # the parent's words are there too
         answers.set()
         assert (await asked.request).status == 200
+        assert await asyncio.wait_for(asked.process.wait(), LIMIT_SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -187,13 +198,25 @@ async def test_the_same_signal_once_more_ends_workers_at_once(
     send: Callable[[int, int], None], number: signal.Signals, tmp_path: Path, held: ExitStack
 ) -> None:
     port, admin, _ = held.enter_context(held_ports(3))
-    async with _asked_workers(tmp_path, [port, admin], asyncio.Event()) as asked, aiohttp.ClientSession() as session:
+    async with _asked_workers(tmp_path, [port, admin], asyncio.Event()) as asked:
         send(asked.process.pid, number)
-        page = f"http://127.0.0.1:{admin}/readyz"
-        await until(partial(_status, session, page), "it drains, or has", holds=lambda got: got != 200)
+        await until(asked.is_leaving, "all drain")
         assert not asked.request.done()
         send(asked.process.pid, number)
         assert (await asyncio.wait_for(asked.request, LIMIT_SECONDS)).status == 503
+        assert await asyncio.wait_for(asked.process.wait(), LIMIT_SECONDS) == 0
+
+
+async def test_workers_whose_parent_is_killed_drain_and_end(tmp_path: Path, held: ExitStack) -> None:
+    """They served on for ever, and held the ports that its successor needs."""
+    port, admin, _ = held.enter_context(held_ports(3))
+    answers = asyncio.Event()
+    async with _asked_workers(tmp_path, [port, admin], answers) as asked:
+        asked.process.kill()
+        await until(asked.is_leaving, "all drain")
+        answers.set()
+        assert (await asked.request).status == 200
+        await until(asked.is_gone, "their ports are free")
 
 
 @pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])

@@ -2,41 +2,65 @@
 
 Those are signals of their own. A terminal, systemd, and whoever else signals a group tell the workers too: if their
 parent said the same, each first signal would be a second one to them, and cut what runs.
+
+Signals are heard by Python's handlers, called once for each. The loop's are not: those of uvloop 0.23 are called twice
+for a signal that comes while the loop looks at another one (``_invoke_signals``: its byte in the loop's pipe and
+Python's handler both tell of it). Uvloop wakes at each signal, whoever hears it; asyncio's own loop would not.
 """
 
 import asyncio
+import ctypes
+import os
 import signal
 from collections.abc import Callable
-
-from rayfleet.process import hear_each
 
 TOLD_TO_STOP = signal.SIGUSR1
 TOLD_TO_HURRY = signal.SIGUSR2
 _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT)
 _ALL = (*_FROM_OUTSIDE, TOLD_TO_STOP, TOLD_TO_HURRY)
+_PR_SET_PDEATHSIG = 1
 
 
 def hear_signals(stop: Callable[[], object], hurry: Callable[[], object]) -> None:
-    """Call ``stop`` for SIGTERM and SIGINT, and ``hurry`` when the same of them comes once more; both perhaps again.
+    """Call ``stop`` for SIGTERM and SIGINT, and then ``hurry`` too when the same comes once more; each perhaps again.
 
     The same: for Ctrl-C in a terminal there may be a SIGINT, and the SIGTERM of who started this and heard it too.
+    They are called in the loop that runs, which has to be uvloop's, in the main thread.
     """
-    heard = set[signal.Signals]()
+    loop = asyncio.get_running_loop()
+    heard = set[int]()
 
-    def hear(number: signal.Signals) -> None:
+    def hear(number: int) -> None:
         is_again = number in heard
         if number in _FROM_OUTSIDE:
             heard.add(number)
-        (hurry if is_again or number is TOLD_TO_HURRY else stop)()
+        stop()
+        if is_again or number == TOLD_TO_HURRY:
+            hurry()
 
-    hear_each(_ALL, hear)
+    def tell(number: int, _: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(hear, number)
+
+    for number in _ALL:
+        signal.signal(number, tell)
+
+
+def stop_with(parent: int) -> None:
+    """Let the signal to stop come when ``parent`` ends, however it does, or now if it has ended; where Linux is.
+
+    Without it workers whose parent was killed would serve on for ever, and hold the ports of their successors. Source:
+    prctl(2), PR_SET_PDEATHSIG.
+    """
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(TOLD_TO_STOP))
+    except AttributeError:
+        return
+    if os.getppid() != parent:
+        os.kill(os.getpid(), TOLD_TO_STOP)
 
 
 def ignore_signals() -> None:
-    """From now on no signal ends the process in another way than it ends anyway.
-
-    The loop, when it is closed, gives the signals back that it still has, and each would be the end of the process.
-    """
+    """From now on no signal ends the process in another way than it ends anyway."""
     for number in _ALL:
-        asyncio.get_running_loop().remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)

@@ -9,7 +9,9 @@ again: then all of it ends.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,11 +27,15 @@ _LONGEST_WAIT_SECONDS = 30.0
 _WELL_SECONDS = 60.0  # a worker that lived so long is started again at once
 
 
-def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place: int) -> list[str]:
-    """Return the command line of the worker at ``place``, from 0. Pure: the last of equal options counts."""
+def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place: int, parent: int) -> list[str]:
+    """Return the command line of the worker at ``place``, from 0. Pure: the last of equal options counts.
+
+    ``parent`` is the process that starts it.
+    """
     return [
         *arguments,
         *("--workers", "1"),
+        *("--parent", str(parent)),
         *("--admin-port", str(settings.admin_port + place)),
         *("--body-limit", str(settings.body_limit_bytes)),
         *("--body-budget", str(settings.body_budget_bytes // settings.workers)),
@@ -61,16 +67,13 @@ class _Parent:
     def stop(self) -> None:
         """Let every worker drain."""
         self._stopping.set()
-        self._tell(TOLD_TO_STOP)
+        for process in self._processes.values():
+            _tell(process, TOLD_TO_STOP)
 
     def hurry(self) -> None:
         """Let every worker end at once."""
-        self._tell(TOLD_TO_HURRY)
-
-    def _tell(self, number: signal.Signals) -> None:
         for process in self._processes.values():
-            if process.returncode is None:
-                process.send_signal(number)
+            _tell(process, TOLD_TO_HURRY)
 
     async def keep(self, place: int) -> None:
         """Run one worker, again and again, until ``stop``."""
@@ -79,11 +82,11 @@ class _Parent:
         is_first = True
         while not self._stopping.is_set():
             started = clock()
-            command = worker_arguments(self._arguments, self._settings, place)
+            command = worker_arguments(self._arguments, self._settings, place, os.getpid())
             process = await asyncio.create_subprocess_exec(sys.executable, "-m", "rayfleet_gateway", *command)
             self._processes[place] = process
             if self._stopping.is_set():
-                process.send_signal(TOLD_TO_STOP)
+                _tell(process, TOLD_TO_STOP)
             code = await process.wait()
             if self._stopping.is_set():
                 return
@@ -101,3 +104,9 @@ class _Parent:
                     await self._stopping.wait()
             except TimeoutError:
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+
+def _tell(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
