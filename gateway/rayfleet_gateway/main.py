@@ -45,9 +45,9 @@ several processes:
   --workers N runs N processes on one port, each with metrics of its own: on --admin-port, and the N - 1 ports after it.
   A second gateway may listen on the same port before the first one stops.
 
-SIGTERM: /readyz says so; for --lag new requests are still taken, and answers close their connections; then no new
-connections, running answers finish within --drain, what is left then ends with an error. A second SIGTERM ends it at
-once. Exit code 0."""
+SIGTERM or SIGINT: /readyz says so; for --lag new requests are still taken, and answers close their connections; then
+no new connections, running answers finish within --drain, what is left then ends with an error. The same signal once
+more ends it at once. Exit code 0."""
 
 _MOST_PORT = 65535
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#A-Z]+")
@@ -218,7 +218,7 @@ def _add_behaviour(parser: argparse.ArgumentParser, plain: GatewaySettings) -> N
         metavar="ORIGIN",
         help="whose pages may read answers; * is all",
     )
-    add("--parent", type=_count, help=argparse.SUPPRESS)  # of a worker: the process that it stops with
+    add("--_parent", dest="parent", type=_count, help=argparse.SUPPRESS)  # of a worker: the process that it stops with
     add("--log-format", choices=tuple(LogFormat), default=plain.log_format, help="log lines (default: %(default)s)")
     meaning = "what becomes of X-Forwarded-* (default: %(default)s)"
     add("--forwarded", choices=("append", "replace", "keep"), default=plain.forwarded_policy, help=meaning)

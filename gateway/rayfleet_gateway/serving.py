@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 from collections.abc import Mapping
 from secrets import token_hex
 from typing import Protocol
@@ -84,7 +85,12 @@ class Gateway:
         self._watching.add_done_callback(lambda _: self.ended.set())
 
     async def drain(self, hurry: asyncio.Event) -> None:
-        """Let what runs finish, as ``Plane`` says; raises what ended the watches, if something did."""
+        """Let what runs finish, as ``Plane`` says; raises what ended the watches, if something did.
+
+        A worker whose parent is gone frees its port of operators first: the parent's successor needs it for a worker.
+        """
+        if self._settings.parent not in {None, os.getppid()}:
+            await self._admin.cleanup()
         await self.plane.drain(hurry)
         await self._admin.cleanup()
         await self._close_outlets()

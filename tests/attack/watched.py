@@ -1,6 +1,6 @@
 """``python -m tests.attack.watched``: a gateway that knows how long each turn of its loop took.
 
-From the first SIGWINCH on it keeps the loop turning without a pause, so that a turn is one step or a few; each SIGWINCH
+From the first SIGRTMIN on it keeps the loop turning without a pause, so that a turn is one step or a few; each SIGRTMIN
 makes it print the longest turn since the last one, as JSON: the processor time of the loop's thread, which other
 processes do not lengthen, and the time on the clock.
 """
@@ -44,7 +44,7 @@ class _Turns:
 
 
 async def _main(folder: Path, port: int, admin_port: int) -> None:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, _Turns().tell)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGRTMIN, _Turns().tell)
     await serve_until_signal(
         GatewaySettings(
             config=folder / "routes",

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -51,8 +51,24 @@ class Asked:
 
     process: asyncio.subprocess.Process
     request: asyncio.Task[aiohttp.ClientResponse]
-    is_leaving: Callable[[], Awaitable[bool]]  # no worker is ready
-    is_gone: Callable[[], Awaitable[bool]]  # no worker listens
+    command: Sequence[str]
+    session: aiohttp.ClientSession
+    pages: Sequence[str]  # of each worker, whether it is ready
+
+    async def is_ready(self) -> bool:
+        """Whether all workers are."""
+        return await self._statuses() == {200}
+
+    async def is_leaving(self) -> bool:
+        """Whether no worker is ready."""
+        return 200 not in await self._statuses()
+
+    async def is_gone(self) -> bool:
+        """Whether no worker listens for operators."""
+        return await self._statuses() == {0}
+
+    async def _statuses(self) -> set[int]:
+        return {await _status(self.session, page) for page in self.pages}
 
 
 @pytest.fixture
@@ -65,7 +81,7 @@ def test_a_worker_has_its_own_port_of_operators_and_its_part_of_the_budget() -> 
     settings = GatewaySettings(workers=4, admin_port=9000, body_budget_bytes=1000, body_limit_bytes=200)
     words = worker_arguments(["--port", "80", "--workers", "4"], settings, 2, parent=77)
     assert words[:4] == ["--port", "80", "--workers", "4"]
-    assert " ".join(words[4:]) == "--workers 1 --parent 77 --admin-port 9002 --body-limit 200 --body-budget 250"
+    assert " ".join(words[4:]) == "--workers 1 --_parent 77 --admin-port 9002 --body-limit 200 --body-budget 250"
 
 
 async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path: Path, held: ExitStack) -> None:
@@ -121,14 +137,6 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
-async def _none(session: aiohttp.ClientSession, pages: list[str]) -> bool:
-    return 200 not in [await _status(session, page) for page in pages]
-
-
-async def _gone(session: aiohttp.ClientSession, pages: list[str]) -> bool:
-    return {await _status(session, page) for page in pages} == {0}
-
-
 async def _both(session: aiohttp.ClientSession, pages: list[str]) -> bool:
     return [await _status(session, page) for page in pages] == [200, 200]
 
@@ -167,7 +175,7 @@ async def _asked_workers(folder: Path, ports: Sequence[int], answers: asyncio.Ev
             body = {"model": "m", "prompt": "x"}
             request = asyncio.create_task(session.post(f"http://127.0.0.1:{port}/v1/completions", json=body))
             await asked.wait()
-            yield Asked(process, request, lambda: _none(session, pages), lambda: _gone(session, pages))
+            yield Asked(process, request, command, session, pages)
     finally:
         answers.set()
         engine.close()
@@ -213,10 +221,15 @@ async def test_workers_whose_parent_is_killed_drain_and_end(tmp_path: Path, held
     answers = asyncio.Event()
     async with _asked_workers(tmp_path, [port, admin], answers) as asked:
         asked.process.kill()
-        await until(asked.is_leaving, "all drain")
-        answers.set()
-        assert (await asked.request).status == 200
-        await until(asked.is_gone, "their ports are free")
+        await until(asked.is_gone, "the ports of operators are free")
+        successor = await asyncio.create_subprocess_exec(*asked.command)
+        try:
+            await until(asked.is_ready, "the successor's workers are there")
+            answers.set()
+            assert (await asked.request).status == 200
+        finally:
+            successor.terminate()
+            assert await asyncio.wait_for(successor.wait(), LIMIT_SECONDS) == 0
 
 
 @pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])

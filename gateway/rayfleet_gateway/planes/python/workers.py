@@ -35,7 +35,7 @@ def worker_arguments(arguments: Sequence[str], settings: GatewaySettings, place:
     return [
         *arguments,
         *("--workers", "1"),
-        *("--parent", str(parent)),
+        *("--_parent", str(parent)),
         *("--admin-port", str(settings.admin_port + place)),
         *("--body-limit", str(settings.body_limit_bytes)),
         *("--body-budget", str(settings.body_budget_bytes // settings.workers)),
