@@ -60,7 +60,7 @@ def test_what_others_act_on_does_not_wait(change: Any) -> None:
     assert is_urgent(BEFORE, BEFORE | change)
 
 
-@pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}])
+@pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}, {"observedGeneration": -1}])
 def test_a_first_status_waits_unless_it_tells_of_a_problem(before: Any) -> None:
     assert not is_urgent(
         before, {"observedGeneration": 1, "replicas": 0, "conditions": [condition("Available", "False")]}
