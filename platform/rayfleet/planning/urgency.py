@@ -45,7 +45,7 @@ def is_urgent(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
     """Whether a status must be written now; ``before`` is the stored one."""
     if _has_new_trouble(before, after):
         return True
-    if before.get(_GENERATION, 0) <= 0:  # nobody has written one yet; a new fleet's begins with -1 (manifest/crds.py)
+    if before.get(_GENERATION, 0) <= 0:  # none has been written: a new fleet begins with -1 (manifest/crds.py)
         return _has_problem(after)
     names = (before.keys() | after.keys()) - _PATIENT - {_CONDITIONS}
     if any(before.get(name) != after.get(name) for name in names):

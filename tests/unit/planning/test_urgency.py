@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rayfleet.manifest.crds import fleet_crds
 from rayfleet.planning.urgency import is_urgent
 
 AT = "2026-01-01T00:00:00Z"
@@ -18,6 +19,8 @@ def state(name: str, **more: str) -> Any:
 
 
 STUCK = state("stuck", reason="ErrImagePull", message="no/such:1")
+# What the API server gives a fleet that nobody has looked at.
+NEW = fleet_crds()[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["default"]
 BEFORE = {
     "observedGeneration": 1,
     "replicas": 3,
@@ -60,7 +63,7 @@ def test_what_others_act_on_does_not_wait(change: Any) -> None:
     assert is_urgent(BEFORE, BEFORE | change)
 
 
-@pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}, {"observedGeneration": -1}])
+@pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}, NEW])
 def test_a_first_status_waits_unless_it_tells_of_a_problem(before: Any) -> None:
     assert not is_urgent(
         before, {"observedGeneration": 1, "replicas": 0, "conditions": [condition("Available", "False")]}
