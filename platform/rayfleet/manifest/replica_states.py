@@ -1,6 +1,7 @@
 """``replicaStates`` and ``rebuilds`` of a status, from and to JSON. Pure; lenient, they are our own writing."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.replica import Rebuild, ReplicaPhase, ReplicaState
@@ -15,10 +16,19 @@ def decode_replica_states(raw: object) -> tuple[ReplicaState, ...]:
     return tuple(state for item in mappings(raw) if (state := _state(item)) is not None)
 
 
-def written_reasons(raw: object) -> Iterator[tuple[str, str, str]]:
-    """Yield UID, phase and reason of each state as they are written, without decoding the rest."""
+class WrittenState(NamedTuple):
+    """What decides of a state, as it is written (``ReplicaState``); what is absent is empty."""
+
+    uid: str
+    phase: str
+    reason: str
+    incarnation: str
+
+
+def written_states(raw: object) -> Iterator[WrittenState]:
+    """Yield what decides of each state, without decoding the rest."""
     for item in mappings(raw):
-        yield str(item.get("uid") or ""), str(item.get("phase") or ""), str(item.get("reason") or "")
+        yield WrittenState(*(str(item.get(name) or "") for name in WrittenState._fields))
 
 
 def encode_replica_states(states: Iterable[ReplicaState]) -> list[Json]:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from rayfleet import __version__
 from rayfleet.kube.errors import ApiError
 from rayfleet.kube.store import Store
-from rayfleet.manifest.replica_states import decode_rebuilds, decode_replica_states, written_reasons
+from rayfleet.manifest.replica_states import decode_rebuilds, decode_replica_states, written_states
 from rayfleet.model.absence import Absence, AbsenceReason
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.replica import NODE_LOST, ReplicaPhase, ReplicaState
@@ -119,13 +119,13 @@ class Telemetry:
         if old is None or new is None:
             return
         before, after = part(old, "status"), part(new, "status")
-        phases = {uid: phase for uid, phase, _ in written_reasons(before.get("replicaStates"))}
+        phases = {state.uid: state.phase for state in written_states(before.get("replicaStates"))}
         ready: set[str] = set()
-        for uid, phase, reason in written_reasons(after.get("replicaStates")):
-            if phase == ReplicaPhase.BROKEN and phases.get(uid) == ReplicaPhase.READY:
-                self._breaks.labels(reason).inc()
-            if phase == ReplicaPhase.READY and phases.get(uid) != ReplicaPhase.READY:
-                ready.add(uid)
+        for state in written_states(after.get("replicaStates")):
+            if state.phase == ReplicaPhase.BROKEN and phases.get(state.uid) == ReplicaPhase.READY:
+                self._breaks.labels(state.reason).inc()
+            if state.phase == ReplicaPhase.READY and phases.get(state.uid) != ReplicaPhase.READY:
+                ready.add(state.uid)
         if ready:
             self._became_ready(state for state in decode_replica_states(after["replicaStates"]) if state.uid in ready)
         if before.get("rebuilds") != after.get("rebuilds"):
@@ -209,8 +209,8 @@ def _phases(replica_sets: Store) -> Tally[tuple[str, str, str]]:
         owner = controller_of(manifest)
         fleet = owner.name if owner is not None and owner.kind == FLEETS.kind else ""
         tally[namespace_of(manifest), fleet, ReplicaPhase.FAILED] += 0  # an alert asks for it
-        for _, phase, _ in written_reasons(part(manifest, "status").get("replicaStates")):
-            tally[namespace_of(manifest), fleet, phase] += 1
+        for state in written_states(part(manifest, "status").get("replicaStates")):
+            tally[namespace_of(manifest), fleet, state.phase] += 1
     return tally
 
 

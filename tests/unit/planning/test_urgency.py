@@ -63,6 +63,45 @@ def test_what_others_act_on_does_not_wait(change: Any) -> None:
     assert is_urgent(BEFORE, BEFORE | change)
 
 
+LIFE, NEXT_LIFE = {"incarnation": "h.0/w.0"}, {"incarnation": "h.0/w.1"}
+BROKEN = state("a", phase="Broken", reason="WorkerLost", **LIFE)
+READY = state("a", phase="Ready", **LIFE)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        (BROKEN, READY),
+        (BROKEN | {"reason": "NotReady"}, READY | NEXT_LIFE),
+        (BROKEN | {"phase": "Failed"}, READY),
+        # It broke before it was noted as ready.
+        (state("a", phase="Broken", reason="NotReady"), READY),
+        # Its head never turned unready, or was ready again before anybody noted that it was not.
+        (READY | {"reason": "WorkerLost"}, READY | NEXT_LIFE),
+        (READY, READY | NEXT_LIFE),
+    ],
+)
+def test_that_one_came_back_does_not_wait(earlier: Any, now: Any) -> None:
+    """Broken again before that was written, it had what was left of a grace, by lives that were long gone."""
+    assert is_urgent(BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]})
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        (state("a", phase="EngineLoading"), READY),
+        # Who was never ready has lost nothing.
+        (state("a", phase="Pulling", reason="ErrImagePull"), READY),
+        (BROKEN, BROKEN | {"phase": "Terminating", "reason": "Deleted"}),
+        (READY, READY | {"phase": "Draining", "reason": "Draining"}),
+        (READY, READY | {"since": "2026-02-02T00:00:00Z"}),
+        (READY | {"reason": "WorkerLost"}, READY | {"reason": "WorkerLost", "message": "in other words"}),
+    ],
+)
+def test_what_recovery_decides_nothing_on_waits(earlier: Any, now: Any) -> None:
+    assert not is_urgent(BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]})
+
+
 @pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}, NEW])
 def test_a_first_status_waits_unless_it_tells_of_a_problem(before: Any) -> None:
     assert not is_urgent(
