@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 from collections.abc import Mapping
 from secrets import token_hex
 from typing import Protocol
@@ -24,7 +23,7 @@ from rayfleet_gateway.pick.profiles import Profiles
 from rayfleet_gateway.planes.python.listener import unusable
 from rayfleet_gateway.planes.python.plane import Plane
 from rayfleet_gateway.planes.python.shared import Shared
-from rayfleet_gateway.planes.python.signals import hear_signals, stop_with
+from rayfleet_gateway.planes.python.signals import hear_signals, until_gone
 from rayfleet_gateway.route.table import RouteTable
 from rayfleet_gateway.state.endpoints import EndpointBook
 from rayfleet_gateway.state.plugins import load_profiles
@@ -84,20 +83,29 @@ class Gateway:
         self._watching = asyncio.create_task(self._tables.run(self._take, self._prepare))
         self._watching.add_done_callback(lambda _: self.ended.set())
 
-    async def drain(self, hurry: asyncio.Event) -> None:
+    async def drain(self, hurry: asyncio.Event, orphaned: asyncio.Event | None = None) -> None:
         """Let what runs finish, as ``Plane`` says; raises what ended the watches, if something did.
 
-        A worker whose parent is gone frees its port of operators first: the parent's successor needs it for a worker.
+        A worker that is ``orphaned`` frees its port of operators at once: the parent's successor needs it for a worker.
         """
-        if self._settings.parent not in {None, os.getppid()}:
-            await self._admin.cleanup()
-        await self.plane.drain(hurry)
+        orphaned = orphaned or asyncio.Event()
+        freeing = asyncio.create_task(self._free_admin(orphaned))
+        try:
+            await self.plane.drain(hurry)
+        finally:
+            if not orphaned.is_set():
+                freeing.cancel()
+            await asyncio.gather(freeing, return_exceptions=True)
         await self._admin.cleanup()
         await self._close_outlets()
         if self._watching is not None:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
+
+    async def _free_admin(self, orphaned: asyncio.Event) -> None:
+        await orphaned.wait()
+        await self._admin.cleanup()
 
     async def _close_outlets(self) -> None:
         for outlet in self._outlets:
@@ -140,10 +148,24 @@ class Gateway:
 
 async def serve_until_signal(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain; the same once more ends at once what is left, with errors."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, hurry, orphaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
     hear_signals(stop.set, hurry.set)
-    if settings.parent is not None:
-        stop_with(settings.parent)
+    watching = asyncio.create_task(_watch_parent(settings.parent, stop, orphaned))
+    try:
+        await _serve(settings, stop, hurry, orphaned)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _watch_parent(parent: int | None, stop: asyncio.Event, orphaned: asyncio.Event) -> None:
+    if parent is not None:
+        await until_gone(parent)
+        orphaned.set()
+        stop.set()
+
+
+async def _serve(settings: GatewaySettings, stop: asyncio.Event, hurry: asyncio.Event, orphaned: asyncio.Event) -> None:
     telemetry = Telemetry(has_model_histograms=settings.has_model_histograms)
     on_fault = telemetry.tallies.plugin_failures.add
     profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet
@@ -154,7 +176,7 @@ async def serve_until_signal(settings: GatewaySettings) -> None:
         gc.freeze()  # what a start leaves behind stays for ever: no collection has to look at it
         log.info("listening on http://%s:%d", settings.host, gateway.plane.port)
         await _first_of(stop, gateway.ended)
-        await gateway.drain(hurry)
+        await gateway.drain(hurry, orphaned)
 
 
 def _started_outlets(settings: GatewaySettings, telemetry: Telemetry) -> list[_Outlet]:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 SCRIPT = """
     import asyncio, os, signal, threading, uvloop
     from rayfleet_gateway.planes.python.signals import hear_signals
@@ -52,17 +54,54 @@ def test_a_hurry_alone_stops_too() -> None:
     assert _printed(steps) == "stop hurry\n"
 
 
-def test_a_parent_that_has_ended_already_is_a_stop() -> None:
-    steps = """
-        from rayfleet_gateway.planes.python.signals import stop_with
-        stop_with(os.getppid())
-        await asyncio.sleep(0.1)
-        print(len(heard))
-        stop_with(1 << 22)  # more than the kernel gives
-        while not heard:
-            await asyncio.sleep(0.01)
+@pytest.mark.parametrize("can_be_told", [True, False])
+def test_a_parent_is_gone_when_its_last_thread_is(can_be_told: bool) -> None:
+    """PR_SET_PDEATHSIG came when its first one had ended: a worker that looked saw its parent still there."""
+    unable = "" if can_be_told else "del os.pidfd_open"
+    child = f"""
+        import asyncio, os, sys, uvloop
+        from rayfleet_gateway.planes.python.signals import until_gone
+        {unable}
+        async def work():
+            parent = os.getppid()
+            gone = asyncio.create_task(until_gone(parent))
+            print("child", flush=True)
+            sys.stdin.read(1)  # the first thread has ended
+            await asyncio.sleep(1.5)
+            print("gone" if gone.done() else "there", os.getppid() == parent, flush=True)
+            await gone
+            print("gone", os.getppid() == parent, flush=True)
+        uvloop.run(work())
     """
-    assert _printed(steps) == "0\nstop\n"
+    parent = f"""
+        import ctypes, os, subprocess, sys, threading, time
+        child = subprocess.Popen([sys.executable, "-c", {textwrap.dedent(child)!r}], stdin=subprocess.PIPE)
+        def outlive():
+            sys.stdin.readline()
+            child.stdin.write(b"x")
+            child.stdin.flush()
+            sys.stdin.readline()
+            os._exit(0)
+        threading.Thread(target=outlive).start()
+        ctypes.CDLL(None).pthread_exit(None)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "child\n"
+        for answer in ("there True\n", "gone False\n"):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == answer
+
+
+def test_a_parent_that_has_ended_already_is_gone() -> None:
+    steps = """
+        from rayfleet_gateway.planes.python.signals import until_gone
+        await until_gone(1 << 22)  # more than the kernel gives
+    """
+    assert _printed(steps) == "\n"
 
 
 def test_a_signal_after_the_loop_is_nothing() -> None:

@@ -215,11 +215,15 @@ async def test_the_same_signal_once_more_ends_workers_at_once(
         assert await asyncio.wait_for(asked.process.wait(), LIMIT_SECONDS) == 0
 
 
-async def test_workers_whose_parent_is_killed_drain_and_end(tmp_path: Path, held: ExitStack) -> None:
-    """They served on for ever, and held the ports that its successor needs."""
+@pytest.mark.parametrize("drains", [False, True])
+async def test_workers_whose_parent_is_killed_drain_and_end(drains: bool, tmp_path: Path, held: ExitStack) -> None:
+    """They served on for ever, and held the ports that its successor needs; those that drained held them until then."""
     port, admin, _ = held.enter_context(held_ports(3))
     answers = asyncio.Event()
     async with _asked_workers(tmp_path, [port, admin], answers) as asked:
+        if drains:
+            asked.process.terminate()
+            await until(asked.is_leaving, "all drain")
         asked.process.kill()
         await until(asked.is_gone, "the ports of operators are free")
         successor = await asyncio.create_subprocess_exec(*asked.command)

@@ -1,4 +1,4 @@
-"""What ends a gateway: signals from outside, and a parent's words to its workers.
+"""What ends a gateway: signals from outside, a parent's words to its workers, and the parent's own end.
 
 Those are signals of their own. A terminal, systemd, and whoever else signals a group tell the workers too: if their
 parent said the same, each first signal would be a second one to them, and cut what runs.
@@ -9,16 +9,16 @@ Python's handler both tell of it). Uvloop wakes at each signal, whoever hears it
 """
 
 import asyncio
-import ctypes
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 TOLD_TO_STOP = signal.SIGUSR1
 TOLD_TO_HURRY = signal.SIGUSR2
 _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT)
 _ALL = (*_FROM_OUTSIDE, TOLD_TO_STOP, TOLD_TO_HURRY)
-_PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 1.0
 
 
 def hear_signals(stop: Callable[[], object], hurry: Callable[[], object]) -> None:
@@ -46,18 +46,36 @@ def hear_signals(stop: Callable[[], object], hurry: Callable[[], object]) -> Non
         signal.signal(number, tell)
 
 
-def stop_with(parent: int) -> None:
-    """Let the signal to stop come when ``parent`` ends, however it does, or now if it has ended; where Linux is.
+async def until_gone(parent: int) -> None:
+    """Return when ``parent``, the process that started this one, has ended, however it did.
 
-    Without it workers whose parent was killed would serve on for ever, and hold the ports of their successors. Source:
-    prctl(2), PR_SET_PDEATHSIG.
+    Without it workers whose parent was killed would serve on for ever, and hold the ports of their successors. Where
+    Linux tells of the end it returns at once, else within a second; never before the last thread of it has ended, as
+    PR_SET_PDEATHSIG would tell it. Source: pidfd_open(2).
     """
+    is_over = asyncio.Event()
+    with _told_of_the_end(parent, is_over.set):
+        while os.getppid() == parent and not is_over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await is_over.wait()
+
+
+@contextmanager
+def _told_of_the_end(parent: int, tell: Callable[[], object]) -> Iterator[None]:
+    """Have ``tell`` called when that process ends; where the system cannot do that, or is not let, it never is."""
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(TOLD_TO_STOP))
-    except AttributeError:
+        process = os.pidfd_open(parent)
+    except (AttributeError, OSError):
+        yield
         return
-    if os.getppid() != parent:
-        os.kill(os.getpid(), TOLD_TO_STOP)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(process, tell)
+    try:
+        yield
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
 def ignore_signals() -> None:
