@@ -19,7 +19,7 @@ from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.plan import plan_replica_set
 from rayfleet.planning.writes import CreateTogether, Delete
 from rayfleet.testing.planner_world import START as NOW
-from rayfleet.testing.ray_pods import ended_before, head_pod, later, leaving_pod, worker_pod
+from rayfleet.testing.ray_pods import ended_before, head_pod, later, leaving_pod, withdrawn_pod, worker_pod
 
 EARLY = later(NOW, -3600)
 BROKEN = ReplicaPhase.BROKEN
@@ -136,8 +136,11 @@ def test_a_worker_that_restarted_unnoticed_is_not_believed_for_long() -> None:
     assert given_up(late) == ["0 a WorkerLost"]
 
 
-def test_a_loss_that_no_container_dates_counts_from_when_it_was_told() -> None:
-    replaced = pods()[0], worker_pod("a", since=NOW, uid="another")
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+def test_a_loss_that_no_container_dates_counts_from_when_it_was_told(is_withdrawn: bool) -> None:
+    """Out of its Service it began anew at every look, and stayed there for ever."""
+    head = withdrawn_pod(pods()[0], at=EARLY) if is_withdrawn else pods()[0]
+    replaced = head, worker_pod("a", since=NOW, uid="another")
     replaced[1]["status"].pop("containerStatuses")
     owner = replica_set(replica_states=(state(),), ready_since={"uid-a": EARLY})
     first = planned(owner, cluster(ready=True), replaced)

@@ -165,9 +165,9 @@ def _with_recovery(state: ReplicaState, replica: Replica, standing: Standing) ->
         return _as_said(state, replica, ReplicaPhase.FAILED, verdict)
     if replica.cluster.is_ready:
         state = _in_service(state, replica, standing)
-    if verdict is None or state.phase is ReplicaPhase.DRAINING:
+    if verdict is None:
         return state
-    if replica.cluster.is_ready:
+    if replica.cluster.is_ready:  # in its Service or out of it: its time is counted from what is noted here
         return replace(state, reason=verdict.reason, message=verdict.message, since=verdict.since)
     return _as_said(state, replica, ReplicaPhase.BROKEN, verdict)
 
