@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 from collections.abc import Mapping
 from secrets import token_hex
 from typing import Protocol
@@ -170,6 +171,8 @@ async def _serve(settings: GatewaySettings, stop: asyncio.Event, hurry: asyncio.
     on_fault = telemetry.tallies.plugin_failures.add
     profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet
     async with open_tables(settings, profiles.fault_of) as tables:
+        if stop.is_set() or settings.parent not in {None, os.getppid()}:
+            return  # its ports are a successor's
         gateway = Gateway(settings, tables, profiles, telemetry)
         await gateway.start()
         gc.collect()

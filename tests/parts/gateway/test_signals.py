@@ -57,19 +57,20 @@ def test_a_hurry_alone_stops_too() -> None:
 @pytest.mark.parametrize("can_be_told", [True, False])
 def test_a_parent_is_gone_when_its_last_thread_is(can_be_told: bool) -> None:
     """PR_SET_PDEATHSIG came when its first one had ended: a worker that looked saw its parent still there."""
-    unable = "" if can_be_told else "del os.pidfd_open"
+    way = "signals._LOOK_SECONDS = 600" if can_be_told else "del os.pidfd_open"
     child = f"""
         import asyncio, os, sys, uvloop
-        from rayfleet_gateway.planes.python.signals import until_gone
-        {unable}
+        from rayfleet_gateway.planes.python import signals
+        {way}
         async def work():
             parent = os.getppid()
-            gone = asyncio.create_task(until_gone(parent))
+            gone = asyncio.create_task(signals.until_gone(parent))
+            await asyncio.sleep(0)  # it watches
             print("child", flush=True)
             sys.stdin.read(1)  # the first thread has ended
             await asyncio.sleep(1.5)
             print("gone" if gone.done() else "there", os.getppid() == parent, flush=True)
-            await gone
+            await asyncio.wait_for(gone, 60)
             print("gone", os.getppid() == parent, flush=True)
         uvloop.run(work())
     """

@@ -226,14 +226,27 @@ async def test_workers_whose_parent_is_killed_drain_and_end(drains: bool, tmp_pa
             await until(asked.is_leaving, "all drain")
         asked.process.kill()
         await until(asked.is_gone, "the ports of operators are free")
-        successor = await asyncio.create_subprocess_exec(*asked.command)
+        successor = await asyncio.create_subprocess_exec(*asked.command, start_new_session=True)
         try:
             await until(asked.is_ready, "the successor's workers are there")
             answers.set()
             assert (await asked.request).status == 200
-        finally:
             successor.terminate()
             assert await asyncio.wait_for(successor.wait(), LIMIT_SECONDS) == 0
+        finally:
+            if successor.returncode is None:
+                os.killpg(successor.pid, signal.SIGKILL)
+                await successor.wait()
+
+
+async def test_a_worker_whose_parent_is_gone_before_it_listens_takes_no_port(tmp_path: Path, held: ExitStack) -> None:
+    """Its parent's successor needs them, and could not start."""
+    port, admin = held.enter_context(held_ports(2))
+    ports = ["--port", str(port), "--admin-port", str(admin), "--_parent", str(1 << 22)]  # more than the kernel gives
+    command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
+    assert (process.returncode, b"listening" in errors) == (0, False)
 
 
 @pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])
@@ -264,7 +277,7 @@ async def test_signals_up_to_the_very_end_change_no_exit_code(workers: str, tmp_
 
     def is_over() -> bool:
         with suppress(ProcessLookupError):
-            process.terminate()
+            os.kill(process.pid, signal.SIGTERM)  # its ``terminate`` looks first, and an exit code that it sees is lost
         return process.returncode is not None
 
     try:

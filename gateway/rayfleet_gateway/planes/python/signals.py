@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 TOLD_TO_STOP = signal.SIGUSR1
 TOLD_TO_HURRY = signal.SIGUSR2
@@ -64,18 +64,14 @@ async def until_gone(parent: int) -> None:
 @contextmanager
 def _told_of_the_end(parent: int, tell: Callable[[], object]) -> Iterator[None]:
     """Have ``tell`` called when that process ends; where the system cannot do that, or is not let, it never is."""
-    try:
-        process = os.pidfd_open(parent)
-    except (AttributeError, OSError):
-        yield
-        return
     loop = asyncio.get_running_loop()
-    loop.add_reader(process, tell)
-    try:
+    with ExitStack() as held:
+        with suppress(AttributeError, OSError):
+            process = os.pidfd_open(parent)
+            held.callback(os.close, process)
+            loop.add_reader(process, tell)
+            held.callback(loop.remove_reader, process)
         yield
-    finally:
-        loop.remove_reader(process)
-        os.close(process)
 
 
 def ignore_signals() -> None:
