@@ -2,26 +2,26 @@
 
 While a fleet rolls, its counts change with each Ray cluster, and each status written is a request, an etcd revision and
 an event for all who watch. So counts, words and times may wait until some changes have come together. What others act
-on may not: a condition that turns, appears or goes, the end of a rollout, a replica in trouble that was not known to be
-(recovery counts its grace from then) or that came back (its next trouble has a grace of its own, and is told by the
-lives of its pods that were ready last), and whatever a later pass is decided on (collisions, rebuilds, incarnations). A
-first status has nobody who waits for it yet.
+on may not: a condition that turns, appears or goes, the begin of a warm-up and its end, the end of a rollout; a replica
+that gets into trouble or out of it, is suspended, or has other lives than those that were ready (recovery counts a
+grace, and a surge without room is withdrawn, from what is noted); and whatever else a later pass is decided on
+(collisions, rebuilds, incarnations). A first status has nobody who waits for it yet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rayfleet.manifest.replica_states import WrittenState, written_states
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.replica import ReplicaPhase
 from rayfleet.objects.conditions import decode_conditions
+from rayfleet.planning.replica.obstacles import Calm
 from rayfleet.planning.replica.summary import is_in_trouble
 
 _CONDITIONS = "conditions"
 _GENERATION = "observedGeneration"
 _STATES = "replicaStates"
-_LOST = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
-_ENDS = frozenset({"NewReplicaSetAvailable"})
+_TOLD_AT_ONCE = frozenset({"NewReplicaSetAvailable", "WarmingUp"})
 # Everything else is urgent, so that a new field is until somebody says otherwise.
 _PATIENT = frozenset(
     {
@@ -46,7 +46,7 @@ _PATIENT = frozenset(
 
 def is_urgent(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
     """Whether a status must be written now; ``before`` is the stored one."""
-    if _has_new_trouble(before, after) or _has_come_back(before, after):
+    if any(_is_turn(*pair) for pair in _pairs(before, after)):
         return True
     if before.get(_GENERATION, 0) <= 0:  # none has been written: a new fleet begins with -1 (manifest/crds.py)
         return _has_problem(after)
@@ -57,34 +57,35 @@ def is_urgent(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
 
 
 def _turns(status: ReadOnlyJson) -> Mapping[str, tuple[ConditionStatus, str]]:
-    """Return what counts of each condition: its status, and its reason where that is an end."""
+    """Return what counts of each condition: its status, and its reason where that is one to be told at once."""
     return {
-        condition.type: (condition.status, condition.reason if condition.reason in _ENDS else "")
+        condition.type: (condition.status, condition.reason if condition.reason in _TOLD_AT_ONCE else "")
         for condition in decode_conditions(status.get(_CONDITIONS))
     }
 
 
-def _has_new_trouble(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
-    """Whether one is in trouble, or in another one; its further words may change as they like."""
-    known = {state[:3] for state in written_states(before.get(_STATES)) if _is_in_trouble(state)}
-    return any(_is_in_trouble(state) and state[:3] not in known for state in written_states(after.get(_STATES)))
-
-
-def _has_come_back(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
-    """Whether one that had been ready and lost something, or other lives of its pods, is ready and well."""
+def _pairs(before: ReadOnlyJson, after: ReadOnlyJson) -> Iterator[tuple[WrittenState | None, WrittenState]]:
+    """Yield what was noted of each replica, None for a new one, with what is to be."""
     known = {state.uid: state for state in written_states(before.get(_STATES))}
-    return any(
-        state.phase == ReplicaPhase.READY
-        and not _is_in_trouble(state)
-        and state.uid in known
-        and _is_other_than(known[state.uid], state)
-        for state in written_states(after.get(_STATES))
-    )
+    return ((known.get(state.uid), state) for state in written_states(after.get(_STATES)))
 
 
-def _is_other_than(before: WrittenState, well: WrittenState) -> bool:
-    was_ready = bool(before.incarnation) or before.phase in _LOST
-    return was_ready and (_is_in_trouble(before) or before.incarnation != well.incarnation)
+def _is_turn(before: WrittenState | None, after: WrittenState) -> bool:
+    """Whether one gets into trouble, into another one, or out of it and stays; is suspended; or has other lives.
+
+    The further words of a trouble may change as they like.
+    """
+    if _is_in_trouble(after):
+        return before is None or _what(before) != _what(after)
+    if before is None or after.phase == ReplicaPhase.TERMINATING:
+        return False
+    is_suspended = after.reason == Calm.SUSPENDED != before.reason
+    has_other_lives = bool(before.incarnation) and before.incarnation != after.incarnation
+    return _is_in_trouble(before) or is_suspended or has_other_lives
+
+
+def _what(state: WrittenState) -> tuple[str, str]:
+    return state.phase, state.reason
 
 
 def _is_in_trouble(state: WrittenState) -> bool:

@@ -16,7 +16,7 @@ from rayfleet.objects.labels import DRAINING_ANNOTATION, FLEET_LABEL
 from rayfleet.planning.observed import InFlight, ObservedReplicaSet, SidecarAnswers
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.plan import plan_replica_set
-from rayfleet.planning.writes import Action, Delete, Merge
+from rayfleet.planning.writes import Action, Delete, Merge, Replace
 from rayfleet.testing.planner_world import START as NOW
 from rayfleet.testing.ray_pods import head_pod, later, leaving_pod, withdrawn_pod, worker_pod
 
@@ -84,6 +84,17 @@ def test_one_that_answers_leaves_its_service_before_anything_else() -> None:
     assert writes(plan) == ["out"]
     assert (plan.status.ready_replicas, plan.status.available_replicas) == (1, 0)
     assert plan.status.replica_states[0].phase is ReplicaPhase.DRAINING
+
+
+def test_that_one_which_stays_is_out_of_its_service_or_back_does_not_wait() -> None:
+    """Its fleet goes by that in whom else it takes away."""
+    leaving = leaving_pod(worker_pod("a", 1, since=EARLY), at=later(NOW, 30))
+    for pods, done in (((HEAD, WORKER, leaving), "out"), ((OUT, WORKER), "back to fleet")):
+        plan = planned(*pods, replicas=1)
+        assert writes(plan) == [done]
+        assert [action.may_wait for action in plan.actions if isinstance(action, Replace)] == [False]
+    plan = planned(HEAD)
+    assert [action.may_wait for action in plan.actions if isinstance(action, Replace)] == [True]
 
 
 @pytest.mark.parametrize(("looks", "done"), [(None, []), (BUSY, []), (IDLE, ["delete"]), (SILENT, ["delete"])])

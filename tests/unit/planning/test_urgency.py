@@ -51,6 +51,7 @@ def test_counts_words_and_times_wait(change: Any) -> None:
         {"conditions": [condition("Available")]},
         {"conditions": [*BEFORE["conditions"], condition("ReplicaFailure")]},  # type: ignore[misc]  # a list
         {"conditions": [condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable")]},
+        {"conditions": [condition("Available"), condition("Progressing", reason="WarmingUp")]},
         {"replicaStates": [state("a", phase="Broken"), STUCK]},
         {"replicaStates": [state("a", reason="ErrImagePull"), STUCK]},
         {"collisionCount": 2},
@@ -72,6 +73,7 @@ READY = state("a", phase="Ready", **LIFE)
     ("earlier", "now"),
     [
         (BROKEN, READY),
+        (BROKEN, READY | {"phase": "Draining", "reason": "Draining"}),
         (BROKEN | {"reason": "NotReady"}, READY | NEXT_LIFE),
         (BROKEN | {"phase": "Failed"}, READY),
         # It broke before it was noted as ready.
@@ -79,10 +81,14 @@ READY = state("a", phase="Ready", **LIFE)
         # Its head never turned unready, or was ready again before anybody noted that it was not.
         (READY | {"reason": "WorkerLost"}, READY | NEXT_LIFE),
         (READY, READY | NEXT_LIFE),
+        # A surge that got room is not withdrawn, and one that is resumed is no longer one that was ready.
+        (state("a", phase="Scheduling", reason="Unschedulable"), state("a")),
+        (READY, state("a", phase="Pending", reason="Suspended")),
+        (state("a", phase="EngineLoading"), state("a", phase="Pending", reason="Suspended")),
     ],
 )
-def test_that_one_came_back_does_not_wait(earlier: Any, now: Any) -> None:
-    """Broken again before that was written, it had what was left of a grace, by lives that were long gone."""
+def test_what_becomes_of_a_replica_does_not_wait_where_something_is_decided_on_it(earlier: Any, now: Any) -> None:
+    """Broken again before it was noted that it came back, one had what was left of a grace, by lives that were gone."""
     assert is_urgent(BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]})
 
 
@@ -90,15 +96,14 @@ def test_that_one_came_back_does_not_wait(earlier: Any, now: Any) -> None:
     ("earlier", "now"),
     [
         (state("a", phase="EngineLoading"), READY),
-        # Who was never ready has lost nothing.
-        (state("a", phase="Pulling", reason="ErrImagePull"), READY),
         (BROKEN, BROKEN | {"phase": "Terminating", "reason": "Deleted"}),
         (READY, READY | {"phase": "Draining", "reason": "Draining"}),
         (READY, READY | {"since": "2026-02-02T00:00:00Z"}),
         (READY | {"reason": "WorkerLost"}, READY | {"reason": "WorkerLost", "message": "in other words"}),
+        (state("b"), state("a", phase="Pending", reason="Suspended")),
     ],
 )
-def test_what_recovery_decides_nothing_on_waits(earlier: Any, now: Any) -> None:
+def test_what_nothing_is_decided_on_waits(earlier: Any, now: Any) -> None:
     assert not is_urgent(BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]})
 
 

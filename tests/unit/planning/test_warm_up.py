@@ -10,7 +10,7 @@ from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS, S
 from rayfleet.objects.conditions import find_condition
 from rayfleet.objects.meta import name_of
 from rayfleet.planning.plan import FleetPlan
-from rayfleet.planning.writes import Create, CreateTogether, Delete, Merge
+from rayfleet.planning.writes import Create, CreateTogether, Delete, Merge, Replace
 from rayfleet.testing.kubelet import SITUATIONS, RayPod, blocked, unschedulable, waiting
 from rayfleet.testing.planner_world import PlannerWorld
 from rayfleet.testing.stored_objects import with_metadata
@@ -222,6 +222,30 @@ def test_without_a_deadline_there_is_no_condition_and_the_pods_age_counts() -> N
     world.now += timedelta(seconds=100)
     played(world, 1)
     assert is_cut(world)
+
+
+@pytest.mark.parametrize("deadline", [600, 2**31 - 1])
+def test_how_a_warm_up_ended_is_told_with_the_cut(deadline: int) -> None:
+    """No later plan tells it, and what is told with a status is lost when that waits."""
+    world = serving(progressDeadlineSeconds=deadline, warmUp={"timeoutSeconds": 100})
+    rolled(world)
+    world.now += timedelta(seconds=100)
+    plan = world.fleet_pass()
+    assert [event.reason for event in plan.events] == ["WarmUpTimedOut"]
+    assert not any(action.may_wait for action in plan.actions if isinstance(action, Replace))
+
+
+def test_how_a_warm_up_ended_that_was_blocked_is_told_with_the_cut() -> None:
+    world = serving()
+    rolled(world)
+    (pod,) = world.warm_up_pods()
+    world.stored.put_status(PODS.kind, name_of(pod), blocked(world.now, waiting("warm-up-0", "ErrImagePull", "none")))
+    played(world, 1)
+    assert progressing(world) == "WarmUpBlocked"
+    world.stored.put_status(PODS.kind, name_of(pod), {"phase": "Failed"})
+    plan = world.fleet_pass()
+    assert [event.reason for event in plan.events] == ["WarmUpFailed"]
+    assert not any(action.may_wait for action in plan.actions if isinstance(action, Replace))
 
 
 def test_a_clock_that_was_ahead_holds_nothing_for_longer_than_the_timeout() -> None:

@@ -82,7 +82,7 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     status = status_of(standing, availability)
     waits = [*books.look_again(now), *(each.look_again for _, each in steps.leaves), availability.next_change]
     return ReplicaSetPlan(
-        actions=(*_actions(replica_set, steps, books), *_status_write(replica_set, noted, status)),
+        actions=(*_actions(replica_set, steps, books), *_status_write(replica_set, noted, status, steps)),
         status=status,
         events=tuple(news_of(standing, status)),
         requeue_after=min((each for each in waits if each is not None), default=None),
@@ -143,11 +143,14 @@ def _draining(books: Books, steps: _Steps) -> Iterator[str]:
     yield from (replica.uid for replica, each in steps.leaves if each.write is not None)
 
 
-def _status_write(replica_set: ReplicaSet, noted: ReplicaSetStatus, status: ReplicaSetStatus) -> Iterator[Action]:
+def _status_write(
+    replica_set: ReplicaSet, noted: ReplicaSetStatus, status: ReplicaSetStatus, steps: _Steps
+) -> Iterator[Action]:
     if noted == status:
         return
     stored, encoded = encode_replica_set_status(noted), encode_replica_set_status(status)
     if encoded != stored:
         begins = replica_set.spec.min_ready_seconds > 0 and noted.ready_since.keys() != status.ready_since.keys()
-        may_wait = not (begins or is_urgent(stored, encoded))  # minReadySeconds count from what is written
+        # minReadySeconds count from what is written, and a fleet goes by it in who serves.
+        may_wait = not (begins or steps.moves or is_urgent(stored, encoded))
         yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)
