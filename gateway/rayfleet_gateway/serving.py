@@ -84,12 +84,11 @@ class Gateway:
         self._watching = asyncio.create_task(self._tables.run(self._take, self._prepare))
         self._watching.add_done_callback(lambda _: self.ended.set())
 
-    async def drain(self, hurry: asyncio.Event, orphaned: asyncio.Event | None = None) -> None:
+    async def drain(self, hurry: asyncio.Event, orphaned: asyncio.Event) -> None:
         """Let what runs finish, as ``Plane`` says; raises what ended the watches, if something did.
 
         A worker that is ``orphaned`` frees its port of operators at once: the parent's successor needs it for a worker.
         """
-        orphaned = orphaned or asyncio.Event()
         freeing = asyncio.create_task(self._free_admin(orphaned))
         try:
             await self.plane.drain(hurry)
@@ -172,7 +171,7 @@ async def _serve(settings: GatewaySettings, stop: asyncio.Event, hurry: asyncio.
     profiles = load_profiles(settings.profiles, settings.default_profile, on_fault)  # nobody waits for the loop yet
     async with open_tables(settings, profiles.fault_of) as tables:
         if stop.is_set() or settings.parent not in {None, os.getppid()}:
-            return  # its ports are a successor's
+            return  # whoever comes next needs the ports
         gateway = Gateway(settings, tables, profiles, telemetry)
         await gateway.start()
         gc.collect()

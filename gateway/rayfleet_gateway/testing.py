@@ -115,7 +115,7 @@ class GatewayServer:
         """Drain and stop; a second time does nothing."""
         if not self._is_closed:
             self._is_closed = True
-            await self.gateway.drain(self.hurry)
+            await self.gateway.drain(self.hurry, asyncio.Event())
 
     def counted(self) -> dict[tuple[str, str, str], int]:
         """Return (model, status, result) -> number of requests."""

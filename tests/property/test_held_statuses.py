@@ -1,7 +1,9 @@
 """A status that may wait decides nothing: whatever is left unwritten, a replica is given up at the same time as if not.
 
 Each history is told twice: to one whose statuses are all written at once, and to one of whose patient statuses any may
-be left out, as a hold does (``rayfleet.reconciling.status_holds``).
+be left out, as a hold does (``rayfleet.reconciling.status_holds``). One thing is not told here: the first note of a
+replica's lives waits too, and a worker that is lost before it, while the head goes on saying that it is ready, is never
+missed. (At once it would cost a write for each replica; KubeRay's time of its readiness is another clock's.)
 """
 
 from dataclasses import dataclass
@@ -138,7 +140,7 @@ def test_what_is_left_unwritten_changes_no_rebuild(history: list[tuple[list[tupl
         assert (rebuilds(held), troubles(held)) == (rebuilds(at_once), troubles(at_once))
         told = at_once.status
         writes = [each for each in held.actions if isinstance(each, Replace)]
-        is_first_note = not untold.replica_states[0].incarnation  # of its lives; KubeRay's word stands in for it
+        is_first_note = not untold.replica_states[0].incarnation
         if any(is_written or is_first_note or not each.may_wait for each in writes):
             untold = held.status
         if told.rebuilds:

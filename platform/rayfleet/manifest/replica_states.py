@@ -17,7 +17,7 @@ def decode_replica_states(raw: object) -> tuple[ReplicaState, ...]:
 
 
 class WrittenState(NamedTuple):
-    """What decides of a state, as it is written (``ReplicaState``); what is absent is empty."""
+    """What others decide on of a state (``ReplicaState``), as it is written; what is absent is empty."""
 
     uid: str
     phase: str
@@ -26,7 +26,7 @@ class WrittenState(NamedTuple):
 
 
 def written_states(raw: object) -> Iterator[WrittenState]:
-    """Yield what decides of each state, without decoding the rest."""
+    """Yield that of each state, without decoding the rest."""
     for item in mappings(raw):
         yield WrittenState(*(str(item.get(name) or "") for name in WrittenState._fields))
 

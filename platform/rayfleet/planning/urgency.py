@@ -2,25 +2,27 @@
 
 While a fleet rolls, its counts change with each Ray cluster, and each status written is a request, an etcd revision and
 an event for all who watch. So counts, words and times may wait until some changes have come together. What others act
-on may not: a condition that turns, appears or goes, the begin of a warm-up and its end, the end of a rollout; a replica
-that gets into trouble or out of it, is suspended, or has other lives than those that were ready (recovery counts a
-grace, and a surge without room is withdrawn, from what is noted); and whatever else a later pass is decided on
-(collisions, rebuilds, incarnations). A first status has nobody who waits for it yet.
+on may not: a condition that turns, appears or goes, the beginning of a warm-up and its end, the end of a rollout, a
+replica in trouble that was not known to be, and whatever a later pass is decided on. That are collisions, rebuilds and
+incarnations, and of the states in a replica set's status what ``is_decided_on`` tells: recovery counts a grace, and a
+surge without room is withdrawn, from what is noted there. A first status has nobody who waits for it yet.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Mapping
 
 from rayfleet.manifest.replica_states import WrittenState, written_states
 from rayfleet.model.conditions import ConditionStatus
 from rayfleet.model.json import ReadOnlyJson
 from rayfleet.model.replica import ReplicaPhase
 from rayfleet.objects.conditions import decode_conditions
-from rayfleet.planning.replica.obstacles import Calm
+from rayfleet.planning.replica.obstacles import NO_ROOM, Calm
 from rayfleet.planning.replica.summary import is_in_trouble
 
 _CONDITIONS = "conditions"
 _GENERATION = "observedGeneration"
 _STATES = "replicaStates"
+_LOST = frozenset({ReplicaPhase.BROKEN, ReplicaPhase.FAILED})
+_ANSWERING = frozenset({ReplicaPhase.READY, ReplicaPhase.DRAINING})
 _TOLD_AT_ONCE = frozenset({"NewReplicaSetAvailable", "WarmingUp"})
 # Everything else is urgent, so that a new field is until somebody says otherwise.
 _PATIENT = frozenset(
@@ -46,7 +48,7 @@ _PATIENT = frozenset(
 
 def is_urgent(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
     """Whether a status must be written now; ``before`` is the stored one."""
-    if any(_is_turn(*pair) for pair in _pairs(before, after)):
+    if _has_new_trouble(before, after):
         return True
     if before.get(_GENERATION, 0) <= 0:  # none has been written: a new fleet begins with -1 (manifest/crds.py)
         return _has_problem(after)
@@ -54,6 +56,24 @@ def is_urgent(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
     if any(before.get(name) != after.get(name) for name in names):
         return True
     return _turns(before) != _turns(after)
+
+
+def is_decided_on(before: ReadOnlyJson, after: ReadOnlyJson, leaving: Container[str]) -> bool:
+    """Whether a later pass comes out otherwise by what a replica set's status would say anew of a replica that stays.
+
+    That is: it came back, has room, is suspended, has other lives than those that were ready, or is out of its Service
+    or back in it. ``leaving`` are the UIDs of those that are to go.
+    """
+    known = {state.uid: state for state in written_states(before.get(_STATES))}
+    pairs = ((known[state.uid], state) for state in written_states(after.get(_STATES)) if state.uid in known)
+    return any(
+        _is_over(earlier, state)
+        or state.reason == Calm.SUSPENDED != earlier.reason
+        or (earlier.incarnation and earlier.incarnation != state.incarnation)
+        or (state.uid not in leaving and {earlier.phase, state.phase} == _ANSWERING)
+        for earlier, state in pairs
+        if state.phase != ReplicaPhase.TERMINATING
+    )
 
 
 def _turns(status: ReadOnlyJson) -> Mapping[str, tuple[ConditionStatus, str]]:
@@ -64,28 +84,16 @@ def _turns(status: ReadOnlyJson) -> Mapping[str, tuple[ConditionStatus, str]]:
     }
 
 
-def _pairs(before: ReadOnlyJson, after: ReadOnlyJson) -> Iterator[tuple[WrittenState | None, WrittenState]]:
-    """Yield what was noted of each replica, None for a new one, with what is to be."""
-    known = {state.uid: state for state in written_states(before.get(_STATES))}
-    return ((known.get(state.uid), state) for state in written_states(after.get(_STATES)))
+def _has_new_trouble(before: ReadOnlyJson, after: ReadOnlyJson) -> bool:
+    """Whether one is in trouble, or in another one; its further words may change as they like."""
+    known = {state[:3] for state in written_states(before.get(_STATES)) if _is_in_trouble(state)}
+    return any(_is_in_trouble(state) and state[:3] not in known for state in written_states(after.get(_STATES)))
 
 
-def _is_turn(before: WrittenState | None, after: WrittenState) -> bool:
-    """Whether one gets into trouble, into another one, or out of it and stays; is suspended; or has other lives.
-
-    The further words of a trouble may change as they like.
-    """
-    if _is_in_trouble(after):
-        return before is None or _what(before) != _what(after)
-    if before is None or after.phase == ReplicaPhase.TERMINATING:
-        return False
-    is_suspended = after.reason == Calm.SUSPENDED != before.reason
-    has_other_lives = bool(before.incarnation) and before.incarnation != after.incarnation
-    return _is_in_trouble(before) or is_suspended or has_other_lives
-
-
-def _what(state: WrittenState) -> tuple[str, str]:
-    return state.phase, state.reason
+def _is_over(before: WrittenState, after: WrittenState) -> bool:
+    """Whether the trouble is over of one that had been ready, or had no room."""
+    counts = before.phase in _LOST | _ANSWERING or before.reason == NO_ROOM
+    return counts and _is_in_trouble(before) and not _is_in_trouble(after)
 
 
 def _is_in_trouble(state: WrittenState) -> bool:

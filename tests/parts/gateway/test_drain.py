@@ -27,4 +27,4 @@ async def test_watches_that_end_by_a_fault_are_noticed_and_end_the_process_with_
     async with asyncio.timeout(LIMIT_SECONDS):
         await gateway.ended.wait()
     with pytest.raises(KeyError):
-        await gateway.drain(asyncio.Event())
+        await gateway.drain(asyncio.Event(), asyncio.Event())

@@ -77,5 +77,5 @@ async def test_the_gateway_knows_the_endpoints_of_a_part_before_its_table_comes(
     try:
         await until(lambda: len(source.seen) == 2, "a table")
     finally:
-        await gateway.drain(hurry)
+        await gateway.drain(hurry, asyncio.Event())
     assert source.seen == (1, 1)

@@ -245,8 +245,13 @@ async def test_a_worker_whose_parent_is_gone_before_it_listens_takes_no_port(tmp
     ports = ["--port", str(port), "--admin-port", str(admin), "--_parent", str(1 << 22)]  # more than the kernel gives
     command = [sys.executable, "-m", "rayfleet_gateway", "--config", str(tmp_path), *ports]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
-    _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
-    assert (process.returncode, b"listening" in errors) == (0, False)
+    try:
+        _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
+        assert (process.returncode, b"listening" in errors) == (0, False)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 @pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])

@@ -10,9 +10,10 @@ from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectMeta
 from rayfleet.model.policies import Drain
 from rayfleet.model.ray_cluster import RayCluster
-from rayfleet.model.replica import ReplicaPhase
+from rayfleet.model.replica import ReplicaPhase, ReplicaState
 from rayfleet.model.resources import PODS
 from rayfleet.objects.labels import DRAINING_ANNOTATION, FLEET_LABEL
+from rayfleet.objects.pods import incarnation_text
 from rayfleet.planning.observed import InFlight, ObservedReplicaSet, SidecarAnswers
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.plan import plan_replica_set
@@ -24,17 +25,19 @@ EARLY = later(NOW, -3600)
 IDLE, BUSY, SILENT = InFlight(idle_looks=2), InFlight(requests=3), InFlight(requests=3, failed_looks=3)
 
 
-def replica_set(replicas: int = 0, *, timeout: int = 60, **spec: Any) -> ReplicaSet:
+def replica_set(
+    replicas: int = 0, *, timeout: int = 60, status: ReplicaSetStatus | None = None, **spec: Any
+) -> ReplicaSet:
     template: Json = {"headGroupSpec": {"template": {"metadata": {"labels": {FLEET_LABEL: "fleet"}}}}, **spec}
     return ReplicaSet(
-        meta=ObjectMeta(name="fleet-abc", uid="set"),
+        meta=ObjectMeta(name="fleet-abc", uid="set", generation=1),
         spec=ReplicaSetSpec(
             selector=Selector(match_labels={"app": "x"}),
             template=RayClusterTemplate(labels={"app": "x"}, spec=template),
             replicas=replicas,
             drain=Drain(timeout_seconds=timeout),
         ),
-        status=ReplicaSetStatus(),
+        status=status or ReplicaSetStatus(),
     )
 
 
@@ -45,6 +48,8 @@ def cluster(name: str = "a", *, ready: bool = True, age: float = 0) -> RayCluste
 
 HEAD, WORKER = head_pod("a", since=EARLY), worker_pod("a", since=EARLY)
 OUT = withdrawn_pod(HEAD, at=later(NOW, -10))
+LEAVING = leaving_pod(worker_pod("a", 1, since=EARLY), at=later(NOW, 30))
+FIRST_LIFE = incarnation_text((HEAD, WORKER))
 
 
 def planned(
@@ -86,15 +91,23 @@ def test_one_that_answers_leaves_its_service_before_anything_else() -> None:
     assert plan.status.replica_states[0].phase is ReplicaPhase.DRAINING
 
 
-def test_that_one_which_stays_is_out_of_its_service_or_back_does_not_wait() -> None:
+@pytest.mark.parametrize(
+    ("noted", "pods", "replicas", "may_wait"),
+    [
+        ("Ready", (HEAD, WORKER, LEAVING), 1, False),  # it goes out of its Service
+        ("Ready", (OUT, WORKER, LEAVING), 1, False),  # it is out, and whoever did that died before it was noted
+        ("Draining", (OUT, WORKER), 1, False),
+        ("Ready", (HEAD, WORKER), 0, True),
+    ],
+)
+def test_that_one_which_stays_is_out_of_its_service_or_back_does_not_wait(
+    noted: str, pods: tuple[Json, ...], replicas: int, may_wait: bool
+) -> None:
     """Its fleet goes by that in whom else it takes away."""
-    leaving = leaving_pod(worker_pod("a", 1, since=EARLY), at=later(NOW, 30))
-    for pods, done in (((HEAD, WORKER, leaving), "out"), ((OUT, WORKER), "back to fleet")):
-        plan = planned(*pods, replicas=1)
-        assert writes(plan) == [done]
-        assert [action.may_wait for action in plan.actions if isinstance(action, Replace)] == [False]
-    plan = planned(HEAD)
-    assert [action.may_wait for action in plan.actions if isinstance(action, Replace)] == [True]
+    state = ReplicaState(name="a", uid="uid-a", phase=ReplicaPhase(noted), since=EARLY, incarnation=FIRST_LIFE)
+    status = ReplicaSetStatus(observed_generation=1, replica_states=(state,))
+    plan = planned(*pods, replicas=replicas, status=status)
+    assert [action.may_wait for action in plan.actions if isinstance(action, Replace)] == [may_wait]
 
 
 @pytest.mark.parametrize(("looks", "done"), [(None, []), (BUSY, []), (IDLE, ["delete"]), (SILENT, ["delete"])])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rayfleet.manifest.crds import fleet_crds
-from rayfleet.planning.urgency import is_urgent
+from rayfleet.planning.urgency import is_decided_on, is_urgent
 
 AT = "2026-01-01T00:00:00Z"
 
@@ -67,44 +67,55 @@ def test_what_others_act_on_does_not_wait(change: Any) -> None:
 LIFE, NEXT_LIFE = {"incarnation": "h.0/w.0"}, {"incarnation": "h.0/w.1"}
 BROKEN = state("a", phase="Broken", reason="WorkerLost", **LIFE)
 READY = state("a", phase="Ready", **LIFE)
+DRAINING = READY | {"phase": "Draining", "reason": "Draining"}
 
 
 @pytest.mark.parametrize(
     ("earlier", "now"),
     [
         (BROKEN, READY),
-        (BROKEN, READY | {"phase": "Draining", "reason": "Draining"}),
+        (BROKEN, DRAINING),
         (BROKEN | {"reason": "NotReady"}, READY | NEXT_LIFE),
         (BROKEN | {"phase": "Failed"}, READY),
         # It broke before it was noted as ready.
         (state("a", phase="Broken", reason="NotReady"), READY),
         # Its head never turned unready, or was ready again before anybody noted that it was not.
         (READY | {"reason": "WorkerLost"}, READY | NEXT_LIFE),
+        (READY | {"reason": "WorkerLost"}, READY),
         (READY, READY | NEXT_LIFE),
-        # A surge that got room is not withdrawn, and one that is resumed is no longer one that was ready.
+        # A surge that got room is not withdrawn.
         (state("a", phase="Scheduling", reason="Unschedulable"), state("a")),
+        # One that is resumed is no longer one that was ready, and while one is suspended nothing is late.
         (READY, state("a", phase="Pending", reason="Suspended")),
         (state("a", phase="EngineLoading"), state("a", phase="Pending", reason="Suspended")),
+        # What a fleet may take away goes by who serves.
+        (READY, DRAINING),
+        (DRAINING, READY),
     ],
 )
-def test_what_becomes_of_a_replica_does_not_wait_where_something_is_decided_on_it(earlier: Any, now: Any) -> None:
+def test_what_is_decided_on_a_replica_does_not_wait(earlier: Any, now: Any) -> None:
     """Broken again before it was noted that it came back, one had what was left of a grace, by lives that were gone."""
-    assert is_urgent(BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]})
+    assert is_decided_on({"replicaStates": [earlier]}, {"replicaStates": [now]}, leaving=())
 
 
 @pytest.mark.parametrize(
     ("earlier", "now"),
     [
         (state("a", phase="EngineLoading"), READY),
+        (state("a", phase="EngineLoading", reason="EngineFailing"), state("a", phase="EngineLoading")),
+        (state("a", phase="Pulling", reason="ErrImagePull"), state("a", phase="RayForming")),
         (BROKEN, BROKEN | {"phase": "Terminating", "reason": "Deleted"}),
-        (READY, READY | {"phase": "Draining", "reason": "Draining"}),
+        (READY, READY | {"phase": "Draining", "reason": "Draining", "uid": "going"}),
+        (READY | {"uid": "going"}, DRAINING | {"uid": "going"}),
         (READY, READY | {"since": "2026-02-02T00:00:00Z"}),
         (READY | {"reason": "WorkerLost"}, READY | {"reason": "WorkerLost", "message": "in other words"}),
         (state("b"), state("a", phase="Pending", reason="Suspended")),
     ],
 )
 def test_what_nothing_is_decided_on_waits(earlier: Any, now: Any) -> None:
-    assert not is_urgent(BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]})
+    before, after = BEFORE | {"replicaStates": [earlier]}, BEFORE | {"replicaStates": [now]}
+    assert not is_urgent(before, after)
+    assert not is_decided_on(before, after, leaving={"going"})
 
 
 @pytest.mark.parametrize("before", [{}, {"observedGeneration": 0, "conditions": []}, NEW])

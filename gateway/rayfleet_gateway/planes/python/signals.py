@@ -50,8 +50,8 @@ async def until_gone(parent: int) -> None:
     """Return when ``parent``, the process that started this one, has ended, however it did.
 
     Without it workers whose parent was killed would serve on for ever, and hold the ports of their successors. Where
-    Linux tells of the end it returns at once, else within a second; never before the last thread of it has ended, as
-    PR_SET_PDEATHSIG would tell it. Source: pidfd_open(2).
+    Linux tells of the end it returns at once, else within a second; never before the last thread has ended.
+    (PR_SET_PDEATHSIG tells of the end of the thread that started this process.) Source: pidfd_open(2), prctl(2).
     """
     is_over = asyncio.Event()
     with _told_of_the_end(parent, is_over.set):

@@ -102,7 +102,7 @@ def plan_fleet(observed: ObservedFleet, now: datetime) -> FleetPlan:
             *(outdated_pods(observed.warm_up_pods, warm_up.pods) if acts else ()),
             *(outdated_note(view) if acts else ()),
             *network,
-            *_status_write(fleet.meta, fleet.status, status, is_told_once=bool(warm_up.events)),
+            *_status_write(fleet.meta, fleet.status, status, has_news=bool(warm_up.events)),
         ),
         status=status,
         events=(*warm_up.events, *_condition_events(fleet.status.conditions, status.conditions)),
@@ -206,15 +206,15 @@ def _counts(view: View, step: RolloutStep) -> FleetStatus:
 
 
 def _status_write(
-    meta: ObjectMeta, before: FleetStatus, after: FleetStatus, *, is_told_once: bool = False
+    meta: ObjectMeta, before: FleetStatus, after: FleetStatus, *, has_news: bool = False
 ) -> Iterator[Action]:
-    """Yield the write; ``is_told_once``: events go with it that no later plan has."""
+    """Yield the write; ``has_news``: events go with it that a later plan may not have."""
     if before == after:
         return
     stored, encoded = encode_fleet_status(before), encode_fleet_status(after)
     if encoded != stored:
         loses_all = before.available_replicas > 0 == after.available_replicas  # its share of requests rests on that
-        may_wait = not (loses_all or is_told_once or is_urgent(stored, encoded))
+        may_wait = not (loses_all or has_news or is_urgent(stored, encoded))
         yield status_replaced(FLEETS, ref_to(meta), encoded, may_wait=may_wait)
 
 

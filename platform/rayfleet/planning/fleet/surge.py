@@ -12,8 +12,7 @@ from rayfleet.model.fleet import Fleet, StrategyType
 from rayfleet.model.replica import ReplicaPhase
 from rayfleet.objects.labels import SURGE_WITHDRAWN_ANNOTATION
 from rayfleet.planning.fleet.members import Member, next_revision, revision
-
-_NO_ROOM = "Unschedulable"
+from rayfleet.planning.replica.obstacles import NO_ROOM
 
 
 def is_withdrawn(new: Member, old: Sequence[Member]) -> bool:
@@ -37,7 +36,7 @@ def stuck_surge(fleet: Fleet, new: Member, surplus: int, now: datetime) -> tuple
         return 0, None
     limit = timedelta(seconds=fleet.spec.strategy.surge_timeout_seconds)
     states = new.replica_set.status.replica_states
-    since = [each.since for each in states if each.phase is ReplicaPhase.SCHEDULING and each.reason == _NO_ROOM]
+    since = [each.since for each in states if each.phase is ReplicaPhase.SCHEDULING and each.reason == NO_ROOM]
     stuck = sum(time + limit <= now for time in since)
     waiting = [time + limit - now for time in since if time + limit > now]
     return min(stuck, surplus, new.size), min(waiting, default=None)

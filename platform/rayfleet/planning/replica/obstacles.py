@@ -25,6 +25,8 @@ from rayfleet.objects.pods import is_finished, is_ready, node_name, phase_of, st
 
 IMAGE_PULL = "ErrImagePull"
 RESTARTED = "ContainerRestarted"
+NO_ROOM = "Unschedulable"
+"""The scheduler's reason."""
 PODS_UNREADABLE = "PodsUnreadable"
 MOST_LETTERS = 300
 """Of a message in a status."""
@@ -204,7 +206,7 @@ def _unschedulable(pod: ReadOnlyJson) -> Obstacle | None:
     scheduled = _condition(pod, "PodScheduled")
     if scheduled is None or scheduled.status is not ConditionStatus.FALSE or node_name(pod):
         return None
-    return _of_pod(pod, scheduled.reason or "Unschedulable", scheduled.message.partition(" preemption:")[0])
+    return _of_pod(pod, scheduled.reason or NO_ROOM, scheduled.message.partition(" preemption:")[0])
 
 
 def _stuck_container(pod: ReadOnlyJson) -> Obstacle | None:

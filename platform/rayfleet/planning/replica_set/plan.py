@@ -25,7 +25,7 @@ from rayfleet.planning.replica_set.drain import Leave, leave, stay
 from rayfleet.planning.replica_set.places import NewRayCluster, manifest_of, new_ray_clusters
 from rayfleet.planning.replica_set.replicas import Replica
 from rayfleet.planning.replica_set.status import Standing, news_of, served_since, status_of
-from rayfleet.planning.urgency import is_urgent
+from rayfleet.planning.urgency import is_decided_on, is_urgent
 from rayfleet.planning.writes import (
     NAME_MARK,
     Action,
@@ -151,6 +151,7 @@ def _status_write(
     stored, encoded = encode_replica_set_status(noted), encode_replica_set_status(status)
     if encoded != stored:
         begins = replica_set.spec.min_ready_seconds > 0 and noted.ready_since.keys() != status.ready_since.keys()
-        # minReadySeconds count from what is written, and a fleet goes by it in who serves.
-        may_wait = not (begins or steps.moves or is_urgent(stored, encoded))
+        leaving = {replica.uid for replica, _ in steps.leaves}
+        is_urgent_now = is_urgent(stored, encoded) or is_decided_on(stored, encoded, leaving)
+        may_wait = not (begins or is_urgent_now)  # minReadySeconds count from what is written
         yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)
