@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Protocol
 
 from rayfleet.model.meta import ObjectKey
@@ -99,7 +99,7 @@ class Pace:
         nobody told of is not there.
         """
         while True:
-            started = monotonic()
+            started, worked = monotonic(), thread_time()
             looked_at = self._compiler.work(lambda: monotonic() - started > STEP_SECONDS)  # noqa: B023 - called at once
             if is_whole and not self._compiler.has_work:
                 self._compiler.miss(self._compiler.take_awaited())
@@ -113,7 +113,7 @@ class Pace:
             self._effort.seconds += self._last - started
             if not self._compiler.has_work:
                 return
-            await asyncio.sleep(REST * (self._last - started))
+            await asyncio.sleep(REST * (thread_time() - worked))  # while it was not let run, it took nobody's time
 
     def _tell(self) -> None:
         table = self._compiler.table()

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from time import sleep
 from typing import Any
 
 import pytest
@@ -234,6 +235,31 @@ def test_a_first_table_is_taken_in_by_and_by_and_served_when_it_is_whole() -> No
     assert whole == (routes, routes)
     assert len(parts) > 2
     assert all(0 < taken <= routes and served == 0 for taken, served in parts)
+
+
+def test_a_process_that_is_not_let_run_for_a_while_goes_on_at_once() -> None:
+    """It rested three times as long, for it took the time for its work."""
+
+    async def body() -> float:
+        async with world() as here:
+            await here.create_engines()
+            for number in range(100):
+                await here.create(HTTP_ROUTES, f"r{number}", route(f"m{number}"))
+            discovery = Discovery(here.client)
+            pauses = [1.0]
+
+            def hear(_: RouteTable) -> None:
+                while pauses:
+                    sleep(pauses.pop())
+
+            task = asyncio.create_task(discovery.run(lambda _: None, hear))
+            await discovery.synced()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert pauses == []
+            return asyncio.get_running_loop().time()
+
+    assert run_virtually(body()) < 2
 
 
 def test_a_route_is_told_once_by_however_many_gateways() -> None:
