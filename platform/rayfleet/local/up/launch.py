@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -53,16 +54,11 @@ async def launch(settings: SupervisorSettings) -> Launched:
     _check_free(folders)
     check_space(settings.root)
     await end_leftovers(folders.record)
-    settings = replace(
-        settings,
-        api_port=_port("--api-port", "127.0.0.1", settings.api_port, _earlier_api_port(settings.root)),
-        gateway_port=_port("--gateway-port", settings.gateway_host, settings.gateway_port, 0),
-        gateway_admin_port=_port("--gateway-admin-port", settings.gateway_host, settings.gateway_admin_port, 0),
-    )
-    process = await asyncio.to_thread(_spawn, settings, folders)
     try:
-        async with asyncio.timeout(START_LIMIT.total_seconds()):
-            return Launched(process=process, folders=folders, record=await _started(process, folders))
+        with with_ports(settings) as whole:
+            process = await asyncio.to_thread(_spawn, whole, folders)
+            async with asyncio.timeout(START_LIMIT.total_seconds()):
+                return Launched(process=process, folders=folders, record=await _started(process, folders))
     except TimeoutError:
         await stop(folders)
         raise EnvironmentProblem(
@@ -167,7 +163,33 @@ def _earlier_api_port(root: Path) -> int:
         return 0
 
 
-def _port(flag: str, host: str, chosen: int, preferred: int) -> int:
+@contextlib.contextmanager
+def with_ports(settings: SupervisorSettings) -> Iterator[SupervisorSettings]:
+    """Give the settings with all ports chosen, and hold them for the length of the block.
+
+    Until the children listen, seconds later, they would be free to another cluster that starts, and to one another. The
+    sockets do not listen, and who sets SO_REUSEADDR, as our servers do, may bind beside them. Raises EnvironmentProblem
+    when one cannot be used.
+    """
+    host = settings.gateway_host
+    with contextlib.ExitStack() as held:
+        api = _port(held, "--api-port", "127.0.0.1", settings.api_port, _earlier_api_port(settings.root))
+        gateway = _port(held, "--gateway-port", host, settings.gateway_port, 0)
+        admin = _port(held, "--gateway-admin-port", host, settings.gateway_admin_port, 0)
+        yield replace(settings, api_port=api, gateway_port=gateway, gateway_admin_port=admin)
+
+
+def _port(held: contextlib.ExitStack, flag: str, host: str, chosen: int, preferred: int) -> int:
+    port = _usable_port(flag, host, chosen, preferred)
+    holder = held.enter_context(socket.socket())
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        holder.setsockopt(socket.SOL_SOCKET, option, 1)
+    with contextlib.suppress(OSError):  # taken in this moment: the child will say so
+        holder.bind((host, port))
+    return port
+
+
+def _usable_port(flag: str, host: str, chosen: int, preferred: int) -> int:
     """Return a port that can be bound now: ``chosen``, or for 0 ``preferred`` if it is free, else any."""
     if chosen:
         problem = _bind_problem(host, chosen)
@@ -189,7 +211,7 @@ def any_port(host: str) -> int:
     program's by then. Raises EnvironmentProblem when none is free.
     """
     places = random.sample(_OWN_PORTS, _TRIED_PORTS)
-    free = next((port for port in places if not _bind_problem(host, port)), None)
+    free = next((port for port in places if not _bind_problem(host, port, beside_others=False)), None)
     if free is not None:
         return free
     raise EnvironmentProblem(
@@ -198,9 +220,10 @@ def any_port(host: str) -> int:
     )
 
 
-def _bind_problem(host: str, port: int) -> str:
+def _bind_problem(host: str, port: int, *, beside_others: bool = True) -> str:
+    """Return why a port cannot be bound; ``beside_others``: it may be held by one that does not listen."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(beside_others))
         try:
             probe.bind((host, port))
         except OSError as error:
