@@ -24,19 +24,20 @@ from rayfleet.testing.nodes import (
 )
 from rayfleet.testing.waiting import until
 
+DEAF = "trap '' TERM; echo begun; while :; do sleep 0.1; done"
+
 
 async def test_a_pod_is_bound_and_becomes_a_ready_process(
     client: KubeClient, namespace: str, node: NodeProcess
 ) -> None:
     watched = await run_pod(client, shell_pod(namespace, "one"))
-    found = await watched.until(is_ready)
+    found = await watched.begun(node)
     assert found["spec"]["nodeName"] == node.name
     assert found["status"]["phase"] == "Running"
     assert found["status"]["podIP"].startswith("127.77.")
     assert set(pod_conditions(found).values()) == {"True"}
     assert "running" in first_status(found)["state"]
     assert len(container_processes(found)) >= 1
-    assert "begun" in node.logs(found)
 
 
 async def test_a_bound_pod_starts_fast(client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path) -> None:
@@ -57,10 +58,10 @@ async def test_sigterm_then_gone_with_every_process(
     client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
 ) -> None:
     goes_when_it_may = f"while [ ! -e {tmp_path}/may-go ]; do sleep 0.05; done; echo bye; exit 0"
-    script = f"trap '{goes_when_it_may}' TERM; while :; do sleep 0.1; done"
+    script = f"trap '{goes_when_it_may}' TERM; echo begun; while :; do sleep 0.1; done"
     pod = shell_pod(namespace, "leaves", script, terminationGracePeriodSeconds=300)
     watched = await run_pod(client, pod, node)
-    found = await watched.until(is_ready)
+    found = await watched.begun(node)
     await client.delete(PODS, watched.key)
     await watched.until(lambda now: pod_conditions(now)["Ready"] == "False")
     (tmp_path / "may-go").touch()
@@ -103,12 +104,8 @@ async def test_orphans_of_a_crashed_first_process_are_ended(
 async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(
     client: KubeClient, namespace: str, node: NodeProcess
 ) -> None:
-    watched = await run_pod(
-        client,
-        shell_pod(namespace, "stubborn", "trap '' TERM; while :; do sleep 0.1; done", terminationGracePeriodSeconds=1),
-        node,
-    )
-    found = await watched.until(is_ready)
+    watched = await run_pod(client, shell_pod(namespace, "stubborn", DEAF, terminationGracePeriodSeconds=1), node)
+    found = await watched.begun(node)
     began = monotonic()
     await client.delete(PODS, watched.key)
     await watched.gone()
@@ -117,8 +114,8 @@ async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(
 
 
 async def test_a_forced_deletion_ends_the_processes_too(client: KubeClient, namespace: str, node: NodeProcess) -> None:
-    watched = await run_pod(client, shell_pod(namespace, "forced", "trap '' TERM; while :; do sleep 0.1; done"), node)
-    found = await watched.until(is_ready)
+    watched = await run_pod(client, shell_pod(namespace, "forced", DEAF), node)
+    found = await watched.begun(node)
     await client.delete(PODS, watched.key, grace_period_seconds=0)
     await until(lambda: container_processes(found), "the processes are ended", holds=lambda left: not left)
 
@@ -127,7 +124,7 @@ async def test_a_killed_container_restarts_at_once_then_backs_off(
     client: KubeClient, namespace: str, node: NodeProcess
 ) -> None:
     watched = await run_pod(client, shell_pod(namespace, "again"), node)
-    found = await watched.until(is_ready)
+    found = await watched.begun(node)
     uid = found["metadata"]["uid"]
     kill_container(found)
     backed_off = 0
@@ -139,6 +136,7 @@ async def test_a_killed_container_restarts_at_once_then_backs_off(
 
     found = await watched.until(is_back)
     assert backed_off == 0, "the first restart waits for nothing"
+    await watched.begun(node, runs=2)
     assert found["metadata"]["uid"] == uid
     assert first_status(found)["lastState"]["terminated"]["exitCode"] == 137
     kill_container(found)
@@ -174,10 +172,9 @@ async def test_init_containers_run_in_order_and_again_when_they_fail(
         {"name": "a", "image": IMAGE, "command": ["bash", "-c", f"echo first >> {tmp_path}/order"]},
         {"name": "b", "image": IMAGE, "command": ["bash", "-c", once]},
     ]
-    watched = await run_pod(
-        client, shell_pod(namespace, "init", f"echo main >> {tmp_path}/order; sleep 60", initContainers=init), node
-    )
-    found = await watched.until(is_ready)
+    script = f"echo main >> {tmp_path}/order; echo begun; sleep 60"
+    watched = await run_pod(client, shell_pod(namespace, "init", script, initContainers=init), node)
+    found = await watched.begun(node)
     assert (tmp_path / "order").read_text().split() == ["first", "second", "main"]
     by_name = {each["name"]: each for each in found["status"]["initContainerStatuses"]}
     assert by_name["b"]["restartCount"] == 1

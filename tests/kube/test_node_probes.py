@@ -86,7 +86,7 @@ async def test_a_failing_liveness_probe_restarts_the_container(
     fails_once = f"test ! -e {tmp_path}/ill || {{ rm {tmp_path}/ill; exit 1; }}"
     probe = {"exec": {"command": ["bash", "-c", fails_once]}, **EACH_COUNTS}
     watched = await run_pod(client, shell_pod(namespace, "live", container={"livenessProbe": probe}), node)
-    await watched.until(is_ready)
+    await watched.begun(node)
     (tmp_path / "ill").touch()
     found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
     assert "bye" in node.logs(found)
@@ -94,9 +94,9 @@ async def test_a_failing_liveness_probe_restarts_the_container(
 
 async def test_pre_stop_runs_before_sigterm(client: KubeClient, namespace: str, node: NodeProcess) -> None:
     hook = {"preStop": {"exec": {"command": ["bash", "-c", "echo hooked > hook"]}}}
-    script = "trap 'echo saw $(cat hook); exit 0' TERM; while :; do sleep 0.1; done"
+    script = "trap 'echo saw $(cat hook); exit 0' TERM; echo begun; while :; do sleep 0.1; done"
     watched = await run_pod(client, shell_pod(namespace, "hook", script, container={"lifecycle": hook}), node)
-    found = await watched.until(is_ready)
+    found = await watched.begun(node)
     await client.delete(PODS, watched.key)
     await watched.gone()
     assert "saw hooked" in node.logs(found)

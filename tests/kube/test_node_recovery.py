@@ -78,7 +78,7 @@ async def test_sigterm_ends_the_containers_unless_told_to_leave_them(
 ) -> None:
     node.flags = (*node.flags, "--leave-running")
     watched = await run_pod(client, shell_pod(namespace, "stays"), node)
-    before = await watched.until(is_ready)
+    before = await watched.begun(node)
     await node.end(signal.SIGKILL)
     await node.start()
     await watched.until(is_ready)
@@ -120,7 +120,7 @@ async def test_an_api_server_that_is_away_stops_no_container_and_hears_the_news_
         running = await asyncio.to_thread(owner.start)
         async with await connect(running.kubeconfig) as client, node_process(client, running.kubeconfig, state) as node:
             watched = await run_pod(client, shell_pod("default", "stays"), node)
-            before = await watched.until(is_ready)
+            before = await watched.begun(node)
             await asyncio.to_thread(owner.stop)
             kill_container(before)
             await until(lambda: node.logs(before), "it runs again", holds=lambda log: log.count("begun") >= 2)

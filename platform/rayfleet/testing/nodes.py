@@ -24,7 +24,7 @@ from rayfleet.model.resources import NODES, PODS, ResourceType
 from rayfleet.objects.conditions import conditions_of
 from rayfleet.objects.meta import key_of, name_of, namespace_of, uid_of
 from rayfleet.objects.parts import part
-from rayfleet.objects.pods import container_statuses
+from rayfleet.objects.pods import container_statuses, is_ready
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 IMAGE = "rayfleet.local/host"
@@ -87,6 +87,13 @@ class WatchedPod:
             return await self.client.get(PODS, self.key.name, self.key.namespace)
 
         return await until(look, f"pod {self.key} as claimed", seconds, holds=holds)
+
+    async def begun(self, node: NodeProcess, runs: int = 1) -> Json:
+        """Return the pod when it is ready and so many runs of it have written ``begun``, as ``SERVE`` does.
+
+        Without a probe a container is ready as soon as it has a process, which may not have read a line by then.
+        """
+        return await self.until(lambda pod: is_ready(pod) and node.logs(pod).count("begun\n") >= runs)
 
     async def gone(self, seconds: float = LIMIT_SECONDS) -> None:
         """Return when the pod's object is gone. Raises NotInTime."""
