@@ -154,8 +154,9 @@ def _read_events(process: "subprocess.Popen[str]", events: list[dict[str, Any]])
 
 def _story(machine: Machine) -> str:
     pods = [machine.kubectl("get", "rcf,rcrs,raycluster,pods", "-o", "wide"), *map(_ready_word, head_pods(machine))]
-    logs = sorted((machine.root / "pods").glob("*/ray-*/*.log"))
-    return "\n".join((*pods, *(f"--- {log.parent.parent.name}/{log.name}\n{_end(log)}" for log in logs)))
+    # The newest last: of a long output the end is what people see first, and what is cut last.
+    logs = sorted((machine.root / "pods").glob("*/ray-*/*.log"), key=lambda log: log.stat().st_mtime)
+    return "\n".join((*pods, *(f"--- {log.parent.parent.name[:60]}/{log.name}\n{_end(log)}" for log in logs)))
 
 
 def _ready_word(head: dict[str, Any]) -> str:
@@ -164,6 +165,6 @@ def _ready_word(head: dict[str, Any]) -> str:
 
 
 def _end(log: Path) -> str:
-    lines = [line[:200] for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    told = [line for line in lines[:-5] if "rayfleet" in line]
-    return "\n".join((*told[-10:], *lines[-5:]))
+    lines = [line[:140] for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines[:-3] if " rayfleet" in line or line.startswith("rayfleet:")]
+    return "\n".join((*told[-4:], *lines[-3:]))

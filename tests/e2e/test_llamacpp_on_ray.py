@@ -18,17 +18,15 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from tests.e2e.ray_nodes import GCS_PORT, HEAD, WORKER, processes_of, ray_start, raylets_of
 
-from rayfleet.local.proc import process_ids
 from rayfleet.model.serving import Serving
 from rayfleet.testing.waiting import NotInTime, until
 from rayfleet_llamacpp.engine import LlamaCpp
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
-HEAD, WORKER = "127.78.31.1", "127.78.31.2"
 URL = f"http://{HEAD}:8000"
-GCS_PORT = 24379
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -122,43 +120,6 @@ class Cluster:
         return "\n".join(f"--- {path.name}\n{path.read_text()[-4000:]}" for path in self.folder.glob("*.log"))
 
 
-def ray_start(address: str, temp: str, parameters: Any) -> str:
-    """As KubeRay generates it, with ports for one machine: Ray's defaults clash, and some bind every address."""
-    first = GCS_PORT + (1 if address == HEAD else 11)
-    role = f"--head --port={GCS_PORT} --temp-dir={temp} --include-dashboard=false"
-    ports = {
-        "node-manager-port": first,
-        "object-manager-port": first + 1,
-        "dashboard-agent-listen-port": first + 2,
-        "dashboard-agent-grpc-port": first + 3,
-        "runtime-env-agent-port": first + 4,
-        "metrics-export-port": first + 5,
-        "min-worker-port": first + 40 + (0 if address == HEAD else 50),
-        "max-worker-port": first + 79 + (0 if address == HEAD else 50),
-        "object-store-memory": 80_000_000,
-        "num-cpus": 1,
-        "node-ip-address": address,
-        **parameters,
-    }
-    flags = " ".join(f"--{name}={value}" for name, value in ports.items())
-    return (
-        f"ray start {role if address == HEAD else f'--address={HEAD}:{GCS_PORT}'} {flags} --disable-usage-stats --block"
-    )
-
-
-def processes_of(mark: str) -> list[tuple[int, str]]:
-    """Return (pid, command line) of the processes that name ``mark``."""
-    found = []
-    for pid in process_ids():
-        try:
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if mark in line:
-            found.append((pid, line))
-    return found
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     # Short: Ray puts unix sockets below it, whose paths end at 107 bytes.
@@ -223,6 +184,20 @@ async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: 
     cluster.start(WORKER)
     await cluster.until_healthy(60)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
+
+
+async def test_a_worker_node_whose_raylet_dies_before_it_joins_ends_at_once(cluster: Cluster) -> None:
+    """Its ``ray start`` goes on waiting for that raylet."""
+    cluster.kill(WORKER)
+    cluster.start(WORKER)
+    await until(lambda: raylets_of(WORKER, cluster.temp), "the raylet is there", 60, every=0.01)
+    for pid in raylets_of(WORKER, cluster.temp):
+        os.kill(pid, signal.SIGKILL)
+    worker = cluster.groups.pop(WORKER)
+    assert await asyncio.to_thread(worker.wait, 30) == 1, cluster.logs()
+    assert "the raylet ended before it had joined" in (cluster.folder / f"{WORKER}.log").read_text(encoding="utf-8")
+    cluster.start(WORKER)
+    await until(cluster.is_whole, "both servers are there", 60)
 
 
 @pytest.mark.parametrize("pause_seconds", [0.0, 0.1, 0.9])

@@ -37,10 +37,14 @@ HEAD_SECONDS = 60
 
 # A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray
 # lets 60 s pass in both cases: the head stays away, and another one answers in its place.
+#
+# Its start command gives a raylet 30 s to join, ends all that it has started and fails. A machine that is too busy for
+# that has the same work again then, after the kubelet's pause, which doubles each time.
 _ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
         "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
         "RAY_raylet_liveness_self_check_interval_ms": "3000",
+        "RAY_raylet_start_wait_time_s": "120",
     }
 )
 
@@ -112,6 +116,9 @@ def alone_launch(frame: Frame) -> NodeLaunch:
 # three), so that is not waited for; a part may be a zombie by then. What a part forks has its name until it is another
 # program, and is none.
 #
+# Ray's start command waits for a raylet that has ended as for one that is slow. Later it sees such an end within a
+# second, so a raylet that is a zombie for two ended before it had joined.
+#
 # `trees` prints living processes and all that descend from them. Orphans of one that died are not found any more: hence
 # `family`, which is what descended from those that were told to end, as it was then.
 _START = r"""set -u
@@ -178,12 +185,13 @@ look() {
   parts=
   for file in /proc/[0-9]*/stat; do
     { read -r line <"$file"; } 2>/dev/null || continue
-    [[ -n $part && $line = *"($part"* || $line = *") T "* ]] || continue
+    [[ -n $part && $line = *"($part"* || $line = *") T "* || $line = *"(raylet) Z $ray "* ]] || continue
     process=${line%% *}
     ! is_part "$line" || ! descends "$process" || parts="$parts $process"
-    [[ ${line##*) } = T* ]] && descends "$process" || continue
+    [[ $line = *"(raylet) Z $ray "* || ${line##*) } = T* ]] && descends "$process" || continue
     still="$still$process "
-    [[ $stopped != *" $process "* ]] || end_stopped "$process" "$line"
+    [[ $stopped = *" $process "* ]] || continue
+    if [[ ${line##*) } = Z* ]]; then end_ray; else end_stopped "$process" "$line"; fi
   done
   stopped=$still
 }
@@ -192,6 +200,10 @@ end_stopped() {
   say "process $1 (${name%)*}) stands still: a signal stopped it; killing it"
   command -v py-spy >/dev/null && timeout 5 py-spy dump --nonblocking --pid "$1" >&2
   kill -KILL "$1" 2>/dev/null
+}
+end_ray() {
+  say "the raylet ended before it had joined; ending the rest of Ray"
+  kill -KILL $(trees "$ray") 2>/dev/null
 }
 are_parts_alive() {
   local process line

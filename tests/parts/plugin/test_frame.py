@@ -179,6 +179,28 @@ def test_a_frozen_process_is_killed_and_its_stack_told(image: Image, program: st
     assert ended.status == (1 if program == "ray" else 6)
 
 
+@pytest.mark.parametrize("launch", [head_launch(FRAME, {}), worker_launch(FRAME, {})], ids=["head", "worker"])
+def test_ray_is_ended_when_its_raylet_ended_before_it_had_joined(image: Image, launch: NodeLaunch) -> None:
+    """Its start command takes no note of that for two minutes: it is a zombie."""
+    image.add("raylet", "exit 1")
+    image.add("agent", STAYS)
+    image.add("ray", f"agent & raylet & exec {SLEEP} 60")
+    with image.running(launch) as script:
+        ended = script.ended()
+    assert "the raylet ended before it had joined" in ended.output
+    assert ended.status == 1
+
+
+def test_a_raylet_whose_end_is_seen_is_rays_own_affair(image: Image) -> None:
+    image.add("raylet", "exit 1")
+    image.add("ray", f"raylet & wait $!; touch seen; {SLEEP} 5; exit 0")
+    with image.running(worker_launch(FRAME, {})) as script:
+        image.wait_for("seen")
+        ended = script.ended()
+    assert "the raylet ended" not in ended.output
+    assert ended.status == 1
+
+
 @pytest.mark.parametrize("part", ["par", ""])
 def test_a_worker_ends_with_a_part_of_the_engine(image: Image, part: str) -> None:
     image.add("part", f"{SLEEP} 4")
@@ -274,6 +296,7 @@ def test_an_engine_adds_to_the_environment_that_all_have() -> None:
         assert launch.environment == {
             "RAY_gcs_rpc_server_reconnect_timeout_s": "20",
             "RAY_raylet_liveness_self_check_interval_ms": "3000",
+            "RAY_raylet_start_wait_time_s": "120",
             "OWN": "1",
         }
         assert launch.ray_start_params == {"num-gpus": "1"}
