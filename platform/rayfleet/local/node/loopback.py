@@ -143,6 +143,9 @@ def localized_ray_start(command: str, network: PodNetwork) -> str:
     if is_head:
         flags["dashboard-host"] = network.address
         flags.setdefault("include-dashboard", "false")
+    else:
+        # The head's folder is this node's too: one log monitor reads all of it, a second one would say all twice.
+        flags.setdefault("include-log-monitor", "false")
     words = [f"--{flag}={value}" if value else f"--{flag}" for flag, value in flags.items()]
     return " ".join(["ray start", *words])
 
