@@ -3,7 +3,7 @@
 While a fleet rolls, its counts change with each Ray cluster, and each status written is a request, an etcd revision and
 an event for all who watch. So counts, words and times may wait until some changes have come together. What others act
 on may not: a condition that turns, appears or goes, the beginning of a warm-up and its end, the end of a rollout, a
-replica in trouble that was not known to be, and whatever a later pass is decided on. That are collisions, rebuilds and
+replica in trouble that was not known to be, and whatever a later pass is decided on: collisions, rebuilds and
 incarnations, and of the states in a replica set's status what ``is_decided_on`` tells: recovery counts a grace, and a
 surge without room is withdrawn, from what is noted there. A first status has nobody who waits for it yet.
 """

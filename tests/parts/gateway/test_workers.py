@@ -105,9 +105,7 @@ async def test_workers_share_a_port_are_started_again_and_stop_together(tmp_path
         _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
         assert (process.returncode, b"Traceback" in errors) == (0, False)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _ended(process)
 
 
 async def test_without_a_limit_of_its_own_no_body_is_taken_that_the_budget_could_not_hold(
@@ -129,6 +127,11 @@ async def test_without_a_limit_of_its_own_no_body_is_taken_that_the_budget_could
             ]
             assert statuses == [500, 413]
     finally:
+        await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
         process.kill()
         await process.wait()
 
@@ -249,9 +252,7 @@ async def test_a_worker_whose_parent_is_gone_before_it_listens_takes_no_port(tmp
         _, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
         assert (process.returncode, b"listening" in errors) == (0, False)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _ended(process)
 
 
 @pytest.mark.parametrize("wrong", [["--config", "/nowhere"], ["--host", "192.0.2.1"], ["--access-log", "/nowhere/log"]])
@@ -267,9 +268,7 @@ async def test_workers_that_cannot_start_end_all_of_it(wrong: list[str], tmp_pat
         assert wrong[0].encode() in errors
         assert b"Traceback" not in errors
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _ended(process)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -292,6 +291,4 @@ async def test_signals_up_to_the_very_end_change_no_exit_code(workers: str, tmp_
         await until(is_over, "it ends")
         assert process.returncode == 0
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _ended(process)
