@@ -216,6 +216,34 @@ async def test_one_leader_at_a_time_and_the_next_follows_at_once(client: KubeCli
     assert lease["spec"]["leaseTransitions"] >= 1
 
 
+@pytest.mark.parametrize("verb", ["create", "replace"])
+async def test_a_lease_is_given_back_when_a_write_of_it_was_cut_off(
+    client: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The API server had taken it: the lease was another one than was seen, and the next leader waited for its end."""
+    hours = {"duration": timedelta(hours=2), "renew_deadline": timedelta(hours=1)}
+    key = ObjectKey(namespace=namespace, name="controller")
+    elector = LeaderElector(client, LeaseSettings(key=key, identity="a", retry_period=timedelta(seconds=0.1), **hours))
+    write = getattr(client, verb)
+    taken = asyncio.Event()
+
+    async def unanswered_once(*words: Any) -> Any:
+        answer = await write(*words)
+        if not taken.is_set():
+            taken.set()
+            await asyncio.Event().wait()
+        return answer
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(client, verb, unanswered_once)
+    async with running(elector.lead(work)):
+        await until(taken.is_set, "a write without an answer")
+    assert (await client.get(LEASES, "controller", namespace))["spec"]["holderIdentity"] == ""
+    assert not elector.may_act()
+
+
 async def test_a_leader_that_lost_its_lease_stops_its_work(client: KubeClient, namespace: str) -> None:
     key = ObjectKey(namespace=namespace, name="controller")
     elector = LeaderElector(client, LeaseSettings(key=key, identity="a", retry_period=timedelta(milliseconds=50)))

@@ -67,6 +67,7 @@ class LeaderElector:
         self._settings = settings
         self._seen = _Seen()
         self._renewed_at = float("-inf")
+        self._is_in_doubt = False  # a write of ours has had no answer: the lease may be another one than was seen
         self._failure = ""  # of the last try, empty when it was answered
         self.refusal = ""
         """Why we may not even ask for the lease, in the API server's words; empty when we may."""
@@ -80,8 +81,14 @@ class LeaderElector:
 
         Raises LeadershipLost; work is cancelled first.
         """
-        await self._acquire()
-        log.info("leading", extra={"lease": str(self._settings.key), "identity": self._settings.identity})
+        try:
+            await self._acquire()
+            log.info("leading", extra={"lease": str(self._settings.key), "identity": self._settings.identity})
+            await self._hold(work)
+        finally:
+            await self._release()
+
+    async def _hold(self, work: Callable[[], Awaitable[None]]) -> None:
         working = asyncio.ensure_future(work())
         renewing = asyncio.create_task(self._renew(), name="lease-renewal")
         try:
@@ -91,7 +98,6 @@ class LeaderElector:
         finally:
             await _ended(working)
             await _ended(renewing)
-            await self._release()
         await working
 
     async def _acquire(self) -> None:
@@ -133,17 +139,23 @@ class LeaderElector:
             lease = await self._client.get(LEASES, key.name, key.namespace)
         except NotFound:
             with contextlib.suppress(AlreadyExists):
-                self._note(await self._client.create(LEASES, self._lease(None)))
+                await self._written(self._client.create(LEASES, self._lease(None)))
                 return True
             return False
         self._note(lease)
         if not self._is_ours() and not self._is_free(lease):
             return False
         try:
-            self._note(await self._client.replace(LEASES, self._lease(lease)))
+            await self._written(self._client.replace(LEASES, self._lease(lease)))
         except Conflict:
             return False
         return True
+
+    async def _written(self, answer: Awaitable[Json]) -> None:
+        """Note the answer to a write; whoever stops waiting for it does not know whether it was taken."""
+        self._is_in_doubt = True
+        self._note(await answer)
+        self._is_in_doubt = False
 
     def _note(self, lease: ReadOnlyJson) -> None:
         version = lease["metadata"]["resourceVersion"]
@@ -181,15 +193,31 @@ class LeaderElector:
         }
 
     async def _release(self) -> None:
-        """Give the lease back if it is still ours; a failure only makes the next leader wait for expiry."""
+        """Give the lease back if it is still ours; a failure only makes the next leader wait for expiry.
+
+        A renewal that was cut off when the work ended may have been taken, and even be taken only now.
+        """
         self._renewed_at = float("-inf")
-        lease = self._seen.lease
-        if lease is None or not self._is_ours():
-            return
-        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         with contextlib.suppress(ApiError, TimeoutError):
             async with asyncio.timeout(self._settings.call_timeout_seconds):
-                await self._client.replace(LEASES, {**lease, "spec": spec})
+                if self._is_in_doubt:
+                    await self._look()
+                while self._is_ours() and not await self._is_given_back():
+                    await self._look()
+
+    async def _look(self) -> None:
+        key = self._settings.key
+        self._note(await self._client.get(LEASES, key.name, key.namespace))
+
+    async def _is_given_back(self) -> bool:
+        """Try it; False when the lease is not what was seen."""
+        assert self._seen.lease is not None
+        spec = {**self._seen.lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            await self._client.replace(LEASES, {**self._seen.lease, "spec": spec})
+        except Conflict:
+            return False
+        return True
 
 
 async def _ended(task: "asyncio.Future[None]") -> None:
