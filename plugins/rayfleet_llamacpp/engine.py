@@ -54,8 +54,9 @@ class LlamaCpp:
         )
         # One logical accelerator per node is the place of its server; no device stands behind it unless the pod asks
         # for some.
-        # The driver prints nothing of its actors, so that nobody would read what a log monitor publishes.
-        ray_start = {"num-gpus": str(max(1, serving.resources.accelerators)), "include-log-monitor": "false"}
+        # The driver prints nothing of its actors, so that nobody would read what a log monitor publishes. KubeRay (1.6)
+        # leaves out this flag when it is "false".
+        ray_start = {"num-gpus": str(max(1, serving.resources.accelerators)), "include-log-monitor": "0"}
         return LaunchPlan(
             image=IMAGE,
             ray_version=RAY_VERSION,

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from rayfleet.local.kuberay.start_command import ray_start_command
 from rayfleet.model.serving import NodeResources, Parallelism, Serving
 from rayfleet_llamacpp.engine import LlamaCpp
 
@@ -72,10 +73,10 @@ def test_the_driver_is_killed_when_it_outlives_its_drain(arguments: tuple[str, .
     assert f"end_limit={seconds}\n" in script
 
 
-def test_no_node_has_a_log_monitor() -> None:
+def test_no_node_has_a_log_monitor_behind_kuberay() -> None:
     plan = LlamaCpp().launch_plan(serving())
     for node in (plan.head, plan.worker):
-        assert node.ray_start_params["include-log-monitor"] == "false"
+        assert " --include-log-monitor=0 " in ray_start_command(node.ray_start_params, is_head=node is plan.head)
 
 
 @pytest.mark.parametrize(("accelerators", "expected"), [(0, "1"), (1, "1"), (4, "4")])

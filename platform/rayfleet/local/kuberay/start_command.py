@@ -15,7 +15,7 @@ METRICS_PORT = 8080
 AGENT_PORT = 52365
 DASHBOARD_PORT = 8265
 # These keep their "true" and "false": they take a word.
-_WORD_FLAGS = frozenset({"log-color", "include-dashboard", "include-log-monitor"})
+_WORD_FLAGS = frozenset({"log-color", "include-dashboard"})
 _ACCELERATORS = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": "TPU"}
 _MIG = re.compile(r"nvidia\.com/mig-\d+g\.\d+gb$")
 
