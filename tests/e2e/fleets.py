@@ -155,8 +155,14 @@ def _read_events(process: "subprocess.Popen[str]", events: list[dict[str, Any]])
 def _story(machine: Machine) -> str:
     pods = [machine.kubectl("get", "rcf,rcrs,raycluster,pods", "-o", "wide"), *map(_ready_word, head_pods(machine))]
     # The newest last: of a long output the end is what people see first, and what is cut last.
-    logs = sorted((machine.root / "pods").glob("*/ray-*/*.log"), key=lambda log: log.stat().st_mtime)
-    return "\n".join((*pods, *(f"--- {log.parent.parent.name[:60]}/{log.name}\n{_end(log)}" for log in logs)))
+    return "\n".join((*pods, *(told for _, told in sorted(_logs(machine)))))
+
+
+def _logs(machine: Machine) -> Iterator[tuple[float, str]]:
+    """Yield when each Ray container's log was last written to, and its end."""
+    for log in (machine.root / "pods").glob("*/ray-*/*.log"):
+        with contextlib.suppress(FileNotFoundError):  # its pod went meanwhile
+            yield log.stat().st_mtime, f"--- {log.parent.parent.name[:60]}/{log.name}\n{_end(log)}"
 
 
 def _ready_word(head: dict[str, Any]) -> str:

@@ -189,13 +189,12 @@ async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: 
 async def test_a_worker_node_whose_raylet_dies_before_it_joins_ends_at_once(cluster: Cluster) -> None:
     """Its ``ray start`` goes on waiting for that raylet."""
     cluster.kill(WORKER)
+    await until(lambda: raylets_of(WORKER, cluster.temp), "the former raylet is gone", holds=lambda left: not left)
     cluster.start(WORKER)
-    await until(lambda: raylets_of(WORKER, cluster.temp), "the raylet is there", 60, every=0.01)
-    for pid in raylets_of(WORKER, cluster.temp):
-        os.kill(pid, signal.SIGKILL)
-    worker = cluster.groups.pop(WORKER)
-    assert await asyncio.to_thread(worker.wait, 30) == 1, cluster.logs()
-    assert "the raylet ended before it had joined" in (cluster.folder / f"{WORKER}.log").read_text(encoding="utf-8")
+    (raylet,) = await until(lambda: raylets_of(WORKER, cluster.temp), "the raylet is there", 60, every=0.01)
+    os.kill(raylet, signal.SIGKILL)
+    assert await asyncio.to_thread(cluster.groups[WORKER].wait, 30) == 1, cluster.logs()
+    assert "Ray's raylet ended" in (cluster.folder / f"{WORKER}.log").read_text(encoding="utf-8")
     cluster.start(WORKER)
     await until(cluster.is_whole, "both servers are there", 60)
 

@@ -38,8 +38,9 @@ HEAD_SECONDS = 60
 # A head service that starts anew knows nothing of its former nodes, so their raylets must end for new ones to join. Ray
 # lets 60 s pass in both cases: the head stays away, and another one answers in its place.
 #
-# Its start command gives a raylet 30 s to join, ends all that it has started and fails. A machine that is too busy for
-# that has the same work again then, after the kubelet's pause, which doubles each time.
+# Ray's start command gives a raylet 30 s to join (node.py; but one look for it takes as long as the variable says),
+# ends all that it has started, and fails. A machine too busy for that has the same work again after a pause, longer
+# each time. A raylet itself ends when its agent has not started within 15 s.
 _ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
         "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
@@ -116,8 +117,8 @@ def alone_launch(frame: Frame) -> NodeLaunch:
 # three), so that is not waited for; a part may be a zombie by then. What a part forks has its name until it is another
 # program, and is none.
 #
-# Ray's start command waits for a raylet that has ended as for one that is slow. Later it sees such an end within a
-# second, so a raylet that is a zombie for two ended before it had joined.
+# Ray's start command waits for a raylet that has ended as for one that is slow. Once it has joined its end is seen in a
+# second, so one that is a zombie at two looks most likely never did.
 #
 # `trees` prints living processes and all that descend from them. Orphans of one that died are not found any more: hence
 # `family`, which is what descended from those that were told to end, as it was then.
@@ -185,10 +186,10 @@ look() {
   parts=
   for file in /proc/[0-9]*/stat; do
     { read -r line <"$file"; } 2>/dev/null || continue
-    [[ -n $part && $line = *"($part"* || $line = *") T "* || $line = *"(raylet) Z $ray "* ]] || continue
+    [[ -n $part && $line = *"($part"* || $line = *") T "* || -n $ray && $line = *"(raylet) Z "* ]] || continue
     process=${line%% *}
     ! is_part "$line" || ! descends "$process" || parts="$parts $process"
-    [[ $line = *"(raylet) Z $ray "* || ${line##*) } = T* ]] && descends "$process" || continue
+    [[ -n $ray && $line = *"(raylet) Z "* || ${line##*) } = T* ]] && descends "$process" || continue
     still="$still$process "
     [[ $stopped = *" $process "* ]] || continue
     if [[ ${line##*) } = Z* ]]; then end_ray; else end_stopped "$process" "$line"; fi
@@ -202,7 +203,7 @@ end_stopped() {
   kill -KILL "$1" 2>/dev/null
 }
 end_ray() {
-  say "the raylet ended before it had joined; ending the rest of Ray"
+  say "Ray's raylet ended; ending the rest of Ray"
   kill -KILL $(trees "$ray") 2>/dev/null
 }
 are_parts_alive() {

@@ -144,7 +144,8 @@ def localized_ray_start(command: str, network: PodNetwork) -> str:
         flags["dashboard-host"] = network.address
         flags.setdefault("include-dashboard", "false")
     else:
-        # The head's folder is this node's too: one log monitor reads all of it, a second one would say all twice.
+        # The head's folder is this node's too: one log monitor reads all of it, a second one would say all twice. That
+        # one calls every line its own node's.
         flags.setdefault("include-log-monitor", "false")
     words = [f"--{flag}={value}" if value else f"--{flag}" for flag, value in flags.items()]
     return " ".join(["ray start", *words])
