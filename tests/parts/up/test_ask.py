@@ -1,5 +1,6 @@
 """The first question to a fleet (rayfleet.local.up.ask)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,16 +13,20 @@ from rayfleet.local.up.ask import ask
 from rayfleet.model.errors import EnvironmentProblem
 from rayfleet.testing.engine import FakeEngine, Fault, fake_engine
 
-LIMIT = timedelta(seconds=5)
+LIMIT = timedelta(seconds=20)
+SHORT = timedelta(seconds=2)
+SILENT = 0
 
 
 @asynccontextmanager
 async def gateway(*statuses: int) -> AsyncIterator[str]:
-    """Answer with each status in turn, and with the last one for ever; 200 is a whole stream."""
+    """Answer with each status in turn, and with the last one for ever; 200 is a whole stream, SILENT is no answer."""
     left = list(statuses)
 
     async def serve(_: web.Request) -> web.Response:
         status = left.pop(0) if len(left) > 1 else left[0]
+        if status == SILENT:
+            await asyncio.Event().wait()
         if status != 200:
             return web.Response(status=status, text="the model has no ready replica")
         text = 'data: {"choices": [{"delta": {"content": "Paris"}}]}\n\ndata: [DONE]\n\n'
@@ -46,11 +51,25 @@ async def test_a_gateway_that_has_not_seen_the_replica_yet_is_asked_again() -> N
         assert (await ask(url, "m", "?", LIMIT)).text == "Paris"
 
 
-@pytest.mark.parametrize("status", [404, 502, 503])
-async def test_a_refusal_that_stays_is_told(status: int) -> None:
-    async with gateway(status) as url:
-        with pytest.raises(EnvironmentProblem, match=f"{status}.*no ready replica"):
-            await ask(url, "m", "?", timedelta(seconds=0.3))
+@pytest.mark.parametrize(
+    ("statuses", "limit"), [((404,), LIMIT), ((502,), LIMIT), ((503,), SHORT), ((503, 502), LIMIT)]
+)
+async def test_a_refusal_that_stays_is_told(statuses: tuple[int, ...], limit: timedelta) -> None:
+    async with gateway(*statuses) as url:
+        with pytest.raises(EnvironmentProblem, match=f"{statuses[-1]}.*no ready replica"):
+            await ask(url, "m", "?", limit)
+
+
+async def test_a_gateway_that_falls_silent_is_told_by_its_last_word() -> None:
+    async with gateway(503, SILENT) as url:
+        with pytest.raises(EnvironmentProblem, match=r"503.*no ready replica"):
+            await ask(url, "m", "?", SHORT)
+
+
+async def test_a_gateway_that_says_nothing_is_named() -> None:
+    async with gateway(SILENT) as url:
+        with pytest.raises(EnvironmentProblem, match=f"no whole answer from {url} within 0.1 s"):
+            await ask(url, "m", "?", timedelta(seconds=0.1))
 
 
 @pytest.mark.parametrize("fault", [Fault.DIES_MID_STREAM, Fault.ERROR_IN_STREAM])

@@ -30,22 +30,31 @@ async def ask(url: str, model: str, question: str, limit: timedelta) -> Answer:
     """Return the answer of ``model`` behind the gateway at ``url``.
 
     A gateway that has not yet seen a replica that is just ready (503) is asked again within ``limit``. Raises
-    EnvironmentProblem with what the gateway or the engine said, also when the stream ends without ``[DONE]``.
+    EnvironmentProblem with what the gateway or the engine said last, also when the stream ends without ``[DONE]``.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit.total_seconds()
+    left, refusal = limit, None
     while True:
         try:
-            return await _asked(url, model, question, timedelta(seconds=deadline - loop.time()))
+            return await _asked(url, model, question, left)
         except _NotReadyYet as error:
-            if loop.time() + ASK_AGAIN_SECONDS > deadline:
-                raise
-            log.info("not ready yet, asking again", extra={"model": model, "reason": error.message})
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            refusal = error
+        except _NotInTime as error:
+            raise refusal or error from error
+        log.info("not ready yet, asking again", extra={"model": model, "reason": refusal.message})
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+        left = timedelta(seconds=deadline - loop.time())
+        if left <= timedelta():
+            raise refusal
 
 
 class _NotReadyYet(EnvironmentProblem):
     """The gateway said 503."""
+
+
+class _NotInTime(EnvironmentProblem):
+    """No whole answer came within the limit."""
 
 
 async def _asked(url: str, model: str, question: str, limit: timedelta) -> Answer:
@@ -68,7 +77,9 @@ async def _asked(url: str, model: str, question: str, limit: timedelta) -> Answe
                 problem = _NotReadyYet if response.status == 503 else EnvironmentProblem
                 raise problem(f"the gateway answered {response.status}: {words}")
             return await _read(response, started)
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except TimeoutError as error:
+        raise _NotInTime(f"no whole answer from {url} within {limit.total_seconds():.1f} s") from error
+    except aiohttp.ClientError as error:
         raise EnvironmentProblem(f"no answer from {url}: {str(error) or type(error).__name__}") from error
 
 
