@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.e2e.ray_nodes import HEAD, WORKER, processes_of, ray_start, raylets_of
+from tests.e2e.ray_nodes import HEAD, WORKER, ray_start, raylets_of
 
+from rayfleet.local.node.processes import MARK, marked_processes
 from rayfleet.plugin.frame import Frame, worker_launch
 from rayfleet.testing.waiting import wait_until
 
@@ -30,9 +31,16 @@ def temp() -> Iterator[str]:
         try:
             yield folder
         finally:
-            for pid, _ in processes_of(folder):
-                with suppress(ProcessLookupError):  # it ends with its parent
-                    os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: killed(folder), "nothing of Ray is left", holds=lambda left: not left)
+
+
+def killed(folder: str) -> list[int]:
+    """Kill what was started with that folder as its mark; return what that was."""
+    found = marked_processes(folder)
+    for pid in found:
+        with suppress(ProcessLookupError):  # it ends with its parent
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 @contextmanager
@@ -41,14 +49,16 @@ def started(address: str, temp: str, log: Path) -> Iterator["subprocess.Popen[by
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        **NODE.environment,
         "RAY_AUTH_MODE": "disabled",
+        MARK: temp,
+        **NODE.environment,
     }
     command = ["/bin/bash", "-c", f"exec {ray_start(address, temp, {})}"]
     with log.open("wb") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as process:
         try:
             yield process
         finally:
+            killed(temp)  # while it lives: agents that lost their ancestors cannot be told any more
             process.kill()
 
 
