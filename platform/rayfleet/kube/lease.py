@@ -134,15 +134,13 @@ class LeaderElector:
         return is_ours
 
     async def _take(self) -> bool:
-        key = self._settings.key
         try:
-            lease = await self._client.get(LEASES, key.name, key.namespace)
+            lease = await self._look()
         except NotFound:
             with contextlib.suppress(AlreadyExists):
                 await self._written(self._client.create(LEASES, self._lease(None)))
                 return True
             return False
-        self._note(lease)
         if not self._is_ours() and not self._is_free(lease):
             return False
         try:
@@ -195,7 +193,7 @@ class LeaderElector:
     async def _release(self) -> None:
         """Give the lease back if it is still ours; a failure only makes the next leader wait for expiry.
 
-        A renewal that was cut off when the work ended may have been taken, and even be taken only now.
+        A write that was cut off when the work ended may have been taken, and even be taken only now.
         """
         self._renewed_at = float("-inf")
         with contextlib.suppress(ApiError, TimeoutError):
@@ -205,9 +203,11 @@ class LeaderElector:
                 while self._is_ours() and not await self._is_given_back():
                     await self._look()
 
-    async def _look(self) -> None:
+    async def _look(self) -> Json:
         key = self._settings.key
-        self._note(await self._client.get(LEASES, key.name, key.namespace))
+        lease = await self._client.get(LEASES, key.name, key.namespace)
+        self._note(lease)
+        return lease
 
     async def _is_given_back(self) -> bool:
         """Try it; False when the lease is not what was seen."""
