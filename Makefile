@@ -18,6 +18,9 @@ BASE ?= docker.io/library/python:3.11-slim-bookworm
 
 .PHONY: help up test check types unit mutants engines engines-full gpu kubernetes images image-archive image-store attack bench golden format clean environment
 .DEFAULT_GOAL := help
+# Many processes run from here, and without the bytecode of what they import each of them compiles it all again: two
+# seconds of a core for one of Ray. Images set this variable for themselves; here the environment is ours.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
