@@ -1,7 +1,8 @@
 """Nothing that runs is cut: long streams and short questions while replicas are evicted, rolled over and scaled away.
 
 Twenty streams at once are under way whenever a replica goes, which each test holds; the short questions never rest.
-While Ray starts in new pods no stream follows one that has ended: two cores are for the start then.
+While a new replica starts no stream follows one that has ended: two cores are for the start then. They begin anew once
+it is ready, some seconds before the next one goes, and some go on to begin when that is out of its Service.
 RAYFLEET_SHORT_REQUESTS=20000 goes on rolling over, without streams, until that many questions were answered.
 The tests are told in this order: the eviction and the rollout without surge need two replicas, what follows has one.
 """
@@ -9,6 +10,7 @@ The tests are told in this order: the eviction and the rollout without surge nee
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -29,12 +31,14 @@ from tests.e2e.fleets import (
 
 from rayfleet.objects.labels import DRAINING_ANNOTATION, WARM_UP_LABEL
 from rayfleet.objects.meta import annotation, is_terminating, label
-from rayfleet.objects.pods import ray_container_status
+from rayfleet.objects.pods import is_ready
 from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
 
 STREAMS = 20
+LEAVING_SECONDS = 3  # who routes has learned by then that a replica left
 TOKENS = 40  # of a stream: twenty at once on two idle cores take some ten seconds
+MIN_READY_SECONDS = 5  # from ready to available: twenty streams are asked for in that time
 SHORT_REQUESTS = int(os.environ.get("RAYFLEET_SHORT_REQUESTS", "60"))
 ROLLOUTS = 3
 IS_LONG = SHORT_REQUESTS >= 1000
@@ -52,7 +56,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     arguments = ["--parallel-requests", "10", "--context-tokens", "4096"]
     serving = {"args": arguments, "env": {"RAY_worker_niceness": "10"}}
     state = tmp_path_factory.mktemp("state")
-    with serving_fleet(state, "drain", serving=serving, drain={"timeoutSeconds": 600}) as machine:
+    spec = {"drain": {"timeoutSeconds": 600}, "minReadySeconds": MIN_READY_SECONDS}
+    with serving_fleet(state, "drain", serving=serving, **spec) as machine:
         yield machine
 
 
@@ -142,7 +147,7 @@ def _stream_while(fleet: Machine, change: Callable[[int], object], is_done: Call
     with (
         told(fleet),
         watched(fleet, "pods") as pods,
-        streaming(fleet, STREAMS, TOKENS, lambda: _is_formed(pods)) as streams,
+        streaming(fleet, STREAMS, TOKENS, lambda: _is_time(pods, leaving)) as streams,
     ):
         change(0)
         wait_until(is_done, "it is done", LIMIT_SECONDS, every=LOOK_SECONDS)
@@ -155,12 +160,16 @@ def _leaving(fleet: Machine) -> list[str]:
     return [pod["metadata"]["name"] for pod in fleet.get("pods")["items"] if is_terminating(pod)]
 
 
-def _is_formed(events: Events) -> bool:
-    """Whether Ray stands in all pods that stay."""
-    of_replicas = [event for event in list(events) if not label(event["object"], WARM_UP_LABEL)]
+def _is_time(events: Events, leaving: int) -> bool:
+    """Whether a replica goes: one has just left its Service, or one is to, and all pods that stay are ready."""
+    so_far = list(events)
+    left = _left_at(so_far)
+    if left and time.monotonic() < left[-1] + LEAVING_SECONDS:
+        return True
+    of_replicas = [event for event in so_far if not label(event["object"], WARM_UP_LABEL)]
     latest = {event["object"]["metadata"]["uid"]: event for event in of_replicas}
     pods = [event["object"] for event in latest.values() if event["type"] != "DELETED"]
-    return all(ray_container_status(pod).get("ready") for pod in pods if not is_terminating(pod))
+    return len(left) < leaving and all(is_ready(pod) for pod in pods if not is_terminating(pod))
 
 
 def _left_at(events: Events) -> list[float]:
