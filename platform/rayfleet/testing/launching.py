@@ -116,12 +116,6 @@ class Image:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(self.limit_seconds)
 
-    def line_in(self, name: str) -> str:
-        """Return the text of a file in the folder as soon as it has a whole line. Raises AssertionError as above."""
-        path = self.folder / name
-        self.wait_for(name)
-        return wait_until(path.read_text, f"{name} has a line", self.limit_seconds, holds=lambda text: "\n" in text)
-
     def wait_for(self, name: str) -> str:
         """Return the text of a file in the folder as soon as it is there. Raises AssertionError after the limit."""
         path = self.folder / name

@@ -87,7 +87,7 @@ LINKED = replace(FRAME, beside_worker='second "$word"', definitions="word='a wor
 
 @pytest.mark.parametrize("dies", ["ray", "second"])
 def test_what_runs_beside_a_worker_ends_with_it_and_it_with_that(image: Image, dies: str) -> None:
-    image.add(dies, f"{NOTES}; echo $BASHPID >dies.pid; {STAYS}")
+    image.add(dies, f"echo $BASHPID >dies.pid; {NOTES}; {STAYS}")
     with image.running(worker_launch(LINKED, {})) as script:
         assert words(image, "second") == "a word"
         words(image, "ray")

@@ -10,11 +10,13 @@ from rayfleet.testing.launching import POD_IP, Image, real
 from rayfleet_vllm.engine import Vllm
 
 STAYS = f"exec {real('sleep')} 60"
-# Stands for the observer's three uses, for the look at how a model may be split, and for the fetching of one.
+# Stands for the observer's three uses, for the look at how a model may be split, and for the fetching of one. Its first
+# word is a program of many lines, and the shell writes them one by one: a mark says when all are there.
 PYTHON = f"""
 case "$1 ${{3:-}}" in
-  "-c serve") echo "$@" >observer.words; until [ -e observer.end ]; do {real("sleep")} 0.05; done; exit 5 ;;
-  "-c link") echo "$@" >link.words; exec {real("sleep")} 60 ;;
+  "-c serve") echo "$@" >observer.words; : >observer.noted
+    until [ -e observer.end ]; do {real("sleep")} 0.05; done; exit 5 ;;
+  "-c link") echo "$@" >link.words; : >link.noted; exec {real("sleep")} 60 ;;
   "-c wait") echo "$@" >wait.words; until [ -e nodes ]; do {real("sleep")} 0.05; done; exit "$(cat nodes)" ;;
   "-c splits") exit 0 ;;
   *) echo "$*" >fetch.words; [ ! -e fetch.fails ] || exit 1; [ ! -e fetch.hangs ] || {real("sleep")} 60
@@ -54,7 +56,8 @@ FETCHED = Vllm().launch_plan(serving("pypi:x"))
 def test_a_head_gives_vllm_the_model_its_address_and_the_arguments(image: Image) -> None:
     with image.running(PLAN.head):
         image.wait_for("vllm.noted")
-        observed = image.line_in("observer.words").strip()
+        image.wait_for("observer.noted")
+    observed = image.wait_for("observer.words").strip()
     words = image.wait_for("vllm.words").splitlines()
     assert words[:6] == ["serve", "org/name", "--host", POD_IP, "--port", "8000"]
     assert words[-2:] == ["--note", "it's {here}"]
@@ -70,8 +73,8 @@ def test_workers_have_an_address_of_their_own_too() -> None:
 
 def test_a_worker_holds_a_link_to_its_head_from_its_own_address(image: Image) -> None:
     with image.running(PLAN.worker, head="127.0.0.9:6379"):
-        words = image.line_in("link.words").strip()
-    assert words.endswith(f"link 127.0.0.9 8081 {POD_IP}")
+        image.wait_for("link.noted")
+    assert image.wait_for("link.words").strip().endswith(f"link 127.0.0.9 8081 {POD_IP}")
 
 
 def test_a_head_brings_a_model_with_a_scheme(image: Image) -> None:
