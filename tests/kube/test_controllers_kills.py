@@ -13,13 +13,15 @@ from functools import cache, partial
 import pytest
 
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import PODS, RAY_CLUSTERS, SERVICES
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS, SERVICES, ResourceType
 from rayfleet.objects.meta import name_of
 from rayfleet.testing.faults import Loss
+from rayfleet.testing.fleet_world import fleet_manifest
 from rayfleet.testing.kill_stage import (
     NAMESPACE,
     Controllers,
     FlakyMemoryClient,
+    LateMemoryClient,
     MortalMemoryClient,
     Outcome,
     Stage,
@@ -29,6 +31,7 @@ from rayfleet.testing.kill_stage import (
 )
 from rayfleet.testing.memory_api import MemoryAddress, MemoryClient
 from rayfleet.testing.virtual_time import run_virtually
+from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 IN_PLACE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
@@ -281,11 +284,23 @@ async def conflicted(address: MemoryAddress) -> None:
         await lived(client)
 
 
+@dataclass
+class Late:
+    """Controllers that hear of one kind's changes late."""
+
+    kind: ResourceType
+
+    async def __call__(self, address: MemoryAddress) -> None:
+        async with LateMemoryClient(address, late=self.kind) as client:
+            await lived(client)
+
+
 TROUBLES: dict[str, Controllers] = {
     "blinded": blinded,
     "made to list again": made_to_list_again,
     "doubled": doubled,
     "conflicted": conflicted,
+    **{f"late {kind.plural}": Late(kind) for kind in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS)},
     "stormed": Stormed(1, 0.3),
     "stormed again": Stormed(2, 0.3),
 }
@@ -324,3 +339,22 @@ def test_a_controller_killed_at_each_of_its_writes_changes_nothing(workload: Wor
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_changes_nothing(workload: Workload, trouble: str) -> None:
     is_the_same(workload, run_virtually(played(workload, TROUBLES[trouble])), trouble)
+
+
+async def loses_one_at_once(stage: Stage) -> None:
+    """Delete a Ray cluster in the background before any status tells of it, as ``kubectl delete`` does."""
+
+    async def named() -> list[str]:
+        return await stage.world.names(RAY_CLUSTERS)
+
+    await stage.client.create(FLEETS, fleet_manifest(NAMESPACE, replicas=1))
+    (gone,) = await until(named, "a Ray cluster", LIMIT_SECONDS, every=0.001)
+    (replica_set,) = await stage.world.objects(REPLICA_SETS)
+    assert "incarnations" not in replica_set.get("status", {}), "too late: its number is written"
+    await stage.client.delete(RAY_CLUSTERS, ObjectKey(namespace=NAMESPACE, name=gone))
+    await stage.complete(1)
+    assert await named() != [gone]
+
+
+def test_one_that_goes_before_a_status_tells_of_it_leaves_its_name_to_nobody() -> None:
+    run_virtually(played(loses_one_at_once, unharmed))

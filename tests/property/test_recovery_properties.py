@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from rayfleet.manifest.replica_set import decode_replica_set
 from rayfleet.model.json import Json
-from rayfleet.model.meta import ObjectKey
 from rayfleet.model.replica import ReplicaPhase
 from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.labels import INCARNATION_ANNOTATION, RESUME_ANNOTATION
@@ -22,7 +21,7 @@ from rayfleet.planning.observed import InFlight, SidecarWords
 from rayfleet.planning.replica.obstacles import SidecarReason
 from rayfleet.planning.writes import Create, CreateTogether
 from rayfleet.testing.planner_world import PlannerWorld
-from rayfleet.testing.stored_objects import NAMESPACE, Refused, Stale
+from rayfleet.testing.stored_objects import Refused, Stale
 from rayfleet.testing.transcripts.stage import Stage
 
 EXAMPLES = 60
@@ -49,10 +48,7 @@ class History:
         """Let each controller make a pass; it may die after so many writes."""
         for resource in (FLEETS, REPLICA_SETS):
             for name in list(self.world.stored.of_kind(resource.kind)):
-                steps = self.world.steps(resource)
-                raw = steps.find(ObjectKey(namespace=NAMESPACE, name=name))
-                assert raw is not None
-                plan = steps.plan(steps.observe(raw), self.world.now)
+                plan = self.world.steps(resource).plan(self.world.observed(resource, name), self.world.now)
                 with suppress(Stale, Refused):
                     for action in plan.actions[:dies_after]:
                         there = set(self.world.names())

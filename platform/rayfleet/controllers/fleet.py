@@ -55,11 +55,14 @@ OPTIONAL = (DISRUPTION_BUDGETS,)
 def fleet_steps(
     stores: Stores, sources: FleetSources, server: Server, routes: RouteDefaults | None = None
 ) -> Steps[AnyObservedFleet]:
-    """Return the read and the decision for fleets; ``server`` is asked only before replica sets are taken."""
+    """Return the read and the decision for fleets.
+
+    ``server`` is asked only before replica sets are taken, or made anew where there is none any more.
+    """
 
     def observe(raw: ReadOnlyJson) -> AnyObservedFleet | Awaitable[AnyObservedFleet]:
         observed = observed_fleet(raw, stores, sources, routes)
-        if isinstance(observed, ObservedFleet) and observed.claims.taken:
+        if isinstance(observed, ObservedFleet) and (observed.claims.taken or _has_lost_all(observed)):
             return confirmed(observed, raw, FLEETS, server)
         return observed
 
@@ -91,6 +94,16 @@ def fleet_watches(reflectors: Reflectors) -> tuple[Watch, ...]:
             matters=bears_on_routes,
         ),
     )
+
+
+def replica_sets_of(key: ObjectKey, stores: Stores) -> Iterable[ObjectKey]:
+    """Return the keys of the replica sets that the fleet of a key controls.
+
+    What their controller makes by a size that they no longer have takes places that no store shows: a fleet that grew
+    another one meanwhile would have more Ray clusters at once than it may.
+    """
+    fleet = stores.store(FLEETS).get(key)
+    return () if fleet is None else map(key_of, stores.store(REPLICA_SETS).by_owner(uid_of(fleet)))
 
 
 def observed_fleet(
@@ -153,6 +166,13 @@ def _plan(observed: AnyObservedFleet, now: datetime) -> FleetPlan:
 def _with_failure(observed: AnyObservedFleet, failure: WriteFailure) -> AnyObservedFleet:
     """Return what was read, with the refused write; an invalid fleet writes nothing that could tell of it."""
     return observed if isinstance(observed, ObservedInvalidFleet) else replace(observed, failure=failure)
+
+
+def _has_lost_all(observed: ObservedFleet) -> bool:
+    """Whether a fleet that was seen to is to get a first replica set: it may itself be gone, and the store behind."""
+    fleet = observed.fleet
+    is_to_act = fleet.meta.deleted_at is None and not fleet.spec.paused
+    return not observed.replica_sets and is_to_act and fleet.status.observed_generation > 0
 
 
 def _claims(fleet: Fleet, owned: Sequence[ReadOnlyJson], stores: Stores) -> Claims:

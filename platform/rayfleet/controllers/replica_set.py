@@ -18,7 +18,7 @@ from rayfleet.kube.watches import Reflectors, Stores
 from rayfleet.manifest.ray_cluster import decode_ray_cluster
 from rayfleet.manifest.replica_set import decode_replica_set, renewed_replica_set
 from rayfleet.manifest.template import decode_selector
-from rayfleet.model.fleet import ReplicaSet
+from rayfleet.model.fleet import ReplicaSet, ReplicaSetStatus
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey, ObjectMeta
 from rayfleet.model.ray_cluster import RayCluster
@@ -29,12 +29,15 @@ from rayfleet.objects.parts import part
 from rayfleet.objects.selectors import selects
 from rayfleet.planning.claims import claims_of
 from rayfleet.planning.observed import ObservedReplicaSet, SidecarAnswers
-from rayfleet.planning.replica_set.places import names_in_question
+from rayfleet.planning.replica_set.places import names_in_question, with_number
 from rayfleet.planning.replica_set.plan import WRITES, plan_replica_set, replica_set_claimant
 from rayfleet.reconciling.assembly import ControllerPart, Wake
 from rayfleet.reconciling.confirming import Server, confirmed
 from rayfleet.reconciling.passes import Steps
 from rayfleet.reconciling.runtime import Watch, owner_key, primary
+
+REPLICA_SET = "replica-set"
+"""The controller's name."""
 
 
 def replica_set_steps(
@@ -42,18 +45,26 @@ def replica_set_steps(
 ) -> Steps[ObservedReplicaSet]:
     """Return the read and the decision for replica sets.
 
-    ``server`` is asked only before Ray clusters are taken; ``answers`` returns those of sidecars up to now.
+    ``server`` is asked only before Ray clusters are taken, or made anew where there is none any more; ``answers``
+    returns those of sidecars up to now.
     """
 
     def observe(raw: ReadOnlyJson) -> ObservedReplicaSet | Awaitable[ObservedReplicaSet]:
         observed = observed_replica_set(raw, stores, answers())
-        return confirmed(observed, raw, REPLICA_SETS, server) if observed.claims.taken else observed
+        is_in_doubt = observed.claims.taken or _has_lost_all(observed)
+        return confirmed(observed, raw, REPLICA_SETS, server) if is_in_doubt else observed
+
+    def with_withheld(observed: ObservedReplicaSet, status: ReplicaSetStatus) -> ObservedReplicaSet:
+        counted = with_number(observed.replica_set, status.incarnations)
+        taken = frozenset(_others_names(counted, observed.ray_clusters, stores.store(RAY_CLUSTERS)))
+        return replace(observed, number=status.incarnations, taken_names=taken)
 
     return Steps(
         find=stores.store(REPLICA_SETS).get,
         observe=observe,
         plan=plan_replica_set,
         with_failure=lambda observed, failure: replace(observed, failure=failure),
+        with_withheld=with_withheld,
         writes=WRITES,
     )
 
@@ -91,7 +102,7 @@ def replica_set_part(reflectors: Reflectors, client: KubeClient) -> ControllerPa
                 tasks.create_task(looks.run(lambda head: _wake_all(wake, replica_sets_of_pod(head, reflectors))))
 
     return ControllerPart(
-        name="replica-set",
+        name=REPLICA_SET,
         steps=replica_set_steps(reflectors, client, answers),
         watches=replica_set_watches(reflectors),
         beside=ask_sidecars,
@@ -118,6 +129,13 @@ def observed_replica_set(raw: ReadOnlyJson, stores: Stores, answers: SidecarAnsw
         pods_absence=stores.absences((PODS,)).get(PODS),
         answers=_answers_of(ray_clusters, answers),
     )
+
+
+def _has_lost_all(observed: ObservedReplicaSet) -> bool:
+    """Whether one that had Ray clusters is to get a first one: it may itself be gone, and the store behind."""
+    replica_set = observed.replica_set
+    is_to_act = replica_set.meta.deleted_at is None and replica_set.spec.replicas > 0
+    return not observed.ray_clusters and is_to_act and replica_set.status.replicas > 0
 
 
 def _answers_of(ray_clusters: Sequence[RayCluster], answers: SidecarAnswers) -> SidecarAnswers:

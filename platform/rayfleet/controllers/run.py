@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
-from rayfleet.controllers.fleet import fleet_steps, fleet_watches
+from rayfleet.controllers.fleet import fleet_steps, fleet_watches, replica_sets_of
 from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.operators import AdminSettings, Standing, served
-from rayfleet.controllers.replica_set import replica_set_part
+from rayfleet.controllers.replica_set import REPLICA_SET, replica_set_part
 from rayfleet.controllers.route import route_steps, route_watches
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import Kubeconfig, connect
@@ -198,6 +198,7 @@ def controller_parts(
             name="fleet",
             steps=fleet_steps(reflectors, sources, client, routes),
             watches=fleet_watches(reflectors),
+            rests_on={REPLICA_SET: lambda key: replica_sets_of(key, reflectors)},
         ),
         replica_set_part(reflectors, client),
         ControllerPart(name="route", steps=route_steps(reflectors, routes), watches=route_watches(reflectors)),

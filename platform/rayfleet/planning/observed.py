@@ -125,7 +125,8 @@ class ObservedReplicaSet:
     ``taken_names`` are those of ``places.names_in_question`` that others' RayClusters have. ``pods`` maps the UID of a
     RayCluster to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can
     be read; ``answers`` are those of their sidecars. ``claims`` are RayClusters that change hands first;
-    ``ray_clusters`` has none that is let go. ``reachable`` as in ObservedFleet.
+    ``ray_clusters`` has none that is let go. ``reachable`` as in ObservedFleet. ``number`` is the highest number that a
+    Ray cluster is known to have had by a status that waits to be written, 0 where none does.
     """
 
     replica_set: ReplicaSet
@@ -137,3 +138,4 @@ class ObservedReplicaSet:
     claims: Claims = field(default_factory=Claims)
     reachable: frozenset[str] | None = None
     failure: WriteFailure | None = None
+    number: int = 0

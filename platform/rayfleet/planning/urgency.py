@@ -5,7 +5,8 @@ an event for all who watch. So counts, words and times may wait until some chang
 on may not: a condition that turns, appears or goes, the beginning of a warm-up and its end, the end of a rollout, a
 replica in trouble that was not known to be, and whatever a later pass is decided on: collisions, rebuilds and
 incarnations, and of the states in a replica set's status what ``is_decided_on`` tells: recovery counts a grace, and a
-surge without room is withdrawn, from what is noted there. A first status has nobody who waits for it yet.
+surge without room is withdrawn, from what is noted there. A first status has nobody who waits for it yet; of its
+incarnations the next plan knows all the same (``ObservedReplicaSet.number``).
 """
 
 from collections.abc import Container, Mapping

@@ -1,7 +1,7 @@
 """Puts controllers together: one line for each says what it reads and decides (``Steps``) and what wakes it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,9 @@ Wake = Callable[[ObjectKey], None]
 class ControllerPart:
     """One controller, before it is put together; ``settings`` None: those of all.
 
-    ``beside`` runs as long as the controller does and wakes keys for what no store shows.
+    ``beside`` runs as long as the controller does and wakes keys for what no store shows. ``rests_on`` maps the name of
+    another controller to the keys of it whose children a key's plan counts: no pass begins before the stores show what
+    these do by an older spec than theirs of now.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ControllerPart:
     watches: tuple[Watch, ...]
     settings: RuntimeSettings | None = None
     beside: Callable[[Wake], Coroutine[Any, Any, None]] | None = None
+    rests_on: Mapping[str, Callable[[ObjectKey], Iterable[ObjectKey]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +67,18 @@ async def run_together(parts: Iterable[ControllerPart], shared: Shared) -> None:
         tasks.create_task(shared.reflectors.run(), name="reflectors")
 
 
-def assembled(parts: Iterable[ControllerPart], shared: Shared) -> tuple[Controller, ...]:
+def assembled(parts: Sequence[ControllerPart], shared: Shared) -> tuple[Controller, ...]:
     """Return the controllers, subscribed to the reflectors and not yet running."""
-    return tuple(_controller(part, shared) for part in parts)
+    controllers: dict[str, Controller] = {}
+    for part in parts:
+        controllers[part.name] = _controller(part, shared, controllers)
+        strangers = part.rests_on.keys() - {each.name for each in parts}
+        assert not strangers, f"{part.name} rests on {', '.join(sorted(strangers))}, which nobody runs"
+    return tuple(controllers.values())
 
 
-def _controller(part: ControllerPart, shared: Shared) -> Controller:
+def _controller(part: ControllerPart, shared: Shared, others: Mapping[str, Controller]) -> Controller:
+    """Return one controller; ``others`` are all of the process by their names, once they are made."""
     settings = part.settings or shared.settings
     executor = Executor(
         shared.client, OwnWrites(shared.reflectors), shared.may_act, partial(shared.telemetry.wrote, part.name)
@@ -83,7 +92,12 @@ def _controller(part: ControllerPart, shared: Shared) -> Controller:
         lambda: _unreadable(needed),
         StatusHolds(settings.status_hold, _loop_seconds),
     )
-    return Controller(part.name, passes, part.watches, settings, partial(shared.telemetry.passed, part.name))
+
+    def may_begin(key: ObjectKey) -> bool:
+        return all(others[name].is_settled(each) for name, keys in part.rests_on.items() for each in keys(key))
+
+    passed = partial(shared.telemetry.passed, part.name)
+    return Controller(part.name, passes, part.watches, settings, passed, may_begin)
 
 
 def _unreadable(needed: Sequence[Reflector]) -> Absence | None:

@@ -1,7 +1,9 @@
 """An owner that takes children asks the server first whether it is still there: a store may be behind.
 
-A child that is given to an owner that is gone would be collected as garbage, with all that it runs. Source: Kubernetes,
-``RecheckDeletionTimestamp`` (controller_ref_manager.go), kubernetes/kubernetes#42639.
+A child that is given to an owner that is gone would be collected as garbage, with all that it runs. So would one that
+is made for it, again and again while the store is behind: children go when their owner goes, so an owner asks too whose
+status tells of some and that has none any more. Source: Kubernetes, ``RecheckDeletionTimestamp``
+(controller_ref_manager.go), kubernetes/kubernetes#42639.
 """
 
 from typing import Any, Protocol, TypeVar

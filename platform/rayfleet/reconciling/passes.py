@@ -47,13 +47,16 @@ class Steps(Generic[Observed]):
     ``find`` returns the object of a key, None when it is gone: then there is no pass. ``observe`` is given the object
     and reads everything that the plan needs, from the stores (and, where a store may not be trusted, from the server:
     then it is a coroutine). ``with_failure`` gives a refused write to the observation; None for a kind without a status
-    to tell of it. ``writes`` is all that the plan may ask for; None for a controller of every kind (garbage).
+    to tell of it. ``with_withheld`` gives the observation a status that an earlier pass decided on and that waits to be
+    written; None for a kind whose plans need not know. ``writes`` is all that the plan may ask for; None for a
+    controller of every kind (garbage).
     """
 
     find: Callable[[ObjectKey], ReadOnlyJson | None]
     observe: Callable[[ReadOnlyJson], Observed | Awaitable[Observed]]
     plan: Callable[[Observed, datetime], Plan[Any]]
     with_failure: Callable[[Observed, WriteFailure], Observed] | None = None
+    with_withheld: Callable[[Observed, Any], Observed] | None = None
     writes: frozenset[Permission] | None = None
 
 
@@ -80,10 +83,24 @@ class Passes(Generic[Observed]):
         self._unreadable = unreadable
         self._holds = holds or StatusHolds(timedelta(0), monotonic)
         self._said: dict[ObjectKey, str] = {}
+        self._withheld: dict[ObjectKey, tuple[str, Any]] = {}  # with the UID of its object
+        self._generations: dict[ObjectKey, int] = {}  # that the last pass of each began with
+        self._at_work: set[ObjectKey] = set()
 
     def is_current(self, key: ObjectKey) -> bool:
         """Whether the stores show all that earlier passes for ``key`` wrote."""
         return self._executor.is_current(key)
+
+    def is_settled(self, key: ObjectKey) -> bool:
+        """Whether the stores show all that passes for ``key`` do by an older spec than the one that they show.
+
+        What they do by that one takes no more places than it asks for. (Of a create whose answer was lost nothing is
+        known until it is asked for again.)
+        """
+        about, began = self._steps.find(key), self._generations.get(key)
+        if about is None or began is None or began == generation_of(about):
+            return True
+        return key not in self._at_work and self.is_current(key)
 
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
         """Bring one object a step nearer its spec; return when to look again. Raises RayfleetError."""
@@ -91,7 +108,17 @@ class Passes(Generic[Observed]):
         if about is None:  # deleted while it was queued
             self._said.pop(key, None)
             self._holds.forget(key)
+            self._withheld.pop(key, None)
+            self._generations.pop(key, None)
             return None
+        self._generations[key] = generation_of(about)
+        self._at_work.add(key)
+        try:
+            return await self._pass(key, about)
+        finally:
+            self._at_work.discard(key)
+
+    async def _pass(self, key: ObjectKey, about: ReadOnlyJson) -> timedelta | None:
         unreadable = self._unreadable()
         if unreadable is not None:  # its end wakes all keys
             words = Event(type=EventType.WARNING, reason=unreadable.reason, message=unreadable.message)
@@ -109,6 +136,9 @@ class Passes(Generic[Observed]):
 
     async def _act(self, key: ObjectKey, about: ReadOnlyJson, observed: Observed) -> timedelta | None:
         now = self._clock()
+        uid, status = self._withheld.get(key, ("", None))
+        if self._steps.with_withheld is not None and uid == uid_of(about):
+            observed = self._steps.with_withheld(observed, status)
         plan = self._steps.plan(observed, now)
         actions, look_again = self._holds.split(key, plan.actions)
         news = plan.events if look_again is None else ()  # what a status tells is told when it is written
@@ -124,6 +154,10 @@ class Passes(Generic[Observed]):
                 self._check(failed, writes_status)
                 await self._carry_out(key, about, failed)
             raise
+        if look_again is not None and self._steps.with_withheld is not None:  # all that it tells of is done
+            self._withheld[key] = (uid_of(about), plan.status)
+        elif actions and writes_status(actions[-1]):
+            self._withheld.pop(key, None)
         return min((wait for wait in (plan.requeue_after, look_again) if wait is not None), default=None)
 
     def _may_write(self, action: Action) -> bool:

@@ -37,6 +37,10 @@ class Reconciler(Protocol):
         """Whether the stores show all that earlier passes for ``key`` wrote; without that there is no pass."""
         ...
 
+    def is_settled(self, key: ObjectKey) -> bool:
+        """Whether the stores show all that passes for ``key`` do by an older spec than the one that they show."""
+        ...
+
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
         """Bring the object one step nearer its spec; return when to look again."""
         ...
@@ -104,7 +108,10 @@ def primary(reflector: Reflector) -> Watch:
 
 
 class Controller:
-    """One kind's loop. Make it before its reflectors run, so that it hears their first lists."""
+    """One kind's loop. Make it before its reflectors run, so that it hears their first lists.
+
+    ``may_begin`` says whether a pass for a key may begin now; it is asked again until it may.
+    """
 
     def __init__(
         self,
@@ -113,9 +120,11 @@ class Controller:
         watches: Sequence[Watch],
         settings: RuntimeSettings | None = None,
         passed: Passed = lambda _seconds, _result: None,
+        may_begin: Callable[[ObjectKey], bool] = lambda _key: True,
     ) -> None:
         self.name = name
         self._passed = passed
+        self._may_begin = may_begin
         self._settings = settings or RuntimeSettings()
         self.queue = WorkQueue(longest_backoff=self._settings.longest_backoff)
         self.passes = 0
@@ -126,6 +135,10 @@ class Controller:
         for watch in self._watches:
             watch.reflector.subscribe(self._listener(watch))
             watch.reflector.subscribe_absence(self._wake_everything)
+
+    def is_settled(self, key: ObjectKey) -> bool:
+        """Whether the stores show all that passes for ``key`` do by an older spec than the one that they show."""
+        return self._reconciler.is_settled(key)
 
     async def run(self) -> None:
         """Wait for the stores, then work until cancelled."""
@@ -171,14 +184,19 @@ class Controller:
             try:
                 await self._pass(key)
             finally:
-                self._passed_at[key] = asyncio.get_running_loop().time()
                 self.queue.done(key)
 
     async def _pass(self, key: ObjectKey) -> None:
-        """Run one pass; whatever it raises is logged and brings the key back later."""
-        if not self._reconciler.is_current(key):
-            self.queue.add_after(key, _STALE_RETRY)  # the event that it waits for wakes it sooner
+        """Run one pass, when it may begin; whatever it raises is logged and brings the key back later."""
+        if not (self._reconciler.is_current(key) and self._may_begin(key)):
+            self.queue.add_after(key, _STALE_RETRY)  # an event that it waits for may wake it sooner
             return
+        try:
+            await self._begun(key)
+        finally:
+            self._passed_at[key] = asyncio.get_running_loop().time()
+
+    async def _begun(self, key: ObjectKey) -> None:
         self.passes += 1
         started_at = asyncio.get_running_loop().time()
         result = await self._reconciled(key)

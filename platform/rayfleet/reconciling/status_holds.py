@@ -3,8 +3,8 @@
 A hold begins when a pass first wants to write a status of which its plan says that it may wait, and ends with a write
 that may not, with none, or after its time: then the newest status is written, so the last one always is. An object that
 goes on changing is written less and less often, up to a fourth as often; one that was quiet for a while begins anew.
-Nothing is kept but times: each pass decides anew what the status is. (A busy controller's holds were longer once: that
-saved one write in twenty, and told of replicas that serve ten seconds late.)
+Nothing is kept here but times: each pass decides anew what the status is. (A busy controller's holds were longer once:
+that saved one write in twenty, and told of replicas that serve ten seconds late.)
 """
 
 from collections.abc import Callable

@@ -8,18 +8,19 @@ differential oracles.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from rayfleet.kube.address import KubeAddress
 from rayfleet.kube.client import KubeClient
 from rayfleet.kube.errors import NotFound
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.meta import ObjectKey
-from rayfleet.model.resources import FLEETS, RAY_CLUSTERS
+from rayfleet.model.resources import FLEETS, RAY_CLUSTERS, ResourceType
 from rayfleet.objects.meta import is_terminating, uid_of
 from rayfleet.objects.parts import part
 from rayfleet.testing.faults import FlakyClient, MortalClient
@@ -32,6 +33,7 @@ from rayfleet.testing.waiting import until
 NAMESPACE = "n"
 _LIMIT_SECONDS = 600.0  # of virtual time, as all here
 _LOOK_SECONDS = 0.2
+_LATE_SECONDS = 1.0
 _QUIET_SECONDS = 5.0  # holds end, back-offs are over: what is there then stays
 _EVENTS = "/events"
 _FLEETS = f"{FLEETS.group}/{FLEETS.plural}"
@@ -52,6 +54,23 @@ class FlakyMemoryClient(FlakyClient, MemoryClient):
 
 class MortalMemoryClient(MortalClient, MemoryClient):
     """Dies at a write; of a server in memory."""
+
+
+class LateMemoryClient(MemoryClient):
+    """Hears of the changes of one kind late, so that stores of two kinds are apart; of a server in memory."""
+
+    def __init__(self, address: KubeAddress, *, late: ResourceType) -> None:
+        super().__init__(address)
+        self._late = late
+
+    async def stream(
+        self, path: str, query: Mapping[str, str] | None = None, stall_limit: Any = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a watch, of that kind each line a second after the one before."""
+        async for line in super().stream(path, query, stall_limit):
+            if path.endswith(f"/{self._late.plural}"):
+                await asyncio.sleep(_LATE_SECONDS)
+            yield line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

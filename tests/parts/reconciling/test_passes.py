@@ -1,5 +1,6 @@
 """One pass: what it writes, what it tells, and what it never writes."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from rayfleet.model.absence import forbidden_kind
 from rayfleet.model.json import Json
 from rayfleet.model.meta import ObjectKey
 from rayfleet.model.resources import FLEETS, REPLICA_SETS
-from rayfleet.planning.plan import StatelessPlan
+from rayfleet.planning.plan import Plan, StatelessPlan
 from rayfleet.planning.writes import (
     NAME_MARK,
     Action,
@@ -45,9 +46,10 @@ class Executed:
     def __init__(self, *refused: Action) -> None:
         self.refused = refused
         self.actions: list[Action] = []
+        self.is_seen = True
 
     def is_current(self, _key: ObjectKey) -> bool:
-        return True
+        return self.is_seen
 
     async def carry_out(
         self, key: ObjectKey, actions: tuple[Action, ...], tell: Tell = tell_nobody, *, is_ordered: bool = True
@@ -112,6 +114,88 @@ async def test_a_status_that_waits_is_told_when_it_is_written() -> None:
     assert await held.reconcile(KEY) is None
     assert executed.actions == [CREATE, CREATE, waiting]
     assert told.words == ["Made: made made", "Made: made made", "All: done"]
+
+
+async def test_a_plan_knows_the_status_that_waits_once_all_that_it_tells_of_is_done() -> None:
+    """A name is in it that must not be given twice; and one whose create failed must be given again."""
+    executed, known = Executed(CREATE), list[object]()
+    waiting = replace(STATUS, may_wait=True)
+    plan: Plan[Any] = Plan(actions=(CREATE, waiting), status="made one")
+
+    def with_withheld(observed: bool, status: object) -> bool:
+        known.append(status)
+        return observed
+
+    given = steps(lambda failed: replace(plan, actions=()) if failed else plan, with_withheld=with_withheld)
+    seconds = 0.0
+    held = passes(given, executed, Told(), StatusHolds(timedelta(seconds=2), lambda: seconds))
+    with pytest.raises(WriteRefused):
+        await held.reconcile(KEY)
+    executed.refused = ()
+    await held.reconcile(KEY)
+    assert known == []  # the first one was not carried out
+    await held.reconcile(KEY)
+    assert known == ["made one"]
+    seconds = 2.0
+    await held.reconcile(KEY)
+    assert known == ["made one", "made one"]
+    assert executed.actions[-1] == waiting
+    await held.reconcile(KEY)
+    assert len(known) == 2  # it is written: what is stored says it
+
+
+async def test_what_waits_is_known_of_this_very_object_until_it_is_written() -> None:
+    executed, known = Executed(), list[object]()
+    about = dict(ABOUT)
+    waiting = replace(STATUS, may_wait=True)
+    plans: list[Plan[Any]] = [
+        Plan(actions=(CREATE, waiting), status="made one"),
+        Plan(actions=(CREATE,), status="takes one"),  # and writes no status
+        Plan(actions=(CREATE, waiting), status="made two"),
+    ]
+
+    def with_withheld(observed: bool, status: object) -> bool:
+        known.append(status)
+        return observed
+
+    given = steps(lambda _failed: plans.pop(0), about=about, with_withheld=with_withheld)
+    held = passes(given, executed, Told(), StatusHolds(timedelta(seconds=2), lambda: 0.0))
+    await held.reconcile(KEY)
+    await held.reconcile(KEY)
+    about["metadata"] = {**ABOUT["metadata"], "uid": "successor"}
+    await held.reconcile(KEY)
+    assert known == ["made one"]
+    about["metadata"] = ABOUT["metadata"]
+    plans = [Plan(actions=(), status=None)] * 2
+    await held.reconcile(KEY)
+    assert known == ["made one"], "of another object"
+
+
+async def test_what_is_done_by_an_older_spec_is_settled_once_it_is_seen() -> None:
+    """A fleet counts what is there and what a size asks for; by a former size there may be more."""
+    about, may_end = dict(ABOUT), asyncio.Event()
+
+    class Hanging(Executed):
+        async def carry_out(self, *_: Any, **__: Any) -> None:
+            await may_end.wait()
+
+    executed = Hanging()
+    hanging = passes(steps(lambda _failed: StatelessPlan(status=None), about=about), executed, Told())
+    assert hanging.is_settled(KEY), "nothing was ever done"
+    at_work = asyncio.ensure_future(hanging.reconcile(KEY))
+    await asyncio.sleep(0)
+    assert hanging.is_settled(KEY), "it does what its size asks for"
+    about["metadata"] = {**ABOUT["metadata"], "generation": 2}
+    assert not hanging.is_settled(KEY)
+    executed.is_seen = False
+    may_end.set()
+    await at_work
+    assert not hanging.is_settled(KEY), "what it made is not seen yet"
+    executed.is_seen = True
+    assert hanging.is_settled(KEY)
+    executed.is_seen = False
+    await hanging.reconcile(KEY)
+    assert hanging.is_settled(KEY), "it is of the spec of now"
 
 
 async def test_a_status_waits_only_where_its_plan_says_so() -> None:

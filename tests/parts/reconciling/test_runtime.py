@@ -1,6 +1,7 @@
 """The runtime: which passes run, and when a failed or held back one comes again."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -49,6 +50,9 @@ class Scripted:
         self.stale -= 1
         return self.stale < 0
 
+    def is_settled(self, key: ObjectKey) -> bool:
+        return key == KEY
+
     async def reconcile(self, key: ObjectKey) -> timedelta | None:
         assert key == KEY
         self.passes += 1
@@ -58,10 +62,12 @@ class Scripted:
         return None
 
 
-async def run_until_done(reconciler: Scripted) -> Controller:
+async def run_until_done(
+    reconciler: Scripted, may_begin: Callable[[ObjectKey], bool] = lambda _key: True
+) -> Controller:
     async with scripted_server(one_object) as address, KubeClient(address) as client:
         reflector = Reflector(client, CONFIG_MAPS)
-        controller = Controller("test", reconciler, (primary(reflector),))
+        controller = Controller("test", reconciler, (primary(reflector),), may_begin=may_begin)
         tasks = [asyncio.ensure_future(reflector.run()), asyncio.ensure_future(controller.run())]
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
@@ -84,6 +90,21 @@ async def test_there_is_no_pass_on_a_store_older_than_our_own_write() -> None:
     reconciler = Scripted(stale=3)
     await run_until_done(reconciler)
     assert reconciler.passes == 1
+
+
+async def test_there_is_no_pass_before_it_may_begin() -> None:
+    asked = 0
+
+    def may_begin(key: ObjectKey) -> bool:
+        nonlocal asked
+        assert key == KEY
+        assert reconciler.passes == 0
+        asked += 1
+        return asked > 3
+
+    reconciler = Scripted()
+    await run_until_done(reconciler, may_begin)
+    assert (asked, reconciler.passes) == (4, 1)
 
 
 async def test_there_is_no_pass_before_all_stores_are_there() -> None:

@@ -5,6 +5,7 @@ As ``TestGetReplicaSetsForDeploymentAdoptRelease`` of Deployment's controller, a
 """
 
 import copy
+import inspect
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -171,6 +172,32 @@ def test_nothing_is_taken_nor_made_for_an_owner_that_only_the_store_still_has(
         world.objects[resource.kind][owner["metadata"]["name"]] = with_metadata(owner, newer)
         with pytest.raises(Conflict):
             answered(steps.observe(owner))
+
+
+@pytest.mark.parametrize("resource", [FLEETS, REPLICA_SETS], ids=["fleet", "replica set"])
+def test_nothing_is_made_anew_for_an_owner_that_went_with_all_it_had(
+    world: PlannerWorld, resource: ResourceType
+) -> None:
+    """The watch of its children is ahead of its own: else each pass makes one, and the next deletion brings a pass."""
+    [owner] = copy.deepcopy(list(world.objects[resource.kind].values()))
+    assert world.steps(resource).observe(owner) is not None
+    for kind in (REPLICA_SETS, RAY_CLUSTERS)[resource is REPLICA_SETS :]:
+        world.objects[kind.kind].clear()
+    del world.objects[resource.kind][owner["metadata"]["name"]]
+    with pytest.raises(Conflict):
+        answered(world.steps(resource).observe(owner))
+
+
+@pytest.mark.parametrize(
+    ("resource", "spec"), [(FLEETS, {"paused": True}), (REPLICA_SETS, {"replicas": 0})], ids=["fleet", "replica set"]
+)
+def test_an_owner_that_makes_nothing_asks_nobody(world: PlannerWorld, resource: ResourceType, spec: Json) -> None:
+    [owner] = copy.deepcopy(list(world.objects[resource.kind].values()))
+    for kind in (REPLICA_SETS, RAY_CLUSTERS)[resource is REPLICA_SETS :]:
+        world.objects[kind.kind].clear()
+    del world.objects[resource.kind][owner["metadata"]["name"]]
+    owner["spec"] |= spec
+    assert not inspect.isawaitable(world.steps(resource).observe(owner))
 
 
 @pytest.mark.parametrize(

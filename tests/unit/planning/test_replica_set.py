@@ -254,6 +254,15 @@ def test_no_pass_thinks_of_more_than_it_makes() -> None:
     assert last.name in names
 
 
+def test_a_number_that_a_waiting_status_tells_of_is_not_given_again() -> None:
+    observed = observe(replica_set(1))
+    first, second = (plan_replica_set(replace(observed, number=number), NOW) for number in (0, 1))
+    (one,), (other,) = created(first), created(second)
+    assert one["metadata"]["name"] != other["metadata"]["name"]
+    assert (first.status.incarnations, second.status.incarnations) == (1, 2)
+    assert writes_status(second.actions[-1])
+
+
 LOST = Rebuild(index=7, name="lost", time=NOW, reason="NotReady", is_open=True)
 
 

@@ -5,12 +5,12 @@ rebuilds are counted by place. Each also gets a number that no other of its repl
 ``status.incarnations`` (the highest that is surely known to be used) plus one plus its index. Its name is made of both.
 So one that was deleted in the background never shares a name, and with it a Secret or a Service, with its successor;
 and one whose create got no answer is asked for again under the same name, since the status is written after its creates
-and says nothing of one that failed. (Only one that came and went while the controller died between these two writes
-leaves no trace.)
+and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``). (Only one
+that came and went before a controller that died, or lost its lease, had written its status leaves no trace.)
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 
 from rayfleet.model.fleet import ReplicaSet
@@ -59,6 +59,13 @@ def last_number(replica_set: ReplicaSet) -> int:
     """Return the highest number that is noted, 0 for one that is somebody else's writing."""
     known = replica_set.status.incarnations
     return known if 0 <= known <= MOST else 0
+
+
+def with_number(replica_set: ReplicaSet, number: int) -> ReplicaSet:
+    """Return the replica set as one whose status knows that a Ray cluster of it had this number."""
+    if number <= last_number(replica_set):
+        return replica_set
+    return replace(replica_set, status=replace(replica_set.status, incarnations=number))
 
 
 def free_indexes(occupied: Collection[int]) -> Iterator[int]:

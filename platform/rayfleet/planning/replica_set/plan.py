@@ -22,7 +22,7 @@ from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import Books, books_of
 from rayfleet.planning.replica_set.clock import status_until
 from rayfleet.planning.replica_set.drain import Leave, leave, stay
-from rayfleet.planning.replica_set.places import NewRayCluster, manifest_of, new_ray_clusters
+from rayfleet.planning.replica_set.places import NewRayCluster, manifest_of, new_ray_clusters, with_number
 from rayfleet.planning.replica_set.replicas import Replica
 from rayfleet.planning.replica_set.status import Standing, news_of, served_since, status_of
 from rayfleet.planning.urgency import is_decided_on, is_urgent
@@ -70,7 +70,7 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
         writes = claim_writes(replica_set_claimant(replica_set), observed.claims, RAY_CLUSTERS)
         return ReplicaSetPlan(actions=tuple(writes), status=replica_set.status)
     noted = replica_set.status
-    replica_set = replace(replica_set, status=status_until(noted, now))
+    replica_set = with_number(replace(replica_set, status=status_until(noted, now)), observed.number)
     observed = replace(observed, replica_set=replica_set)
     books = books_of(observed, now)
     may_act = replica_set.meta.deleted_at is None and observed.failure is None and not books.newly_broken
