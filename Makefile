@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/python -m uv
 ARGS ?=
-# These wait more than they compute: three side by side keep two cores busy.
-FAST_TESTS := $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/unit tests/parts tests/golden tests/property
+# These wait more than they compute: five side by side keep two cores busy, also where others want them too.
+FAST_TESTS := $(BIN)/python -m pytest -q -n 5 --dist worksteal tests/unit tests/parts tests/golden tests/property
 # They wait even more, for API servers of their own and for real Ray: one worker has all of Ray, three the rest, the longest
 # files first (tests/conftest.py).
 LONG_TESTS := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e tests/kube tests/clients

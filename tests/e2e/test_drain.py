@@ -37,7 +37,7 @@ from rayfleet.testing.waiting import wait_until
 
 STREAMS = 20
 LEAVING_SECONDS = 3  # who routes has learned by then that a replica left
-TOKENS = 40  # of a stream: twenty at once on two idle cores take some ten seconds
+TOKENS = 24  # of a stream: twenty at once on two idle cores take some six seconds
 MIN_READY_SECONDS = 5  # from ready to available: twenty streams are asked for in that time
 SHORT_REQUESTS = int(os.environ.get("RAYFLEET_SHORT_REQUESTS", "60"))
 ROLLOUTS = 3

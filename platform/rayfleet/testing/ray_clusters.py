@@ -80,9 +80,10 @@ class RayClusterSimulator:
             for manifest in reflector.store.list():
                 if FOREGROUND in finalizers_of(manifest):
                     await self._tried(self._finish(kind, manifest))
+        alive = {uid_of(raw) for kind in _OWNERS for raw in self._reflectors.store(kind).list()}
         for kind in _OWNED:
             for manifest in self._reflectors[kind].store.list():
-                if self._seems_orphaned(manifest):
+                if _is_orphaned(manifest, alive):  # by a store, which may be late
                     await self._tried(self._collect(kind, manifest))
 
     async def _tried(self, work: Awaitable[None]) -> None:
@@ -140,10 +141,6 @@ class RayClusterSimulator:
         for kind in _OWNED:
             for manifest in self._reflectors[kind].store.by_owner(uid_of(owner)):
                 yield kind, manifest
-
-    def _seems_orphaned(self, manifest: ReadOnlyJson) -> bool:
-        alive = {uid_of(raw) for kind in _OWNERS for raw in self._reflectors.store(kind).list()}
-        return _is_orphaned(manifest, alive)
 
     async def _collect(self, kind: ResourceType, manifest: ReadOnlyJson) -> None:
         """Delete what the server too says has lost its owner, as the real collector does: a store may be late."""

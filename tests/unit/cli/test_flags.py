@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -61,18 +62,20 @@ def _pieces(node: ast.AST) -> Iterator[str]:
             yield each.value
 
 
-MESSAGES = sorted({(place, text) for place, text in texts() if text.strip()})
+@cache
+def messages() -> list[tuple[str, str]]:
+    return sorted({(place, text) for place, text in texts() if text.strip()})
 
 
 def test_there_are_messages_to_look_at() -> None:
-    assert len(MESSAGES) > 100
-    assert any("--kubeconfig" in text for _, text in MESSAGES)
+    assert len(messages()) > 100
+    assert any("--kubeconfig" in text for _, text in messages())
 
 
 def test_every_flag_that_a_message_names_exists() -> None:
     known = set().union(*map(flags, COMMANDS.values())) | set().union(*_OTHERS.values())
     known |= {"--state", "--port", "--listen"}  # of the processes that `rayfleet up` starts
-    unknown = {(place, flag) for place, text in MESSAGES for flag in _FLAG.findall(text) if flag not in known}
+    unknown = {(place, flag) for place, text in messages() for flag in _FLAG.findall(text) if flag not in known}
     assert not unknown
 
 
@@ -95,7 +98,7 @@ def test_every_example_of_a_help_would_be_taken(words: tuple[str, ...]) -> None:
 
 def test_every_command_that_a_message_names_exists() -> None:
     known = {" ".join(words) for words in COMMANDS}
-    for place, text in MESSAGES:
+    for place, text in messages():
         for quoted in re.findall(r"`rayfleet ([^`]*)`", text):
             words = [word for word in quoted.split() if re.fullmatch("[a-z]+", word)]
             assert any(" ".join(words[:count]) in known for count in (1, 2)), f"{place}: {quoted}"
