@@ -6,9 +6,9 @@ UV := $(BIN)/python -m uv
 ARGS ?=
 # These wait more than they compute: five side by side keep two cores busy, also where others want them too.
 FAST_TESTS := $(BIN)/python -m pytest -q -n 5 --dist worksteal tests/unit tests/parts tests/golden tests/property
-# They wait even more, for API servers of their own and for real Ray: one worker has all of Ray, four the rest, the longest
+# They wait even more, for API servers of their own and for real Ray: one worker has all of Ray, three the rest, the longest
 # files first (tests/conftest.py).
-LONG_TESTS := $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder tests/e2e tests/kube tests/clients
+LONG_TESTS := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e tests/kube tests/clients
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 IMAGES := controller sidecar llamacpp

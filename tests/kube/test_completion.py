@@ -15,6 +15,7 @@ from rayfleet.model.resources import FLEETS
 from rayfleet.testing.command_line import in_namespace
 from rayfleet.testing.fleet_world import fleet_manifest
 from rayfleet.testing.realkube import default_cache, ensure_kubectl
+from rayfleet.testing.waiting import LIMIT_SECONDS, wait_until
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 # What bash does at Tab: it calls the function that `complete` names with the program, and the words are in COMP_WORDS.
@@ -68,6 +69,11 @@ def at_tab(environment: dict[str, str], *words: str) -> list[str]:
     return said(["bash", "--noprofile", "--norc", "-c", BASH, "bash", *words], environment).split()
 
 
+def offered(environment: dict[str, str], *words: str) -> list[str]:
+    """Return the names at TAB; it is pressed again where the server was slower than completion waits."""
+    return wait_until(lambda: at_tab(environment, *words), f"names for {words}", LIMIT_SECONDS)
+
+
 def test_bash_completes_commands_options_and_kinds(environment: dict[str, str]) -> None:
     assert at_tab(environment, "comp") == ["completion"]
     assert at_tab(environment, "rollout", "re") == ["restart", "resume"]
@@ -85,12 +91,12 @@ async def test_bash_completes_the_names_of_live_objects(
 ) -> None:
     for name in ("smollm2", "smaug", "qwen"):
         await client.create(FLEETS, fleet_manifest(namespace, name, replicas=0))
-    assert at_tab(environment, "get", "fleets", "sm") == ["smaug", "smollm2"]
-    assert at_tab(environment, "get", "rcf", "smaug", "") == ["qwen", "smollm2"]
-    assert at_tab(environment, "describe", "rcf/q") == ["rcf/qwen"]
-    assert at_tab(environment, "rollout", "status", "") == ["qwen", "smaug", "smollm2"]
-    assert at_tab(environment, "endpoint", "q") == ["qwen"]
-    assert at_tab(environment, "get", "pods", "-n", namespace[:-2]) == [namespace]
+    assert offered(environment, "get", "fleets", "sm") == ["smaug", "smollm2"]
+    assert offered(environment, "get", "rcf", "smaug", "") == ["qwen", "smollm2"]
+    assert offered(environment, "describe", "rcf/q") == ["rcf/qwen"]
+    assert offered(environment, "rollout", "status", "") == ["qwen", "smaug", "smollm2"]
+    assert offered(environment, "endpoint", "q") == ["qwen"]
+    assert offered(environment, "get", "pods", "-n", namespace[:-2]) == [namespace]
 
 
 @pytest.mark.realkube
@@ -98,8 +104,12 @@ async def test_kubectl_completes_its_plugin(client: KubeClient, namespace: str, 
     await client.create(FLEETS, fleet_manifest(namespace, "smollm2", replicas=0))
     kubectl = str(ensure_kubectl(default_cache(), progress=print))
     own = ("[Debug] ", "Completion ended with directive")
-    lines = said([kubectl, "__completeNoDesc", "rayfleet", "describe", "rcf/sm"], environment, own).splitlines()
-    assert lines == ["rcf/smollm2", ":4"]
+
+    def lines() -> list[str]:
+        return said([kubectl, "__completeNoDesc", "rayfleet", "describe", "rcf/sm"], environment, own).splitlines()
+
+    at_last = wait_until(lines, "a name", LIMIT_SECONDS, holds=lambda found: len(found) > 1)
+    assert at_last == ["rcf/smollm2", ":4"]
     assert "rollout\tWatch" in said([kubectl, "__complete", "rayfleet", "roll"], environment, own)
     assert said([kubectl, "rayfleet", "get", "rcf", "-o", "name"], environment).split() == ["rayclusterfleets/smollm2"]
 
