@@ -61,9 +61,13 @@ def carry_out(run: Run, say: Say) -> None:
         _comes_back(run, say)
 
 
+def _until_ready(run: Run, what: str, limit: float) -> None:
+    wait_until(lambda: _ready(run), what, limit, holds=lambda answer: answer[0] == 200)
+
+
 def _becomes_ready(run: Run, say: Say) -> None:
     began = time.monotonic()
-    wait_until(lambda: _ready(run), "it is ready", START_SECONDS, holds=lambda answer: answer[0] == 200)
+    _until_ready(run, "it is ready", START_SECONDS)
     say(f"ready {time.monotonic() - began:.1f} s after the start, by a token that the device computed")
 
 
@@ -77,6 +81,8 @@ def _tells_memory(run: Run, say: Say) -> None:
 
 
 def _finds_a_blocked_kernel(run: Run, say: Say) -> None:
+    # Its health check may have been late while it took the memory: then it warms up anew, which no kernel may block.
+    _until_ready(run, "it is ready with its memory", BACK_SECONDS)
     client = threading.Thread(target=_post, args=(f"{run.engine}/v1/completions", {"max_tokens": _TOKENS}), daemon=True)
     client.start()
     _post(f"{run.engine}/block?seconds={BLOCKED_SECONDS}")
@@ -90,8 +96,7 @@ def _finds_a_blocked_kernel(run: Run, say: Say) -> None:
 
 def _comes_back(run: Run, say: Say) -> None:
     began = time.monotonic()
-    limit = BLOCKED_SECONDS + BACK_SECONDS
-    wait_until(lambda: _ready(run), "it is ready again", limit, holds=lambda answer: answer[0] == 200)
+    _until_ready(run, "it is ready again", BLOCKED_SECONDS + BACK_SECONDS)
     say(f"ready again {time.monotonic() - began:.1f} s later, when the kernel had ended")
 
 

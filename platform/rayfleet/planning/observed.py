@@ -126,7 +126,7 @@ class ObservedReplicaSet:
     RayCluster to the pods that it controls, as the API server gave them (trimmed), ``pods_absence`` is why none can
     be read; ``answers`` are those of their sidecars. ``claims`` are RayClusters that change hands first;
     ``ray_clusters`` has none that is let go. ``reachable`` as in ObservedFleet. ``number`` is the highest number that a
-    Ray cluster is known to have had by a status that waits to be written, 0 where none does.
+    Ray cluster is known to have had by a status that waited to be written, 0 where none did.
     """
 
     replica_set: ReplicaSet

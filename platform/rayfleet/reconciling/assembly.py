@@ -69,11 +69,13 @@ async def run_together(parts: Iterable[ControllerPart], shared: Shared) -> None:
 
 def assembled(parts: Sequence[ControllerPart], shared: Shared) -> tuple[Controller, ...]:
     """Return the controllers, subscribed to the reflectors and not yet running."""
+    names = [part.name for part in parts]
+    assert len(set(names)) == len(names), f"two controllers of one name: {', '.join(sorted(names))}"
+    strangers = {name for part in parts for name in part.rests_on}.difference(names)
+    assert not strangers, f"nobody runs what others rest on: {', '.join(sorted(strangers))}"
     controllers: dict[str, Controller] = {}
     for part in parts:
         controllers[part.name] = _controller(part, shared, controllers)
-        strangers = part.rests_on.keys() - {each.name for each in parts}
-        assert not strangers, f"{part.name} rests on {', '.join(sorted(strangers))}, which nobody runs"
     return tuple(controllers.values())
 
 

@@ -47,8 +47,8 @@ class Steps(Generic[Observed]):
     ``find`` returns the object of a key, None when it is gone: then there is no pass. ``observe`` is given the object
     and reads everything that the plan needs, from the stores (and, where a store may not be trusted, from the server:
     then it is a coroutine). ``with_failure`` gives a refused write to the observation; None for a kind without a status
-    to tell of it. ``with_withheld`` gives the observation a status that an earlier pass decided on and that waits to be
-    written; None for a kind whose plans need not know. ``writes`` is all that the plan may ask for; None for a
+    to tell of it. ``with_withheld`` gives the observation a status that an earlier pass decided on and that waited to
+    be written; None for a kind whose plans need not know. ``writes`` is all that the plan may ask for; None for a
     controller of every kind (garbage).
     """
 
@@ -94,8 +94,8 @@ class Passes(Generic[Observed]):
     def is_settled(self, key: ObjectKey) -> bool:
         """Whether the stores show all that passes for ``key`` do by an older spec than the one that they show.
 
-        What they do by that one takes no more places than it asks for. (Of a create whose answer was lost nothing is
-        known until it is asked for again.)
+        What they do by that one takes no more places than it asks for. (Not known is a create whose answer was lost, or
+        that another process began: until a watch shows it.)
         """
         about, began = self._steps.find(key), self._generations.get(key)
         if about is None or began is None or began == generation_of(about):

@@ -5,8 +5,9 @@ rebuilds are counted by place. Each also gets a number that no other of its repl
 ``status.incarnations`` (the highest that is surely known to be used) plus one plus its index. Its name is made of both.
 So one that was deleted in the background never shares a name, and with it a Secret or a Service, with its successor;
 and one whose create got no answer is asked for again under the same name, since the status is written after its creates
-and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``). (Only one
-that came and went before a controller that died, or lost its lease, had written its status leaves no trace.)
+and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``). (One that
+came and went before its status was written leaves no trace when the pass that made it failed, or when its controller
+died or lost its lease meanwhile.)
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
