@@ -36,9 +36,9 @@ from rayfleet.testing.machine import Machine
 from rayfleet.testing.waiting import wait_until
 
 STREAMS = 20
-LEAVING_SECONDS = 2  # who routes has learned by then that a replica left
-TOKENS = 24  # of a stream: twenty at once on two idle cores take some six seconds
-MIN_READY_SECONDS = 4  # from ready to available: twenty streams are asked for in that time
+LEAVING_SECONDS = 3  # who routes has learned by then that a replica left
+TOKENS = 40  # of a stream: twenty at once on two idle cores take some ten seconds
+MIN_READY_SECONDS = 5  # from ready to available: twenty streams are asked for in that time
 SHORT_REQUESTS = int(os.environ.get("RAYFLEET_SHORT_REQUESTS", "60"))
 ROLLOUTS = 3
 IS_LONG = SHORT_REQUESTS >= 1000
