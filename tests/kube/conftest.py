@@ -1,5 +1,7 @@
 """Two API servers for every test here: our embedded one and the real kube-apiserver, one process each per session.
 
+A third is for the real KubeRay operator, which acts on all that is there: it is lent to one file after the other.
+
 Each runs from the first test that needs it to the session's end, so that files which take turns with them start none
 anew: a start of the real one with its definitions takes nine seconds of a core. A test leaves nothing that others see:
 it has a namespace of its own, and what has none is named after that.
@@ -29,13 +31,16 @@ from rayfleet.model.resources import NAMESPACES
 from rayfleet.testing.command_line import Command, in_namespace
 from rayfleet.testing.definitions import install, read_definitions
 from rayfleet.testing.nodes import NodeProcess, node_process
+from rayfleet.testing.real_kuberay import SharedKubeRay, definitions
 from rayfleet.testing.realkube import (
     RealKubeServer,
     default_cache,
     ensure_binaries,
+    ensure_kuberay_operator,
     gateway_api_crds,
     kuberay_crds,
 )
+from rayfleet.testing.waiting import LIMIT_SECONDS
 
 _START_LIMIT_SECONDS = 150  # some seconds, with a core of its own
 T = TypeVar("T")
@@ -81,6 +86,15 @@ def api_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 @pytest.fixture(scope="session", params=BOTH)
 def api_server(request: pytest.FixtureRequest, api_servers: Callable[[str], ApiServer]) -> ApiServer:
     return api_servers(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared_kuberay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedKubeRay]:
+    """The real API server for the real KubeRay operator; what it needs is built once (minutes)."""
+    program = ensure_kuberay_operator(default_cache(), progress=print)
+    with started_api_server("real", tmp_path_factory.mktemp("api-kuberay")) as kubeconfig:
+        _in_thread(lambda: asyncio.run(_install(kubeconfig, definitions(), LIMIT_SECONDS)))
+        yield SharedKubeRay(program=program, kubeconfig=kubeconfig)
 
 
 @pytest.fixture(params=BOTH)
@@ -180,9 +194,9 @@ def _published_crds() -> list[Json]:
     return read_definitions(file for file in files if file.name in known)
 
 
-async def _install(kubeconfig: Path, crds: Sequence[ReadOnlyJson]) -> None:
+async def _install(kubeconfig: Path, crds: Sequence[ReadOnlyJson], limit: float = _START_LIMIT_SECONDS) -> None:
     async with await connect(kubeconfig) as client:
-        await install(client, crds, _START_LIMIT_SECONDS)
+        await install(client, crds, limit)
 
 
 def _in_thread(work: Callable[[], T]) -> T:

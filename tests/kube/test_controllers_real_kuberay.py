@@ -1,20 +1,18 @@
 """Our controllers over the real KubeRay on a real API server; the test plays the kubelet and the scheduler."""
 
 from collections.abc import AsyncIterator
-from typing import Any
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.propagation import Propagation
-from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS, SECRETS
+from rayfleet.model.resources import FLEETS, PODS, RAY_CLUSTERS, SECRETS
 from rayfleet.objects.meta import key_of, name_of, uid_of
 from rayfleet.objects.owners import controller_uid
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.kubelet import PULL_ERROR, SHORTAGE
-from rayfleet.testing.real_kuberay import KubeRayServer, kuberay_server
+from rayfleet.testing.real_kuberay import KubeRayServer, SharedKubeRay
 from rayfleet.testing.stand_ins import stand_pod, until_pods
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
@@ -22,17 +20,17 @@ pytestmark = [pytest.mark.realkube, pytest.mark.asyncio(loop_scope="module"), py
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kuberay(tmp_path_factory: Any) -> AsyncIterator[KubeRayServer]:
-    """One server and one operator for all tests here: a start of the two is some seconds of a core."""
-    async with kuberay_server(tmp_path_factory.mktemp("operator")) as server, server.operator():
+async def kuberay(
+    shared_kuberay: SharedKubeRay, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[KubeRayServer]:
+    """One operator for all tests here."""
+    async with shared_kuberay.lent(tmp_path_factory.mktemp("operator")) as server, server.operator():
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def world(kuberay: KubeRayServer) -> AsyncIterator[FleetWorld]:
-    meta = {"name": f"fleets-{uuid4().hex[:10]}"}
-    await kuberay.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
-    world = FleetWorld(kuberay.client, meta["name"])
+    world = FleetWorld(kuberay.client, await kuberay.namespace("fleets"))
     async with world.controlled():
         yield world
 

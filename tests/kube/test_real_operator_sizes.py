@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import NAMESPACES, RAY_CLUSTERS
+from rayfleet.model.resources import RAY_CLUSTERS
 from rayfleet.objects.ray_spec import desired_workers, expected_pods
-from rayfleet.testing.real_kuberay import kuberay_server
+from rayfleet.testing.real_kuberay import SharedKubeRay
 from rayfleet.testing.stand_ins import pods_of, put_pod_status, ray_cluster, until_pods, until_status
 from rayfleet.testing.waiting import LIMIT_SECONDS
 
@@ -80,7 +80,6 @@ async def made_suspended(client: KubeClient, namespace: str) -> Made:
 
 
 async def all_made(client: KubeClient, namespace: str) -> dict[str, Made]:
-    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     async with asyncio.TaskGroup() as tasks:
         making = [
             *(tasks.create_task(made_ready(client, namespace, name, number)) for number, name in enumerate(GROUPS)),
@@ -90,12 +89,14 @@ async def all_made(client: KubeClient, namespace: str) -> dict[str, Made]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def by_maker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Made]]:
-    async with kuberay_server(tmp_path_factory.mktemp("sizes")) as server:
+async def by_maker(
+    shared_kuberay: SharedKubeRay, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Made]]:
+    async with shared_kuberay.lent(tmp_path_factory.mktemp("sizes")) as server:
         async with server.operator():
-            theirs = await all_made(server.client, "by-kuberay")
+            theirs = await all_made(server.client, await server.namespace("by-kuberay"))
         async with server.stand_in():
-            ours = await all_made(server.client, "by-us")
+            ours = await all_made(server.client, await server.namespace("by-us"))
     return {"kuberay": theirs, "stand-in": ours}
 
 

@@ -19,10 +19,10 @@ import yaml
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import EVENTS, NAMESPACES, RAY_CLUSTERS, SECRETS, SERVICES
+from rayfleet.model.resources import EVENTS, RAY_CLUSTERS, SECRETS, SERVICES
 from rayfleet.objects.meta import key_of
 from rayfleet.objects.owners import controller_uid
-from rayfleet.testing.real_kuberay import kuberay_server
+from rayfleet.testing.real_kuberay import SharedKubeRay
 from rayfleet.testing.stand_ins import condition, put_pod_status, until_pods, until_status
 from rayfleet.testing.waiting import until
 
@@ -91,18 +91,19 @@ def without_namespace(value: ReadOnlyJson, namespace: str) -> Json:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Story, Story]]:
+async def stories(
+    shared_kuberay: SharedKubeRay, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Story, Story]]:
     """Both stories of each cluster; one API server for all."""
-    async with kuberay_server(tmp_path_factory.mktemp("operator")) as server:
+    async with shared_kuberay.lent(tmp_path_factory.mktemp("operator")) as server:
         async with server.operator():
-            theirs = await all_told(server.client, "by-kuberay")
+            theirs = await all_told(server.client, await server.namespace("by-kuberay"))
         async with server.stand_in():
-            ours = await all_told(server.client, "by-us")
+            ours = await all_told(server.client, await server.namespace("by-us"))
     return {name: (theirs[name], ours[name]) for name in NAMES}
 
 
 async def all_told(client: KubeClient, namespace: str) -> dict[str, Story]:
-    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     return {name: await told(client, namespace, name) for name in NAMES}
 
 
