@@ -6,7 +6,7 @@ Source: the faults H2, H3, M1, M7, M8, M9, M10 that the first gateway was measur
 import asyncio
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tests.attack.scene import Scene
 from tests.attack.wire import HOST, Answer, asked, chunked, prompt, read_answer, request, zipped
@@ -113,15 +113,28 @@ async def pipelining(scene: Scene) -> None:
         b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n",
         request(prompt("plain", "no-such-model")),
     ):
-        connections = await opened(scene.port, 10, receive_bytes=4096)
-        sends = [asyncio.create_task(_send(writer, (data for _ in range(total // 10)))) for _, writer in connections]
-        answered = -1.0
-        while answered != (answered := await scene.gateway.value("requests_total")):
-            await asyncio.wait(sends, timeout=2)
-        for task in sends:
-            task.cancel()
-        await asyncio.gather(*sends, return_exceptions=True)
-        _abort(connections)
+        await _sent_unread(scene.port, data, total // 10)
+
+
+async def _sent_unread(port: int, data: bytes, times: int) -> None:
+    """Send it so often by each of ten who never read, until all is sent or nothing more is taken from them."""
+    sent, before = 0, -1
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(times):
+            sent += 1
+            yield data
+
+    connections = await opened(port, 10, receive_bytes=4096)
+    sends = [asyncio.create_task(_send(writer, pieces())) for _, writer in connections]
+    while before != sent:
+        before = sent
+        await asyncio.sleep(2)  # what is taken in that time is what is asked
+    for task in sends:
+        task.cancel()
+    await asyncio.gather(*sends, return_exceptions=True)
+    _abort(connections)
 
 
 async def file_limit(scene: Scene) -> None:
