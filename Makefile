@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/python -m uv
 ARGS ?=
+FAST := tests/unit tests/parts tests/golden tests/property
+LONG := tests/e2e tests/kube tests/clients
 # These wait more than they compute: five side by side keep two cores busy, also where others want them too.
-FAST_TESTS := $(BIN)/python -m pytest -q -n 5 --dist worksteal tests/unit tests/parts tests/golden tests/property
-# They wait even more, for API servers of their own and for real Ray: one worker has all of Ray, three the rest, the longest
-# files first (tests/conftest.py).
-LONG_TESTS := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e tests/kube tests/clients
+FAST_TESTS := $(BIN)/python -m pytest -q -n 5 --dist worksteal $(FAST)
+# The long ones wait even more, for API servers and for real Ray; the fast ones fill the gaps. What is given out whole, and
+# in which order, tests/conftest.py says.
+ALL_TESTS := $(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(LONG) $(FAST)
 SOURCES := platform gateway runtime_sidecar plugins tests examples
 
 IMAGES := controller sidecar llamacpp
@@ -16,7 +18,7 @@ DEPLOY := platform/rayfleet/deploy/images
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 
-.PHONY: help up test check types unit mutants engines engines-full gpu kubernetes images image-archive image-store attack bench golden format clean environment
+.PHONY: help up test check lint types unit every mutants engines engines-full gpu kubernetes images image-archive image-store attack bench golden format clean environment
 .DEFAULT_GOAL := help
 # Many processes run from here, and without the bytecode of what they import each of them compiles it all again: two
 # seconds of a core for one of Ray. Images set this variable for themselves; here the environment is ours.
@@ -48,24 +50,36 @@ environment: $(VENV)/dev-ok ## Make the virtual environment with everything that
 up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers once and shuts down
 	@$(BIN)/rayfleet up $(ARGS)
 
-test: $(VENV)/dev-ok ## Every test: check, then real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
-	@$(MAKE) --no-print-directory check
+test: $(VENV)/dev-ok ## Every test: what check does, real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
+	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m rayfleet.testing.realkube build
-	@$(LONG_TESTS) $(ARGS)
+	@$(MAKE) --no-print-directory -j 2 types every
 
-# Type checker and import linter keep one core busy for more than a minute: the tests have the other one meanwhile.
+# Type checker and import linter keep one core busy for half a minute: the tests have the other one meanwhile.
 check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: some minutes
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j 2 types unit ARGS=
+
+lint: $(VENV)/dev-ok
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
-	@$(MAKE) --no-print-directory -j 2 types unit ARGS=
 
 types: $(VENV)/dev-ok
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python tests/unit/test_layout.py
 	@$(BIN)/mypy platform gateway runtime_sidecar plugins tests
 
-unit: $(VENV)/dev-ok ## The fast tests alone
+unit: $(VENV)/collected-ok ## The fast tests alone
 	@$(FAST_TESTS) $(ARGS)
+
+every: $(VENV)/collected-ok
+	@$(ALL_TESTS) $(ARGS)
+
+# Bytecode of the tests and of what they import: one process compiles it once, or else each worker of the first run does.
+$(VENV)/collected-ok: $(VENV)/dev-ok
+	@echo "environment: compiling the tests"
+	@$(BIN)/python -m pytest -q --collect-only tests >/dev/null || true
+	@touch $@
 
 mutants: $(VENV)/dev-ok ## Plant known bugs one at a time; the tests have to catch each (minutes)
 	@$(BIN)/python -m tests.mutants $(ARGS)

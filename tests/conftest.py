@@ -5,12 +5,14 @@ packages makes such a call and a loop runs in the thread; tests themselves and t
 test starts are not watched. What may block all the same stands below, with the reason. No example of a property has a
 time limit, nor has its making: a busy machine is no fault.
 
-Files go to several workers whole and the longest first, and all files with real Ray go to one worker, one after the
-other: each of them takes a core or more, and says how long things take.
+Files go to several workers whole and the longest first. What needs a costly thing goes to one worker whole, so that
+there is one of it: real Ray (each such file takes a core or more, and says how long things take) and the real API
+servers that live as long as a run.
 """
 
 import gc
 import os
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,30 +58,60 @@ MAY_BLOCK: tuple[tuple[str, set[str]], ...] = (
     ("rayfleet/plugin/ray_frame.py", {"_watch_text"}),
 )
 
-# By their minutes: a file that comes last and alone keeps one of several workers busy and the others idle.
+# What is given out whole, the longest first: what comes last and alone keeps one of several workers busy and the others
+# idle. A file that is not here stands for itself; tests of KILLS are given out one by one, behind what is long.
 LONGEST = (
-    "test_controllers_server_away",
-    "test_attacks",
-    "test_up_refused",
-    "test_controllers_kills",
-    "test_gateway_discovery",
-    "test_controllers_faults",
-    "test_standin_real_operator",
-    "test_standin_real_manager",
+    "real Ray",
+    "real API server",
+    "real API server and kubectl",
+    "tests/e2e/without_ray/test_attacks.py",
+    "real KubeRay",
+    "tests/kube/test_controllers_server_away.py",
+    "tests/e2e/without_ray/test_up_refused.py",
 )
+OF_REAL_KUBERAY = (
+    "test_controllers_pod_security.py",
+    "test_controllers_real_kuberay.py",
+    "test_real_operator_refusals.py",
+    "test_real_operator_sizes.py",
+    "test_standin_real_operator.py",
+)
+KILLS = "tests/kube/test_controllers_kills.py"
+OF_REAL_SERVER = re.compile(r"[\[-]real[\]-]")
 
 
 class Sharing(LoadFileScheduling):  # type: ignore[misc]  # xdist publishes no types
-    """Of what is given out whole: a file, or all that has real Ray."""
+    """Of what is given out whole."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = str(super()._split_scope(nodeid))
-        return "real Ray" if has_real_ray(Path(file)) else file
+        return shared_whole(nodeid)
 
 
-def has_real_ray(file: Path) -> bool:
-    """Whether the tests of a file start Ray; its path is from the checkout."""
-    return file.parent == Path("tests/e2e")
+def shared_whole(nodeid: str) -> str:
+    """Return the name of what a test is given out with: its file's path, or that of a group of files."""
+    file = nodeid.partition("::")[0]
+    folder = Path(file).parent
+    match folder.parts:
+        case ("tests", "e2e"):
+            return "real Ray"
+        case ("tests", "kube") if Path(file).name in OF_REAL_KUBERAY:
+            return "real KubeRay"
+        case ("tests", "kube", *within) if OF_REAL_SERVER.search(nodeid):
+            return "real API server and kubectl" if within else "real API server"
+        case _:
+            return nodeid if file == KILLS else file
+
+
+def place(nodeid: str) -> int:
+    """Return where a test comes in the order of a run."""
+    whole = shared_whole(nodeid)
+    if whole in LONGEST:
+        return LONGEST.index(whole)
+    return len(LONGEST) + (0 if whole.startswith(KILLS) else 2 if is_fast(nodeid) else 1)
+
+
+def is_fast(nodeid: str) -> bool:
+    return nodeid.startswith(("tests/unit/", "tests/parts/", "tests/golden/", "tests/property/"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -89,15 +121,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing | No
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest files first, each whole; what has real Ray is longer than all."""
-
-    def place(item: pytest.Item) -> int:
-        if has_real_ray(item.path.relative_to(config.rootpath)):
-            return -1
-        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
-
-    items.sort(key=place)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what is long, each whole, and last what is quick and fills the gaps."""
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)
