@@ -30,7 +30,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import NAMESPACES
 from rayfleet.testing.command_line import Command, in_namespace
 from rayfleet.testing.definitions import install, read_definitions
-from rayfleet.testing.nodes import NodeProcess, node_process
+from rayfleet.testing.nodes import NodeProcess, SharedNode, node_process
 from rayfleet.testing.real_kuberay import SharedKubeRay, definitions
 from rayfleet.testing.realkube import (
     RealKubeServer,
@@ -42,6 +42,7 @@ from rayfleet.testing.realkube import (
 )
 from rayfleet.testing.waiting import LIMIT_SECONDS
 
+TWO_GPUS = ("--accelerators", "nvidia.com/gpu=2")
 _START_LIMIT_SECONDS = 150  # some seconds, with a core of its own
 T = TypeVar("T")
 
@@ -134,9 +135,29 @@ def command(kubeconfig: Path, namespace: str, tmp_path: Path) -> Command:
     return Command(kubeconfig=in_namespace(kubeconfig, namespace, tmp_path))
 
 
+@pytest.fixture(scope="module")
+def shared_node(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedNode]:
+    """One for the tests of a file; it is none for a file with pods that another plays the scheduler for."""
+    shared = SharedNode(
+        kubeconfig=api_server.kubeconfig, make_folder=lambda: tmp_path_factory.mktemp("node"), flags=TWO_GPUS
+    )
+    yield shared
+    _in_thread(lambda: asyncio.run(_end(shared)))
+
+
 @pytest.fixture
-async def node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
-    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", "nvidia.com/gpu=2")) as running:
+async def node(
+    request: pytest.FixtureRequest, shared_node: SharedNode, client: KubeClient, namespace: str
+) -> AsyncIterator[NodeProcess]:
+    """The node of the file's tests: who stops it, or looks at how it begins, has ``own_node``."""
+    failed = request.session.testsfailed
+    async with shared_node.lent(client, namespace, is_fit=lambda: request.session.testsfailed == failed) as running:
+        yield running
+
+
+@pytest.fixture
+async def own_node(kubeconfig: Path, client: KubeClient, tmp_path: Path) -> AsyncIterator[NodeProcess]:
+    async with node_process(client, kubeconfig, tmp_path, TWO_GPUS) as running:
         yield running
 
 
@@ -197,6 +218,11 @@ def _published_crds() -> list[Json]:
 async def _install(kubeconfig: Path, crds: Sequence[ReadOnlyJson], limit: float = _START_LIMIT_SECONDS) -> None:
     async with await connect(kubeconfig) as client:
         await install(client, crds, limit)
+
+
+async def _end(shared: SharedNode) -> None:
+    async with await connect(shared.kubeconfig) as client:
+        await shared.end(client)
 
 
 def _in_thread(work: Callable[[], T]) -> T:

@@ -173,18 +173,18 @@ async def warmed_up(client: KubeClient, namespace: str, node: NodeProcess, image
 
 
 async def test_a_node_runs_it_with_the_variables_of_the_replica_and_it_ends(
-    client: KubeClient, namespace: str, node: NodeProcess, tmp_path: Path
+    client: KubeClient, namespace: str, own_node: NodeProcess, tmp_path: Path
 ) -> None:
     script = f"sh -c 'echo $MARK > {tmp_path}/brought'"
-    watched = await warmed_up(client, namespace, node, IMAGE, script)
+    watched = await warmed_up(client, namespace, own_node, IMAGE, script)
     await watched.until(lambda pod: phase_of(pod) == "Succeeded")
     assert (tmp_path / "brought").read_text() == "here\n"
     await client.delete(PODS, watched.key)
     await watched.gone()
 
 
-async def test_a_node_without_the_image_says_so(client: KubeClient, namespace: str, node: NodeProcess) -> None:
-    watched = await warmed_up(client, namespace, node, "no/such:1", "")
+async def test_a_node_without_the_image_says_so(client: KubeClient, namespace: str, own_node: NodeProcess) -> None:
+    watched = await warmed_up(client, namespace, own_node, "no/such:1", "")
     found = await watched.until(lambda pod: image_refusal(pod) is not None)
     refusal = image_refusal(found)
     assert refusal is not None

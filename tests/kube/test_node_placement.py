@@ -19,8 +19,10 @@ async def look_at(client: KubeClient, node: NodeProcess) -> Json:
     return await client.get(NODES, node.name)
 
 
-async def test_a_ready_node_has_no_taint(client: KubeClient, node: NodeProcess) -> None:
-    await until(lambda: look_at(client, node), "the taint is off", holds=lambda each: not each["spec"].get("taints"))
+async def test_a_ready_node_has_no_taint(client: KubeClient, own_node: NodeProcess) -> None:
+    await until(
+        lambda: look_at(client, own_node), "the taint is off", holds=lambda each: not each["spec"].get("taints")
+    )
 
 
 def _has_problem(pod: ReadOnlyJson, text: str) -> bool:
@@ -57,8 +59,10 @@ async def test_a_closed_node_lets_pods_in_when_it_is_opened(
 async def test_a_node_selector_is_honoured(client: KubeClient, namespace: str, node: NodeProcess) -> None:
     watched = await run_pod(client, shell_pod(namespace, "choosy", nodeSelector={"disk": "fast"}))
     await watched.until(lambda pod: _has_problem(pod, "disk=fast"))
-    await client.patch(NODES, ObjectKey(namespace="", name=node.name), {"metadata": {"labels": {"disk": "fast"}}})
+    key = ObjectKey(namespace="", name=node.name)
+    await client.patch(NODES, key, {"metadata": {"labels": {"disk": "fast"}}})
     await watched.until(is_ready)
+    await client.patch(NODES, key, {"metadata": {"labels": {"disk": None}}})  # as the next test expects it
 
 
 async def test_a_container_runs_as_its_user_or_says_why_not(

@@ -13,7 +13,6 @@ from rayfleet.testing.nodes import (
     NodeProcess,
     exists,
     first_status,
-    node_process,
     pod_conditions,
     run_pod,
     shell_pod,
@@ -103,28 +102,27 @@ async def test_pre_stop_runs_before_sigterm(client: KubeClient, namespace: str, 
 
 
 async def test_accelerators_are_counted_and_the_message_says_what_is_free(
-    client: KubeClient, kubeconfig: Path, namespace: str, tmp_path: Path
+    client: KubeClient, namespace: str, node: NodeProcess
 ) -> None:
     # Of a name of its own: pods of other tests that nobody has bound yet would have these too.
-    gpu = f"example.com/{namespace}"
+    gpu = node.own_accelerator
     two = {"resources": {"limits": {gpu: "2"}}}
-    async with node_process(client, kubeconfig, tmp_path, ("--accelerators", f"{gpu}=2")):
-        first = await run_pod(client, shell_pod(namespace, "first", container=two))
-        await first.until(is_ready)
-        second = await run_pod(client, shell_pod(namespace, "second", container=two))
-        found = await second.until(lambda now: pod_conditions(now).get("PodScheduled") == "False")
-        condition = next(each for each in found["status"]["conditions"] if each["type"] == "PodScheduled")
-        assert condition["reason"] == "Unschedulable"
-        assert f"asks for 2 {gpu}" in condition["message"]
-        assert "0 of them are free" in condition["message"]
-        assert found["status"]["phase"] == "Pending"
-        await client.delete(PODS, first.key)
-        await second.until(is_ready)
+    first = await run_pod(client, shell_pod(namespace, "first", container=two))
+    await first.until(is_ready)
+    second = await run_pod(client, shell_pod(namespace, "second", container=two))
+    found = await second.until(lambda now: pod_conditions(now).get("PodScheduled") == "False")
+    condition = next(each for each in found["status"]["conditions"] if each["type"] == "PodScheduled")
+    assert condition["reason"] == "Unschedulable"
+    assert f"asks for 2 {gpu}" in condition["message"]
+    assert "0 of them are free" in condition["message"]
+    assert found["status"]["phase"] == "Pending"
+    await client.delete(PODS, first.key)
+    await second.until(is_ready)
 
 
-async def test_the_node_is_registered_with_its_lease(client: KubeClient, node: NodeProcess) -> None:
-    found = await client.get(NODES, node.name)
+async def test_the_node_is_registered_with_its_lease(client: KubeClient, own_node: NodeProcess) -> None:
+    found = await client.get(NODES, own_node.name)
     assert found["status"]["capacity"]["nvidia.com/gpu"] == "2"
     assert {each["type"]: each["status"] for each in found["status"]["conditions"]}["Ready"] == "True"
-    lease = ObjectKey(namespace="kube-node-lease", name=node.name)
+    lease = ObjectKey(namespace="kube-node-lease", name=own_node.name)
     await until(lambda: exists(client, LEASES, lease), "the node's Lease")

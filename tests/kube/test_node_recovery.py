@@ -26,14 +26,14 @@ from rayfleet.testing.realkube import RealKubeServer, default_cache, ensure_bina
 from rayfleet.testing.waiting import until
 
 
-async def test_a_killed_node_takes_its_pods_back(client: KubeClient, namespace: str, node: NodeProcess) -> None:
-    watched = await run_pod(client, shell_pod(namespace, "kept"), node)
+async def test_a_killed_node_takes_its_pods_back(client: KubeClient, namespace: str, own_node: NodeProcess) -> None:
+    watched = await run_pod(client, shell_pod(namespace, "kept"), own_node)
     before = await watched.until(is_ready)
     first = container_processes(before)[0]
-    await node.end(signal.SIGKILL)
+    await own_node.end(signal.SIGKILL)
     assert first in container_processes(before)
-    await node.start()
-    marker = await run_pod(client, shell_pod(namespace, "next"), node)
+    await own_node.start()
+    marker = await run_pod(client, shell_pod(namespace, "next"), own_node)
     await marker.until(is_ready)
     after = await watched.until(is_ready)
     assert first in container_processes(after)
@@ -50,55 +50,55 @@ async def test_a_killed_node_takes_its_pods_back(client: KubeClient, namespace: 
 
 
 async def test_a_container_that_died_without_a_node_is_restarted_and_counted(
-    client: KubeClient, namespace: str, node: NodeProcess
+    client: KubeClient, namespace: str, own_node: NodeProcess
 ) -> None:
-    watched = await run_pod(client, shell_pod(namespace, "lost"), node)
+    watched = await run_pod(client, shell_pod(namespace, "lost"), own_node)
     before = await watched.until(is_ready)
-    await node.end(signal.SIGKILL)
+    await own_node.end(signal.SIGKILL)
     kill_container(before)
-    await node.start()
+    await own_node.start()
     found = await watched.until(lambda now: first_status(now)["restartCount"] == 1 and is_ready(now))
     assert first_status(found)["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
 
 
 async def test_processes_of_pods_that_are_gone_are_ended_at_the_next_start(
-    client: KubeClient, namespace: str, node: NodeProcess
+    client: KubeClient, namespace: str, own_node: NodeProcess
 ) -> None:
-    watched = await run_pod(client, shell_pod(namespace, "orphan"), node)
+    watched = await run_pod(client, shell_pod(namespace, "orphan"), own_node)
     before = await watched.until(is_ready)
-    await node.end(signal.SIGKILL)
+    await own_node.end(signal.SIGKILL)
     await client.delete(PODS, watched.key, grace_period_seconds=0)
     assert container_processes(before)
-    await node.start()
+    await own_node.start()
     await until(lambda: container_processes(before), "the processes are ended", holds=lambda left: not left)
 
 
 async def test_sigterm_ends_the_containers_unless_told_to_leave_them(
-    client: KubeClient, namespace: str, node: NodeProcess
+    client: KubeClient, namespace: str, own_node: NodeProcess
 ) -> None:
-    node.flags = (*node.flags, "--leave-running")
-    watched = await run_pod(client, shell_pod(namespace, "stays"), node)
-    before = await watched.begun(node)
-    await node.end(signal.SIGKILL)
-    await node.start()
+    own_node.flags = (*own_node.flags, "--leave-running")
+    watched = await run_pod(client, shell_pod(namespace, "stays"), own_node)
+    before = await watched.begun(own_node)
+    await own_node.end(signal.SIGKILL)
+    await own_node.start()
     await watched.until(is_ready)
-    await (await run_pod(client, shell_pod(namespace, "probe-1"), node)).until(is_ready)
-    assert await node.end() == 0
+    await (await run_pod(client, shell_pod(namespace, "probe-1"), own_node)).until(is_ready)
+    assert await own_node.end() == 0
     assert container_processes(before)
-    node.flags = node.flags[:-1]
-    await node.start()
-    await (await run_pod(client, shell_pod(namespace, "probe-2"), node)).until(is_ready)
-    assert await node.end() == 0
+    own_node.flags = own_node.flags[:-1]
+    await own_node.start()
+    await (await run_pod(client, shell_pod(namespace, "probe-2"), own_node)).until(is_ready)
+    assert await own_node.end() == 0
     assert not container_processes(before)
-    assert "bye" in node.logs(before)
+    assert "bye" in own_node.logs(before)
 
 
-async def test_cleanup_leaves_nothing(client: KubeClient, namespace: str, node: NodeProcess) -> None:
-    watched = await run_pod(client, shell_pod(namespace, "left"), node)
+async def test_cleanup_leaves_nothing(client: KubeClient, namespace: str, own_node: NodeProcess) -> None:
+    watched = await run_pod(client, shell_pod(namespace, "left"), own_node)
     found = await watched.until(is_ready)
-    await node.end(signal.SIGKILL)
-    assert await asyncio.to_thread(cleanup, node.state) >= 1
-    assert marked_processes(str(node.state), STATE_MARK) == []
+    await own_node.end(signal.SIGKILL)
+    assert await asyncio.to_thread(cleanup, own_node.state) >= 1
+    assert marked_processes(str(own_node.state), STATE_MARK) == []
     assert marked_processes(f"{found['metadata']['uid']}/main", MARK) == []
 
 
