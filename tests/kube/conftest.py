@@ -30,7 +30,7 @@ from rayfleet.model.json import Json, ReadOnlyJson
 from rayfleet.model.resources import NAMESPACES
 from rayfleet.testing.command_line import Command, in_namespace
 from rayfleet.testing.definitions import install, read_definitions
-from rayfleet.testing.nodes import NodeProcess, SharedNode, node_process
+from rayfleet.testing.nodes import NodeProcess, SharedNode, delete_pods, node_process
 from rayfleet.testing.real_kuberay import SharedKubeRay, definitions
 from rayfleet.testing.realkube import (
     RealKubeServer,
@@ -123,10 +123,12 @@ async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
 
 
 @pytest.fixture
-async def namespace(client: KubeClient) -> str:
+async def namespace(client: KubeClient) -> AsyncIterator[str]:
+    """One of the test's own; pods that are left in it go, or a node of a later test would run them."""
     name = f"test-{uuid4().hex[:10]}"
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    return name
+    yield name
+    await delete_pods(client, name)
 
 
 @pytest.fixture

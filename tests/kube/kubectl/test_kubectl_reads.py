@@ -123,6 +123,7 @@ def test_a_user_may_ask_who_it_is_and_what_it_may_do(kubectl: Kubectl) -> None:
 
 
 def test_auth_failure_is_told(kubectl: Kubectl, tmp_path: Path) -> None:
+    kubectl("get", "pods")  # it keeps what kinds there are, and does not fail by asking for them
     content = yaml.safe_load(Path(kubectl.environment["KUBECONFIG"]).read_text())
     for user in content["users"]:
         user["user"] = {"token": "wrong"}
