@@ -53,7 +53,7 @@ up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers onc
 test: $(VENV)/dev-ok ## Every test: what check does, real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m rayfleet.testing.realkube build
-	@$(MAKE) --no-print-directory -j 2 types every
+	@$(MAKE) --no-print-directory -j 2 types every || { echo "make test: FAILED; what the types say stands before the tests" >&2; exit 1; }
 
 # Type checker and import linter keep one core busy for half a minute: the tests have the other one meanwhile.
 check: $(VENV)/dev-ok ## Format, lint, types, layers, unit, parts, golden, property: some minutes
@@ -76,6 +76,7 @@ every: $(VENV)/collected-ok
 	@$(ALL_TESTS) $(ARGS)
 
 # Bytecode of the tests and of what they import: one process compiles it once, or else each worker of the first run does.
+# A file that cannot be collected is told by the tests.
 $(VENV)/collected-ok: $(VENV)/dev-ok
 	@echo "environment: compiling the tests"
 	@$(BIN)/python -m pytest -q --collect-only tests >/dev/null || true

@@ -14,7 +14,6 @@ import gc
 import os
 import re
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,23 +59,27 @@ MAY_BLOCK: tuple[tuple[str, set[str]], ...] = (
 
 # What is given out whole, the longest first: what comes last and alone keeps one of several workers busy and the others
 # idle. A file that is not here stands for itself; tests of KILLS are given out one by one, behind what is long.
+REAL_RAY, REAL_KUBERAY = "real Ray", "real KubeRay"
+REAL_SERVER, REAL_SERVER_COMPARED = "real API server", "real API server, compared"
 LONGEST = (
-    "real Ray",
-    "real API server",
-    "real API server and kubectl",
+    REAL_RAY,
+    REAL_SERVER,
+    REAL_SERVER_COMPARED,
     "tests/e2e/without_ray/test_attacks.py",
-    "real KubeRay",
+    REAL_KUBERAY,
     "tests/kube/test_controllers_server_away.py",
     "tests/e2e/without_ray/test_up_refused.py",
 )
-OF_REAL_KUBERAY = (
-    "test_controllers_pod_security.py",
-    "test_controllers_real_kuberay.py",
-    "test_real_operator_refusals.py",
-    "test_real_operator_sizes.py",
-    "test_standin_real_operator.py",
-)
 KILLS = "tests/kube/test_controllers_kills.py"
+OF_REAL_KUBERAY = (
+    "tests/kube/test_controllers_pod_security.py",
+    "tests/kube/test_controllers_real_kuberay.py",
+    "tests/kube/test_real_operator_refusals.py",
+    "tests/kube/test_real_operator_sizes.py",
+    "tests/kube/test_standin_real_operator.py",
+)
+# Each test of these has an API server of its own.
+OF_BARE_SERVER = ("tests/kube/test_controllers_missing_kinds.py", "tests/kube/test_older_kuberay.py")
 OF_REAL_SERVER = re.compile(r"[\[-]real[\]-]")
 
 
@@ -90,14 +93,15 @@ class Sharing(LoadFileScheduling):  # type: ignore[misc]  # xdist publishes no t
 def shared_whole(nodeid: str) -> str:
     """Return the name of what a test is given out with: its file's path, or that of a group of files."""
     file = nodeid.partition("::")[0]
-    folder = Path(file).parent
-    match folder.parts:
-        case ("tests", "e2e"):
-            return "real Ray"
-        case ("tests", "kube") if Path(file).name in OF_REAL_KUBERAY:
-            return "real KubeRay"
-        case ("tests", "kube", *within) if OF_REAL_SERVER.search(nodeid):
-            return "real API server and kubectl" if within else "real API server"
+    match file.split("/")[:-1]:
+        case ["tests", "e2e"]:
+            return REAL_RAY
+        case _ if file in OF_REAL_KUBERAY:
+            return REAL_KUBERAY
+        case ["tests", "kube"] if OF_REAL_SERVER.search(nodeid) and file not in OF_BARE_SERVER:
+            return REAL_SERVER
+        case ["tests", "kube", "conformance" | "kubectl"] if OF_REAL_SERVER.search(nodeid):
+            return REAL_SERVER_COMPARED
         case _:
             return nodeid if file == KILLS else file
 

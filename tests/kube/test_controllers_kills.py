@@ -1,6 +1,6 @@
 """Whole controllers killed before and after each of their writes, blinded, stormed: the same end as without.
 
-Each workload is played once undisturbed; its outcome is the oracle. Then once for each write, which is the controllers'
+Each workload is played undisturbed; its outcome is the oracle. Then once for each write, which is the controllers'
 last (the request lost, or carried out and the reply lost), and once for each other trouble. Nothing may be left over,
 made twice or deleted wrongly, and the bounds of the rollout hold at every instant. In memory and in virtual time, where
 ten seconds of blindness cost nothing; the other files here have the real servers.

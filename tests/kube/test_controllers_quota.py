@@ -1,11 +1,7 @@
 """A namespace whose quota is full, on the real API server: nobody counts there, so the test says what it allows."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import orjson
 import pytest
-from tests.kube.conftest import ApiServer
 
 from rayfleet.kube.client import KubeClient
 from rayfleet.model.json import Json
@@ -13,14 +9,9 @@ from rayfleet.model.resources import FLEETS, RAY_CLUSTERS
 from rayfleet.testing.fleet_world import FleetWorld, fleet_manifest
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
-pytestmark = pytest.mark.realkube
+pytestmark = [pytest.mark.realkube, pytest.mark.parametrize("api_server", ["real"], indirect=True)]
 
 RAY_CLUSTER_COUNT = "count/rayclusters.ray.io"
-
-
-@pytest.fixture
-def kubeconfig(api_servers: Callable[[str], ApiServer]) -> Path:
-    return api_servers("real").kubeconfig
 
 
 async def allow(client: KubeClient, namespace: str, count: int) -> None:

@@ -12,6 +12,7 @@ import sysconfig
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -276,16 +277,25 @@ def trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
 
 @cache
 def parsed(name: str) -> ast.Module:
-    """Return the syntax tree of a file; it is kept, and without looks for garbage in it that is half the work."""
-    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-    gc.freeze()
-    return tree
+    with without_garbage():
+        return ast.parse((ROOT / name).read_text(encoding="utf-8"))
 
 
 @cache
 def walked(tree: ast.Module) -> tuple[ast.AST, ...]:
     """Return all nodes of a file: a walk costs more than every look at what it comes by."""
-    return tuple(ast.walk(tree))
+    with without_garbage():
+        return tuple(ast.walk(tree))
+
+
+@contextmanager
+def without_garbage() -> Iterator[None]:
+    """Look for no garbage while trees are made, which stay: half the work was looking at them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def imported(node: ast.Import | ast.ImportFrom) -> Sequence[str]:

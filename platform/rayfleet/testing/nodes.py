@@ -130,10 +130,12 @@ class SharedNode:
     async def lent(
         self, client: KubeClient, namespace: str, *, is_fit: Callable[[], bool]
     ) -> AsyncIterator[NodeProcess]:
-        """Give the node; afterwards the pods of ``namespace`` are deleted and nothing of them is left.
+        """Give the node; afterwards the pods of ``namespace`` are deleted, and no process with their marks is left.
 
         ``is_fit`` says then whether the node may serve another test.
         """
+        if self._node is not None and not self._node.is_running:
+            await self.end(client)
         if self._node is None:
             node = _new_node(self.kubeconfig, self.make_folder(), self.flags)
             node.flags = (*node.flags, "--accelerators", f"{node.own_accelerator}=2")

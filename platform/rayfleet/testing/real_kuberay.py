@@ -90,9 +90,14 @@ class SharedKubeRay:
 
     @asynccontextmanager
     async def lent(self, folder: Path) -> AsyncIterator[KubeRayServer]:
-        """Lend it for the length of the block; its namespaces are gone then, with all that is in them."""
+        """Lend it for the length of the block; its namespaces are gone then, with all that is in them.
+
+        Raises AssertionError where whoever had it before left something that an operator would act on.
+        """
         settings = ClientSettings(queries_per_second=1000, burst=2000)
         async with await connect(self.kubeconfig, settings=settings) as client:
+            left = [str(key_of(raw)) for kind in (RAY_CLUSTERS, PODS) for raw in (await client.list(kind)).items]
+            assert left == [], "left by whoever had the server before"
             server = KubeRayServer(client=client, program=self.program, kubeconfig=self.kubeconfig, folder=folder)
             try:
                 yield server
