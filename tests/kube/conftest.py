@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -25,12 +25,14 @@ import pytest
 
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
+from rayfleet.kube.errors import NotFound
 from rayfleet.manifest.crds import crd_file_name, fleet_crds, foreign_crds
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import NAMESPACES
+from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS, REPLICA_SETS
+from rayfleet.objects.meta import finalizers_of, key_of
 from rayfleet.testing.command_line import Command, in_namespace
 from rayfleet.testing.definitions import install, read_definitions
-from rayfleet.testing.nodes import NodeProcess, SharedNode, delete_pods, node_process
+from rayfleet.testing.nodes import NodeProcess, SharedNode, node_process
 from rayfleet.testing.real_kuberay import SharedKubeRay, definitions
 from rayfleet.testing.realkube import (
     RealKubeServer,
@@ -124,11 +126,23 @@ async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
 
 @pytest.fixture
 async def namespace(client: KubeClient) -> AsyncIterator[str]:
-    """One of the test's own; pods that are left in it go, or a node of a later test would run them."""
+    """One of the test's own."""
+    async with fresh_namespace(client) as name:
+        yield name
+
+
+@asynccontextmanager
+async def fresh_namespace(client: KubeClient) -> AsyncIterator[str]:
+    """Give a namespace for the length of a block; then all goes from it that stand-ins and nodes of others act on."""
     name = f"test-{uuid4().hex[:10]}"
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    await delete_pods(client, name)
+    for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS):
+        for left in (await client.list(resource, name)).items:
+            with suppress(NotFound):
+                if finalizers_of(left):
+                    await client.patch(resource, key_of(left), {"metadata": {"finalizers": None}})
+                await client.delete(resource, key_of(left), grace_period_seconds=0)
 
 
 @pytest.fixture

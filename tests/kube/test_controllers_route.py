@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
+
+from tests.kube.conftest import fresh_namespace
 
 from rayfleet.controllers.fleet_source import FleetSources
 from rayfleet.controllers.run import ControllerSettings, run_controllers
@@ -16,7 +18,6 @@ from rayfleet.model.resources import (
     ENDPOINT_SLICES,
     FLEETS,
     HTTP_ROUTES,
-    NAMESPACES,
     PODS,
     RAY_CLUSTERS,
     SERVICES,
@@ -41,12 +42,6 @@ async def controllers_of_all_namespaces(client: KubeClient) -> AsyncIterator[Non
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-
-
-async def new_namespace(client: KubeClient) -> str:
-    name = f"test-{uuid4().hex[:10]}"
-    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    return name
 
 
 def file_of_a_user(namespace: str, model: str) -> tuple[Json, Json]:
@@ -78,8 +73,9 @@ async def owned(client: KubeClient, resource: ResourceType, fleet: ReadOnlyJson)
 async def test_a_file_with_fleet_service_and_route_is_applied_fifty_times_without_an_error(client: KubeClient) -> None:
     """The worst order: the controllers have made their own before the file's next object comes."""
     names = [f"seed-{number}-{uuid4().hex[:6]}" for number in range(TRIES)]
-    namespaces = [await new_namespace(client) for _ in names]
-    async with controllers_of_all_namespaces(client):
+    async with AsyncExitStack() as stack:
+        namespaces = [await stack.enter_async_context(fresh_namespace(client)) for _ in names]
+        await stack.enter_async_context(controllers_of_all_namespaces(client))
         fleets = [
             await client.create(FLEETS, fleet_manifest(namespace, name, replicas=1))
             for namespace, name in zip(namespaces, names, strict=True)
@@ -139,8 +135,8 @@ async def test_fleets_of_one_model_share_its_route_until_the_last_goes(client: K
 
 
 async def test_across_namespaces_the_older_keeps_the_name_until_it_goes(client: KubeClient, namespace: str) -> None:
-    other, model = await new_namespace(client), f"shared-{uuid4().hex[:6]}"
-    async with controllers_of_all_namespaces(client):
+    model = f"shared-{uuid4().hex[:6]}"
+    async with fresh_namespace(client) as other, controllers_of_all_namespaces(client):
         old = await client.create(FLEETS, fleet_manifest(namespace, model, replicas=1))
         await until(lambda: owned(client, HTTP_ROUTES, old), "the route of the older", LIMIT_SECONDS)
         new = await client.create(FLEETS, fleet_manifest(other, model, replicas=1))
