@@ -142,6 +142,20 @@ class History:
         return self.world.stored.of_kind(RAY_CLUSTERS.kind)[name]
 
 
+def test_one_that_is_not_noted_yet_keeps_its_name_to_itself_when_it_is_deleted() -> None:
+    """A controller dies after its first create, and the next after its first deletion: neither writes a status."""
+    history = History(3)
+    history.passes(dies_after=1)
+    for replicas in (0, 1):
+        history.resize(replicas)
+        history.passes(dies_after=1)
+        history.world.finish_deletions()
+        history.passes()
+        history.world.finish_deletions()
+        history.passes()
+    assert len([name for name in history.made if name in history.world.names()]) == 1
+
+
 @settings(max_examples=EXAMPLES, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), replicas=st.integers(1, 3))
 def test_any_history_keeps_the_promises_and_comes_to_rest(data: st.DataObject, replicas: int) -> None:

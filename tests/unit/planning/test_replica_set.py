@@ -14,7 +14,7 @@ from rayfleet.model.policies import Recovery, RecoveryOrder
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import Rebuild
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
-from rayfleet.objects.labels import INDEX_LABEL, RESUME_ANNOTATION
+from rayfleet.objects.labels import INCARNATION_ANNOTATION, INDEX_LABEL, RESUME_ANNOTATION
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import books_of
@@ -261,6 +261,22 @@ def test_a_number_that_a_waiting_status_tells_of_is_not_given_again() -> None:
     assert one["metadata"]["name"] != other["metadata"]["name"]
     assert (first.status.incarnations, second.status.incarnations) == (1, 2)
     assert writes_status(second.actions[-1])
+
+
+@pytest.mark.parametrize(
+    "status", [{}, {"observed_generation": 3, "incarnations": 1}], ids=["none yet", "an older one"]
+)
+def test_none_is_deleted_before_its_number_is_noted(status: Json) -> None:
+    """Else its successor has its name, when the pass that made it died before its status was written."""
+    new = cluster("a")
+    new = replace(new, meta=replace(new.meta, annotations={INCARNATION_ANNOTATION: "2"}))
+    owner = replica_set(0, **status)
+    first = plan_replica_set(observe(owner, new, number=2), NOW)
+    assert (deleted(first), first.status.incarnations) == ([], 2)
+    (write,) = first.actions
+    assert isinstance(write, Replace)
+    assert not write.may_wait
+    assert deleted(plan_replica_set(observe(replace(owner, status=first.status), new), NOW)) == ["a"]
 
 
 LOST = Rebuild(index=7, name="lost", time=NOW, reason="NotReady", is_open=True)

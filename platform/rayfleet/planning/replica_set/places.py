@@ -5,16 +5,16 @@ rebuilds are counted by place. Each also gets a number that no other of its repl
 ``status.incarnations`` (the highest that is surely known to be used) plus one plus its index. Its name is made of both.
 So one that was deleted in the background never shares a name, and with it a Secret or a Service, with its successor;
 and one whose create got no answer is asked for again under the same name, since the status is written after its creates
-and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``). (One that
-came and went before its status was written leaves no trace when the pass that made it failed, or when its controller
-died or lost its lease meanwhile.)
+and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``), and none
+is deleted by us before its number is noted (``plan``). (One that others delete by then leaves no trace when the pass
+that made it failed, or when its controller died or lost its lease meanwhile.)
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 
-from rayfleet.model.fleet import ReplicaSet
+from rayfleet.model.fleet import ReplicaSet, ReplicaSetStatus
 from rayfleet.model.json import Json
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
@@ -56,15 +56,15 @@ def highest_number(clusters: Sequence[RayCluster]) -> int:
     return max((_number(each.meta.annotations, INCARNATION_ANNOTATION) or 0 for each in clusters), default=0)
 
 
-def last_number(replica_set: ReplicaSet) -> int:
+def last_number(status: ReplicaSetStatus) -> int:
     """Return the highest number that is noted, 0 for one that is somebody else's writing."""
-    known = replica_set.status.incarnations
+    known = status.incarnations
     return known if 0 <= known <= MOST else 0
 
 
 def with_number(replica_set: ReplicaSet, number: int) -> ReplicaSet:
     """Return the replica set as one whose status knows that a Ray cluster of it had this number."""
-    if number <= last_number(replica_set):
+    if number <= last_number(replica_set.status):
         return replica_set
     return replace(replica_set, status=replace(replica_set.status, incarnations=number))
 
@@ -85,7 +85,7 @@ def new_ray_clusters(replica_set: ReplicaSet, indexes: Sequence[int], taken: Col
     """Return what is to be made at these places, in order; no name is one that is ``taken``."""
     made: list[NewRayCluster] = []
     for index in indexes:
-        number = last_number(replica_set) + 1 + index
+        number = last_number(replica_set.status) + 1 + index
         names = (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in count())
         made.append(NewRayCluster(index=index, number=number, name=next(each for each in names if each not in taken)))
     return made
@@ -99,7 +99,7 @@ def names_in_question(replica_set: ReplicaSet, clusters: Sequence[RayCluster]) -
     most = min(BURST, replica_set.spec.replicas - len(active)) + terminating
     given_up = {rebuild.index for rebuild in replica_set.status.rebuilds}
     for index in {*islice(free_places(replica_set, active), max(0, most)), *(given_up & active)}:
-        number = last_number(replica_set) + 1 + index
+        number = last_number(replica_set.status) + 1 + index
         yield from (ray_cluster_name(replica_set.meta, index, number, attempt) for attempt in range(_ATTEMPTS))
 
 

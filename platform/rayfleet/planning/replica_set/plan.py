@@ -22,7 +22,14 @@ from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import Books, books_of
 from rayfleet.planning.replica_set.clock import status_until
 from rayfleet.planning.replica_set.drain import Leave, leave, stay
-from rayfleet.planning.replica_set.places import NewRayCluster, manifest_of, new_ray_clusters, with_number
+from rayfleet.planning.replica_set.places import (
+    NewRayCluster,
+    highest_number,
+    last_number,
+    manifest_of,
+    new_ray_clusters,
+    with_number,
+)
 from rayfleet.planning.replica_set.replicas import Replica
 from rayfleet.planning.replica_set.status import Standing, news_of, served_since, status_of
 from rayfleet.planning.urgency import is_decided_on, is_urgent
@@ -52,18 +59,22 @@ _DELETED = Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {NAME_M
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Steps:
-    """What is done now. ``leaves`` says of each that is to go how far it is, ``moves`` who changes its Service."""
+    """What is done now. ``leaves`` says of each that is to go how far it is, ``moves`` who changes its Service.
+
+    ``over`` are those that are deleted.
+    """
 
     new: tuple[NewRayCluster, ...] = ()
     leaves: tuple[tuple[Replica, Leave], ...] = ()
     moves: tuple[Merge, ...] = ()
+    over: tuple[Replica, ...] = ()
 
 
 def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetPlan:
     """Return what to do now for one replica set; one that is being deleted gets its status alone.
 
     When Ray clusters change hands, that is all: what follows is decided on what is then its own. A rebuild is noted in
-    the status first, and begins in the pass that sees the note.
+    the status first, and begins in the pass that sees the note; so is a number that a deletion would make forgotten.
     """
     replica_set = observed.replica_set
     if observed.claims and observed.failure is None:
@@ -74,7 +85,8 @@ def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetP
     observed = replace(observed, replica_set=replica_set)
     books = books_of(observed, now)
     may_act = replica_set.meta.deleted_at is None and observed.failure is None and not books.newly_broken
-    steps = _steps(observed, books, now) if may_act else _Steps()
+    knows_all = highest_number(observed.ray_clusters) <= last_number(noted)
+    steps = _steps(observed, books, now, may_delete=knows_all) if may_act else _Steps()
     draining = frozenset(_draining(books, steps))
     number = max((new.number for new in steps.new), default=0)
     standing = Standing(observed=observed, books=books, draining=draining, created_number=number, now=now)
@@ -94,15 +106,17 @@ def replica_set_claimant(replica_set: ReplicaSet) -> Claimant:
     return Claimant(resource=REPLICA_SETS, meta=replica_set.meta, selector=replica_set.spec.selector)
 
 
-def _steps(observed: ObservedReplicaSet, books: Books, now: datetime) -> _Steps:
+def _steps(observed: ObservedReplicaSet, books: Books, now: datetime, *, may_delete: bool) -> _Steps:
     replica_set, going = observed.replica_set, books.leaving
     names = observed.taken_names | {cluster.meta.name for cluster in observed.ray_clusters}
     staying = (replica for replica in books.active if replica not in going)
     moves = (stay(each, replica_set, now, is_well=_is_well(each, books)) for each in staying)
+    leaves = tuple((replica, leave(replica, replica_set, now)) for replica in going)
     return _Steps(
         new=tuple(new_ray_clusters(replica_set, books.missing, names)),
-        leaves=tuple((replica, leave(replica, replica_set, now)) for replica in going),
+        leaves=leaves,
         moves=tuple(move for move in moves if move is not None),
+        over=tuple(replica for replica, each in leaves if each.is_over and may_delete),
     )
 
 
@@ -114,9 +128,8 @@ def _actions(replica_set: ReplicaSet, steps: _Steps, books: Books) -> Iterator[A
     """Yield the writes: out of Services and back first, then what goes, then what comes."""
     yield from steps.moves
     yield from (each.write for _, each in steps.leaves if each.write is not None)
-    for replica, each in steps.leaves:
-        if each.is_over:
-            yield _deletion(replica, replica_set, books)
+    for replica in steps.over:
+        yield _deletion(replica, replica_set, books)
     yield from in_batches(RAY_CLUSTERS, [manifest_of(new, replica_set) for new in steps.new], _CREATED)
 
 
@@ -153,5 +166,6 @@ def _status_write(
         begins = replica_set.spec.min_ready_seconds > 0 and noted.ready_since.keys() != status.ready_since.keys()
         leaving = {replica.uid for replica, _ in steps.leaves}
         is_urgent_now = is_urgent(stored, encoded) or is_decided_on(stored, encoded, leaving)
-        may_wait = not (begins or is_urgent_now)  # minReadySeconds count from what is written
+        is_awaited = any(each.is_over and replica not in steps.over for replica, each in steps.leaves)
+        may_wait = not (begins or is_awaited or is_urgent_now)  # minReadySeconds count from what is written
         yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)
