@@ -50,7 +50,7 @@ environment: $(VENV)/dev-ok ## Make the virtual environment with everything that
 up: $(VENV)/local-ok ## Serve the quickstart fleet here; ARGS=--once answers once and shuts down
 	@$(BIN)/rayfleet up $(ARGS)
 
-test: $(VENV)/dev-ok ## Every test: what check does, real API server, npm's client (needs Node), real Ray and engine (builds once: minutes)
+test: $(VENV)/dev-ok ## Every test: check's, real API server, npm's client (needs Node), real Ray and engine (builds once: minutes); ARGS go to pytest
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m rayfleet.testing.realkube build
 	@$(MAKE) --no-print-directory -j 2 types every || { echo "make test: FAILED; what the types say stands before the tests" >&2; exit 1; }

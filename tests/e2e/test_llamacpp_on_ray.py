@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 from tests.e2e.ray_nodes import GCS_PORT, HEAD, WORKER, processes_of, ray_start, raylets_of
 
+from rayfleet.local.proc import parents
 from rayfleet.model.serving import Serving
 from rayfleet.testing.waiting import NotInTime, until
 from rayfleet_llamacpp.engine import LlamaCpp
@@ -81,22 +82,33 @@ class Cluster:
             return 0, {}
 
     async def is_whole(self) -> bool:
-        """Whether it says that it is healthy, and every server that it names is there."""
-        status, content = await self.health()
-        return status == 200 and all(Path(f"/proc/{server['pid']}").exists() for server in content["servers"])
+        """Whether it says that it is healthy, and every server that it names is of its node's present life.
 
-    async def until_health(self, status: int, limit_seconds: float) -> None:
+        One of the life before may answer on for a moment: no script is there to end it.
+        """
+        status, content = await self.health()
+        known = parents()
+        groups = {address: group.pid for address, group in self.groups.items()}
+        servers = content.get("servers", ())
+        return status == 200 and all(_descends(each["pid"], groups.get(each["node"]), known) for each in servers)
+
+    async def until_whole(self, limit_seconds: float) -> None:
+        await self._until(self.is_whole, "both servers are there", limit_seconds, bool)
+
+    async def until_healthy(self, limit_seconds: float) -> None:
+        await self._until(self.health, "healthy", limit_seconds, lambda health: health[0] == 200)
+
+    async def until_unhealthy(self, limit_seconds: float) -> None:
+        await self._until(self.health, "unhealthy", limit_seconds, lambda health: health[0] == 503)
+
+    async def _until(
+        self, look: Callable[[], Awaitable[Any]], what: str, limit_seconds: float, holds: Callable[[Any], bool]
+    ) -> None:
         try:
-            await until(self.health, f"health {status}", limit_seconds, holds=lambda health: health[0] == status)
+            await until(look, what, limit_seconds, holds=holds)
         except NotInTime as error:
             error.add_note(self.logs())
             raise
-
-    async def until_healthy(self, limit_seconds: float) -> None:
-        await self.until_health(200, limit_seconds)
-
-    async def until_unhealthy(self, limit_seconds: float) -> None:
-        await self.until_health(503, limit_seconds)
 
     async def ask(self) -> tuple[str, str]:
         """Return (answer, address of the node that gave it)."""
@@ -182,7 +194,7 @@ async def test_a_killed_worker_node_is_noticed_and_its_successor_joins(cluster: 
     await cluster.until_unhealthy(30)
     assert (await cluster.ask())[1] == HEAD  # what is there goes on answering
     cluster.start(WORKER)
-    await cluster.until_healthy(60)
+    await cluster.until_whole(60)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
 
 
@@ -196,7 +208,7 @@ async def test_a_worker_node_whose_raylet_dies_before_it_joins_ends_at_once(clus
     assert await asyncio.to_thread(cluster.groups[WORKER].wait, 30) == 1, cluster.logs()
     assert "Ray's raylet ended" in (cluster.folder / f"{WORKER}.log").read_text(encoding="utf-8")
     cluster.start(WORKER)
-    await until(cluster.is_whole, "both servers are there", 60)
+    await cluster.until_whole(60)
 
 
 @pytest.mark.parametrize("pause_seconds", [0.0, 0.1, 0.9])
@@ -209,9 +221,15 @@ async def test_a_worker_killed_just_after_its_server_is_replaced(cluster: Cluste
     cluster.kill(WORKER)
     await cluster.until_unhealthy(30)
     cluster.start(WORKER)
-    await until(cluster.is_whole, "both servers are there", 60)
+    await cluster.until_whole(60)
     # Its word may be from before the kill: the server that had just been replaced there.
     await until(lambda: _answering(cluster), "both answer", 60, holds=lambda nodes: nodes == {HEAD, WORKER})
+
+
+def _descends(pid: int, ancestor: int | None, known: Mapping[int, int]) -> bool:
+    while pid != ancestor and pid in known:
+        pid = known[pid]
+    return pid == ancestor
 
 
 async def _answering(cluster: Cluster) -> set[str]:
@@ -224,7 +242,7 @@ async def test_a_killed_head_comes_back_while_its_worker_still_runs(cluster: Clu
     # Its head service is another one now.
     await until(lambda: cluster.groups[WORKER].poll() is not None, "the worker has ended", 40)
     cluster.start(WORKER)
-    await cluster.until_healthy(60)
+    await cluster.until_whole(60)
     assert {(await cluster.ask())[1] for _ in range(2)} == {HEAD, WORKER}
 
 
@@ -238,7 +256,7 @@ async def test_a_silent_head_service_ends_the_engine(cluster: Cluster) -> None:
     cluster.start(HEAD)
     await asyncio.to_thread(cluster.groups[WORKER].wait, 40)
     cluster.start(WORKER)
-    await cluster.until_healthy(60)
+    await cluster.until_whole(60)
 
 
 async def test_sigterm_finishes_what_runs_and_leaves_nothing(cluster: Cluster) -> None:

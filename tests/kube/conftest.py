@@ -25,13 +25,12 @@ import pytest
 
 from rayfleet.kube.client import ClientSettings, KubeClient
 from rayfleet.kube.config import connect
-from rayfleet.kube.errors import NotFound
 from rayfleet.manifest.crds import crd_file_name, fleet_crds, foreign_crds
 from rayfleet.model.json import Json, ReadOnlyJson
-from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS, REPLICA_SETS, ResourceType
-from rayfleet.objects.meta import finalizers_of, key_of
+from rayfleet.model.resources import FLEETS, NAMESPACES, PODS, RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.testing.command_line import Command, in_namespace
 from rayfleet.testing.definitions import install, read_definitions
+from rayfleet.testing.namespaces import take_away
 from rayfleet.testing.nodes import NodeProcess, SharedNode, node_process
 from rayfleet.testing.real_kuberay import SharedKubeRay, definitions
 from rayfleet.testing.realkube import (
@@ -137,17 +136,7 @@ async def fresh_namespace(client: KubeClient) -> AsyncIterator[str]:
     name = f"test-{uuid4().hex[:10]}"
     await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    for resource in (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS):
-        with suppress(NotFound):  # some servers lack our kinds
-            for left in (await client.list(resource, name)).items:
-                await _taken_away(client, resource, left)
-
-
-async def _taken_away(client: KubeClient, resource: ResourceType, left: ReadOnlyJson) -> None:
-    with suppress(NotFound):  # it goes by itself
-        if finalizers_of(left):
-            await client.patch(resource, key_of(left), {"metadata": {"finalizers": None}})
-        await client.delete(resource, key_of(left), grace_period_seconds=0)
+    await take_away(client, name, (FLEETS, REPLICA_SETS, RAY_CLUSTERS, PODS))
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from rayfleet.objects.conditions import conditions_of
 from rayfleet.objects.meta import key_of, name_of, namespace_of, uid_of
 from rayfleet.objects.parts import part
 from rayfleet.objects.pods import container_statuses, is_ready
+from rayfleet.testing.namespaces import take_away
 from rayfleet.testing.waiting import LIMIT_SECONDS, until
 
 IMAGE = "rayfleet.local/host"
@@ -143,7 +144,7 @@ class SharedNode:
         node, is_left_well = self._node, False
         try:
             yield node
-            await delete_pods(client, namespace)
+            await take_away(client, namespace, [PODS])
             if is_fit():
                 await until_nothing_left(client, namespace, node)
                 is_left_well = True
@@ -218,13 +219,6 @@ async def until_gone(
         return [str(key) for key in keys if await exists(client, resource, key)]
 
     await until(remaining, f"{resource.plural} are gone", limit, holds=lambda names: not names)
-
-
-async def delete_pods(client: KubeClient, namespace: str) -> None:
-    """Delete the pods of a namespace by force, those that nobody has bound too."""
-    for pod in (await client.list(PODS, namespace)).items:
-        with contextlib.suppress(NotFound):
-            await client.delete(PODS, key_of(pod), grace_period_seconds=0)
 
 
 async def until_nothing_left(client: KubeClient, namespace: str, node: NodeProcess) -> None:
