@@ -15,6 +15,7 @@ from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.replica import Rebuild
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.labels import INCARNATION_ANNOTATION, INDEX_LABEL, RESUME_ANNOTATION
+from rayfleet.planning.claims import Claims
 from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.plan import ReplicaSetPlan
 from rayfleet.planning.replica_set.books import books_of
@@ -263,14 +264,24 @@ def test_a_number_that_a_waiting_status_tells_of_is_not_given_again() -> None:
     assert writes_status(second.actions[-1])
 
 
-@pytest.mark.parametrize(
-    "status", [{}, {"observed_generation": 3, "incarnations": 1}], ids=["none yet", "an older one"]
-)
+LOST = Rebuild(index=7, name="lost", time=NOW, reason="NotReady", is_open=True)
+
+
+def numbered(number: int, one: RayCluster) -> RayCluster:
+    return replace(one, meta=replace(one.meta, annotations={INCARNATION_ANNOTATION: str(number)}))
+
+
+NOTED = [
+    pytest.param({}, id="none yet"),
+    pytest.param({"observed_generation": 2, "incarnations": 1}, id="an older one"),
+    pytest.param({"observed_generation": 3, "incarnations": 1}, id="one of this generation"),
+]
+
+
+@pytest.mark.parametrize("status", NOTED)
 def test_none_is_deleted_before_its_number_is_noted(status: Json) -> None:
     """Else its successor has its name, when the pass that made it died before its status was written."""
-    new = cluster("a")
-    new = replace(new, meta=replace(new.meta, annotations={INCARNATION_ANNOTATION: "2"}))
-    owner = replica_set(0, **status)
+    new, owner = numbered(2, cluster("a")), replica_set(0, **status)
     first = plan_replica_set(observe(owner, new, number=2), NOW)
     assert (deleted(first), first.status.incarnations) == ([], 2)
     (write,) = first.actions
@@ -279,7 +290,32 @@ def test_none_is_deleted_before_its_number_is_noted(status: Json) -> None:
     assert deleted(plan_replica_set(observe(replace(owner, status=first.status), new), NOW)) == ["a"]
 
 
-LOST = Rebuild(index=7, name="lost", time=NOW, reason="NotReady", is_open=True)
+def test_nothing_is_made_before_a_number_that_a_deletion_waits_for_is_noted() -> None:
+    """A create that goes on failing would keep the status, and with it the deletion, from ever being written."""
+    given_up = replace(LOST, index=0, name="a", is_open=False)
+    owner = replica_set(3, resource="nvidia.com/gpu", incarnations=1, rebuilds=(given_up,))
+    broken, unnoted = in_place(0, numbered(1, cluster("a", ready=False))), in_place(1, numbered(2, cluster("b")))
+    first = plan_replica_set(observe(owner, broken, unnoted), NOW)
+    assert [writes_status(action) for action in first.actions] == [True]
+    second = plan_replica_set(observe(replace(owner, status=first.status), broken, unnoted), NOW)
+    assert (deleted(second), len(created(second))) == (["a"], 1)
+
+
+@pytest.mark.parametrize("status", NOTED)
+def test_none_is_released_before_its_number_is_noted(status: Json) -> None:
+    raw: Json = {"metadata": {"name": "a", "namespace": "ns", "uid": "u", "annotations": {INCARNATION_ANNOTATION: "2"}}}
+    owner, claims = replica_set(0, **status), Claims(let_go=(raw,))
+    first = plan_replica_set(observe(owner, claims=claims), NOW)
+    (write,) = first.actions
+    assert isinstance(write, Replace)
+    assert (first.status.incarnations, write.may_wait) == (2, False)
+    (release,) = plan_replica_set(observe(replace(owner, status=first.status), claims=claims), NOW).actions
+    assert isinstance(release, Merge)
+
+
+def test_a_definition_that_keeps_no_number_keeps_none_from_going() -> None:
+    owner = replica_set(0, observed_generation=3)
+    assert deleted(plan_replica_set(observe(owner, numbered(2, cluster("a"))), NOW)) == ["a"]
 
 
 def open_after(owner: ReplicaSet, *clusters: RayCluster) -> list[bool]:

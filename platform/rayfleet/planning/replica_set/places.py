@@ -5,9 +5,10 @@ rebuilds are counted by place. Each also gets a number that no other of its repl
 ``status.incarnations`` (the highest that is surely known to be used) plus one plus its index. Its name is made of both.
 So one that was deleted in the background never shares a name, and with it a Secret or a Service, with its successor;
 and one whose create got no answer is asked for again under the same name, since the status is written after its creates
-and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``), and none
-is deleted by us before its number is noted (``plan``). (One that others delete by then leaves no trace when the pass
-that made it failed, or when its controller died or lost its lease meanwhile.)
+and says nothing of one that failed. A status that still waits to be written counts as well (``with_number``), and we
+delete or release none before its number is noted (``are_numbers_noted``). A number is forgotten all the same where
+others delete its Ray cluster before that and the pass that made it failed or its controller died; where a status that
+an earlier leader sent arrives after its successor's; and where the definition in the cluster lacks the field.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,14 +20,18 @@ from rayfleet.model.json import Json
 from rayfleet.model.ray_cluster import RayCluster
 from rayfleet.model.resources import RAY_CLUSTERS, REPLICA_SETS
 from rayfleet.objects.labels import INCARNATION_ANNOTATION, INDEX_LABEL, TEMPLATE_HASH_ANNOTATION
+from rayfleet.objects.meta import annotations_of
 from rayfleet.objects.owners import controller_reference
 from rayfleet.objects.parts import written_count
 from rayfleet.planning.names import ray_cluster_name
+from rayfleet.planning.observed import ObservedReplicaSet
 from rayfleet.planning.overlay import note_of, with_overlay
 
 BURST = 500  # creates of one pass at most, as Kubernetes' burstReplicas
 MOST = 10**9
 """Places and numbers beyond are somebody else's writing: with one more and an index they still fit into a status."""
+_MOST_WRITTEN = MOST // 4
+"""What is read of a label or an annotation, so that what follows from it is none beyond ``MOST``."""
 _ATTEMPTS = 3  # names of five letters that are all another's: nobody meets that by accident
 
 
@@ -51,15 +56,28 @@ def places_of(clusters: Sequence[RayCluster]) -> dict[str, int]:
     return places
 
 
-def highest_number(clusters: Sequence[RayCluster]) -> int:
-    """Return the highest number that one of them has, 0 without any."""
-    return max((_number(each.meta.annotations, INCARNATION_ANNOTATION) or 0 for each in clusters), default=0)
+def highest_number(observed: ObservedReplicaSet) -> int:
+    """Return the highest number that one of its Ray clusters has, one that it is to let go included; 0 without any."""
+    own = (each.meta.annotations for each in observed.ray_clusters)
+    let_go = map(annotations_of, observed.claims.let_go)
+    return max((_number(each, INCARNATION_ANNOTATION) or 0 for each in chain(own, let_go)), default=0)
 
 
 def last_number(status: ReplicaSetStatus) -> int:
     """Return the highest number that is noted, 0 for one that is somebody else's writing."""
     known = status.incarnations
     return known if 0 <= known <= MOST else 0
+
+
+def are_numbers_noted(observed: ObservedReplicaSet) -> bool:
+    """Whether the status knows the numbers of all its Ray clusters, so that each of them may go.
+
+    One that tells of this generation and of no number is of a definition without that field: nothing would ever be.
+    """
+    replica_set, noted = observed.replica_set, observed.replica_set.status
+    if highest_number(observed) <= last_number(noted):
+        return True
+    return noted.incarnations == 0 and noted.observed_generation == replica_set.meta.generation
 
 
 def with_number(replica_set: ReplicaSet, number: int) -> ReplicaSet:
@@ -126,4 +144,4 @@ def manifest_of(new: NewRayCluster, replica_set: ReplicaSet) -> Json:
 
 def _number(labels: Mapping[str, str], name: str) -> int | None:
     """Return a label's or an annotation's whole number, None when there is none that can be read."""
-    return written_count(labels.get(name, ""), MOST)
+    return written_count(labels.get(name, ""), _MOST_WRITTEN)

@@ -24,8 +24,7 @@ from rayfleet.planning.replica_set.clock import status_until
 from rayfleet.planning.replica_set.drain import Leave, leave, stay
 from rayfleet.planning.replica_set.places import (
     NewRayCluster,
-    highest_number,
-    last_number,
+    are_numbers_noted,
     manifest_of,
     new_ray_clusters,
     with_number,
@@ -61,32 +60,31 @@ _DELETED = Event(reason="SuccessfulDelete", message=f"Deleted RayCluster {NAME_M
 class _Steps:
     """What is done now. ``leaves`` says of each that is to go how far it is, ``moves`` who changes its Service.
 
-    ``over`` are those that are deleted.
+    ``over`` are those that are deleted. With ``is_status_first`` nobody is made or goes: numbers are noted before.
     """
 
     new: tuple[NewRayCluster, ...] = ()
     leaves: tuple[tuple[Replica, Leave], ...] = ()
     moves: tuple[Merge, ...] = ()
     over: tuple[Replica, ...] = ()
+    is_status_first: bool = False
 
 
 def plan_replica_set(observed: ObservedReplicaSet, now: datetime) -> ReplicaSetPlan:
     """Return what to do now for one replica set; one that is being deleted gets its status alone.
 
     When Ray clusters change hands, that is all: what follows is decided on what is then its own. A rebuild is noted in
-    the status first, and begins in the pass that sees the note; so is a number that a deletion would make forgotten.
+    the status first, and begins in the pass that sees the note; so is the number of whoever is deleted or let go.
     """
-    replica_set = observed.replica_set
-    if observed.claims and observed.failure is None:
+    replica_set, is_noted = observed.replica_set, are_numbers_noted(observed)
+    if observed.claims and observed.failure is None and is_noted:
         writes = claim_writes(replica_set_claimant(replica_set), observed.claims, RAY_CLUSTERS)
         return ReplicaSetPlan(actions=tuple(writes), status=replica_set.status)
     noted = replica_set.status
     replica_set = with_number(replace(replica_set, status=status_until(noted, now)), observed.number)
     observed = replace(observed, replica_set=replica_set)
     books = books_of(observed, now)
-    may_act = replica_set.meta.deleted_at is None and observed.failure is None and not books.newly_broken
-    knows_all = highest_number(observed.ray_clusters) <= last_number(noted)
-    steps = _steps(observed, books, now, may_delete=knows_all) if may_act else _Steps()
+    steps = _steps(observed, books, now, is_noted=is_noted) if _may_act(observed, books) else _Steps()
     draining = frozenset(_draining(books, steps))
     number = max((new.number for new in steps.new), default=0)
     standing = Standing(observed=observed, books=books, draining=draining, created_number=number, now=now)
@@ -106,18 +104,23 @@ def replica_set_claimant(replica_set: ReplicaSet) -> Claimant:
     return Claimant(resource=REPLICA_SETS, meta=replica_set.meta, selector=replica_set.spec.selector)
 
 
-def _steps(observed: ObservedReplicaSet, books: Books, now: datetime, *, may_delete: bool) -> _Steps:
+def _may_act(observed: ObservedReplicaSet, books: Books) -> bool:
+    return observed.replica_set.meta.deleted_at is None and observed.failure is None and not books.newly_broken
+
+
+def _steps(observed: ObservedReplicaSet, books: Books, now: datetime, *, is_noted: bool) -> _Steps:
+    if observed.claims:
+        return _Steps(is_status_first=True)
     replica_set, going = observed.replica_set, books.leaving
     names = observed.taken_names | {cluster.meta.name for cluster in observed.ray_clusters}
     staying = (replica for replica in books.active if replica not in going)
     moves = (stay(each, replica_set, now, is_well=_is_well(each, books)) for each in staying)
     leaves = tuple((replica, leave(replica, replica_set, now)) for replica in going)
-    return _Steps(
-        new=tuple(new_ray_clusters(replica_set, books.missing, names)),
-        leaves=leaves,
-        moves=tuple(move for move in moves if move is not None),
-        over=tuple(replica for replica, each in leaves if each.is_over and may_delete),
-    )
+    over = tuple(replica for replica, each in leaves if each.is_over)
+    steps = _Steps(leaves=leaves, moves=tuple(move for move in moves if move is not None))
+    if over and not is_noted:
+        return replace(steps, is_status_first=True)
+    return replace(steps, over=over, new=tuple(new_ray_clusters(replica_set, books.missing, names)))
 
 
 def _is_well(replica: Replica, books: Books) -> bool:
@@ -166,6 +169,5 @@ def _status_write(
         begins = replica_set.spec.min_ready_seconds > 0 and noted.ready_since.keys() != status.ready_since.keys()
         leaving = {replica.uid for replica, _ in steps.leaves}
         is_urgent_now = is_urgent(stored, encoded) or is_decided_on(stored, encoded, leaving)
-        is_awaited = any(each.is_over and replica not in steps.over for replica, each in steps.leaves)
-        may_wait = not (begins or is_awaited or is_urgent_now)  # minReadySeconds count from what is written
+        may_wait = not (begins or is_urgent_now or steps.is_status_first)  # minReadySeconds count from what is written
         yield status_replaced(REPLICA_SETS, ref_to(replica_set.meta), encoded, may_wait=may_wait)

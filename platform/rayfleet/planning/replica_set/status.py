@@ -72,7 +72,7 @@ def status_of(standing: Standing, availability: Availability) -> ReplicaSetStatu
     """Return the status."""
     replica_set, books = standing.observed.replica_set, standing.books
     labels = replica_set.spec.template.labels.items()
-    known = max(last_number(replica_set.status), highest_number(standing.observed.ray_clusters))
+    known = max(last_number(replica_set.status), highest_number(standing.observed))
     return ReplicaSetStatus(
         observed_generation=replica_set.meta.generation,
         replicas=len(books.active),
