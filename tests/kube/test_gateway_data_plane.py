@@ -14,7 +14,7 @@ from rayfleet.kube.client import ClientSettings
 from rayfleet.kube.config import connect
 from rayfleet.model.json import Json
 from rayfleet.model.resources import ENDPOINT_SLICES, HTTP_ROUTES, NAMESPACES, REFERENCE_GRANTS, SERVICES
-from rayfleet.objects.meta import key_of
+from rayfleet.objects.meta import key_of, name_of
 from rayfleet.testing.gateway_process import GatewayProcess
 from rayfleet.testing.suites.data_plane.filters import FilterChecks
 from rayfleet.testing.suites.data_plane.objects import NAMESPACE, OTHER
@@ -33,9 +33,11 @@ def own_address() -> str:
 
 
 async def create(kubeconfig: Path, objects: Sequence[Json]) -> None:
+    """Create them, routes last and by their names: where a second passes between two, the older one comes first too."""
+    in_order = sorted(objects, key=lambda raw: name_of(raw) if raw["kind"] == HTTP_ROUTES.kind else "")
     settings = ClientSettings(queries_per_second=1000, burst=2000)
     async with await connect(kubeconfig, settings=settings) as client:
-        for raw in objects:
+        for raw in in_order:
             await client.create(KINDS[raw["kind"]], raw)
 
 
